@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# Nothing needs make: every target is one command that you can type yourself.
+
+.DEFAULT_GOAL := help
+LONG := PITCREW_LONG=1 go test -count=1 -timeout 60m -v
+
+.PHONY: help build test race lint fmt bench sim crash ci
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+
+build: ## build ./bin/pitcrew for this machine
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+test: ## install what the tests need and run all of them (arguments: ARGS='-run X')
+	./scripts/test.sh $(ARGS)
+
+race: ## the same tests, short ones only, with the race detector
+	./scripts/test.sh -race -short $(ARGS)
+
+lint: ## formatting, vet, golangci-lint, shellcheck, go.mod tidiness
+	./scripts/lint.sh
+
+fmt: ## format the Go code in place
+	"$$(./scripts/tool.sh golangci-lint)" fmt
+
+bench: ## print the tables of docs/benchmarks.md
+	PITCREW_LONG=1 go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+
+sim: ## 30 simulated days of 1,000 agents
+	$(LONG) -run '^TestSimulation' ./...
+
+crash: ## kill the daemon at every event boundary, many times over
+	$(LONG) -run '^TestCrash' ./...
+
+ci: ## everything that a change must pass
+	CI=true ./.ci/run
