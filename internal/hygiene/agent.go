@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene
+
+import "time"
+
+// Need says how much of the recipe the next attempt must run.
+type Need string
+
+const (
+	// NeedCleanup: all phases. The agent was used, or nobody knows.
+	NeedCleanup Need = "cleanup"
+	// NeedVerify: the verify phase is proof enough; it was proven clean and nothing is known
+	// to have run since (too old, or its connection was lost). A failed verification turns
+	// into NeedCleanup.
+	NeedVerify Need = "verify"
+)
+
+// Agent is what is stored about one agent.
+type Agent struct {
+	ID    AgentID
+	Pool  string
+	State State
+	Since time.Time // when State was entered
+
+	Need    Need
+	Reason  string // why it is in State, in words
+	Attempt int64  // number of its newest attempt; 0 before the first
+	Epoch   string // store epoch in which it was last granted clean
+
+	Failures    int       // consecutive failed attempts
+	NextLook    time.Time // not claimed before; zero means now
+	LastServed  time.Time // start of its newest attempt
+	LastCleaned time.Time // when clean was last granted
+	LabelsAt    time.Time // our last write of its labels; older sightings say nothing about them
+	Settled     string    // controller session in which it is known that no earlier build lives on
+
+	Machine    string // machine id from the last report; "" unknown
+	Quarantine *Quarantine
+	Hold       *Hold
+	Used       *Use
+
+	Version int64 // of the stored row; 0 = not stored
+}
+
+// Quarantine keeps an agent out after failures.
+type Quarantine struct {
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since"`
+	NextLook time.Time `json:"next_look"` // one attempt is made again from then on
+	By       string    `json:"by"`        // "pitcrew" or a person
+}
+
+// Hold is an agent kept out by a person, until it is released or expires.
+type Hold struct {
+	Reason  string    `json:"reason"`
+	By      string    `json:"by"`
+	Since   time.Time `json:"since"`
+	Expires time.Time `json:"expires"`
+}
+
+// Use is the newest real build known to have started on an agent.
+type Use struct {
+	URL string    `json:"url"`
+	At  time.Time `json:"at"` // by the controller's clock when its record was read, else when seen
+}
+
+// Hygiene is the derived axis of what the agent is worth to a job.
+type Hygiene string
+
+// The values of the hygiene axis.
+const (
+	IsUnmanaged   Hygiene = "unmanaged"
+	IsDue         Hygiene = "due"
+	IsCleaning    Hygiene = "cleaning"
+	IsClean       Hygiene = "clean"
+	IsQuarantined Hygiene = "quarantined"
+)
+
+// Hygiene derives the axis. A quarantined agent that is being looked at again is cleaning.
+func (a Agent) Hygiene() Hygiene {
+	switch {
+	case a.State == Unmanaged || a.State == "":
+		return IsUnmanaged
+	case a.State.InProgress():
+		return IsCleaning
+	case a.State == Clean:
+		return IsClean
+	case a.Quarantine != nil:
+		return IsQuarantined
+	default:
+		return IsDue
+	}
+}
+
+// Managed reports whether the agent is pitcrew's to write to.
+func (a Agent) Managed() bool { return a.State != "" && a.State != Unmanaged }
+
+// Held returns the hold that is in force at now, if any.
+func (a Agent) Held(now time.Time) *Hold {
+	if a.Hold == nil || !a.Hold.Expires.IsZero() && !now.Before(a.Hold.Expires) {
+		return nil
+	}
+	return a.Hold
+}
+
+// To returns the agent moved to state, or a [*StateError] when the table has no such edge.
+// Moving to the state it is in only changes the reason.
+func (a Agent) To(state State, reason string, now time.Time) (Agent, error) {
+	from := a.State
+	if from == "" {
+		from = Unmanaged
+	}
+	if from != state {
+		if !CanGo(from, state) {
+			return a, &StateError{Agent: a.ID, From: from, To: state}
+		}
+		a.Since = now
+	}
+	a.State, a.Reason = state, reason
+	return a, nil
+}
+
+// Project says which of our labels the agent must show, were it seen at now.
+func Project(a Agent, now time.Time) Labels {
+	switch a.State {
+	case Clean:
+		return ShowClean
+	case Claimed, Running, Reconnecting, Granting:
+		return ShowDirty
+	case Due:
+		if a.Failures > 0 || a.Quarantine != nil || a.Held(now) != nil {
+			return ShowDirty
+		}
+		return ShowDue
+	case Unmanaged:
+		return 0
+	}
+	return 0
+}
+
+// Attempt is one numbered try to run a recipe on one agent. Number and Nonce are its fencing
+// token: no result counts that does not carry both.
+type Attempt struct {
+	Agent    AgentID
+	Number   int64
+	Nonce    string
+	Pool     string
+	Recipe   string
+	Revision string
+	Need     Need
+	Delivery Delivery
+
+	Session   string    // controller session (X-Jenkins-Session) when it was claimed
+	Claimed   time.Time // when it was stored
+	Handed    time.Time // when the program was handed over; zero before
+	Started   time.Time // when the program was first known to run; zero before
+	Ended     time.Time // zero while in progress
+	Proved    time.Time // when a report of this attempt said cleaned and verified
+	Reconnect int       // reconnects and reboots so far
+	Asked     Outcome   // reconnect or reboot, while State is Reconnecting
+
+	Outcome Outcome // "" while in progress
+	Reason  string
+	Step    string // the failing step
+
+	Run Run
+}
+
+// Run is where an attempt's program runs.
+type Run struct {
+	Job     string `json:"job,omitempty"`      // full name of the job that carries it
+	QueueID int64  `json:"queue_id,omitempty"` // 0 before it was queued
+	Build   int64  `json:"build,omitempty"`    // 0 before it started
+	URL     string `json:"url,omitempty"`
+	Intent  bool   `json:"intent,omitempty"` // a hand-over was begun; look for it before another
+	BootID  string `json:"boot_id,omitempty"`
+	Process string `json:"process,omitempty"` // agent process: pid and start time as reported
+}
+
+// Delivery is the way a program reaches an agent's machine.
+type Delivery string
+
+// The deliveries.
+const (
+	ByJob Delivery = "job"
+	BySSH Delivery = "ssh"
+)

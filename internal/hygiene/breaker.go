@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene
+
+import (
+	"fmt"
+	"time"
+)
+
+// BreakerPolicy stops cleanups of a recipe revision that fails on too many agents. Both bounds
+// must be reached within the window, and at least half of the window's attempts must have failed,
+// so that a few sick agents of a big fleet do not stop it.
+type BreakerPolicy struct {
+	Agents   int           // different agents that failed; 0 = no breaker
+	Failures int           // failed attempts
+	Within   time.Duration // the window; half of it after the last failure a trial may start
+}
+
+// Ended is an ended attempt as the breaker counts it. Lost and given-back attempts are none.
+type Ended struct {
+	Agent    AgentID
+	Revision string
+	Step     string
+	Failed   bool
+	Claimed  time.Time
+	At       time.Time
+}
+
+// BreakerState is what [Trip] found.
+type BreakerState string
+
+// The breaker's states.
+const (
+	BreakerClosed BreakerState = "closed"
+	// BreakerOpen: no cleanup of the revision starts.
+	BreakerOpen BreakerState = "open"
+	// BreakerTrial: one at a time may start, to see whether it is over.
+	BreakerTrial BreakerState = "trial"
+)
+
+// Breaker is what is stored about one pool and recipe revision.
+type Breaker struct {
+	Opened time.Time // zero = closed
+	Since  time.Time // attempts that ended before do not count (an operator resumed, or it closed)
+}
+
+// Trip computes the breaker of one pool and recipe revision. Once open it closes by a success of
+// an attempt that was claimed after it opened, or by an operator. The reason names the step that
+// failed most, and the numbers.
+func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.Time) (BreakerState, string) {
+	if p.Agents <= 0 {
+		return BreakerClosed, ""
+	}
+	var window tally
+	var last time.Time
+	for _, e := range ended {
+		if e.Revision != revision || !e.At.After(b.Since) {
+			continue
+		}
+		if !b.Opened.IsZero() && !e.Failed && e.Claimed.After(b.Opened) {
+			return BreakerClosed, "a trial succeeded"
+		}
+		if e.Failed && e.At.After(last) {
+			last = e.At
+		}
+		if !b.Opened.IsZero() || now.Sub(e.At) <= p.Within {
+			window.add(e)
+		}
+	}
+	switch {
+	case b.Opened.IsZero() && !window.over(p):
+		return BreakerClosed, ""
+	case now.Sub(last) > p.Within/2:
+		return BreakerTrial, window.reason()
+	}
+	return BreakerOpen, window.reason()
+}
+
+type tally struct {
+	agents   map[AgentID]bool
+	steps    map[string]int
+	failures int
+	total    int
+}
+
+func (t *tally) add(e Ended) {
+	t.total++
+	if !e.Failed {
+		return
+	}
+	if t.agents == nil {
+		t.agents, t.steps = map[AgentID]bool{}, map[string]int{}
+	}
+	t.failures++
+	t.agents[e.Agent] = true
+	t.steps[e.Step]++
+}
+
+func (t *tally) over(p BreakerPolicy) bool {
+	return len(t.agents) >= p.Agents && t.failures >= p.Failures && 2*t.failures >= t.total
+}
+
+func (t *tally) reason() string {
+	step, n := "", 0
+	for s, k := range t.steps {
+		if k > n || k == n && s < step {
+			step, n = s, k
+		}
+	}
+	where := ""
+	if step != "" {
+		where = fmt.Sprintf(", %d of them in step %q", n, step)
+	}
+	return fmt.Sprintf("%d failures on %d agents%s", t.failures, len(t.agents), where)
+}
+
+// Dead reports whether a pool's dead-man alarm is due: some agent of it has waited to be cleaned
+// for longer than limit, and in all that time none was cleaned. A quiet pool is not dead.
+func Dead(waitingSince, lastCleaned time.Time, limit time.Duration, now time.Time) bool {
+	if limit <= 0 || waitingSince.IsZero() {
+		return false
+	}
+	from := waitingSince
+	if lastCleaned.After(from) {
+		from = lastCleaned
+	}
+	return now.Sub(from) > limit
+}

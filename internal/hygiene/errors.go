@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene
+
+import "errors"
+
+// ErrStale means that a result belongs to another attempt, another agent or another time. It is
+// recorded and otherwise ignored.
+var ErrStale = errors.New("stale result")

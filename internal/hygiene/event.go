@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene
+
+import "time"
+
+// EventType names what happened; the names are part of the API and do not change.
+type EventType string
+
+// The types of event. One event is written for every change of state, in the same transaction.
+const (
+	EventAdopted      EventType = "agent.adopted"
+	EventWithdrawn    EventType = "agent.withdrawn"
+	EventForgotten    EventType = "agent.forgotten"
+	EventUncleaned    EventType = "agent.due"
+	EventRelabelled   EventType = "agent.relabelled"
+	EventClaimed      EventType = "cleanup.claimed"
+	EventHanded       EventType = "cleanup.running"
+	EventReconnecting EventType = "cleanup.reconnecting"
+	EventProved       EventType = "cleanup.proved"
+	EventGranted      EventType = "agent.clean"
+	EventFailed       EventType = "cleanup.failed"
+	EventLost         EventType = "cleanup.lost"
+	EventGivenBack    EventType = "cleanup.given_back"
+	EventQuarantined  EventType = "agent.quarantined"
+	EventReleased     EventType = "agent.released"
+	EventHeld         EventType = "agent.held"
+	EventUnheld       EventType = "agent.unheld"
+	EventRequested    EventType = "agent.requested"
+	EventContaminated EventType = "build.contaminated"
+	EventStale        EventType = "cleanup.stale_result"
+	EventMarked       EventType = "agent.offline_mark"
+	EventPaused       EventType = "pause.on"
+	EventResumed      EventType = "pause.off"
+	EventBreakerOpen  EventType = "breaker.open"
+	EventBreakerShut  EventType = "breaker.closed"
+	EventDead         EventType = "pool.dead"
+	EventAlive        EventType = "pool.alive"
+	EventController   EventType = "controller.changed"
+	EventSlot         EventType = "slot.refused"
+	EventEpoch        EventType = "store.epoch"
+)
+
+// Event is one line of the audit trail: who or what, when, why, before and after.
+type Event struct {
+	ID      int64 // given by the store, ascending
+	Type    EventType
+	At      time.Time
+	Actor   string // "pitcrew", or the name of the token that asked
+	Subject string // agent, pool or controller
+	Agent   AgentID
+	Pool    string
+	Attempt int64
+	Before  State
+	After   State
+	Reason  string
+	Data    map[string]string
+}

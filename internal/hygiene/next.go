@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene
+
+import (
+	"fmt"
+	"time"
+)
+
+// lookAgain is the longest time for which a managed agent that is not clean goes without a look.
+const lookAgain = time.Minute
+
+// Next returns the one action that agent a needs at now, given what was seen of it. The agent
+// may be the zero Agent with an ID: it is not known to the store then.
+//
+// Next never asks for a write on an agent without the label cleanable (but for [Withdraw], once),
+// never on the built-in node, and never one that adds clean: that is [Grant]'s alone.
+func Next(a Agent, s Sighting, p Policy, now time.Time) Action {
+	act := next(a, s, p, now)
+	act.Agent = a.ID
+	if act.Kind == Rest && act.Wake.IsZero() && a.Managed() && a.State != Clean {
+		act.Wake = now.Add(lookAgain)
+	}
+	return act
+}
+
+func next(a Agent, s Sighting, p Policy, now time.Time) Action {
+	switch {
+	case s.BuiltIn:
+		return rest("the built-in node is never managed")
+	case s.Gone && a.Managed():
+		return Action{Kind: Forget, Reason: "the controller has no such agent any more"}
+	case !s.Present && a.State.InProgress():
+		return Action{Kind: Drive, Reason: "an attempt is in progress"}
+	case !s.Present:
+		return rest("not in the controller's list; that proves nothing")
+	case !a.Managed():
+		return adopt(s)
+	case stale(a, s):
+		return rested(a, "waits for a look that is newer than our last write", now)
+	case !s.Labels.Has(LabelCleanable):
+		return Action{
+			Kind: Withdraw, Reason: "the label cleanable was removed",
+			Write: s.Labels != 0 && !starting(s), Labels: 0,
+		}
+	}
+	switch {
+	case a.State.InProgress():
+		return inProgress(a, s)
+	case a.State == Clean:
+		return clean(a, s, p, now)
+	default:
+		return due(a, s, p, now)
+	}
+}
+
+// stale reports whether the sighting is older than what we last did to the agent.
+func stale(a Agent, s Sighting) bool {
+	return s.At.Before(a.LabelsAt) || s.At.Before(a.Since)
+}
+
+func rest(reason string) Action { return Action{Kind: Rest, Reason: reason} }
+
+// rested keeps an owned agent with its owner.
+func rested(a Agent, reason string, now time.Time) Action {
+	if a.State.InProgress() {
+		return Action{Kind: Drive, Reason: "an attempt is in progress"}
+	}
+	return Action{Kind: Rest, Reason: reason, Wake: now}
+}
+
+// adopt is the row "unknown to the store" of the table of label sets.
+func adopt(s Sighting) Action {
+	if !s.Labels.Has(LabelCleanable) {
+		return rest("not labelled cleanable: not ours")
+	}
+	act := Action{Kind: Adopt, Reason: "labelled cleanable", Need: NeedCleanup}
+	if s.Labels.Has(LabelClean) {
+		act.Reason = "labelled cleanable; its clean is not ours and is taken away"
+		act.Labels, act.Write = s.Labels&^LabelClean, !starting(s)
+	}
+	return act
+}
+
+// starting reports whether something is just being started that cannot be seen yet. A label
+// edit in that moment can break the build (hudson.model.Slave#createLauncher).
+func starting(s Sighting) bool { return !s.Idle && s.Hidden && !s.Real && !s.Own }
+
+func inProgress(a Agent, s Sighting) Action {
+	switch {
+	case a.State == Claimed || a.State == Granting:
+		// Its labels are being written by the attempt itself, which reads them back.
+		return Action{Kind: Drive, Reason: "an attempt is in progress"}
+	case s.Labels.Has(LabelClean) && !starting(s):
+		return Action{Kind: Relabel, Reason: "somebody labelled it clean during a cleanup", Labels: ShowDirty, Write: true}
+	case !s.Labels.Has(LabelDirty) && !starting(s):
+		return Action{Kind: Relabel, Reason: "somebody removed dirty during a cleanup", Labels: ShowDirty, Write: true}
+	}
+	return Action{Kind: Drive, Reason: "an attempt is in progress"}
+}
+
+// clean is the life of a clean agent: what takes its cleanliness away, most certain first.
+func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
+	lose := func(reason string, need Need, show Labels) Action {
+		return Action{
+			Kind: Unclean, Reason: reason, Need: need,
+			Labels: show, Write: s.Labels != show && s.Labels.Has(LabelClean) && !starting(s),
+		}
+	}
+	switch {
+	case s.Real:
+		return lose("used by "+s.RealURL, NeedCleanup, ShowDue)
+	case s.Labels.Has(LabelDirty):
+		return lose("somebody labelled it dirty", NeedCleanup, ShowDirty)
+	case !s.Labels.Has(LabelClean):
+		return lose("somebody removed clean: a cleanup is asked for", NeedCleanup, ShowDue)
+	case !s.Idle && s.Hidden && s.BusyFor >= p.HiddenAfter:
+		return lose("busy with something that we may not see", NeedCleanup, ShowDue)
+	case !s.Idle:
+		return Action{Kind: Rest, Reason: "something is starting on it", Wake: now}
+	case a.Held(now) != nil:
+		return lose("held: "+a.Held(now).Reason, NeedCleanup, ShowDirty)
+	case s.Unfit != "":
+		return lose(s.Unfit, NeedVerify, ShowDue)
+	case s.Offline && !s.Reached:
+		return lose("its connection was lost", NeedVerify, ShowDue)
+	case p.TTL > 0 && !now.Before(a.LastCleaned.Add(p.TTL)) && p.Paused == "" && !s.Offline:
+		return Action{Kind: Refresh, Reason: fmt.Sprintf("clean for longer than %s", p.TTL), Need: NeedVerify}
+	}
+	act := rest("clean")
+	if p.TTL > 0 {
+		act.Wake = a.LastCleaned.Add(p.TTL)
+	}
+	return act
+}
+
+// due is the life of an agent that waits: repair of its labels first, then every reason not to
+// start a cleanup now, and at last the cleanup.
+func due(a Agent, s Sighting, p Policy, now time.Time) Action {
+	show := Project(a, now)
+	switch {
+	case starting(s):
+		return Action{Kind: Rest, Reason: "something is starting on it", Wake: now}
+	case s.Labels.Has(LabelClean):
+		return Action{
+			Kind: Relabel, Reason: "labelled clean, and that is not ours",
+			Labels: s.Labels&^LabelClean | show, Write: true,
+		}
+	case show.Has(LabelDirty) && !s.Labels.Has(LabelDirty):
+		return Action{Kind: Relabel, Reason: "kept out of use: " + a.Reason, Labels: ShowDirty, Write: true}
+	}
+	if act, ok := notNow(a, s, p, now); ok {
+		return act
+	}
+	return begin(s, p, a)
+}
+
+// notNow holds every reason to leave a due agent alone for the moment.
+func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
+	wait := func(reason string, until time.Time) (Action, bool) {
+		return Action{Kind: Rest, Reason: reason, Wake: until}, true
+	}
+	hold := a.Held(now)
+	switch {
+	case hold != nil:
+		return wait(fmt.Sprintf("held by %s: %s", hold.By, hold.Reason), hold.Expires)
+	case !s.Idle:
+		return wait("a build runs on it", time.Time{})
+	case p.Paused != "":
+		return wait(p.Paused, time.Time{})
+	case now.Before(a.NextLook) && a.Quarantine != nil:
+		return wait("quarantined: "+a.Quarantine.Reason, a.NextLook)
+	case now.Before(a.NextLook):
+		return wait("waits after: "+a.Reason, a.NextLook)
+	case s.Unfit != "":
+		return wait(s.Unfit, time.Time{})
+	case s.Offline && s.OfflineBy == ByPerson:
+		return wait("a person took it offline", time.Time{})
+	case s.Awaited:
+		return wait("a build that began before the controller's restart may come back to it", time.Time{})
+	case settling(a, s, p, now):
+		return wait("the controller was restarted; a build of before may still run", s.SessionSince.Add(p.Settle))
+	case p.Disjoint:
+		return Action{}, false
+	case s.Neighbour.Real != "":
+		return wait("a build runs on its machine, on "+s.Neighbour.Real, time.Time{})
+	case s.Neighbour.Cleaning != "":
+		return wait("its machine is being cleaned, through "+s.Neighbour.Cleaning, time.Time{})
+	}
+	return Action{}, false
+}
+
+// settling reports whether a build from before a controller restart may still live on an idle
+// executor's machine (durable steps go on without their controller).
+func settling(a Agent, s Sighting, p Policy, now time.Time) bool {
+	return !s.SessionSince.IsZero() && a.Settled != s.Session && now.Before(s.SessionSince.Add(p.Settle))
+}
+
+// begin is the action of a due agent that nothing speaks against.
+func begin(s Sighting, p Policy, a Agent) Action {
+	act := Action{Kind: Begin, Reason: a.Reason, Need: a.Need}
+	if !p.Disjoint {
+		act.Displace = s.Neighbour.Clean
+	}
+	if act.Need == "" {
+		act.Need = NeedCleanup
+	}
+	if !s.Offline {
+		return act
+	}
+	switch s.OfflineBy {
+	case ByUs:
+		return Action{Kind: Unmark, Reason: "our own offline mark is not needed any more"}
+	case ByMonitor:
+		switch p.Monitor {
+		case MonitorLift:
+			act.Lift = true
+			return act
+		case MonitorSSH:
+			act.SSH = true
+			return act
+		case MonitorLeave:
+		}
+		return rest("a node monitor took it offline")
+	case ByDemand:
+		if p.OnDemand && s.Launchable {
+			return Action{Kind: Launch, Reason: "offline until it is wanted"}
+		}
+	case ByConnection:
+		if p.Delivery == BySSH && a.Need == NeedCleanup {
+			act.SSH = true
+			return act
+		}
+	case ByPerson, OnlineNow:
+	}
+	return rest("offline")
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var id = hygiene.AgentID{Controller: "ci", Name: "linux-7"}
+
+// agentIn is an agent that entered state an hour before the tests' now.
+func agentIn(s hygiene.State) hygiene.Agent {
+	return hygiene.Agent{
+		ID: id, State: s, Since: epoch, LabelsAt: epoch, LastCleaned: epoch,
+		Attempt: 3, Need: hygiene.NeedCleanup, Reason: "used",
+	}
+}
+
+// idle is an idle, online agent with labels l, seen at now.
+func idle(l hygiene.Labels, now time.Time) hygiene.Sighting {
+	return hygiene.Sighting{At: now, Session: "s1", Present: true, Labels: l, Idle: true, Reached: true}
+}
+
+// TestLabelTable is the table of all label sets, known and unknown: what is written, if anything.
+func TestLabelTable(t *testing.T) {
+	t.Parallel()
+	const (
+		c = hygiene.LabelCleanable
+		d = hygiene.LabelDirty
+		k = hygiene.LabelClean
+	)
+	type want struct {
+		kind   hygiene.Kind
+		write  bool
+		labels hygiene.Labels
+	}
+	none, drive := want{kind: hygiene.Rest}, want{kind: hygiene.Drive}
+	withdraw := want{kind: hygiene.Withdraw, write: true}
+	dirty := want{hygiene.Relabel, true, c | d}
+	tests := map[hygiene.Labels]map[hygiene.State]want{
+		0: {
+			hygiene.Unmanaged: none, hygiene.Due: {kind: hygiene.Withdraw}, hygiene.Claimed: {kind: hygiene.Withdraw},
+			hygiene.Running: {kind: hygiene.Withdraw}, hygiene.Granting: {kind: hygiene.Withdraw}, hygiene.Clean: {kind: hygiene.Withdraw},
+		},
+		d:     {hygiene.Unmanaged: none, hygiene.Due: withdraw, hygiene.Running: withdraw, hygiene.Clean: withdraw},
+		k:     {hygiene.Unmanaged: none, hygiene.Due: withdraw, hygiene.Running: withdraw, hygiene.Clean: withdraw},
+		d | k: {hygiene.Unmanaged: none, hygiene.Due: withdraw, hygiene.Running: withdraw, hygiene.Clean: withdraw},
+		c: {
+			hygiene.Unmanaged: {kind: hygiene.Adopt}, hygiene.Due: {kind: hygiene.Begin}, hygiene.Claimed: drive,
+			hygiene.Running: dirty, hygiene.Reconnecting: dirty, hygiene.Granting: drive, hygiene.Clean: {kind: hygiene.Unclean},
+		},
+		c | d: {
+			hygiene.Unmanaged: {kind: hygiene.Adopt}, hygiene.Due: {kind: hygiene.Begin}, hygiene.Claimed: drive,
+			hygiene.Running: drive, hygiene.Reconnecting: drive, hygiene.Granting: drive, hygiene.Clean: {kind: hygiene.Unclean},
+		},
+		c | k: {
+			hygiene.Unmanaged: {hygiene.Adopt, true, c}, hygiene.Due: {hygiene.Relabel, true, c}, hygiene.Claimed: drive,
+			hygiene.Running: dirty, hygiene.Reconnecting: dirty, hygiene.Granting: drive, hygiene.Clean: none,
+		},
+		c | d | k: {
+			hygiene.Unmanaged: {hygiene.Adopt, true, c | d}, hygiene.Due: dirty, hygiene.Claimed: drive,
+			hygiene.Running: dirty, hygiene.Reconnecting: dirty, hygiene.Granting: drive, hygiene.Clean: {hygiene.Unclean, true, c | d},
+		},
+	}
+	now := epoch.Add(time.Hour)
+	for labels, states := range tests {
+		for state, want := range states {
+			act := hygiene.Next(agentIn(state), idle(labels, now), hygiene.Policy{}, now)
+			if act.Kind != want.kind || act.Write != want.write || act.Write && act.Labels != want.labels {
+				t.Errorf("%s agent with labels %s: got %s write=%v %s, want %+v", state, labels, act.Kind, act.Write, act.Labels, want)
+			}
+			if act.Write && act.Labels.Has(hygiene.LabelClean) {
+				t.Errorf("%s agent with labels %s: a repair grants clean", state, labels)
+			}
+			if act.Reason == "" || act.Agent != id {
+				t.Errorf("%s agent with labels %s: action without reason or agent: %+v", state, labels, act)
+			}
+		}
+	}
+}
+
+// TestNext tells the rules one by one.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	policy := hygiene.Policy{TTL: 2 * time.Hour, Settle: 5 * time.Minute, HiddenAfter: 10 * time.Second, OnDemand: true, Monitor: hygiene.MonitorLeave}
+	tests := []struct {
+		name   string
+		state  hygiene.State
+		labels hygiene.Labels
+		with   func(*hygiene.Agent, *hygiene.Sighting, *hygiene.Policy)
+		want   hygiene.Kind
+		reason string
+	}{
+		{"the built-in node is never managed, whatever its labels", hygiene.Unmanaged, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.BuiltIn = true }, hygiene.Rest, "never managed"},
+		{"absence from the list is not deletion", hygiene.Due, 0, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { *s = hygiene.Sighting{At: now} }, hygiene.Rest, "proves nothing"},
+		{"an agent that a direct look does not find is forgotten", hygiene.Clean, 0, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			*s = hygiene.Sighting{At: now, Gone: true}
+		}, hygiene.Forget, "no such agent"},
+		{"a sighting older than our own write says nothing", hygiene.Clean, hygiene.ShowDirty, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { a.LabelsAt = s.At.Add(1) }, hygiene.Rest, "newer than our last write"},
+		{"a visible build takes the cleanliness", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Idle, s.Real, s.RealURL = false, true, "u"
+		}, hygiene.Unclean, "used by u"},
+		{"a build that is just starting is not disturbed", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle, s.Hidden = false, true }, hygiene.Rest, "starting"},
+		{"a foreign clean is left while a build is just starting", hygiene.Due, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle, s.Hidden = false, true }, hygiene.Rest, "starting"},
+		{"a build that stays hidden counts as real", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Idle, s.Hidden, s.BusyFor = false, true, time.Minute
+		}, hygiene.Unclean, "may not see"},
+		{"a lost connection asks for verification", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.Reached, s.OfflineBy = true, false, hygiene.ByConnection
+		}, hygiene.Unclean, "connection was lost"},
+		{"a person's offline mark leaves a clean agent alone", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy = true, hygiene.ByPerson
+		}, hygiene.Rest, "clean"},
+		{"an agent clean for too long is verified again", hygiene.Clean, hygiene.ShowClean, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.LastCleaned = now.Add(-2 * time.Hour)
+		}, hygiene.Refresh, "longer than"},
+		{"a held clean agent leaves the pool", hygiene.Clean, hygiene.ShowClean, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Hold = &hygiene.Hold{Reason: "debugging", Expires: now.Add(1)}
+		}, hygiene.Unclean, "held"},
+		{"an expired hold is none", hygiene.Due, hygiene.ShowDirty, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) { a.Hold = &hygiene.Hold{Expires: now} }, hygiene.Begin, ""},
+		{"a hold without expiry stays", hygiene.Due, hygiene.ShowDirty, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) { a.Hold = &hygiene.Hold{By: "ann"} }, hygiene.Rest, "held by ann"},
+		{"no cleanup beside a build", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle, s.Real = false, true }, hygiene.Rest, "a build runs"},
+		{"no cleanup where a person said offline", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy = true, hygiene.ByPerson
+		}, hygiene.Rest, "a person"},
+		{"no cleanup while paused", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, _ *hygiene.Sighting, p *hygiene.Policy) { p.Paused = "paused by ann" }, hygiene.Rest, "paused by ann"},
+		{"a failed agent waits its back-off", hygiene.Due, hygiene.ShowDirty, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Failures, a.NextLook = 1, now.Add(time.Minute)
+		}, hygiene.Rest, "waits after"},
+		{"a failed agent shows dirty", hygiene.Due, hygiene.ShowDue, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) { a.Failures = 1 }, hygiene.Relabel, "kept out"},
+		{"a quarantined agent is looked at when its time comes", hygiene.Due, hygiene.ShowDirty, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Failures, a.Quarantine, a.NextLook = 3, &hygiene.Quarantine{}, now
+		}, hygiene.Begin, ""},
+		{"after a restart a build of before may still run", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.SessionSince = now.Add(-time.Minute) }, hygiene.Rest, "restarted"},
+		{"after the grace time it does not", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.SessionSince = now.Add(-5 * time.Minute)
+		}, hygiene.Begin, ""},
+		{"known to be finished, it is not waited for", hygiene.Due, hygiene.ShowDue, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.SessionSince, a.Settled = now, "s1"
+		}, hygiene.Begin, ""},
+		{"a continued build in the queue is waited for, grace or not", hygiene.Due, hygiene.ShowDue, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Awaited, a.Settled = true, "s1" }, hygiene.Rest, "come back"},
+		{"agents of one machine wait for each other's builds", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Real = "b" }, hygiene.Rest, "on b"},
+		{"disjoint recipes do not", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, p *hygiene.Policy) {
+			s.Neighbour.Real, p.Disjoint = "b", true
+		}, hygiene.Begin, ""},
+		{"a demand-launched agent is launched when wanted", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy, s.Launchable, s.Reached = true, hygiene.ByDemand, true, false
+		}, hygiene.Launch, ""},
+		{"a monitor's mark is left unless the policy says otherwise", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy = true, hygiene.ByMonitor
+		}, hygiene.Rest, "monitor"},
+		{"our own mark left behind is lifted", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy = true, hygiene.ByUs
+		}, hygiene.Unmark, ""},
+		{"an unfit agent is not cleaned", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Unfit = "two executors" }, hygiene.Rest, "two executors"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a, s, p := agentIn(tt.state), idle(tt.labels, now), policy
+			if tt.with != nil {
+				tt.with(&a, &s, &p)
+			}
+			act := hygiene.Next(a, s, p, now)
+			if act.Kind != tt.want || !strings.Contains(act.Reason, tt.reason) {
+				t.Errorf("got %s (%s), want %s (%s)", act.Kind, act.Reason, tt.want, tt.reason)
+			}
+			if act.Kind == hygiene.Rest && a.State == hygiene.Due && act.Wake.IsZero() {
+				t.Error("a managed agent that is not clean rests without a time of next look")
+			}
+		})
+	}
+}
+
+func TestMonitorPolicies(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	s := idle(hygiene.ShowDue, now)
+	s.Offline, s.OfflineBy = true, hygiene.ByMonitor
+	lift := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{Monitor: hygiene.MonitorLift}, now)
+	ssh := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{Monitor: hygiene.MonitorSSH}, now)
+	if lift.Kind != hygiene.Begin || !lift.Lift || ssh.Kind != hygiene.Begin || !ssh.SSH {
+		t.Errorf("got %+v and %+v, want a cleanup that lifts the mark and one over SSH", lift, ssh)
+	}
+}
+
+func TestNeighbourIsDisplacedBeforeItsMachineIsCleaned(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	s := idle(hygiene.ShowDue, now)
+	s.Neighbour.Clean = "linux-8"
+	if act := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{}, now); act.Kind != hygiene.Begin || act.Displace != "linux-8" {
+		t.Errorf("got %+v, want a cleanup that displaces linux-8", act)
+	}
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene
+
+import (
+	"fmt"
+	"time"
+)
+
+// Outcome is how an attempt ended, or what it asks for.
+type Outcome string
+
+// The four outcomes a program can report, and the two that only we can tell.
+const (
+	Cleaned   Outcome = "cleaned"
+	Failed    Outcome = "failed"
+	Reconnect Outcome = "reconnect"
+	Reboot    Outcome = "reboot"
+	// Lost: nobody can tell (agent offline in mid-attempt, controller restarted, build
+	// deleted). It is no failure of the agent and does not count towards quarantine.
+	Lost Outcome = "lost"
+	// GivenBack: the attempt ended before the program touched anything.
+	GivenBack Outcome = "given back"
+)
+
+// Verdict is what became of an attempt's program, as far as it could be learnt.
+type Verdict struct {
+	Number  int64  // as the report says; must be the attempt's
+	Nonce   string // as the report says
+	On      string // agent that it really ran on
+	Outcome Outcome
+	// Verified is true when the verify phase ran to its end and every step of it succeeded.
+	Verified bool
+	Step     string // the failing step
+	Reason   string
+	// Permanent marks a failure that trying again cannot mend: quarantine at once.
+	Permanent bool
+	Machine   string // machine id, "" unknown
+	BootID    string
+	Process   string
+}
+
+// maxReconnects bounds how often one attempt may ask for a new session.
+const maxReconnects = 2
+
+// Judge ends (or continues) attempt t of agent a with verdict v. It returns both as they must
+// be stored in one transaction. A verdict that does not carry the attempt's number, nonce and
+// agent is an error: the caller records it and changes nothing.
+func Judge(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt, error) {
+	if err := fence(a, t, v); err != nil {
+		return a, t, err
+	}
+	if v.Machine != "" {
+		a.Machine = v.Machine
+	}
+	if v.BootID != "" {
+		t.Run.BootID, t.Run.Process = v.BootID, v.Process
+	}
+	switch {
+	case v.Outcome == Cleaned && v.Verified:
+		t.Proved = now
+		a, err := a.To(Granting, "proven clean by attempt", now)
+		return a, t, err
+	case v.Outcome == Cleaned:
+		v.Outcome, v.Reason = Failed, "reported cleaned but not verified"
+	case v.Outcome == Reconnect || v.Outcome == Reboot:
+		if t.Reconnect < maxReconnects {
+			t.Reconnect++
+			t.Asked = v.Outcome
+			a, err := a.To(Reconnecting, "asked for a "+string(v.Outcome), now)
+			return a, t, err
+		}
+		v.Outcome, v.Reason = Failed, fmt.Sprintf("asked for a %s again after %d", v.Outcome, t.Reconnect)
+	}
+	return End(a, t, v, p, now)
+}
+
+// fence refuses verdicts of another attempt or another agent.
+func fence(a Agent, t Attempt, v Verdict) error {
+	switch {
+	case t.Number != a.Attempt || !t.Ended.IsZero():
+		return fmt.Errorf("agent %s: attempt %d is not the current one (%d): %w", a.ID, t.Number, a.Attempt, ErrStale)
+	case v.Outcome == Lost || v.Outcome == GivenBack:
+		return nil // our own conclusion, it carries no report
+	case v.Outcome == Failed && v.Nonce == "" && v.Number == 0:
+		return nil // our own conclusion: no report, or one that proves nothing
+	case v.Number != t.Number || v.Nonce != t.Nonce:
+		return fmt.Errorf("agent %s: the report is not of attempt %d: %w", a.ID, t.Number, ErrStale)
+	case v.On != a.ID.Name:
+		return fmt.Errorf("agent %s: the program ran on %q: %w", a.ID, v.On, ErrStale)
+	}
+	return nil
+}
+
+// End closes attempt t of agent a with an outcome that is not a success, and says when to look
+// at the agent next. Lost and given-back attempts cost the agent nothing.
+func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt, error) {
+	t.Ended, t.Outcome, t.Reason, t.Step = now, v.Outcome, v.Reason, v.Step
+	a, err := a.To(Due, v.Reason, now)
+	if err != nil {
+		return a, t, err
+	}
+	seed := a.ID.String()
+	switch {
+	case v.Outcome == GivenBack:
+		a.NextLook = now.Add(p.Backoff.After(1, seed) / 4)
+		return a, t, nil
+	case v.Outcome == Lost:
+		a.NextLook = now
+		a.Need = NeedCleanup
+		return a, t, nil
+	case t.Need == NeedVerify && t.Reconnect == 0:
+		// Verification alone failed: that only means that a whole cleanup is due.
+		a.Need, a.NextLook = NeedCleanup, now
+		return a, t, nil
+	}
+	a.Need = NeedCleanup
+	a.Failures++
+	a.NextLook = now.Add(p.Backoff.After(a.Failures, seed))
+	if a.Quarantine != nil || v.Permanent || p.QuarantineAfter > 0 && a.Failures >= p.QuarantineAfter {
+		a.Quarantine = quarantine(a.Quarantine, v, a.Failures, now, p)
+		a.NextLook = a.Quarantine.NextLook
+	}
+	return a, t, nil
+}
+
+func quarantine(old *Quarantine, v Verdict, failures int, now time.Time, p Policy) *Quarantine {
+	q := Quarantine{Since: now, By: "pitcrew", NextLook: now.Add(p.QuarantineLook)}
+	if old != nil {
+		q = *old
+		q.NextLook = now.Add(p.QuarantineLook)
+	}
+	q.Reason = fmt.Sprintf("%d failures, the last: %s", failures, v.Reason)
+	if v.Permanent {
+		q.Reason = v.Reason
+	}
+	return &q
+}
+
+// Grant ends attempt t as a success: the label clean was written and read back. Epoch is the
+// store's; a restored backup starts a new one, in which no earlier grant counts.
+func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, error) {
+	if t.Number != a.Attempt || !t.Ended.IsZero() || t.Proved.IsZero() {
+		return a, t, fmt.Errorf("agent %s: attempt %d proves nothing: %w", a.ID, t.Number, ErrStale)
+	}
+	a, err := a.To(Clean, fmt.Sprintf("cleaned and verified by attempt %d", t.Number), now)
+	if err != nil {
+		return a, t, err
+	}
+	t.Ended, t.Outcome, t.Reason = now, Cleaned, ""
+	a.LastCleaned, a.Epoch = now, epoch
+	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{}
+	a.Need = NeedCleanup
+	return a, t, nil
+}
+
+// Claim stores the next attempt of a due agent.
+func Claim(a Agent, p Policy, session, nonce string, now time.Time) (Agent, Attempt, error) {
+	a, err := a.To(Claimed, "chosen for a cleanup", now)
+	if err != nil {
+		return a, Attempt{}, err
+	}
+	a.Attempt++
+	a.LastServed = now
+	if a.Need == "" {
+		a.Need = NeedCleanup
+	}
+	return a, Attempt{
+		Agent: a.ID, Number: a.Attempt, Nonce: nonce, Pool: p.Pool,
+		Recipe: p.Recipe, Revision: p.Revision, Need: a.Need, Delivery: p.Delivery,
+		Session: session, Claimed: now,
+	}, nil
+}

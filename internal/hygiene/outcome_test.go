@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hygiene_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+var pool = hygiene.Policy{
+	Pool: "el7", Recipe: "el7", Revision: "r1", Backoff: hygiene.Backoff{First: time.Minute, Max: time.Hour},
+	QuarantineAfter: 3, QuarantineLook: 24 * time.Hour, Limits: hygiene.Limits{Grant: time.Minute},
+}
+
+// running claims a due agent and hands its program over.
+func running(t *testing.T, a hygiene.Agent, now time.Time) (hygiene.Agent, hygiene.Attempt) {
+	t.Helper()
+	a, attempt, err := hygiene.Claim(a, pool, "s1", "nonce", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err = a.To(hygiene.Running, "handed over", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, attempt
+}
+
+func good(t hygiene.Attempt) hygiene.Verdict {
+	return hygiene.Verdict{Number: t.Number, Nonce: t.Nonce, On: id.Name, Outcome: hygiene.Cleaned, Verified: true}
+}
+
+func TestSuccessIsGranted(t *testing.T) {
+	t.Parallel()
+	a := agentIn(hygiene.Due)
+	a.Failures, a.Quarantine = 4, &hygiene.Quarantine{Reason: "old"}
+	a, attempt := running(t, a, epoch)
+	a, attempt, err := hygiene.Judge(a, attempt, good(attempt), pool, epoch.Add(time.Minute))
+	if err != nil || a.State != hygiene.Granting {
+		t.Fatalf("got %s, %v, want granting", a.State, err)
+	}
+	a, attempt, err = hygiene.Grant(a, attempt, "e1", epoch.Add(2*time.Minute))
+	if err != nil || a.State != hygiene.Clean || a.Failures != 0 || a.Quarantine != nil || attempt.Outcome != hygiene.Cleaned || a.Epoch != "e1" {
+		t.Errorf("got %+v %+v %v", a, attempt, err)
+	}
+	if _, _, err := hygiene.Grant(a, attempt, "e1", epoch); !errors.Is(err, hygiene.ErrStale) {
+		t.Errorf("granting twice: got %v, want a stale result", err)
+	}
+}
+
+// TestFence: nothing but the current attempt's number and nonce, from that very agent, counts.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*hygiene.Attempt, *hygiene.Verdict){
+		"another number":     func(_ *hygiene.Attempt, v *hygiene.Verdict) { v.Number-- },
+		"another nonce":      func(_ *hygiene.Attempt, v *hygiene.Verdict) { v.Nonce = "guess" },
+		"no nonce":           func(_ *hygiene.Attempt, v *hygiene.Verdict) { v.Nonce = "" },
+		"another agent":      func(_ *hygiene.Attempt, v *hygiene.Verdict) { v.On = "linux-8" },
+		"an earlier attempt": func(a *hygiene.Attempt, v *hygiene.Verdict) { a.Number--; v.Number-- },
+		"an ended attempt":   func(a *hygiene.Attempt, _ *hygiene.Verdict) { a.Ended = epoch },
+	}
+	for name, bend := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, attempt := running(t, agentIn(hygiene.Due), epoch)
+			v := good(attempt)
+			bend(&attempt, &v)
+			after, _, err := hygiene.Judge(a, attempt, v, pool, epoch)
+			if !errors.Is(err, hygiene.ErrStale) || after.State != hygiene.Running {
+				t.Errorf("got %s, %v, want the stale result ignored", after.State, err)
+			}
+		})
+	}
+}
+
+func TestFailuresBackOffAndEndInQuarantine(t *testing.T) {
+	t.Parallel()
+	a, now := agentIn(hygiene.Due), epoch
+	var waits []time.Duration
+	for range 4 {
+		var attempt hygiene.Attempt
+		a, attempt = running(t, a, now)
+		v := good(attempt)
+		v.Outcome, v.Reason, v.Step = hygiene.Failed, "step mounts: busy", "mounts"
+		var err error
+		if a, _, err = hygiene.Judge(a, attempt, v, pool, now); err != nil {
+			t.Fatal(err)
+		}
+		waits = append(waits, a.NextLook.Sub(now))
+		now = a.NextLook
+	}
+	for i, base := range []time.Duration{time.Minute, 2 * time.Minute} {
+		if waits[i] < base*3/4 || waits[i] > base*5/4 {
+			t.Errorf("wait %d is %s, want %s within a quarter", i, waits[i], base)
+		}
+	}
+	if a.Quarantine == nil || a.Hygiene() != hygiene.IsQuarantined || waits[2] != 24*time.Hour || a.Quarantine.NextLook != a.NextLook {
+		t.Errorf("after %d failures: %+v, next look in %s; want a quarantine with its next look", a.Failures, a.Quarantine, waits[2])
+	}
+	if a.Quarantine.Since != epoch.Add(waits[0]+waits[1]) {
+		t.Errorf("a quarantine that goes on began %s, want the first time kept", a.Quarantine.Since)
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		verdict  func(hygiene.Attempt) hygiene.Verdict
+		state    hygiene.State
+		failures int
+		quarant  bool
+	}{
+		{"cleaned without verification is a failure", func(a hygiene.Attempt) hygiene.Verdict { v := good(a); v.Verified = false; return v }, hygiene.Due, 1, false},
+		{"a reconnect is awaited", func(a hygiene.Attempt) hygiene.Verdict { v := good(a); v.Outcome = hygiene.Reconnect; return v }, hygiene.Reconnecting, 0, false},
+		{"a reboot is awaited", func(a hygiene.Attempt) hygiene.Verdict { v := good(a); v.Outcome = hygiene.Reboot; return v }, hygiene.Reconnecting, 0, false},
+		{"what cannot be mended is quarantined at once", func(a hygiene.Attempt) hygiene.Verdict {
+			v := good(a)
+			v.Outcome, v.Permanent = hygiene.Failed, true
+			return v
+		}, hygiene.Due, 1, true},
+		{"a missing report is a failure", func(hygiene.Attempt) hygiene.Verdict {
+			return hygiene.Verdict{Outcome: hygiene.Failed, Reason: "no report"}
+		}, hygiene.Due, 1, false},
+		{"an attempt lost with its connection is none", func(hygiene.Attempt) hygiene.Verdict { return hygiene.Verdict{Outcome: hygiene.Lost} }, hygiene.Due, 0, false},
+		{"a claim given back is none", func(hygiene.Attempt) hygiene.Verdict { return hygiene.Verdict{Outcome: hygiene.GivenBack} }, hygiene.Due, 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a, attempt := running(t, agentIn(hygiene.Due), epoch)
+			a, _, err := hygiene.Judge(a, attempt, tt.verdict(attempt), pool, epoch)
+			if err != nil || a.State != tt.state || a.Failures != tt.failures || (a.Quarantine != nil) != tt.quarant {
+				t.Errorf("got %s, %d failures, quarantine %v, %v", a.State, a.Failures, a.Quarantine, err)
+			}
+		})
+	}
+}
+
+func TestEndlessReconnectsFail(t *testing.T) {
+	t.Parallel()
+	a, attempt := running(t, agentIn(hygiene.Due), epoch)
+	for range 2 {
+		v := good(attempt)
+		v.Outcome = hygiene.Reconnect
+		var err error
+		if a, attempt, err = hygiene.Judge(a, attempt, v, pool, epoch); err != nil || a.State != hygiene.Reconnecting {
+			t.Fatalf("got %s, %v", a.State, err)
+		}
+		if a, err = a.To(hygiene.Running, "back", epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := good(attempt)
+	v.Outcome = hygiene.Reconnect
+	if a, _, err := hygiene.Judge(a, attempt, v, pool, epoch); err != nil || a.State != hygiene.Due || a.Failures != 1 {
+		t.Errorf("got %s with %d failures, %v, want a failure", a.State, a.Failures, err)
+	}
+}
+
+func TestFailedVerificationOnlyAsksForAWholeCleanup(t *testing.T) {
+	t.Parallel()
+	a := agentIn(hygiene.Due)
+	a.Need = hygiene.NeedVerify
+	a, attempt := running(t, a, epoch)
+	v := good(attempt)
+	v.Outcome = hygiene.Failed
+	a, _, err := hygiene.Judge(a, attempt, v, pool, epoch)
+	if err != nil || a.Need != hygiene.NeedCleanup || a.Failures != 0 || a.NextLook.After(epoch) {
+		t.Errorf("got need %s, %d failures, next look %s, %v", a.Need, a.Failures, a.NextLook, err)
+	}
+}
+
+// TestMayGrant covers what can come between the proof and the label clean.
+func TestMayGrant(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	tests := []struct {
+		name string
+		with func(*hygiene.Agent, *hygiene.Attempt, *hygiene.Sighting, *hygiene.Policy)
+		want hygiene.Readiness
+	}{
+		{"nothing in the way", nil, hygiene.GrantNow},
+		{"an older look", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.At = now.Add(-2 * time.Minute)
+		}, hygiene.GrantLater},
+		{"executor not free yet", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle = false }, hygiene.GrantLater},
+		{"a build sneaked in", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) { s.Real = true }, hygiene.GrantNever},
+		{"connection lost", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.Reached = true, false
+		}, hygiene.GrantNever},
+		{"controller restarted", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) { s.Session = "s2" }, hygiene.GrantNever},
+		{"too late", func(_ *hygiene.Agent, a *hygiene.Attempt, s *hygiene.Sighting, p *hygiene.Policy) {
+			a.Proved = now.Add(-2 * p.Limits.Grant)
+		}, hygiene.GrantNever},
+		{"machine still being cleaned", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Neighbour.Waiting = "b"
+		}, hygiene.GrantLater},
+		{"held meanwhile", func(a *hygiene.Agent, _ *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Hold = &hygiene.Hold{Reason: "x"}
+		}, hygiene.GrantNever},
+		{"unfit", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Unfit = "mode NORMAL"
+		}, hygiene.GrantNever},
+		{"another attempt", func(a *hygiene.Agent, _ *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) { a.Attempt++ }, hygiene.GrantNever},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			a, s, p := agentIn(hygiene.Granting), idle(hygiene.ShowDirty, now), pool
+			attempt := hygiene.Attempt{Number: a.Attempt, Session: "s1", Proved: now.Add(-30 * time.Second)}
+			if tt.with != nil {
+				tt.with(&a, &attempt, &s, &p)
+			}
+			if got, reason := hygiene.MayGrant(a, attempt, s, p, now); got != tt.want {
+				t.Errorf("got %s (%s), want %s", got, reason, tt.want)
+			}
+		})
+	}
+}
+
+func TestTransitionTable(t *testing.T) {
+	t.Parallel()
+	for _, from := range hygiene.States {
+		for _, to := range hygiene.States {
+			a := agentIn(from)
+			after, err := a.To(to, "because", epoch.Add(1))
+			var refused *hygiene.StateError
+			switch {
+			case from == to:
+				if err != nil || after.Since != a.Since {
+					t.Errorf("%s to itself: %v, since %s", from, err, after.Since)
+				}
+			case hygiene.CanGo(from, to):
+				if err != nil || after.State != to || after.Since != epoch.Add(1) {
+					t.Errorf("%s to %s: %v, %+v", from, to, err, after)
+				}
+			case !errors.As(err, &refused) || after.State != from:
+				t.Errorf("%s to %s: got %v, want it refused", from, to, err)
+			}
+		}
+	}
+	// Nothing reaches clean but by granting, and nothing reaches granting but by a running program.
+	for _, e := range hygiene.Edges {
+		if e.To == hygiene.Clean && e.From != hygiene.Granting || e.To == hygiene.Granting && e.From != hygiene.Running {
+			t.Errorf("edge %s to %s opens a way around the proof", e.From, e.To)
+		}
+	}
+}
