@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// maxNodes bounds how much a file can grow through its aliases.
+const maxNodes = 200_000
+
+// decoder fills a Config from a syntax tree. Unlike the decoder of the YAML library it does not stop at the first
+// problem, and remembers where each setting stands for the checks that come later.
+type decoder struct {
+	src      *source
+	places   map[string]place // of values, by path
+	anchors  map[string]ast.Node
+	problems []Problem
+	nodes    int
+}
+
+func newDecoder(src *source) *decoder {
+	return &decoder{src: src, places: map[string]place{}, anchors: map[string]ast.Node{}}
+}
+
+func (d *decoder) report(n ast.Node, path, format string, args ...any) {
+	d.problems = append(d.problems, d.src.problem(startOf(n), path, fmt.Sprintf(format, args...)))
+}
+
+// document parses the text and decodes it into c.
+func (d *decoder) document(data []byte, c *Config) {
+	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		d.problems = append(d.problems, d.syntax(err))
+		return
+	}
+	var body ast.Node
+	for _, doc := range file.Docs {
+		switch {
+		case doc.Body == nil:
+		case body != nil:
+			d.report(doc.Body, "", "a second document: there must be only one")
+			return
+		default:
+			body = doc.Body
+		}
+	}
+	v := reflect.ValueOf(c).Elem()
+	if err := setDefaults(v); err != nil {
+		d.problems = append(d.problems, Problem{File: d.src.file, Msg: err.Error()})
+		return
+	}
+	if body == nil {
+		d.problems = append(d.problems, Problem{File: d.src.file, Msg: "the file is empty"})
+		return
+	}
+	d.collectAnchors(body)
+	d.mapping(body, v, "")
+}
+
+// syntax turns an error of the parser into a problem. The excerpt of the library is not used: it quotes neighbouring
+// lines, which may hold a secret.
+func (d *decoder) syntax(err error) Problem {
+	var located yaml.Error
+	if !errors.As(err, &located) || located.GetToken() == nil {
+		return Problem{File: d.src.file, Msg: "no valid YAML"}
+	}
+	at := located.GetToken().Position
+	return d.src.problem(place{at.Line, max(at.Column, 1)}, "", located.GetMessage())
+}
+
+func (d *decoder) collectAnchors(body ast.Node) {
+	for _, n := range ast.Filter(ast.AnchorType, body) {
+		if anchor, ok := n.(*ast.AnchorNode); ok && anchor.Name != nil {
+			d.anchors[anchor.Name.GetToken().Value] = anchor.Value
+		}
+	}
+}
+
+// resolve follows anchors, aliases and tags to the node that holds the value; nil means no value. An alias inside its
+// own anchor would be followed for ever; the budget of nodes ends that.
+func (d *decoder) resolve(n ast.Node, path string) ast.Node {
+	for {
+		if d.nodes++; d.nodes > maxNodes {
+			if d.nodes == maxNodes+1 {
+				d.report(n, path, "the aliases in this file expand to too much")
+			}
+			return nil
+		}
+		switch node := n.(type) {
+		case *ast.AnchorNode:
+			n = node.Value
+		case *ast.TagNode:
+			n = node.Value
+		case *ast.AliasNode:
+			name := node.Value.GetToken().Value
+			target, ok := d.anchors[name]
+			if !ok {
+				d.report(node, path, "unknown anchor %q", name)
+				return nil
+			}
+			n = target
+		case *ast.NullNode, nil:
+			return nil
+		default:
+			return n
+		}
+	}
+}
+
+// value decodes n into v; f holds what the tags say of the setting.
+func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
+	d.places[path] = startOf(n)
+	if holdsSecret(v.Type()) {
+		d.src.mask(startOf(n))
+	}
+	n = d.resolve(n, path)
+	if n == nil {
+		return
+	}
+	switch {
+	case isText(v.Type()):
+		d.scalar(n, v, f, path)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		if err := setDefaults(v.Elem()); err != nil {
+			d.report(n, path, "%v", err)
+		}
+		d.mapping(n, v.Elem(), path)
+	case v.Kind() == reflect.Struct:
+		d.mapping(n, v, path)
+	case v.Kind() == reflect.Slice:
+		d.list(n, v, f, path)
+	case v.Kind() == reflect.Map:
+		d.table(n, v, path)
+	default:
+		d.scalar(n, v, f, path)
+	}
+}
+
+// holdsSecret reports types whose text may be a secret by mistake.
+func holdsSecret(t reflect.Type) bool {
+	return t == reflect.TypeFor[Secret]() || t == reflect.TypeFor[Endpoint]()
+}
+
+func (d *decoder) scalar(n ast.Node, v reflect.Value, f field, path string) {
+	text, ok := scalarText(n, v)
+	if !ok {
+		d.report(n, path, "want %s, not %s", wanted(v), kindOf(n))
+		return
+	}
+	if err := setText(v, text); err != nil {
+		d.report(n, path, "%v", err)
+		return
+	}
+	if err := f.check(v); err != nil {
+		d.report(n, path, "%v", err)
+	}
+}
+
+// scalarText returns the text of a scalar that may be assigned to v.
+func scalarText(n ast.Node, v reflect.Value) (string, bool) {
+	number := n.Type() == ast.IntegerType || n.Type() == ast.FloatType
+	switch kind := v.Kind(); {
+	case isText(v.Type()), kind == reflect.String:
+	case kind == reflect.Bool && n.Type() != ast.BoolType:
+		return "", false
+	case (kind == reflect.Int || kind == reflect.Float64) && !number:
+		return "", false
+	}
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+func (d *decoder) list(n ast.Node, v reflect.Value, f field, path string) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.report(n, path, "want a list, not %s", kindOf(n))
+		return
+	}
+	f.typ = v.Type().Elem()
+	for i, item := range seq.Values {
+		element := reflect.New(f.typ).Elem()
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if isSection(f.typ) {
+			if err := setDefaults(element); err != nil {
+				d.report(item, at, "%v", err)
+			}
+		}
+		d.value(item, element, f, at)
+		v.Set(reflect.Append(v, element))
+	}
+}
+
+// table decodes a mapping with free keys.
+func (d *decoder) table(n ast.Node, v reflect.Value, path string) {
+	entries, ok := d.entries(n, path)
+	if !ok {
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, e := range entries {
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(e.value, element, field{typ: element.Type()}, path+"."+e.key)
+		v.SetMapIndex(reflect.ValueOf(e.key), element)
+	}
+}
+
+// mapping decodes a section.
+func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
+	n = d.resolve(n, path)
+	if n == nil {
+		return
+	}
+	entries, ok := d.entries(n, path)
+	if !ok {
+		return
+	}
+	fields := fieldsOf(v.Type())
+	var given []string
+	for _, e := range entries {
+		at := join(path, e.key)
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == e.key })
+		if i < 0 {
+			d.src.mask(startOf(e.value)) // a misspelt token, perhaps
+			d.report(e.node, at, "unknown setting %q%s", e.key, didYouMean(e.key, namesOf(fields, func(f field) string { return f.name })))
+			continue
+		}
+		given = append(given, e.key)
+		d.value(e.value, v.FieldByIndex(fields[i].index), fields[i], at)
+	}
+	for _, f := range fields {
+		if f.required && !slices.Contains(given, f.name) {
+			d.report(n, path, "%q is missing", f.name)
+			d.places[join(path, f.name)] = startOf(n)
+		}
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// entry is one line of a mapping.
+type entry struct {
+	key   string
+	node  ast.Node // of the key
+	value ast.Node
+}
+
+// entries lists a mapping in order, with what "<<" merges into it; ok is false if n is no mapping.
+func (d *decoder) entries(n ast.Node, path string) (entries []entry, ok bool) {
+	mapping, ok := n.(ast.MapNode)
+	if !ok {
+		d.report(n, path, "want a mapping, not %s", kindOf(n))
+		return nil, false
+	}
+	var merged []entry
+	for it := mapping.MapRange(); it.Next(); {
+		key := it.Key()
+		if key.Type() == ast.MergeKeyType {
+			merged = append(merged, d.merge(it.Value(), path)...)
+			continue
+		}
+		e := entry{key: keyText(key), node: key, value: it.Value()}
+		if has(entries, e.key) {
+			d.src.mask(startOf(e.value))
+			d.report(key, join(path, e.key), "a second %q", e.key)
+			continue
+		}
+		entries = append(entries, e)
+	}
+	for _, e := range merged {
+		if !has(entries, e.key) {
+			entries = append(entries, e)
+		}
+	}
+	return entries, true
+}
+
+func has(entries []entry, key string) bool {
+	return slices.ContainsFunc(entries, func(e entry) bool { return e.key == key })
+}
+
+// merge lists what a "<<" adds: the entries of a mapping, or of a list of mappings.
+func (d *decoder) merge(n ast.Node, path string) []entry {
+	n = d.resolve(n, path)
+	if n == nil {
+		return nil
+	}
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		entries, _ := d.entries(n, path)
+		return entries
+	}
+	var all []entry
+	for _, item := range seq.Values {
+		if item = d.resolve(item, path); item != nil {
+			entries, _ := d.entries(item, path)
+			all = append(all, entries...)
+		}
+	}
+	return all
+}
+
+func keyText(key ast.MapKeyNode) string {
+	if s, ok := key.(*ast.StringNode); ok {
+		return s.Value
+	}
+	return strings.TrimSpace(key.GetToken().Value)
+}
+
+// startOf returns where the text of n starts: its own token is often a colon in the middle.
+func startOf(n ast.Node) place {
+	switch node := n.(type) {
+	case *ast.MappingNode:
+		if !node.IsFlowStyle && len(node.Values) > 0 {
+			return startOf(node.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return startOf(node.Key)
+	}
+	at := n.GetToken().Position
+	return place{at.Line, max(at.Column, 1)}
+}
+
+func wanted(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	}
+	return "text"
+}
+
+func kindOf(n ast.Node) string {
+	switch n.Type() {
+	case ast.MappingType, ast.MappingValueType:
+		return "a mapping"
+	case ast.SequenceType:
+		return "a list"
+	case ast.BoolType:
+		return "true or false"
+	case ast.IntegerType, ast.FloatType, ast.InfinityType, ast.NanType:
+		return "a number"
+	}
+	return "text"
+}
+
+// quotesAt reports whether the text at p starts with a quote, so that its content starts one column later.
+func (d *decoder) quotesAt(p place) bool {
+	if p.line < 1 || p.line > len(d.src.lines) {
+		return false
+	}
+	runes := []rune(d.src.lines[p.line-1])
+	return p.column <= len(runes) && (runes[p.column-1] == '"' || runes[p.column-1] == '\'')
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// maxFile bounds the file, in bytes.
+const maxFile = 1 << 20
+
+// Load reads the configuration file at path, fills in what depends on this host, and looks at the permissions of
+// secret files. What is wrong with the content is an [*Error].
+func Load(path string) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	if c.Owner == "" {
+		if c.Owner, err = hostOwner(); err != nil {
+			return nil, err
+		}
+	}
+	c.warnings = append(c.warnings, exposures(c, path)...)
+	return c, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is longer than %d bytes", path, maxFile)
+	}
+	return data, err
+}
+
+// Parse reads a configuration from data, without looking at this host; file is its name, for messages, and relative
+// paths in it start at the directory of file. What is wrong is an [*Error].
+func Parse(file string, data []byte) (*Config, error) {
+	src := newSource(file, data)
+	dec := newDecoder(src)
+	c := &Config{}
+	dec.document(data, c)
+	check := &checker{config: c, dec: dec}
+	if len(dec.places) > 0 {
+		check.run()
+	}
+	if len(dec.problems) > 0 {
+		return nil, &Error{Problems: src.finish(dec.problems)}
+	}
+	c.warnings = src.finish(check.warnings)
+	c.resolvePaths(filepath.Dir(file))
+	return c, nil
+}
+
+var notOwner = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// hostOwner derives the default owner from the name of the host.
+func hostOwner() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("derive owner, set it in the configuration: %w", err)
+	}
+	owner := strings.Trim(notOwner.ReplaceAllString(host, "-"), "-._")
+	if owner == "" {
+		owner = "pitcrew"
+	}
+	return owner[:min(len(owner), maxName)], nil
+}
+
+// resolvePaths makes relative paths start at dir.
+func (c *Config) resolvePaths(dir string) {
+	paths := []*string{&c.Data}
+	if c.API.TLS != nil {
+		paths = append(paths, &c.API.TLS.Cert, &c.API.TLS.Key)
+	}
+	for i := range c.Controllers {
+		if tls := c.Controllers[i].TLS; tls != nil {
+			paths = append(paths, &tls.CA, &tls.Cert, &tls.Key)
+		}
+	}
+	for i := range c.Recipes {
+		paths = append(paths, &c.Recipes[i].File)
+	}
+	for i := range c.Pools {
+		if ssh := c.Pools[i].SSH; ssh != nil {
+			paths = append(paths, &ssh.KnownHosts)
+		}
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// exposures warns of secret files that everybody may read.
+func exposures(c *Config, file string) []Problem {
+	var warnings []Problem
+	for path, s := range c.secrets() {
+		if msg := s.exposure(); msg != "" {
+			warnings = append(warnings, Problem{File: file, Path: path, Msg: msg})
+		}
+	}
+	return warnings
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+// The kinds of events that a notification can ask for.
+const (
+	OnQuarantined    = "quarantined"     // an agent was put into quarantine
+	OnReleased       = "released"        // an agent left quarantine
+	OnBreaker        = "breaker"         // the breaker of a recipe opened or closed
+	OnCapacity       = "capacity"        // a pool fell under its capacity floor, or recovered
+	OnDeadman        = "deadman"         // a pool had no successful cleanup for too long, or has again
+	OnController     = "controller"      // a controller was lost, or is back
+	OnContaminated   = "contaminated"    // a real build ran on an agent that was not clean
+	OnOwnerConflict  = "owner-conflict"  // another installation services the same controller
+	OnConfigRejected = "config-rejected" // a reload was refused
+)
+
+// Notification says who hears of which events: once per change of state, never per attempt.
+type Notification struct {
+	// Name is how the log calls the receiver.
+	Name string `yaml:"name" jsonschema:"required"`
+	// Webhook sends a CloudEvents envelope by POST. Either webhook or exec must be set.
+	Webhook *Webhook `yaml:"webhook,omitempty"`
+	// Exec starts a program with arguments and gives it the envelope on standard input. There is no shell.
+	Exec []string `yaml:"exec,omitempty"`
+	// On are the kinds of events. Empty means all.
+	On []string `yaml:"on,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=owner-conflict,enum=config-rejected"`
+	// Controllers restricts the events to those of these controllers.
+	Controllers []string `yaml:"controllers,omitempty"`
+	// Pools restricts the events to those of these pools.
+	Pools []string `yaml:"pools,omitempty"`
+}
+
+// Webhook is an HTTP receiver.
+type Webhook struct {
+	// URL is the address. Where the address itself is a secret, as with chat services, give a reference to it.
+	URL Endpoint `yaml:"url" jsonschema:"required"`
+	// Secret refers to the key of the HMAC-SHA256 signature in the header.
+	Secret Secret `yaml:"secret,omitempty"`
+	// Timeout is for one delivery.
+	Timeout Duration `yaml:"timeout" jsonschema:"default=10s"`
+}

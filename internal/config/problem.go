@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Problem is one thing wrong with a configuration file.
+type Problem struct {
+	File         string
+	Line, Column int    // from 1; 0 if the problem has no place
+	Path         string // of the setting, such as pools[0].agents; empty for the whole file
+	Msg          string
+	Excerpt      string // the line and a mark under the column, secrets masked; empty if there is no place
+}
+
+// String returns the problem on one line, without the excerpt.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+	}
+	if p.Path != "" {
+		b.WriteString(": " + p.Path)
+	}
+	b.WriteString(": " + p.Msg)
+	return b.String()
+}
+
+// Error is everything wrong with a configuration file, in the order of the file.
+type Error struct {
+	Problems []Problem // never empty
+}
+
+// Error returns one paragraph per problem, with its excerpt.
+func (e *Error) Error() string {
+	var b strings.Builder
+	for i, p := range e.Problems {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(p.String())
+		if p.Excerpt != "" {
+			b.WriteByte('\n')
+			b.WriteString(p.Excerpt)
+		}
+	}
+	return b.String()
+}
+
+// place is where something stands in the file, from 1.
+type place struct{ line, column int }
+
+// source is the text of a file, to quote from.
+type source struct {
+	file  string
+	lines []string
+	masks map[int]int // line to the column from which on it must not be quoted
+}
+
+func newSource(file string, data []byte) *source {
+	return &source{file: file, lines: strings.Split(string(data), "\n"), masks: map[int]int{}}
+}
+
+// mask keeps what starts at p, to the end of the line, out of every excerpt.
+func (s *source) mask(p place) {
+	if column, ok := s.masks[p.line]; !ok || p.column < column {
+		s.masks[p.line] = p.column
+	}
+}
+
+func (s *source) problem(p place, path, msg string) Problem {
+	return Problem{File: s.file, Line: p.line, Column: p.column, Path: path, Msg: msg}
+}
+
+// finish sorts the problems and adds the excerpts: only now are all masks known.
+func (s *source) finish(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	for i, p := range problems {
+		problems[i].Excerpt = s.excerpt(place{p.Line, p.Column})
+	}
+	return problems
+}
+
+// secretLike finds a plain value of a setting that sounds like a secret, also where the text is no valid YAML.
+var secretLike = regexp.MustCompile(`(?i)((?:token|password|secret|passphrase|credential)[a-z]*["']?\s*:\s*)["']?(\S[^,}]*)`)
+
+// reference finds values that are references, hence no secrets.
+var reference = regexp.MustCompile(`^(?:env|file|credential|exec):`)
+
+const maskText = "***"
+
+// excerpt quotes the line of p with a mark under its column.
+func (s *source) excerpt(p place) string {
+	if p.line < 1 || p.line > len(s.lines) {
+		return ""
+	}
+	line := strings.ToValidUTF8(strings.TrimSuffix(s.lines[p.line-1], "\r"), "\uFFFD")
+	if column, masked := s.masks[p.line]; masked {
+		line = cut(line, column) + maskText
+	}
+	line = secretLike.ReplaceAllStringFunc(line, maskPlain)
+	line = printable(line)
+	number := fmt.Sprintf("%4d | ", p.line)
+	lead := min(p.column-1, utf8.RuneCountInString(line))
+	return number + line + "\n" + strings.Repeat(" ", len(number)-2) + "| " + strings.Repeat(" ", max(lead, 0)) + "^"
+}
+
+func maskPlain(match string) string {
+	parts := secretLike.FindStringSubmatch(match)
+	if reference.MatchString(parts[2]) {
+		return match
+	}
+	return parts[1] + maskText
+}
+
+// cut returns what stands before the column.
+func cut(line string, column int) string {
+	runes := []rune(line)
+	return string(runes[:max(0, min(column-1, len(runes)))])
+}
+
+// printable keeps control characters away from the terminal; every character stays one column wide.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, line)
+}
