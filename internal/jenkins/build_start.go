@@ -36,9 +36,8 @@ func (c *Client) Build(ctx context.Context, job string, params map[string]string
 	}
 	r := request{
 		op: "build", object: jobObject(job), method: http.MethodPost, path: path + "/build", query: "delay=0sec",
-		accept: func(status int) (ok bool, kind Kind, known bool) {
-			return status == http.StatusCreated || status == http.StatusSeeOther, KindConflict, status == http.StatusSeeOther || status == http.StatusFound
-		},
+		also:  []int{http.StatusSeeOther},                   // merged
+		kinds: map[int]Kind{http.StatusFound: KindConflict}, // a plugin declined it
 	}
 	if len(params) > 0 || file != nil {
 		r.path = path + "/buildWithParameters"

@@ -59,15 +59,14 @@ type Call struct {
 
 // Client is a controller. It is safe for concurrent use.
 type Client struct {
-	root     *url.URL // path without trailing slash
-	auth     *authenticator
-	http     *http.Client
-	timeout  time.Duration
-	limiter  *rate.Limiter
-	breaker  *breaker
-	observe  func(Call)
-	logger   *slog.Logger
-	closeAll func()
+	root    *url.URL // path without trailing slash
+	auth    *authenticator
+	http    *http.Client
+	timeout time.Duration
+	limiter *rate.Limiter
+	breaker *breaker
+	observe func(Call)
+	logger  *slog.Logger
 }
 
 // New returns a client. It makes no request.
@@ -98,7 +97,6 @@ func New(o Options) (*Client, error) {
 		root: root, http: hc, timeout: o.RequestTimeout,
 		limiter: rate.NewLimiter(rate.Limit(o.RequestsPerSecond), o.Burst),
 		breaker: newBreaker(o.Name, o.Logger), observe: o.Observe, logger: o.Logger,
-		closeAll: hc.CloseIdleConnections,
 	}
 	if o.RequestsPerSecond < 0 {
 		c.limiter.SetLimit(rate.Inf)
@@ -150,7 +148,7 @@ func parseRoot(s string) (*url.URL, error) {
 }
 
 // Close drops idle connections. Requests under way are not touched.
-func (c *Client) Close() { c.closeAll() }
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // URL returns the root of the controller, without trailing slash.
 func (c *Client) URL() string { return c.root.String() }

@@ -132,15 +132,8 @@ func (c *Client) CancelQueueItem(ctx context.Context, id int64) error {
 	return c.do(ctx, request{
 		op: "cancel", object: "queue item " + strconv.FormatInt(id, 10), method: http.MethodPost,
 		path: "/queue/cancelItem", query: url.Values{"id": {strconv.FormatInt(id, 10)}}.Encode(), contentType: formType,
-		accept: func(status int) (ok bool, kind Kind, known bool) {
-			switch status { // hudson.model.Queue#doCancelItem
-			case http.StatusUnprocessableEntity:
-				return false, KindForbidden, true
-			case http.StatusInternalServerError:
-				return false, KindConflict, true
-			}
-			return false, 0, false
-		},
+		// hudson.model.Queue#doCancelItem
+		kinds: map[int]Kind{http.StatusUnprocessableEntity: KindForbidden, http.StatusInternalServerError: KindConflict},
 	}, nil)
 }
 
