@@ -19,6 +19,6 @@ check "go vet" go vet ./...
 check "golangci-lint" "$golangci_lint" run --timeout 20m
 check "go.mod (go mod tidy mends it)" go mod tidy -diff
 if command -v shellcheck >/dev/null; then
-	check "shellcheck" shellcheck .ci/run scripts/*.sh
+	check "shellcheck" shellcheck .ci/run scripts/*.sh internal/sshexec/*.sh
 fi
 exit "$failed"
