@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+//go:embed shell/boot.sh
+var bootStage string
+
+//go:embed shell/facts.sh
+var factsPart string
+
+//go:embed shell/session.sh
+var sessionPart string
+
+//go:embed shell/report.sh
+var reportPart string
+
+//go:embed shell/engine.sh
+var enginePart string
+
+const (
+	maxProgram = 16 << 20
+	// comfortable is the size up to which a program is best embedded in a job; beyond it Jenkins' configuration page
+	// gets heavy and a file parameter is better.
+	comfortable = 1 << 20
+)
+
+// Program is a compiled recipe.
+type Program struct {
+	// Recipe is the name of the recipe.
+	Recipe string
+	// Text is the program: pure ASCII, to be run by sh.
+	Text []byte
+	// Digest is the SHA-256 of Text in hex.
+	Digest string
+	// Revision identifies the recipe with all its files, and this compiler, in hex. The program reports it.
+	Revision string
+	// Steps are the names of the recipe's steps, in order, by phase.
+	Steps []StepName
+	// Notes are remarks for the operator, such as that the program is too large to be embedded comfortably.
+	Notes []string
+}
+
+// StepName is a step's place in the program.
+type StepName struct {
+	Phase Phase
+	Name  string
+}
+
+// Compile makes the program of r. The same recipe gives the same bytes.
+func (r *Recipe) Compile() (*Program, error) {
+	draft, _ := r.text(strings.Repeat("0", 2*sha256.Size))
+	if len(draft) > maxProgram {
+		return nil, fmt.Errorf("compile recipe %s: the program would have %d bytes; the limit is %d", r.Name, len(draft), maxProgram)
+	}
+	sum := sha256.Sum256([]byte(draft))
+	revision := hex.EncodeToString(sum[:])
+	text, notes := r.text(revision)
+	digest := sha256.Sum256([]byte(text))
+	p := &Program{
+		Recipe: r.Name, Text: []byte(text), Digest: hex.EncodeToString(digest[:]), Revision: revision, Notes: notes,
+	}
+	if len(text) > comfortable {
+		p.Notes = append(p.Notes, fmt.Sprintf("the program has %.1f MB; above 1 MB it is better sent by file parameter",
+			float64(len(text))/1e6))
+	}
+	for _, s := range r.Steps {
+		p.Steps = append(p.Steps, StepName{s.Phase, s.Name})
+	}
+	return p, nil
+}
+
+// text returns the whole program, with remarks about it.
+func (r *Recipe) text(revision string) (text string, notes []string) {
+	engine := r.engine(revision)
+	pack := packer{}
+	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$1\"\n"), from: "engine"})
+	for i, s := range r.Steps {
+		pack.step(i+1, s)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
+	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
+	b.WriteString(bootStage)
+	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
+	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { pitcrew_place %s; }\n", pack.kib(), r.placeWords())
+	fmt.Fprintf(&b, "\npitcrew_unpack() {\n%s}\n\npitcrew_main \"$@\"\n", pack.script.String())
+	return b.String(), pack.notes
+}
+
+// placeWords returns the places as shell words; one whose variable is not set is left empty and thereby passed over.
+func (r *Recipe) placeWords() string {
+	words := make([]string, len(r.Places))
+	for i, p := range r.Places {
+		if !strings.HasPrefix(p, "$") {
+			words[i] = shellQuote(p)
+			continue
+		}
+		name, rest, _ := strings.Cut(p[1:], "/")
+		if rest != "" {
+			rest = shellQuote("/" + rest)
+		}
+		words[i] = fmt.Sprintf(`"${%s-}"%s`, name, rest)
+	}
+	return strings.Join(words, " ")
+}
+
+// engine returns the text of the engine stage without the line that starts it.
+func (r *Recipe) engine(revision string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "recipe=%s\nrevision=%s\nreboot_command=%s\nsteps='", r.Name, revision, shellQuote(r.RebootCommand))
+	for i := range r.Steps {
+		fmt.Fprintf(&b, " %d", i+1)
+	}
+	b.WriteString("'\n\n")
+	for i, s := range r.Steps {
+		s.define(&b, i+1)
+	}
+	b.WriteString(factsPart + "\n" + sessionPart + "\n" + reportPart + "\n" + enginePart + "\n")
+	return b.String()
+}
+
+// define writes the functions of step number n: its settings, condition, command, and what its exit codes mean.
+func (s Step) define(b *strings.Builder, n int) {
+	fmt.Fprintf(b, "step_%d() {\n\tphase=%s name=%s json=%s\n\tlimit=%d tries=%d delay=%d\n}\n", n, s.Phase,
+		shellQuote(s.Name), shellQuote(jsonQuote(s.Name)),
+		s.Limits.Timeout/time.Second, s.Limits.Retries+1, s.Limits.RetryDelay/time.Second)
+	s.When.define(b, n)
+	env := make([]string, len(s.Env))
+	for i, v := range s.Env {
+		env[i] = v.Name + "=" + v.Value
+	}
+	command := quoteAll(append(env, s.Interpreter...))
+	fmt.Fprintf(b, "command_%d() { in_session \"$@\" %s \"$work/%[1]d/script\"; }\n", n, command)
+	fmt.Fprintf(b, "outcome_%d() {\n\tcase $1 in\n", n)
+	for _, code := range s.codes() {
+		fmt.Fprintf(b, "\t%d) outcome=%s ;;\n", code, s.Outcomes[code])
+	}
+	b.WriteString("\t0) outcome=ok ;;\n\t*) outcome=retry ;;\n\tesac\n}\n\n")
+}
+
+// define writes the condition of step number n.
+func (w When) define(b *strings.Builder, n int) {
+	var parts []string
+	add := func(function string, words []string) {
+		if len(words) > 0 {
+			parts = append(parts, function+" "+quoteAll(words))
+		}
+	}
+	for _, list := range []struct {
+		words         []string
+		wanted, other string
+	}{{w.OS, "os_among", "os_is_not"}, {w.Arch, "arch_among", "arch_is_not"}, {w.Tools, "tools_here", "tools_not_here"}} {
+		wanted, refused := split(list.words)
+		add(list.wanted, wanted)
+		add(list.other, refused)
+	}
+	if w.Root != nil {
+		parts = append(parts, "root_is "+yesNo(*w.Root))
+	}
+	if w.Sudo != nil {
+		parts = append(parts, "sudo_is "+yesNo(*w.Sudo))
+	}
+	fmt.Fprintf(b, "when_%d() {\n", n)
+	if !w.Labels.IsZero() {
+		fmt.Fprintf(b, "\twhy=%s\n", shellQuote("labels do not match "+w.Labels.String()))
+		decide(w.Labels).define(b, "\t")
+	}
+	if len(parts) == 0 {
+		parts = []string{"return 0"}
+	}
+	fmt.Fprintf(b, "\t%s\n}\n", strings.Join(parts, " && "))
+}
+
+func yesNo(v bool) string {
+	if v {
+		return "yes"
+	}
+	return "no"
+}
+
+// define writes the questions of t; it returns from the function where the answer is no.
+func (t *decision) define(b *strings.Builder, indent string) {
+	if t.leaf {
+		fmt.Fprintf(b, "%s%s\n", indent, map[bool]string{true: ":", false: "return 1"}[t.value])
+		return
+	}
+	fmt.Fprintf(b, "%sif label %s; then\n", indent, shellQuote(t.label))
+	t.yes.define(b, indent+"\t")
+	fmt.Fprintf(b, "%selse\n", indent)
+	t.no.define(b, indent+"\t")
+	fmt.Fprintf(b, "%sfi\n", indent)
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+)
+
+// Facts are what conditions ask about: a machine and the agent on it. The program gathers them itself; Plan takes them
+// from the caller.
+type Facts struct {
+	// Labels are the labels of the agent, its name among them.
+	Labels []string
+	// OS holds every word that describes the system: kernel (linux), distribution (centos), those it is like (rhel,
+	// fedora), and distribution with version (centos7, alpine3.19, alpine3).
+	OS []string
+	// Arch is the machine's name as uname -m tells it, with x86_64 for amd64 and aarch64 for arm64.
+	Arch string
+	// Tools are the commands that can be found.
+	Tools []string
+	// Root is whether the program runs as root, Sudo whether sudo works without a password.
+	Root, Sudo bool
+}
+
+// Holds reports whether w holds for f, and if not, why.
+func (w When) Holds(f Facts) (holds bool, why string) {
+	if !w.Labels.IsZero() && !w.Labels.Matches(labelexpr.Has(f.Labels...)) {
+		return false, "labels do not match " + w.Labels.String()
+	}
+	if why := among("os", w.OS, f.OS); why != "" {
+		return false, why
+	}
+	if why := among("arch", w.Arch, []string{f.Arch}); why != "" {
+		return false, why
+	}
+	wanted, refused := split(w.Tools)
+	for _, tool := range wanted {
+		if !slices.Contains(f.Tools, tool) {
+			return false, "no " + tool + " here"
+		}
+	}
+	for _, tool := range refused {
+		if slices.Contains(f.Tools, tool) {
+			return false, tool + " is here"
+		}
+	}
+	return w.rightsHold(f)
+}
+
+func (w When) rightsHold(f Facts) (bool, string) {
+	switch {
+	case w.Root != nil && *w.Root && !f.Root:
+		return false, "not root"
+	case w.Root != nil && !*w.Root && f.Root:
+		return false, "root"
+	case w.Sudo != nil && *w.Sudo && !f.Sudo:
+		return false, "sudo without a password does not work"
+	case w.Sudo != nil && !*w.Sudo && f.Sudo:
+		return false, "sudo without a password works"
+	}
+	return true, ""
+}
+
+// among returns why words do not accept what there is: "" if they do.
+func among(what string, words, there []string) string {
+	wanted, refused := split(words)
+	if len(wanted) > 0 && !slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(there, w) }) {
+		return what + " is none of " + strings.Join(wanted, " ")
+	}
+	for _, word := range refused {
+		if slices.Contains(there, word) {
+			return what + " is " + word
+		}
+	}
+	return ""
+}
+
+// Planned is what would become of a step.
+type Planned struct {
+	Phase Phase
+	Name  string
+	// Runs is whether the step's condition holds; Why is the reason if not.
+	Runs   bool
+	Why    string
+	Limits Limits
+}
+
+// Plan returns what would be run on a machine with facts f, in order. Whether a later phase is reached depends on how
+// the steps before it end, which a plan cannot know.
+func (r *Recipe) Plan(f Facts) []Planned {
+	plan := make([]Planned, len(r.Steps))
+	for i, s := range r.Steps {
+		runs, why := s.When.Holds(f)
+		plan[i] = Planned{Phase: s.Phase, Name: s.Name, Runs: runs, Why: why, Limits: s.Limits}
+	}
+	return plan
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// packer writes the part of a program that unpacks files.
+type packer struct {
+	script strings.Builder
+	size   int
+	notes  []string
+}
+
+// packed is one file to be unpacked below the private directory.
+type packed struct {
+	path, mode string
+	content    []byte
+	// from is "engine" if the program holds the content elsewhere.
+	from string
+}
+
+func (p *packer) step(n int, s Step) {
+	p.file(packed{path: fmt.Sprintf("%d/script", n), mode: "600", content: s.Script})
+	for _, f := range s.Files {
+		mode := "644"
+		if f.Executable {
+			mode = "755"
+		}
+		p.file(packed{path: path.Join(fmt.Sprintf("%d/files", n), f.Path), mode: mode, content: f.Content})
+		if len(f.Content) > 1<<20 {
+			p.notes = append(p.notes, fmt.Sprintf("step %q carries %s with %.1f MB", s.Name, f.Path, float64(len(f.Content))/1e6))
+		}
+	}
+}
+
+// file writes the commands that unpack f and prove it. Text stays readable, so that whoever looks at the job sees what
+// it does; everything that could suffer on its way is sent as base64.
+func (p *packer) file(f packed) {
+	p.size += len(f.content)
+	name := shellQuote(f.path)
+	switch {
+	case f.from == "engine":
+		fmt.Fprintf(&p.script, "\t{ pitcrew_engine && echo 'engine_main \"$1\"'; } | put %s\n", name)
+	case len(f.content) == 0:
+		fmt.Fprintf(&p.script, "\tput %s </dev/null\n", name)
+	case readable(f.content):
+		fmt.Fprintf(&p.script, "\tput %s <<'%s'\n%s%[2]s\n", name, delimiter("PITCREW_FILE", f.content), f.content)
+	default:
+		fmt.Fprintf(&p.script, "\tput64 %s <<'%s'\n%s%[2]s\n", name, "PITCREW_FILE", wrapped(f.content))
+	}
+	sum := sha256.Sum256(f.content)
+	fmt.Fprintf(&p.script, "\tcheck %s %s '%s'\n", name, hex.EncodeToString(sum[:]), cksum(f.content))
+	if f.mode != "600" {
+		fmt.Fprintf(&p.script, "\tchmod %s \"$pitcrew_work/\"%s\n", f.mode, name)
+	}
+}
+
+// kib returns how much room unpacking needs, here-documents that the shell keeps in files included.
+func (p *packer) kib() int { return 256 + 3*p.size/1024 }
+
+// readable reports whether content survives as a here-document: text in ASCII with whole lines that no editor, XML
+// parser or shell has a reason to touch.
+func readable(content []byte) bool {
+	return bytes.HasSuffix(content, []byte("\n")) && bytes.IndexFunc(content, foreign) < 0
+}
+
+// delimiter returns a line beginning with name that does not occur in content.
+func delimiter(name string, content []byte) string {
+	line := name
+	for n := 1; ; n++ {
+		if !bytes.Contains(append([]byte("\n"), content...), []byte("\n"+line+"\n")) {
+			return line
+		}
+		line = fmt.Sprintf("%s_%d", name, n)
+	}
+}
+
+// wrapped returns content in base64, in lines of 76.
+func wrapped(content []byte) string {
+	text := base64.StdEncoding.EncodeToString(content)
+	var b strings.Builder
+	for len(text) > 76 {
+		b.WriteString(text[:76] + "\n")
+		text = text[76:]
+	}
+	b.WriteString(text + "\n")
+	return b.String()
+}

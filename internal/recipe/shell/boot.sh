@@ -1,0 +1,241 @@
+# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
+# the very end runs anything, so that a program cut short in transport does nothing at all.
+
+pitcrew_refuse() {
+	printf 'pitcrew: refused: %s; nothing was touched\n' "$1"
+	exit 78
+}
+
+pitcrew_usage() {
+	cat <<'PITCREW_USAGE'
+usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
+                     [--phases all|verify] [--no-reboot]
+  --plan        print what would run here and do nothing
+  --by-hand     run for a person: no controller, no report
+  --agent       the agent this machine serves (default: $NODE_NAME, with --by-hand the host's name)
+  --controller  the controller it belongs to (default: $PITCREW_JOB_CONTROLLER)
+  --labels      the labels of the agent (default: $NODE_LABELS)
+  --phases      verify runs the verify phase alone (default: $PITCREW_PHASES, else all)
+  --no-reboot   report that a reboot is needed, but leave it to the caller
+Without --plan and --by-hand it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
+PITCREW_USAGE
+}
+
+pitcrew_options() {
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--plan) PITCREW_MODE=plan ;;
+		--by-hand) PITCREW_MODE=hand ;;
+		--no-reboot) PITCREW_NO_REBOOT=1 ;;
+		--agent | --controller | --labels | --phases)
+			[ $# -gt 1 ] || pitcrew_refuse "$1 needs a value"
+			case $1 in
+			--agent) pitcrew_here=$2 ;;
+			--controller) pitcrew_home=$2 ;;
+			--labels) NODE_LABELS=$2 ;;
+			--phases) PITCREW_PHASES=$2 ;;
+			esac
+			shift
+			;;
+		-h | --help)
+			pitcrew_usage
+			exit 0
+			;;
+		*) pitcrew_refuse "unknown argument $1" ;;
+		esac
+		shift
+	done
+}
+
+# pitcrew_bind compares what this program was issued for with where it is. It creates no file: no here-document, no
+# pipe to a temporary name.
+pitcrew_bind() {
+	case $PITCREW_PHASES in
+	all | verify) ;;
+	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
+	esac
+	[ "$PITCREW_MODE" = run ] || return 0
+	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"
+	[ "$PITCREW_AGENT" = "$pitcrew_here" ] ||
+		pitcrew_refuse "issued for agent '$PITCREW_AGENT', but this is '$pitcrew_here'"
+	[ -n "${PITCREW_CONTROLLER-}" ] || pitcrew_refuse "not issued for any controller"
+	[ -z "$pitcrew_home" ] || [ "$PITCREW_CONTROLLER" = "$pitcrew_home" ] ||
+		pitcrew_refuse "issued for controller '$PITCREW_CONTROLLER', but this is '$pitcrew_home'"
+	case ${PITCREW_ATTEMPT-} in
+	'' | 0* | *[!0-9]*) pitcrew_refuse "PITCREW_ATTEMPT is not the number of an attempt" ;;
+	esac
+	case ${PITCREW_NONCE-} in
+	'' | *[!0-9A-Za-z_-]*) pitcrew_refuse "PITCREW_NONCE is not a nonce" ;;
+	esac
+	[ ${#PITCREW_NONCE} -ge 16 ] || pitcrew_refuse "PITCREW_NONCE is too short"
+}
+
+pitcrew_die() {
+	printf 'pitcrew: %s\n' "$1"
+	exit 74
+}
+
+# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked.
+# It fails if not, with the reason in pitcrew_why.
+pitcrew_try() {
+	pitcrew_work=
+	case $1 in
+	/*) ;;
+	*) pitcrew_why='not set' && return 1 ;;
+	esac
+	[ -d "$1" ] || { pitcrew_why='no such directory' && return 1; }
+	pitcrew_work=$(mktemp -d "$1/pitcrew.XXXXXXXXXX" 2>/dev/null) || {
+		pitcrew_work=$1/pitcrew.$$.$(date +%s)
+		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
+	}
+	if ! { dd if=/dev/zero of="$pitcrew_work/probe" bs=1024 count="$PITCREW_KIB" && rm "$pitcrew_work/probe"; } 2>/dev/null
+	then
+		pitcrew_why="no room for $PITCREW_KIB KiB"
+	elif ! mkfifo "$pitcrew_work/probe" 2>/dev/null; then
+		pitcrew_why='cannot hold a named pipe'
+	else
+		rm -f "$pitcrew_work/probe"
+		return 0
+	fi
+	rm -rf "$pitcrew_work"
+	pitcrew_work=
+	return 1
+}
+
+# pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
+# interpreter), carried tools do.
+pitcrew_executes() {
+	printf '#!/bin/sh\nexit 0\n' >"$1/probe" && chmod 700 "$1/probe" && "$1/probe" 2>/dev/null
+	set -- "$1" $?
+	rm -f "$1/probe"
+	return "$2"
+}
+
+# pitcrew_place sets pitcrew_work: in the first place that has room and allows execution, else in the first with room.
+pitcrew_place() {
+	pitcrew_whys= pitcrew_second=
+	for pitcrew_p; do
+		if ! pitcrew_try "$pitcrew_p"; then
+			pitcrew_whys="$pitcrew_whys $pitcrew_p: $pitcrew_why;"
+		elif pitcrew_executes "$pitcrew_work"; then
+			[ -z "$pitcrew_second" ] || rm -rf "$pitcrew_second"
+			return 0
+		elif [ -z "$pitcrew_second" ]; then
+			pitcrew_second=$pitcrew_work
+		else
+			rm -rf "$pitcrew_work"
+		fi
+	done
+	pitcrew_work=$pitcrew_second
+	[ -n "$pitcrew_work" ] || pitcrew_die "no place to unpack:$pitcrew_whys"
+}
+
+# put writes standard input to file $1 below the private directory.
+put() {
+	mkdir -p "$pitcrew_work/${1%/*}" && cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+}
+
+# put64 does the same with base64 on standard input, by whatever decoder this machine has.
+put64() {
+	[ -n "$pitcrew_decoder" ] || pitcrew_find_decoder
+	mkdir -p "$pitcrew_work/${1%/*}" && "$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+}
+
+pitcrew_find_decoder() {
+	for pitcrew_decoder in by_base64 by_base64_D by_openssl by_perl by_python3 by_python by_uudecode by_awk; do
+		[ "$(printf 'cGl0Y3Jldwo=\n' | "$pitcrew_decoder" 2>/dev/null)" != pitcrew ] || return 0
+	done
+	pitcrew_die 'no way to decode base64 here'
+}
+by_base64() { base64 -d; }
+by_base64_D() { base64 -D; }
+by_openssl() { openssl base64 -d; }
+by_perl() { perl -MMIME::Base64 -e 'print decode_base64(join("", <STDIN>))'; }
+by_python3() { python3 -c 'import base64,sys; sys.stdout.buffer.write(base64.b64decode(sys.stdin.read()))'; }
+by_python() { python -c 'import base64,sys; sys.stdout.write(base64.b64decode(sys.stdin.read()))'; }
+by_uudecode() { { echo 'begin-base64 600 x' && cat && echo '===='; } | uudecode -o /dev/stdout; }
+# The last resort: awk turns the text into octal escapes, printf into bytes. Slow, but always there.
+by_awk() {
+	awk 'BEGIN { for (i = 0; i < 64; i++) v[substr(a "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", i + 1, 1)] = i }
+	{ out = ""
+	  for (i = 1; i <= length($0); i += 4) {
+	    c = substr($0, i + 2, 1); d = substr($0, i + 3, 1)
+	    n = v[substr($0, i, 1)] * 262144 + v[substr($0, i + 1, 1)] * 4096
+	    if (c != "=") n += v[c] * 64
+	    if (d != "=") n += v[d]
+	    out = out sprintf("\\%03o", int(n / 65536))
+	    if (c != "=") out = out sprintf("\\%03o", int(n / 256) % 256)
+	    if (d != "=") out = out sprintf("\\%03o", n % 256)
+	  }
+	  print out }' | while read -r pitcrew_octal; do
+		printf "$pitcrew_octal"
+	done
+}
+
+# check proves file $1: $2 SHA-256, $3 POSIX checksum and size, for machines that cannot compute the former.
+check() {
+	[ -n "$pitcrew_hasher" ] || pitcrew_find_hasher
+	set -- "$1" "$2" "$3" "$("$pitcrew_hasher" <"$pitcrew_work/$1")"
+	case $4 in
+	"$2" | "$3") ;;
+	*) pitcrew_die "$1 was damaged while unpacking" ;;
+	esac
+}
+
+pitcrew_find_hasher() {
+	for pitcrew_hasher in of_sha256sum of_shasum of_openssl of_cksum; do
+		case $("$pitcrew_hasher" </dev/null 2>/dev/null) in
+		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | '4294967295 0') return 0 ;;
+		esac
+	done
+	pitcrew_die 'no way to compute a checksum here'
+}
+of_sha256sum() { sha256sum | of_first; }
+of_shasum() { shasum -a 256 | of_first; }
+of_openssl() { openssl dgst -sha256 -r | of_first; }
+of_first() { read -r pitcrew_first _ && echo "$pitcrew_first"; }
+of_cksum() { cksum; }
+
+pitcrew_main() {
+	set +x +v +e +u
+	umask 077
+	unset CDPATH ENV BASH_ENV POSIXLY_CORRECT
+	PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	PITCREW_MODE=run PITCREW_NO_REBOOT=
+	PITCREW_PHASES=${PITCREW_PHASES:-all}
+	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
+	pitcrew_options "$@"
+	pitcrew_bind
+	LC_ALL=C
+	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES
+	if [ "$PITCREW_MODE" = plan ]; then
+		eval "$(pitcrew_engine)"
+		engine_plan
+		exit 0
+	fi
+	if [ "$PITCREW_MODE" = hand ]; then
+		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
+		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
+	fi
+	pitcrew_boot
+}
+
+# pitcrew_boot replaces this process by the engine. That also replaces the environment that /proc shows of it: the
+# nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
+pitcrew_boot() {
+	pitcrew_decoder= pitcrew_hasher= pitcrew_work= pitcrew_second=
+	trap 'rm -rf "$pitcrew_work" "$pitcrew_second"' EXIT
+	trap 'exit 143' TERM
+	trap 'exit 130' INT
+	trap 'exit 129' HUP
+	pitcrew_places
+	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
+	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
+	export PITCREW_TMPDIR TMPDIR
+	pitcrew_unpack
+	pitcrew_nonce=$PITCREW_NONCE
+	unset PITCREW_NONCE
+	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" 3<<PITCREW_NONCE
+$pitcrew_nonce
+PITCREW_NONCE
+}

@@ -1,0 +1,270 @@
+# Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
+
+say() { printf 'pitcrew: %s\n' "$1"; }
+
+# find_filter chooses how each line of a step's output is prefixed as it comes. The prefix keeps a step from printing
+# a sentinel at the start of a line; carriage returns would start a line too, and escapes could hide one.
+find_filter() {
+	carriage_return=$(printf '\r') escape=$(printf '\033')
+	if [ "$(printf 'x' | sed -u -e 's/^/| /' -e '$a\' 2>/dev/null; echo .)" = "| x
+." ]; then
+		filter=sed
+	elif [ "$(echo x | awk '{ print "| " $0; fflush() }' 2>/dev/null)" = '| x' ]; then
+		filter=awk
+		! awk -W version 2>&1 </dev/null | grep -q mawk || filter=mawk
+	else
+		filter=shell
+	fi
+}
+
+filter() {
+	ulimit -v 1048576 2>/dev/null # a line without end must not eat the machine
+	case $filter in
+	sed) exec sed -u -e 's/^/| /' -e "s/$escape/^[/g" -e "s/$carriage_return/\\
+| /g" -e '$a\' ;;
+	awk) exec awk "$awk_filter" ;;
+	mawk) exec awk -W interactive "$awk_filter" ;;
+	shell)
+		while IFS= read -r line || [ -n "$line" ]; do
+			printf '| %s\n' "$line"
+		done | tr "$carriage_return$escape" '  '
+		;;
+	esac
+}
+awk_filter='{ gsub(/\033/, "^["); gsub(/\r/, "\n| "); print "| " $0; fflush() }'
+
+# launch becomes step $1: a session of its own, an environment of known variables only, nothing on standard input.
+# The variables by which Jenkins recognises the processes of a build stay, so that it can end a step whose engine died.
+launch() {
+	set -- "$1" env -i
+	for v in HOME USER LOGNAME SHELL PATH LANG TZ HOSTNAME XDG_RUNTIME_DIR http_proxy https_proxy no_proxy \
+		HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_NAME NODE_LABELS EXECUTOR_NUMBER WORKSPACE JENKINS_URL JOB_NAME \
+		JOB_BASE_NAME BUILD_NUMBER BUILD_ID BUILD_TAG BUILD_URL JENKINS_SERVER_COOKIE HUDSON_SERVER_COOKIE; do
+		eval "[ -z \"\${$v+x}\" ] || set -- \"\$@\" \"$v=\${$v}\""
+	done
+	[ -z "$PITCREW_TMPDIR" ] || set -- "$@" "TMPDIR=$PITCREW_TMPDIR"
+	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
+		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
+	mkdir -p "$work/$1/files" && cd "$work/$1/files" || exit 126
+	n=$1
+	shift
+	umask 022
+	ulimit -c 0 2>/dev/null
+	"command_$n" "$@"
+}
+
+expire() {
+	: >"$work/expired"
+	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
+}
+
+# run_try runs step $1 once: sets code to its exit code and expired to yes if its limit passed.
+run_try() {
+	rm -f "$work/expired" "$work/unkillable" "$work/out" "$work/copy" "$work/lines" "$work/tail"
+	mkfifo "$work/out" "$work/copy" "$work/lines"
+	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
+	tail_pid=$!
+	tee "$work/copy" <"$work/out" >"$work/lines" &
+	tee_pid=$!
+	filter <"$work/lines" &
+	filter_pid=$!
+	[ "$session" != monitor ] || set -m
+	launch "$1" >"$work/out" 2>&1 </dev/null &
+	step_pid=$!
+	set +m
+	after "$limit" expire "$step_pid"
+	limiter=$after
+	wait "$step_pid" 2>/dev/null
+	code=$?
+	[ -e "$work/expired" ] || calm $limiter
+	expired=no leftovers=
+	if [ -e "$work/expired" ]; then
+		expired=yes
+		wait "${limiter% *}"
+		end_session "$step_pid" 0
+	elif kill -0 "-$step_pid" 2>/dev/null; then
+		leftovers=$(members "$step_pid" | wc -w | tr -d ' ')
+		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
+	fi
+	step_pid= limiter=
+	# Whoever left the session and still holds the output must not hold us.
+	after 5 kill "$tee_pid"
+	wait "$filter_pid" "$tail_pid" 2>/dev/null
+	calm $after
+	kill "$tee_pid" 2>/dev/null
+	wait "$tee_pid" 2>/dev/null
+	tee_pid=
+}
+
+# judge sets outcome and reason from the last try of step $1.
+judge() {
+	reason=
+	if [ "$expired" = yes ]; then
+		outcome=timeout reason="no end after $limit s"
+	else
+		"outcome_$1" "$code"
+		case $outcome in
+		failed | retry) reason="exit code $code" ;;
+		esac
+	fi
+	[ -z "$leftovers" ] || reason="${reason:+$reason; }ended $leftovers processes it left behind"
+	if [ -s "$work/unkillable" ]; then
+		outcome=failed reason="cannot kill processes $(cat "$work/unkillable")"
+	fi
+}
+
+# run_step runs step $1 as often as it may and records it.
+run_step() {
+	try=1
+	began=$(date +%s)
+	while :; do
+		run_try "$1"
+		judge "$1"
+		case $outcome in
+		retry | timeout) [ "$try" -lt "$tries" ] || break ;;
+		*) break ;;
+		esac
+		say "try $try of $tries of '$name': $reason"
+		try=$((try + 1))
+		[ "$delay" -eq 0 ] || rest "$delay"
+	done
+	case $outcome in
+	retry) outcome=failed ;;
+	reconnect | reboot)
+		reason="asked for a $outcome"
+		wanted "$outcome"
+		outcome=ok
+		;;
+	esac
+	record "$code" $(($(date +%s) - began)) "$try"
+}
+
+# wanted notes that a step asks for a reconnect or a reboot; the latter brings the former with it.
+wanted() { [ "$want" = reboot ] || want=$1; }
+
+# record appends the current step to the report: exit code, seconds, tries.
+record() {
+	r_tail='""'
+	case $outcome in
+	failed | timeout)
+		failed="${failed:+$failed, }$name"
+		[ "$phase" != clean ] || clean_failed=yes
+		[ "$phase" != setup ] || setup_failed=yes
+		if [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
+			tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
+		fi
+		;;
+	esac
+	report_steps="$report_steps${report_steps:+,
+}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail}"
+	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
+}
+
+# barrier succeeds, with reason set, if the current phase must not be begun or continued.
+barrier() {
+	reason=
+	case $phase in
+	clean) return 1 ;;
+	setup) [ -z "$clean_failed$setup_failed" ] || reason='an earlier step failed' ;;
+	verify)
+		[ -z "$clean_failed$setup_failed" ] || reason='an earlier step failed'
+		[ -n "$reason" ] || [ -z "$want" ] || [ "$PITCREW_PHASES" = verify ] || reason="comes after the $want"
+		;;
+	esac
+	[ -n "$reason" ]
+}
+
+run_steps() {
+	for n in $steps; do
+		"step_$n"
+		in_phases "$phase" || continue
+		why= outcome=skipped
+		if barrier; then
+			record 0 0 0
+		elif ! "when_$n"; then
+			reason=$why
+			record 0 0 0
+		else
+			say "$phase '$name' begins"
+			run_step "$n"
+			[ "$phase" != verify ] || proved=yes
+		fi
+	done
+}
+
+# conclude sets outcome, verified and reason of the whole cleanup.
+conclude() {
+	verified=false reason=
+	if [ -n "$failed" ]; then
+		outcome=failed reason="failed: $failed"
+	elif [ -n "$want" ]; then
+		outcome=$want
+	elif [ -z "$proved" ]; then
+		outcome=failed reason='no verify step applies here, so nothing is proved'
+	else
+		outcome=cleaned verified=true
+	fi
+}
+
+# stop ends the cleanup because of signal $1.
+stop() {
+	trap '' TERM INT HUP
+	say "stopped by SIG$1"
+	[ -z "$step_pid" ] || end_session "$step_pid" 10
+	[ -z "$limiter" ] || calm $limiter
+	kill $tee_pid $rest_pid 2>/dev/null
+	exit "$2"
+}
+
+# remove_work removes private directory $1, unless a step mounted something there: removing would reach into it.
+remove_work() {
+	if [ -r /proc/mounts ] && grep -qF " $1/" /proc/mounts; then
+		say "$1 stays: something is mounted in it"
+		return 1
+	fi
+	rm -rf -- "$1" || say "$1 could not be removed"
+}
+
+# sweep removes the private directories that runs of ours left in this place because they were killed.
+sweep() {
+	for s_dir in "${work%/*}"/pitcrew.*; do
+		[ -d "$s_dir" ] && [ ! -L "$s_dir" ] && [ -O "$s_dir" ] && [ -r "$s_dir/lib/process" ] || continue
+		read -r s_process <"$s_dir/lib/process"
+		[ -z "$s_process" ] || [ "$s_process" = "$(process "${s_process%% *}")" ] || remove_work "$s_dir"
+	done
+}
+
+reboot_later() {
+	say "reboots: $reboot_command"
+	(in_session env -i "PATH=$PATH" LC_ALL=C sh -c 'sleep 2; eval "$1"' reboot "$reboot_command") \
+		</dev/null >/dev/null 2>&1 &
+}
+
+engine_main() {
+	work=$1
+	IFS= read -r nonce <&3
+	exec 3<&-
+	cd /
+	step_pid= limiter= tee_pid= rest_pid= tails=0
+	failed= clean_failed= setup_failed= want= proved= report_steps=
+	trap 'remove_work "$work"' EXIT
+	trap 'stop TERM 143' TERM
+	trap 'stop INT 130' INT
+	trap 'stop HUP 129' HUP
+	process $$ >"$work/lib/process"
+	mkfifo "$work/ready"
+	sweep
+	gather_facts
+	find_session
+	find_filter
+	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
+	report_begin
+	run_steps
+	conclude
+	report_end
+	trap - EXIT
+	remove_work "$work"
+	[ "$outcome$PITCREW_NO_REBOOT" != reboot ] || [ "$PITCREW_MODE" = hand ] || reboot_later
+	[ "$outcome" != failed ]
+	exit
+}

@@ -1,0 +1,139 @@
+# The report: facts before and after, and JSON that is pure ASCII whatever the bytes.
+
+# json_string prints standard input as a JSON string: UTF-8 where it is that, U+FFFD for each byte where it is not.
+json_string() {
+	if [ "$json_tool" = awk ]; then
+		od -An -v -tu1 | awk "$json_awk"
+	else
+		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
+	fi
+}
+json_text() { [ -n "$1" ] && printf '%s' "$1" | json_string || echo '""'; }
+
+json_awk='
+function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
+function flush_bad() { while (got-- > 0) out = out "\\ufffd"; need = got = 0 }
+function byte(b) {
+  if (need > 0) {
+    if (b >= low && b <= high) {
+      low = 128; high = 191; code = code * 64 + b - 128; got++
+      if (got == need) { out = out u(code); need = got = 0 }
+      return
+    }
+    flush_bad()
+  }
+  if (b == 10) out = out "\\n"
+  else if (b == 9) out = out "\\t"
+  else if (b == 34) out = out "\\\""
+  else if (b == 92) out = out "\\\\"
+  else if (b < 32 || b == 127) out = out u(b)
+  else if (b < 127) out = out sprintf("%c", b)
+  else if (b >= 194 && b <= 244) {
+    got = 1; low = 128; high = 191
+    if (b < 224) { need = 2; code = b - 192 }
+    else if (b < 240) { need = 3; code = b - 224; if (b == 224) low = 160; if (b == 237) high = 159 }
+    else { need = 4; code = b - 240; if (b == 240) low = 144; if (b == 244) high = 143 }
+  }
+  else out = out "\\ufffd"
+}
+{ for (i = 1; i <= NF; i++) byte($i + 0) }
+END { flush_bad(); print "\"" out "\"" }'
+
+find_json() {
+	json_tool=awk
+	[ "$(printf 'a"\303\251\377' | json_string 2>/dev/null)" = '"a\"\u00e9\ufffd"' ] || json_tool=sed
+}
+
+# disk prints free bytes and inodes of the file system that the agent works on.
+disk() {
+	d_where=${WORKSPACE:-${HOME:-/}}
+	[ -d "$d_where" ] || d_where=/
+	echo "{\"bytesFree\":$(disk_column -Pk 1024),\"inodesFree\":$(disk_column -Pi 1)}"
+}
+disk_column() {
+	d_free=$(df "$1" "$d_where" 2>/dev/null | { read -r _ && read -r _ _ _ d_free _ && echo "$d_free"; })
+	case $d_free in
+	'' | *[!0-9]*) echo 0 ;;
+	*) echo $((d_free * $2)) ;;
+	esac
+}
+
+# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+process() {
+	if [ -r "/proc/$1/stat" ]; then
+		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+		p_id=$1
+		set -- ${p_line##*) }
+		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+	elif [ ! -r /proc/self/stat ]; then
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+	fi
+}
+
+# agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
+agent_process() {
+	a_pid=$PPID
+	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
+		a_name=$(cat "/proc/$a_pid/comm" 2>/dev/null || ps -o comm= -p "$a_pid" 2>/dev/null)
+		case ${a_name##*/} in
+		java*)
+			a_process=$(process "$a_pid")
+			echo "{\"pid\":$a_pid,\"start\":$(json_text "${a_process#* }")}"
+			return
+			;;
+		esac
+		a_pid=$(parent "$a_pid")
+	done
+	echo '{"pid":0,"start":""}'
+}
+parent() {
+	if [ -r "/proc/$1/stat" ]; then
+		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+		set -- ${p_line##*) }
+		echo "${2-0}"
+	else
+		ps -o ppid= -p "$1" 2>/dev/null | tr -d ' '
+	fi
+}
+
+machine_id() {
+	for m_file in /etc/machine-id /var/lib/dbus/machine-id /sys/class/dmi/id/product_uuid; do
+		[ ! -s "$m_file" ] || { cat "$m_file" 2>/dev/null && return; }
+	done
+	sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null
+}
+boot_id() {
+	cat /proc/sys/kernel/random/boot_id 2>/dev/null || sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null ||
+		sysctl -n kern.boottime 2>/dev/null
+}
+
+report_begin() {
+	find_json
+	started=$(date +%s)
+	before=$(disk)
+}
+
+# report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
+report_end() {
+	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
+\"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",
+\"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
+\"started\":$started,\"ended\":$(date +%s),
+\"steps\":[
+$report_steps
+],
+\"disk\":{\"before\":$before,\"after\":$(disk)},
+\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$(uname -n)"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
+\"agentProcess\":$(agent_process)}"
+	if [ "$PITCREW_MODE" = hand ]; then
+		say "outcome: $outcome${reason:+ ($reason)}"
+		return
+	fi
+	print_line "PITCREW-REPORT-BEGIN $PITCREW_ATTEMPT $nonce"
+	print_line "$report"
+	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | cksum)"
+}
+case $(command -v printf) in
+printf) print_line() { printf '%s\n' "$1"; } ;;
+*) print_line() { print -r -- "$1"; } ;;
+esac

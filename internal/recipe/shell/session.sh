@@ -1,0 +1,120 @@
+# Sessions: every try of a step has its own, so that it can be ended whole.
+
+# find_session sets session to the command that starts another in a session of its own; "monitor" means that only a
+# process group can be had, by the shell's job control, and "none" that members are found by descent alone.
+find_session() {
+	if command -v setsid >/dev/null 2>&1; then
+		session=setsid
+	elif command -v perl >/dev/null 2>&1; then
+		session=perl
+	elif command -v python3 >/dev/null 2>&1; then
+		session=python3
+	elif [ -z "$( (set -m) 2>&1)" ]; then
+		session=monitor
+	else
+		session=none
+	fi
+}
+
+# in_session replaces this process by the command given, in a new session where one can be had.
+in_session() {
+	case $session in
+	setsid) exec setsid "$@" ;;
+	perl) exec perl -MPOSIX -e 'POSIX::setsid(); exec { $ARGV[0] } @ARGV; exit 127' -- "$@" ;;
+	python3) exec python3 -c 'import os,sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@" ;;
+	*) exec "$@" ;;
+	esac
+}
+
+# processes prints "pid parent group session" of every process that is no zombie.
+processes() {
+	if [ ! -r /proc/self/stat ]; then
+		ps -A -o pid= -o ppid= -o pgid= | while read -r p_pid p_parent p_group; do
+			echo "$p_pid $p_parent $p_group $p_group"
+		done
+		return
+	fi
+	for p_stat in /proc/[0-9]*/stat; do
+		p_line=
+		{ IFS= read -r p_line <"$p_stat"; } 2>/dev/null
+		# A name may contain anything, a line end and ") " included: what counts comes after the last ") ".
+		case $p_line in *') '*) ;; *) p_line=$(cat "$p_stat" 2>/dev/null) ;; esac
+		p_pid=${p_stat#/proc/}
+		set -- ${p_line##*) }
+		[ $# -lt 4 ] || [ "$1" = Z ] || echo "${p_pid%/stat} $2 $3 $4"
+	done
+}
+
+# members prints the living processes of the session or group that $1 leads, and everything that descends from them.
+members() {
+	m_all=$(processes)
+	m_set=" $1 "
+	m_size=0
+	while [ "${#m_set}" -ne "$m_size" ]; do
+		m_size=${#m_set}
+		while read -r m_pid m_parent m_group m_session; do
+			case $m_set in *" $m_pid "*) continue ;; esac
+			case $m_set in
+			*" $m_parent "* | *" $m_group "* | *" $m_session "*) m_set="$m_set$m_pid " ;;
+			esac
+		done <<MEMBERS
+$m_all
+MEMBERS
+	done
+	m_alive=
+	while read -r m_pid _; do
+		case $m_set in *" $m_pid "*) m_alive="$m_alive $m_pid" ;; esac
+	done <<MEMBERS
+$m_all
+MEMBERS
+	printf '%s' "${m_alive# }"
+}
+
+# end_session ends everything that $1 leads: first politely, after $2 fifths of a second for good. It fails, with the
+# rest in victims, if something cannot be killed.
+end_session() {
+	e_round=0
+	while victims=$(members "$1") && [ -n "$victims" ]; do
+		if [ "$e_round" -eq 0 ]; then
+			kill -TERM $victims 2>/dev/null
+			kill -CONT $victims 2>/dev/null
+		elif [ "$e_round" -ge "$2" ]; then
+			kill -KILL $victims 2>/dev/null
+		fi
+		[ "$e_round" -lt $(($2 + 25)) ] || return 1
+		e_round=$((e_round + 1))
+		nap
+	done
+}
+
+nap() { sleep 0.2 2>/dev/null || sleep 1; }
+
+# rest sleeps $1 seconds and, unlike plain sleep, lets a signal through at once.
+rest() {
+	sleep "$1" &
+	rest_pid=$!
+	wait "$rest_pid"
+	rest_pid=
+}
+
+# after runs the rest of its arguments $1 seconds from now, in the background, unless calm is called first with "$after".
+# It waits until the sleep is under way: a signal to a process that has only just been forked can be lost.
+after() {
+	(
+		sleep "$1" &
+		echo "$!" >"$work/ready"
+		wait "$!"
+		shift
+		"$@"
+	) >/dev/null 2>&1 </dev/null &
+	after=$!
+	until read -r after_sleep <"$work/ready"; do :; done 2>/dev/null # some shells let a signal end the wait
+	after="$after $after_sleep"
+}
+
+# calm calls off what after has set up: $1 the process, $2 its sleep.
+calm() {
+	kill -KILL "$1" 2>/dev/null
+	kill -KILL "$2" 2>/dev/null
+	wait "$1" 2>/dev/null
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"cmp"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+const (
+	defaultTimeout    = 10 * time.Minute
+	defaultRetryDelay = 10 * time.Second
+	maxTimeout        = 24 * time.Hour
+	maxRetries        = 20
+)
+
+// stepSource is a step while its fields are read: what the fields say before they are put together.
+type stepSource struct {
+	Step
+	path string
+	node ast.Node
+	// body is the script, from "run" or "file".
+	body *script
+	// bodies counts the fields that give the step something to do.
+	bodies []string
+	// places of fields that are judged together.
+	interpreterAt, retryDelayAt, timeoutAt ast.Node
+}
+
+func (d *decoder) step(path string, n ast.Node, phase Phase) {
+	s := &stepSource{path: path, node: n}
+	s.Phase = phase
+	s.Limits = Limits{Timeout: defaultTimeout, RetryDelay: defaultRetryDelay}
+	there := d.mapping(path, n, slices.Concat(d.kinds(s), []field{
+		{"name", func(path string, n ast.Node) { d.stepName(s, path, n) }},
+		{"interpreter", func(path string, n ast.Node) { s.interpreterAt = n; d.interpreter(s, path, n) }},
+		{"timeout", func(path string, n ast.Node) {
+			s.timeoutAt = n
+			s.Limits.Timeout = d.duration(path, n, time.Second, maxTimeout)
+		}},
+		{"retries", func(path string, n ast.Node) { s.Limits.Retries = d.count(path, n, maxRetries) }},
+		{"retryDelay", func(path string, n ast.Node) {
+			s.retryDelayAt = n
+			s.Limits.RetryDelay = d.duration(path, n, 0, maxTimeout)
+		}},
+		{"when", func(path string, n ast.Node) { s.When = d.when(path, n) }},
+		{"outcomes", func(path string, n ast.Node) { s.Outcomes = d.outcomes(path, n) }},
+		{"env", func(path string, n ast.Node) { s.Env = d.env(path, n) }},
+		{"files", func(path string, n ast.Node) { s.Files = d.files(path, n) }},
+	}))
+	if !isMapping(n) {
+		return
+	}
+	d.finish(s, there)
+	d.recipe.Steps = append(d.recipe.Steps, s.Step)
+}
+
+func isMapping(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return true
+	}
+	return false
+}
+
+// kinds are the fields that give a step something to do; a step has exactly one of them. Each lowers what it reads to
+// a script, its interpreter and its files.
+func (d *decoder) kinds(s *stepSource) []field {
+	kind := func(name string, read func(path string, n ast.Node) *script) field {
+		return field{name, func(path string, n ast.Node) {
+			s.bodies = append(s.bodies, name)
+			s.body = read(path, n)
+		}}
+	}
+	return []field{kind("run", d.runScript), kind("file", d.fileScript)}
+}
+
+// finish judges the fields of s together.
+func (d *decoder) finish(s *stepSource, there map[string]bool) {
+	if !there["name"] {
+		d.fail(s.node, s.path, "the field \"name\" is missing")
+	}
+	switch len(s.bodies) {
+	case 1:
+	case 0:
+		d.fail(s.node, s.path, "nothing to do: want one of run, file")
+	default:
+		d.fail(s.node, s.path, "%s exclude each other: a step does one thing", strings.Join(s.bodies, " and "))
+	}
+	if s.retryDelayAt != nil && s.Limits.Retries == 0 {
+		d.fail(s.retryDelayAt, s.path+".retryDelay", "without retries there is nothing to delay")
+	}
+	if s.body == nil {
+		return
+	}
+	if s.Interpreter == nil {
+		s.Interpreter = interpreterOf(s.body.text)
+	}
+	s.body.interpreter = s.Interpreter
+	d.checkScript(*s.body)
+	s.Script = []byte(s.body.text)
+}
+
+func (d *decoder) stepName(s *stepSource, path string, n ast.Node) {
+	name, ok := d.text(path, n)
+	if !ok {
+		return
+	}
+	s.Name = name
+	line, _ := position(n)
+	switch first, again := d.named[name]; {
+	case name == "" || len(name) > 80 || strings.TrimSpace(name) != name || strings.ContainsAny(name, "\n\t"):
+		d.fail(n, path, "%q is no name: want one line of at most 80 bytes, without blanks at its ends", name)
+	case again:
+		d.fail(n, path, "the step on line %d is called %q already", first, name)
+	default:
+		d.named[name] = line
+	}
+}
+
+func (d *decoder) interpreter(s *stepSource, path string, n ast.Node) {
+	if text, ok := d.text(path, n); ok {
+		if s.Interpreter = strings.Fields(text); len(s.Interpreter) == 0 {
+			d.fail(n, path, "the interpreter is empty; leave the field out for sh")
+		}
+	}
+}
+
+// duration reads a whole number of seconds between least and most.
+func (d *decoder) duration(path string, n ast.Node, least, most time.Duration) time.Duration {
+	text, ok := d.scalar(path, n)
+	if !ok {
+		return 0
+	}
+	v, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		d.fail(n, path, "%q is no duration: write for example 90s, 10m or 1h30m", text)
+	case v < least || v > most || v%time.Second != 0:
+		d.fail(n, path, "%s: want whole seconds from %s to %s", text, least, most)
+	}
+	return v
+}
+
+func (d *decoder) count(path string, n ast.Node, most int) int {
+	text, ok := d.scalar(path, n)
+	if !ok {
+		return 0
+	}
+	v, err := strconv.Atoi(text)
+	if err != nil || v < 0 || v > most {
+		d.fail(n, path, "%s: want a number from 0 to %d", text, most)
+	}
+	return v
+}
+
+var assignable = []string{string(StepOK), string(StepWarned), string(StepFailed), string(StepReconnect), string(StepReboot)}
+
+// outcomes reads what exit codes mean.
+func (d *decoder) outcomes(path string, n ast.Node) map[int]StepOutcome {
+	all := map[int]StepOutcome{}
+	d.entries(path, n, func(path, key string, keyNode, n ast.Node) {
+		code, err := strconv.Atoi(key)
+		if err != nil || code < 0 || code > 255 {
+			d.fail(keyNode, path, "%q is no exit code: want a number from 0 to 255", key)
+			return
+		}
+		text, ok := d.text(path, n)
+		switch {
+		case !ok:
+		case !slices.Contains(assignable, text):
+			d.fail(n, path, "%q is no outcome: want one of %s%s", text, strings.Join(assignable, ", "),
+				didYouMean(text, assignable))
+		case code == 0 && text == string(StepFailed):
+			d.fail(n, path, "a step that fails when it succeeds can never pass")
+		default:
+			all[code] = StepOutcome(text)
+		}
+	})
+	return all
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// env reads the environment of a step.
+func (d *decoder) env(path string, n ast.Node) []EnvVar {
+	var all []EnvVar
+	d.entries(path, n, func(path, name string, keyNode, n ast.Node) {
+		value, ok := d.scalar(path, n)
+		switch {
+		case !ok:
+		case !envName.MatchString(name):
+			d.fail(keyNode, path, "%q is no name of a variable: want letters, digits and '_'", name)
+		case strings.HasPrefix(strings.ToUpper(name), "PITCREW_"):
+			d.fail(keyNode, path, "names that begin with PITCREW_ are reserved")
+		case strings.ContainsRune(value, 0):
+			d.fail(n, path, "a variable cannot hold a NUL byte")
+		default:
+			all = append(all, EnvVar{name, value})
+		}
+	})
+	return all
+}
+
+// entries reads n as a mapping with keys of the user's choice.
+func (d *decoder) entries(path string, n ast.Node, read func(path, key string, keyNode, n ast.Node)) {
+	if !isMapping(n) {
+		d.fail(n, path, "want a mapping, not %s", kindOf(n))
+		return
+	}
+	seen := map[string]bool{}
+	for entries := n.(ast.MapNode).MapRange(); entries.Next(); {
+		key := entries.KeyValue().Key
+		name := key.GetToken().Value
+		if seen[name] {
+			d.fail(key, path+"."+name, "the field is there twice")
+			continue
+		}
+		seen[name] = true
+		read(path+"."+name, name, key, entries.Value())
+	}
+}
+
+// codes returns the exit codes of s that have a meaning of their own, in order.
+func (s Step) codes() []int { return slices.SortedFunc(maps.Keys(s.Outcomes), cmp.Compare[int]) }
