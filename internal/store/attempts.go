@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// AttemptRecord is an attempt as it is listed, with what its program said where that was read.
+type AttemptRecord struct {
+	ID int64 // orders the attempts of all agents by their claims
+	hygiene.Attempt
+	Report []byte // JSON; nil when there is none
+	Log    []byte // the tail of the program's output; nil when there is none
+}
+
+// AttemptFilter chooses attempts; the zero value chooses the newest of all.
+type AttemptFilter struct {
+	Agent      hygiene.AgentID
+	Controller hygiene.ControllerID
+	Pool       string
+	Outcome    hygiene.Outcome
+	Open       bool  // only those in progress
+	Before     int64 // only records with a lower ID; 0 = from the newest on
+	Limit      int   // 0 = 100
+}
+
+// maxLog bounds the stored output of one attempt; the end is what tells why it failed.
+const maxLog = 256 << 10
+
+// OpenAttempts returns the attempts in progress on a controller's agents, on all for "".
+func (s *Store) OpenAttempts(ctx context.Context, controller hygiene.ControllerID) ([]hygiene.Attempt, error) {
+	var found []rows.Attempt
+	var err error
+	if controller == "" {
+		found, err = s.reads.OpenAttempts(ctx)
+	} else {
+		found, err = s.reads.OpenAttemptsOf(ctx, string(controller))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read open attempts: %w", explain(s.path, err))
+	}
+	return each(found, attemptOf)
+}
+
+// Attempt returns one attempt with its report and log, or [ErrNotFound].
+func (s *Store) Attempt(ctx context.Context, id hygiene.AgentID, number int64) (AttemptRecord, error) {
+	record, err := s.attempt(ctx, id, number)
+	if err != nil {
+		return AttemptRecord{}, fmt.Errorf("read attempt %d of agent %s: %w", number, id, explain(s.path, err))
+	}
+	return record, nil
+}
+
+func (s *Store) attempt(ctx context.Context, id hygiene.AgentID, number int64) (AttemptRecord, error) {
+	row, err := s.reads.Attempt(ctx, string(id.Controller), id.Name, number)
+	if err != nil {
+		return AttemptRecord{}, err
+	}
+	record, err := recordOf(row)
+	if err != nil {
+		return record, err
+	}
+	said, err := s.reads.Report(ctx, string(id.Controller), id.Name, number)
+	if isNoRow(err) {
+		return record, nil
+	}
+	if err != nil {
+		return record, err
+	}
+	if said.Report != "" {
+		record.Report = []byte(said.Report)
+	}
+	record.Log, err = unpack(said.Log)
+	return record, err
+}
+
+func recordOf(row rows.Attempt) (AttemptRecord, error) {
+	t, err := attemptOf(row)
+	return AttemptRecord{ID: row.ID, Attempt: t}, err
+}
+
+// SaveReport stores what an attempt's program said: its report, which must be JSON or empty, and
+// the end of its output. Storing it again replaces it.
+func (s *Store) SaveReport(ctx context.Context, id hygiene.AgentID, number int64, report, log []byte) error {
+	err := s.saveReport(ctx, id, number, report, log)
+	if err != nil {
+		return fmt.Errorf("save report of agent %s, attempt %d: %w", id, number, err)
+	}
+	return nil
+}
+
+func (s *Store) saveReport(ctx context.Context, id hygiene.AgentID, number int64, report, log []byte) error {
+	if len(report) > 0 && !json.Valid(report) {
+		return errors.New("it is not JSON")
+	}
+	packed, err := pack(log)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, t *txn) error {
+		n, err := t.SaveReport(ctx, rows.SaveReportParams{
+			Controller: string(id.Controller), Agent: id.Name, Number: number, Report: string(report), Log: packed,
+		})
+		if err == nil && n == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
+}
+
+// EndedSince returns the attempts of a pool that succeeded or failed at since or later, in the
+// order of their ends. Those that were lost or given back say nothing about a recipe.
+func (s *Store) EndedSince(ctx context.Context, pool string, since time.Time) ([]hygiene.Ended, error) {
+	found, err := s.reads.EndedSince(ctx, pool, millis(since))
+	if err != nil {
+		return nil, fmt.Errorf("read ended attempts of pool %s: %w", pool, explain(s.path, err))
+	}
+	return each(found, func(r rows.EndedSinceRow) (hygiene.Ended, error) {
+		return hygiene.Ended{
+			Agent: agentID(r.Controller, r.Agent), Revision: r.Revision, Step: r.Step,
+			Failed: hygiene.Outcome(r.Outcome) == hygiene.Failed, Claimed: moment(r.Claimed), At: moment(r.Ended),
+		}, nil
+	})
+}
+
+func pack(log []byte) (string, error) {
+	if len(log) == 0 {
+		return "", nil
+	}
+	log = log[max(0, len(log)-maxLog):]
+	var text strings.Builder
+	encoder := base64.NewEncoder(base64.StdEncoding, &text)
+	zip := gzip.NewWriter(encoder)
+	if _, err := zip.Write(log); err != nil {
+		return "", err
+	}
+	err := errors.Join(zip.Close(), encoder.Close())
+	return text.String(), err
+}
+
+func unpack(text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	packed, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	return io.ReadAll(io.LimitReader(zip, maxLog))
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// Build is a real build that ran on an agent.
+type Build struct {
+	Agent        hygiene.AgentID
+	URL          string
+	Job          string // full name
+	Number       int64
+	At           time.Time // its start, by the controller's clock
+	Attempt      int64     // whose cleanliness it used up; 0 = none
+	Contaminated bool
+	Reason       string // why it is contaminated
+}
+
+// BuildFilter chooses builds; the zero value chooses the newest of all.
+type BuildFilter struct {
+	Agent        hygiene.AgentID
+	Controller   hygiene.ControllerID
+	Contaminated bool      // only those
+	Since        time.Time // only those that started then or later
+	Limit        int       // 0 = 100
+}
+
+// RecordBuilds stores what an agent's build feed said when it was asked, with the events that
+// tell of it. Recording a build again changes nothing that is known to its disadvantage, and the
+// events of type [hygiene.EventContaminated] whose Data["url"] names a build that was known to be
+// contaminated are left out: a repeated call tells nothing twice.
+func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build, events ...hygiene.Event) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		feed, err := t.Feed(ctx, string(id.Controller), id.Name)
+		if err != nil && !isNoRow(err) {
+			return err
+		}
+		known := map[string]bool{}
+		for _, b := range builds {
+			feed.Newest = max(feed.Newest, millis(b.At))
+			if known[b.URL], err = t.recordBuild(ctx, id, b); err != nil {
+				return fmt.Errorf("record build %s: %w", b.URL, err)
+			}
+		}
+		if err := t.SaveFeed(ctx, rows.SaveFeedParams{
+			Controller: string(id.Controller), Agent: id.Name, Asked: max(feed.Asked, millis(asked)), Newest: feed.Newest,
+		}); err != nil {
+			return err
+		}
+		fresh := slices.DeleteFunc(slices.Clone(events), func(e hygiene.Event) bool {
+			return e.Type == hygiene.EventContaminated && known[e.Data["url"]]
+		})
+		return t.tell(ctx, complete(fresh, hygiene.Agent{ID: id}, asked)...)
+	})
+	if err != nil {
+		return fmt.Errorf("record builds of agent %s: %w", id, err)
+	}
+	return nil
+}
+
+// recordBuild stores one build and reports whether it was known to be contaminated.
+func (t *txn) recordBuild(ctx context.Context, id hygiene.AgentID, b Build) (known bool, err error) {
+	row := rows.SaveBuildParams{
+		Controller: string(id.Controller), Agent: id.Name, URL: b.URL, Job: b.Job, Number: b.Number,
+		At: millis(b.At), Attempt: b.Attempt, Reason: b.Reason,
+	}
+	if b.Contaminated {
+		row.Contaminated = 1
+	}
+	old, err := t.Build(ctx, row.Controller, row.Agent, row.URL)
+	if err != nil && !isNoRow(err) {
+		return false, err
+	}
+	if old.Contaminated != 0 {
+		row.Contaminated, row.Reason, row.Attempt = old.Contaminated, old.Reason, old.Attempt
+	}
+	return old.Contaminated != 0, t.SaveBuild(ctx, row)
+}
+
+// FeedState returns when an agent's build feed was last asked, and the start of the newest build
+// that it told of. Both are zero before the first time.
+func (s *Store) FeedState(ctx context.Context, id hygiene.AgentID) (asked, newest time.Time, err error) {
+	feed, err := s.reads.Feed(ctx, string(id.Controller), id.Name)
+	if err != nil && !isNoRow(err) {
+		return asked, newest, fmt.Errorf("read feed state of agent %s: %w", id, explain(s.path, err))
+	}
+	return moment(feed.Asked), moment(feed.Newest), nil
+}
+
+// Builds returns the builds that match, newest first.
+func (s *Store) Builds(ctx context.Context, f BuildFilter) ([]Build, error) {
+	var q query
+	q.ofAgent("agent", f.Agent, f.Controller)
+	if f.Contaminated {
+		q.where = append(q.where, "contaminated = 1")
+	}
+	if !f.Since.IsZero() {
+		q.and("at >= ?", millis(f.Since))
+	}
+	text := q.text("SELECT controller, agent, url, job, number, at, attempt, contaminated, reason FROM build",
+		"at DESC, url DESC", limit(f.Limit))
+	builds, err := list(ctx, s, text, q.args, buildFields, buildOf)
+	if err != nil {
+		return nil, fmt.Errorf("read builds: %w", err)
+	}
+	return builds, nil
+}
+
+func buildFields(r *rows.Build) []any {
+	return []any{&r.Controller, &r.Agent, &r.URL, &r.Job, &r.Number, &r.At, &r.Attempt, &r.Contaminated, &r.Reason}
+}
+
+func buildOf(r rows.Build) (Build, error) {
+	return Build{
+		Agent: agentID(r.Controller, r.Agent), URL: r.URL, Job: r.Job, Number: r.Number,
+		At: moment(r.At), Attempt: r.Attempt, Contaminated: r.Contaminated != 0, Reason: r.Reason,
+	}, nil
+}

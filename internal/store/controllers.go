@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// Controller is what is known of a controller.
+type Controller struct {
+	ID           hygiene.ControllerID
+	URL          string
+	Session      string    // X-Jenkins-Session of the last sweep
+	SessionSince time.Time // when a change to this session was noticed; zero when none was
+	Version      string
+	LastSweep    time.Time // end of the last sweep that saw everything
+	Problem      string    // why it cannot be served now; "" = it can
+}
+
+// Controller returns what is known of a controller: nothing but its ID before the first save.
+func (s *Store) Controller(ctx context.Context, id hygiene.ControllerID) (Controller, error) {
+	row, err := s.reads.Controller(ctx, string(id))
+	if isNoRow(err) {
+		return Controller{ID: id}, nil
+	}
+	if err != nil {
+		return Controller{}, fmt.Errorf("read controller %s: %w", id, explain(s.path, err))
+	}
+	return controllerOf(row)
+}
+
+// Controllers returns all controllers that were ever saved, ordered by name.
+func (s *Store) Controllers(ctx context.Context) ([]Controller, error) {
+	found, err := s.reads.Controllers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read controllers: %w", explain(s.path, err))
+	}
+	return each(found, controllerOf)
+}
+
+// SaveController stores a controller, and events with it. A change from one session to another
+// never goes untold: when no event comes with it, the store writes one.
+func (s *Store) SaveController(ctx context.Context, c Controller, events ...hygiene.Event) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		old, err := t.Controller(ctx, string(c.ID))
+		if err != nil && !isNoRow(err) {
+			return err
+		}
+		if len(events) == 0 && old.Session != "" && old.Session != c.Session {
+			events = []hygiene.Event{restarted(c)}
+		}
+		if err := t.SaveController(ctx, rows.SaveControllerParams{
+			ID: string(c.ID), URL: c.URL, Session: c.Session, SessionSince: millis(c.SessionSince),
+			Version: c.Version, LastSweep: millis(c.LastSweep), Problem: c.Problem,
+		}); err != nil {
+			return err
+		}
+		return t.tell(ctx, events...)
+	})
+	if err != nil {
+		return fmt.Errorf("save controller %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+func restarted(c Controller) hygiene.Event {
+	at := c.SessionSince
+	if at.IsZero() {
+		at = c.LastSweep
+	}
+	return hygiene.Event{
+		Type: hygiene.EventController, At: at, Actor: "pitcrew", Subject: string(c.ID),
+		Agent: hygiene.AgentID{Controller: c.ID}, Reason: "it was restarted or reloaded: its session changed",
+	}
+}
+
+func controllerOf(r rows.Controller) (Controller, error) {
+	return Controller{
+		ID: hygiene.ControllerID(r.ID), URL: r.URL, Session: r.Session, SessionSince: moment(r.SessionSince),
+		Version: r.Version, LastSweep: moment(r.LastSweep), Problem: r.Problem,
+	}, nil
+}

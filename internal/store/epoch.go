@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+// NewEpoch gives up everything that the store believes about agents: each managed one becomes
+// due for a whole cleanup, each open attempt is lost, all in one transaction. Slots stay taken:
+// only the controller can tell whether their builds are gone.
+func (s *Store) NewEpoch(ctx context.Context, reason string, now time.Time) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error { return t.startEpoch(ctx, reason, now) })
+	if err != nil {
+		return fmt.Errorf("start new epoch: %w", err)
+	}
+	return nil
+}
+
+func (t *txn) startEpoch(ctx context.Context, reason string, now time.Time) error {
+	if err := t.nameEpoch(ctx); err != nil {
+		return err
+	}
+	if err := t.tell(ctx, hygiene.Event{
+		Type: hygiene.EventEpoch, At: now, Actor: "pitcrew", Subject: "store", Reason: reason,
+	}); err != nil {
+		return err
+	}
+	found, err := t.Agents(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range found {
+		if err := t.distrust(ctx, agentID(row.Controller, row.Name), reason, now); err != nil {
+			return fmt.Errorf("agent %s/%s: %w", row.Controller, row.Name, err)
+		}
+	}
+	return nil
+}
+
+func (t *txn) nameEpoch(ctx context.Context) error {
+	t.epoch = rand.Text()
+	return t.SetEpoch(ctx, t.epoch)
+}
+
+// distrust makes one managed agent due, whatever it was.
+func (t *txn) distrust(ctx context.Context, id hygiene.AgentID, reason string, now time.Time) error {
+	before, err := load(ctx, t.Queries, id)
+	if err != nil || !before.Agent.Managed() {
+		return err
+	}
+	after, events, err := doubted(*before, reason, now)
+	if err != nil {
+		return err
+	}
+	if err := check(*before, after, len(events)); err != nil {
+		return err
+	}
+	return t.store(ctx, *before, after, complete(events, after.Agent, now))
+}
+
+func doubted(c Change, reason string, now time.Time) (_ Change, events []hygiene.Event, err error) {
+	from := c.Agent.State
+	if from.InProgress() {
+		lost := hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason}
+		var t hygiene.Attempt
+		if c.Agent, t, err = hygiene.End(c.Agent, *c.Attempt, lost, hygiene.Policy{}, now); err != nil {
+			return c, nil, err
+		}
+		c.Attempt = &t
+		events = append(events, hygiene.Event{
+			Type: hygiene.EventLost, Attempt: t.Number, Before: from, After: hygiene.Due, Reason: reason,
+		})
+	} else {
+		if c.Agent, err = c.Agent.To(hygiene.Due, reason, now); err != nil {
+			return c, nil, err
+		}
+		events = append(events, hygiene.Event{Type: hygiene.EventUncleaned, Before: from, After: hygiene.Due, Reason: reason})
+	}
+	c.Agent.Need = hygiene.NeedCleanup
+	return c, events, nil
+}

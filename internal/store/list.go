@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// query is a SELECT whose conditions are optional. A statement per combination would be many,
+// and one statement with "or the filter is empty" would use no index.
+type query struct {
+	where []string
+	args  []any
+}
+
+// and adds a condition; the question mark in it stands for the argument.
+func (q *query) and(condition string, arg any) {
+	q.args = append(q.args, arg)
+	q.where = append(q.where, strings.Replace(condition, "?", "$"+strconv.Itoa(len(q.args)), 1))
+}
+
+func (q *query) text(choose, order string, limit int) string {
+	text := choose
+	if len(q.where) > 0 {
+		text += " WHERE " + strings.Join(q.where, " AND ")
+	}
+	return text + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
+}
+
+// defaultLimit is how many rows a list has unless its filter says otherwise.
+const defaultLimit = 100
+
+func limit(n int) int {
+	if n <= 0 {
+		return defaultLimit
+	}
+	return n
+}
+
+// list runs a query and scans its rows.
+func list[R, T any](ctx context.Context, s *Store, text string, args []any, fields func(*R) []any, convert func(R) (T, error)) ([]T, error) {
+	found, err := s.readers.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, explain(s.path, err)
+	}
+	defer found.Close()
+	var out []T
+	for found.Next() {
+		var r R
+		if err := found.Scan(fields(&r)...); err != nil {
+			return nil, explain(s.path, err)
+		}
+		v, err := convert(r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, explain(s.path, found.Err())
+}
+
+// EventFilter chooses events; the zero value chooses the oldest of all.
+type EventFilter struct {
+	After      int64 // only events with a higher ID
+	Before     int64 // only events with a lower ID; 0 = no bound
+	Agent      hygiene.AgentID
+	Pool       string
+	Controller hygiene.ControllerID
+	Types      []hygiene.EventType
+	Limit      int  // 0 = 100
+	Newest     bool // the newest that match, newest first; else the oldest, oldest first
+}
+
+// Events returns the events that match.
+func (s *Store) Events(ctx context.Context, f EventFilter) ([]hygiene.Event, error) {
+	var q query
+	if f.After > 0 {
+		q.and("id > ?", f.After)
+	}
+	if f.Before > 0 {
+		q.and("id < ?", f.Before)
+	}
+	q.ofAgent("agent", f.Agent, f.Controller)
+	if f.Pool != "" {
+		q.and("pool = ?", f.Pool)
+	}
+	if len(f.Types) > 0 {
+		marks := make([]string, len(f.Types))
+		for i, t := range f.Types {
+			q.args = append(q.args, string(t))
+			marks[i] = "$" + strconv.Itoa(len(q.args))
+		}
+		q.where = append(q.where, "type IN ("+strings.Join(marks, ", ")+")")
+	}
+	order := "id"
+	if f.Newest {
+		order = "id DESC"
+	}
+	text := q.text(`SELECT id, type, at, actor, subject, controller, agent, pool, attempt, before, after, reason, data
+		FROM event`, order, limit(f.Limit))
+	events, err := list(ctx, s, text, q.args, eventFields, eventOf)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return events, nil
+}
+
+// ofAgent chooses one agent, or else a controller. Concatenation keeps SQLite from gathering and
+// sorting all rows of the controller when a walk in the order of IDs finds the first ones at once.
+func (q *query) ofAgent(column string, id hygiene.AgentID, controller hygiene.ControllerID) {
+	if id != (hygiene.AgentID{}) {
+		q.and("controller = ?", string(id.Controller))
+		q.and(column+" = ?", id.Name)
+	}
+	if controller != "" {
+		q.and("controller || '' = ?", string(controller))
+	}
+}
+
+func eventFields(r *rows.InsertEventParams) []any {
+	return []any{
+		&r.ID, &r.Type, &r.At, &r.Actor, &r.Subject, &r.Controller, &r.Agent, &r.Pool, &r.Attempt,
+		&r.Before, &r.After, &r.Reason, &r.Data,
+	}
+}
+
+// Attempts returns the attempts that match, newest first, without reports and logs.
+func (s *Store) Attempts(ctx context.Context, f AttemptFilter) ([]AttemptRecord, error) {
+	var q query
+	q.ofAgent("agent", f.Agent, f.Controller)
+	if f.Before > 0 {
+		q.and("id < ?", f.Before)
+	}
+	if f.Pool != "" {
+		q.and("pool || '' = ?", f.Pool)
+	}
+	if f.Outcome != "" {
+		q.and("outcome = ?", string(f.Outcome))
+	}
+	if f.Open {
+		q.and("ended = ?", 0)
+	}
+	text := q.text(`SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed,
+		handed, started, ended, proved, reconnect, asked, outcome, reason, step, run FROM attempt`, "id DESC", limit(f.Limit))
+	attempts, err := list(ctx, s, text, q.args, attemptFields, recordOf)
+	if err != nil {
+		return nil, fmt.Errorf("read attempts: %w", err)
+	}
+	return attempts, nil
+}
+
+func attemptFields(r *rows.Attempt) []any {
+	return []any{
+		&r.ID, &r.Controller, &r.Agent, &r.Number, &r.Nonce, &r.Pool, &r.Recipe, &r.Revision, &r.Need, &r.Delivery,
+		&r.Session, &r.Claimed, &r.Handed, &r.Started, &r.Ended, &r.Proved, &r.Reconnect, &r.Asked, &r.Outcome,
+		&r.Reason, &r.Step, &r.Run,
+	}
+}

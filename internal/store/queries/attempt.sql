@@ -1,0 +1,32 @@
+-- name: Attempt :one
+SELECT * FROM attempt WHERE controller = $1 AND agent = $2 AND number = $3;
+
+-- name: OpenAttempts :many
+SELECT * FROM attempt WHERE ended = 0 ORDER BY controller, agent;
+
+-- name: OpenAttemptsOf :many
+SELECT * FROM attempt WHERE ended = 0 AND controller = $1 ORDER BY agent;
+
+-- name: InsertAttempt :exec
+INSERT INTO attempt (id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session,
+    claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22);
+
+-- name: UpdateAttempt :execrows
+UPDATE attempt SET need = $4, delivery = $5, session = $6, handed = $7, started = $8, ended = $9, proved = $10,
+    reconnect = $11, asked = $12, outcome = $13, reason = $14, step = $15, run = $16
+WHERE controller = $1 AND agent = $2 AND number = $3;
+
+-- name: EndedSince :many
+SELECT controller, agent, revision, step, outcome, claimed, ended FROM attempt
+WHERE pool = $1 AND ended >= $2 AND outcome IN ('cleaned', 'failed')
+ORDER BY ended, id;
+
+-- name: SaveReport :execrows
+INSERT INTO report (controller, agent, number, report, log)
+SELECT a.controller, a.agent, a.number, CAST(sqlc.arg(report) AS TEXT), CAST(sqlc.arg(log) AS TEXT) FROM attempt a
+WHERE a.controller = sqlc.arg(controller) AND a.agent = sqlc.arg(agent) AND a.number = sqlc.arg(number)
+ON CONFLICT (controller, agent, number) DO UPDATE SET report = excluded.report, log = excluded.log;
+
+-- name: Report :one
+SELECT report, log FROM report WHERE controller = $1 AND agent = $2 AND number = $3;

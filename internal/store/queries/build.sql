@@ -1,0 +1,15 @@
+-- name: Build :one
+SELECT * FROM build WHERE controller = $1 AND agent = $2 AND url = $3;
+
+-- name: SaveBuild :exec
+INSERT INTO build (controller, agent, url, job, number, at, attempt, contaminated, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (controller, agent, url) DO UPDATE SET job = excluded.job, number = excluded.number, at = excluded.at,
+    attempt = excluded.attempt, contaminated = excluded.contaminated, reason = excluded.reason;
+
+-- name: Feed :one
+SELECT asked, newest FROM feed WHERE controller = $1 AND agent = $2;
+
+-- name: SaveFeed :exec
+INSERT INTO feed (controller, agent, asked, newest) VALUES ($1, $2, $3, $4)
+ON CONFLICT (controller, agent) DO UPDATE SET asked = excluded.asked, newest = excluded.newest;

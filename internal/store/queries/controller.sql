@@ -1,0 +1,12 @@
+-- name: Controller :one
+SELECT * FROM controller WHERE id = $1;
+
+-- name: Controllers :many
+SELECT * FROM controller ORDER BY id;
+
+-- name: SaveController :exec
+INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE SET url = excluded.url, session = excluded.session,
+    session_since = excluded.session_since, version = excluded.version,
+    last_sweep = excluded.last_sweep, problem = excluded.problem;

@@ -1,0 +1,13 @@
+-- name: Breakers :many
+SELECT * FROM breaker ORDER BY pool, revision;
+
+-- name: SaveBreaker :exec
+INSERT INTO breaker (pool, revision, opened, since, reason) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (pool, revision) DO UPDATE SET opened = excluded.opened, since = excluded.since, reason = excluded.reason;
+
+-- name: Pool :one
+SELECT * FROM pool WHERE name = $1;
+
+-- name: SavePool :exec
+INSERT INTO pool (name, last_cleaned, dead_since) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since;

@@ -1,0 +1,8 @@
+-- name: Tokens :many
+SELECT * FROM token ORDER BY name;
+
+-- name: InsertToken :execrows
+INSERT INTO token (name, role, hash, created) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING;
+
+-- name: DeleteToken :execrows
+DELETE FROM token WHERE name = $1;

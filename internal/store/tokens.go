@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// Role is what the bearer of a token may do; each may do what those before it may.
+type Role string
+
+// The roles.
+const (
+	Viewer   Role = "viewer"   // look
+	Operator Role = "operator" // clean, hold, quarantine, pause
+	Admin    Role = "admin"    // everything, tokens and backups included
+)
+
+// Token is a right to use the API. Its secret is known to its bearer only.
+type Token struct {
+	Name    string
+	Role    Role
+	Created time.Time
+}
+
+// CreateToken stores a token and returns its secret, which cannot be had again. A name that is
+// taken is [ErrExists].
+func (s *Store) CreateToken(ctx context.Context, name string, role Role, now time.Time) (secret string, err error) {
+	switch role {
+	case Viewer, Operator, Admin:
+	default:
+		return "", fmt.Errorf("create token %s: unknown role %q", name, role)
+	}
+	// 260 random bits: nobody guesses them, so one fast hash is enough.
+	secret = "pitcrew_" + rand.Text() + rand.Text()
+	err = s.write(ctx, func(ctx context.Context, t *txn) error {
+		n, err := t.InsertToken(ctx, rows.InsertTokenParams{
+			Name: name, Role: string(role), Hash: digest(secret), Created: millis(now),
+		})
+		if err == nil && n == 0 {
+			return ErrExists
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("create token %s: %w", name, err)
+	}
+	return secret, nil
+}
+
+// Tokens returns all tokens, ordered by name.
+func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
+	found, err := s.reads.Tokens(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read tokens: %w", explain(s.path, err))
+	}
+	return each(found, tokenOf)
+}
+
+// RevokeToken removes a token at once, or returns [ErrNotFound].
+func (s *Store) RevokeToken(ctx context.Context, name string) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		n, err := t.DeleteToken(ctx, name)
+		if err == nil && n == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("revoke token %s: %w", name, err)
+	}
+	return nil
+}
+
+// Authenticate returns the token with this secret, or [ErrUnauthorized]. It takes as long for a
+// nearly right secret as for a wrong one.
+func (s *Store) Authenticate(ctx context.Context, secret string) (Token, error) {
+	found, err := s.reads.Tokens(ctx)
+	if err != nil {
+		return Token{}, fmt.Errorf("read tokens: %w", explain(s.path, err))
+	}
+	given, match := []byte(digest(secret)), -1
+	for i, r := range found {
+		if subtle.ConstantTimeCompare(given, []byte(r.Hash)) == 1 {
+			match = i
+		}
+	}
+	if match < 0 {
+		return Token{}, ErrUnauthorized
+	}
+	return tokenOf(found[match])
+}
+
+func digest(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+func tokenOf(r rows.Token) (Token, error) {
+	return Token{Name: r.Name, Role: Role(r.Role), Created: moment(r.Created)}, nil
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// txn is a transaction that writes.
+type txn struct {
+	*rows.Queries
+	told  bool   // events were appended
+	epoch string // a new one was started
+}
+
+// write runs f in one transaction, alone. The context bounds the wait for its turn; once begun,
+// a transaction is short and is not interrupted.
+func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	ctx = context.WithoutCancel(ctx)
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return explain(s.path, err)
+	}
+	defer tx.Rollback() // of no effect after the commit
+	t := &txn{Queries: s.writes.WithTx(tx)}
+	if err := f(ctx, t); err != nil {
+		return explain(s.path, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return explain(s.path, fmt.Errorf("commit: %w", err))
+	}
+	if t.epoch != "" {
+		s.epoch.Store(&t.epoch)
+	}
+	if t.told {
+		s.watchers.poke()
+	}
+	return nil
+}
+
+// errNoTime refuses events that nobody could put in order.
+var errNoTime = errors.New("event without a time")
+
+// tell appends the events, numbered in their order. Numbers are taken from the store's row, so
+// that they ascend in the order of commits: a reader that has seen number n misses none below.
+func (t *txn) tell(ctx context.Context, events ...hygiene.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	last, err := t.TakeSerials(ctx, int64(len(events)))
+	if err != nil {
+		return fmt.Errorf("number events: %w", err)
+	}
+	return t.record(ctx, last-int64(len(events)), events)
+}
+
+// record appends the events with the numbers after id.
+func (t *txn) record(ctx context.Context, id int64, events []hygiene.Event) error {
+	for _, e := range events {
+		if e.At.IsZero() {
+			return fmt.Errorf("append %s: %w", e.Type, errNoTime)
+		}
+		id++
+		e.ID = id
+		row, err := eventRow(e)
+		if err != nil {
+			return fmt.Errorf("append %s: %w", e.Type, err)
+		}
+		if err := t.InsertEvent(ctx, row); err != nil {
+			return fmt.Errorf("append %s: %w", e.Type, err)
+		}
+		t.told = true
+	}
+	return nil
+}
+
+// millis is how times are stored.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Add(time.Millisecond - time.Nanosecond).UnixMilli()
+}
+
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
