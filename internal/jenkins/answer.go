@@ -32,7 +32,7 @@ func refusal(r request, resp *http.Response, body io.Reader, secrets []string) *
 			return e
 		}
 		if !ok {
-			e.Err = fmt.Errorf("redirected to %s, which is not followed; is the address of the controller right?", place(resp.Request.URL, to))
+			e.Err = redacted(fmt.Errorf("redirected to %s, which is not followed; is the address of the controller right?", place(resp.Request.URL, to)), secrets)
 			return e
 		}
 	}
@@ -40,7 +40,7 @@ func refusal(r request, resp *http.Response, body io.Reader, secrets []string) *
 		return nil
 	}
 	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
-	e.Permission = cut(oneLine(resp.Header.Get("X-Required-Permission")), maxExcerpt)
+	e.Permission = excerpt("", []byte(resp.Header.Get("X-Required-Permission")), secrets)
 	page, _ := io.ReadAll(io.LimitReader(body, maxPage)) // an excerpt of half a page is still one
 	e.Excerpt = excerpt(resp.Header.Get("Content-Type"), page, secrets)
 	if x := resp.Header.Get("X-Error"); x != "" {
@@ -120,7 +120,7 @@ func (c *Client) unusable(ctx, caller context.Context, r request, resp *http.Res
 	if errors.Is(err, ErrTooLarge) {
 		e.Kind = KindPermanent
 	}
-	if looksLikeHTML(resp.Header.Get("Content-Type"), "") {
+	if isHTML(resp.Header.Get("Content-Type")) {
 		e.Kind, e.Err = KindPermanent, errors.New("answered with a page instead of data; is the address of the controller right, or a login in front of it?")
 	}
 	return e

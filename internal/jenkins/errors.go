@@ -56,7 +56,7 @@ var (
 
 // Error is a failed operation on a controller.
 type Error struct {
-	Op         string        // what was being done, such as "read queue"
+	Op         string        // what was being done, such as "build" or "edit labels"
 	Object     string        // to what, such as `agent "linux-7"`; may be empty
 	Status     int           // HTTP status, 0 without an answer
 	Kind       Kind          // what to do about it
@@ -70,8 +70,11 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
+	if e.Object != "" && strings.Contains(e.Op, " ") {
+		b.WriteString(" of")
+	}
 	if e.Object != "" {
-		b.WriteString(" of " + e.Object)
+		b.WriteString(" " + e.Object)
 	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ": %d %s", e.Status, http.StatusText(e.Status))

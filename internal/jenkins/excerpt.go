@@ -23,7 +23,7 @@ var (
 // excerpt makes one readable line of an error answer: markup stripped, secrets replaced, cut to maxExcerpt.
 func excerpt(contentType string, body []byte, secrets []string) string {
 	text := strings.ToValidUTF8(string(body), "")
-	if looksLikeHTML(contentType, text) {
+	if isHTML(contentType) || strings.HasPrefix(strings.TrimSpace(text), "<") {
 		text = htmlNoise.ReplaceAllString(text, " ")
 		text = htmlTag.ReplaceAllString(text, " ")
 		text = html.UnescapeString(text)
@@ -36,12 +36,10 @@ func excerpt(contentType string, body []byte, secrets []string) string {
 	return cut(oneLine(text), maxExcerpt)
 }
 
-func looksLikeHTML(contentType, text string) bool {
-	if media, _, err := mime.ParseMediaType(contentType); err == nil && strings.Contains(media, "html") {
-		return true
-	}
-	head := strings.ToLower(strings.TrimSpace(cut(text, 200)))
-	return strings.HasPrefix(head, "<!doctype html") || strings.HasPrefix(head, "<html")
+// isHTML believes the header alone.
+func isHTML(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && strings.Contains(media, "html")
 }
 
 // oneLine joins the words of s by single spaces and drops control characters, so that an answer cannot forge log lines.

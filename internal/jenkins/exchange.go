@@ -111,6 +111,7 @@ func (c *Client) exchange(ctx context.Context, r request, s *session, use func(*
 	if err != nil {
 		return false, c.failure(caller, r, bare(ctx, err), cred.secrets)
 	}
+	resp.Request = req // a transport of the caller's may leave it out
 	body := &counted{r: resp.Body}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, body, maxDrain) // so that the connection can be used again

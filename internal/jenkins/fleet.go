@@ -124,19 +124,19 @@ func sessionOf(h http.Header) string { return h.Get("X-Jenkins-Session") }
 func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
 	path, err := computerPath(name)
 	if err != nil {
-		return Agent{}, invalid("read agent", agentObject(name), err)
+		return Agent{}, invalid("read state", agentObject(name), err)
 	}
 	var w wireComputer
 	err = lookTwice(ctx, func() error {
 		w = wireComputer{}
-		_, err := c.getJSON(ctx, "read agent", agentObject(name), path+"/api/json", tree(computerFields), &w)
+		_, err := c.getJSON(ctx, "read state", agentObject(name), path+"/api/json", tree(computerFields), &w)
 		return err
 	})
 	if err != nil {
 		return Agent{}, err
 	}
 	if w.DisplayName == "" {
-		return Agent{}, invalid("read agent", agentObject(name), errShape)
+		return Agent{}, invalid("read state", agentObject(name), errShape)
 	}
 	return w.agent(), nil
 }

@@ -20,7 +20,7 @@ var ErrNotOurMark = errors.New("marked offline by somebody else")
 //
 // hudson.model.Computer#doChangeOfflineCause sets, where doToggleOffline flips.
 func (c *Client) SetOffline(ctx context.Context, agent, message string) error {
-	a, path, err := c.lookAt(ctx, "mark offline", agent)
+	a, path, err := c.lookAt(ctx, "set offline mark", agent)
 	if err != nil {
 		return err
 	}
@@ -28,9 +28,9 @@ func (c *Client) SetOffline(ctx context.Context, agent, message string) error {
 		if isMark(a.OfflineReason, message) {
 			return nil
 		}
-		return notOurs("mark offline", agent, a)
+		return notOurs("set offline mark", agent, a)
 	}
-	return c.post(ctx, "mark offline", agentObject(agent), path+"/changeOfflineCause", url.Values{"offlineMessage": {message}})
+	return c.post(ctx, "set offline mark", agentObject(agent), path+"/changeOfflineCause", url.Values{"offlineMessage": {message}})
 }
 
 // LiftOffline takes our own mark, known by its message, off an agent. An agent without a mark is success; the mark of
@@ -39,7 +39,7 @@ func (c *Client) SetOffline(ctx context.Context, agent, message string) error {
 // Jenkins can only flip a mark. If another hand lifts it between our look and our flip, we set it again: with our own
 // message, so that it is known and lifted in a second round.
 func (c *Client) LiftOffline(ctx context.Context, agent, ourMessage string) error {
-	a, path, err := c.lookAt(ctx, "lift offline", agent)
+	a, path, err := c.lookAt(ctx, "lift offline mark", agent)
 	if err != nil {
 		return err
 	}
@@ -48,9 +48,9 @@ func (c *Client) LiftOffline(ctx context.Context, agent, ourMessage string) erro
 			return nil
 		}
 		if !isMark(a.OfflineReason, ourMessage) {
-			return notOurs("lift offline", agent, a)
+			return notOurs("lift offline mark", agent, a)
 		}
-		err := c.post(ctx, "lift offline", agentObject(agent), path+"/toggleOffline", url.Values{"offlineMessage": {ourMessage}})
+		err := c.post(ctx, "lift offline mark", agentObject(agent), path+"/toggleOffline", url.Values{"offlineMessage": {ourMessage}})
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (c *Client) LiftOffline(ctx context.Context, agent, ourMessage string) erro
 		return nil
 	}
 	return &Error{
-		Op: "lift offline", Object: agentObject(agent), Kind: KindConflict, RetryAfter: time.Second,
+		Op: "lift offline mark", Object: agentObject(agent), Kind: KindConflict, RetryAfter: time.Second,
 		Err: errors.New("the mark is there again after every flip"),
 	}
 }

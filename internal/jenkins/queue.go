@@ -115,13 +115,13 @@ func (c *Client) Queue(ctx context.Context) (Queue, error) {
 func (c *Client) QueueItem(ctx context.Context, id int64) (QueueItem, error) {
 	object := "queue item " + strconv.FormatInt(id, 10)
 	var w wireItem
-	_, err := c.getJSON(ctx, "read queue", object, fmt.Sprintf("/queue/item/%d/api/json", id),
+	_, err := c.getJSON(ctx, "read", object, fmt.Sprintf("/queue/item/%d/api/json", id),
 		tree(itemFields+",cancelled,executable[url,number]"), &w)
 	if err != nil {
 		return QueueItem{}, err
 	}
 	if w.ID != id {
-		return QueueItem{}, invalid("read queue", object, errShape)
+		return QueueItem{}, invalid("read", object, errShape)
 	}
 	return w.item(), nil
 }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkins
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The answers are shaped as by hudson.model.ComputerSet for the tree asked for.
+const idleComputer = `{"_class":"hudson.slaves.SlaveComputer","assignedLabels":[{"name":"linux-7"},{"name":"cleanable"},{"name":"clean"}],` +
+	`"displayName":"linux-7","executors":[{"currentExecutable":null,"idle":true}],"idle":true,"launchSupported":false,"offline":false,` +
+	`"offlineCause":null,"offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false}`
+
+const fleetAnswer = `{"_class":"hudson.model.ComputerSet","computer":[
+ {"_class":"hudson.model.Hudson$MasterComputer","assignedLabels":[{"name":"built-in"}],"displayName":"Built-In Node","executors":[],
+  "idle":false,"launchSupported":true,"offline":false,"offlineCause":null,"offlineCauseReason":"",
+  "oneOffExecutors":[{"currentExecutable":{"_class":"org.jenkinsci.plugins.workflow.job.WorkflowRun","displayName":"#3","number":3,"url":"http://ci/job/team/job/pipe/3/"}}],
+  "temporarilyOffline":false},
+ ` + idleComputer + `,
+ {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[{"name":"b usy"}],"displayName":"b usy",
+  "executors":[{"currentExecutable":{"_class":"hudson.model.FreeStyleBuild","displayName":"#12","number":12,"url":"http://ci/job/x/12/"},"idle":false}],
+  "idle":false,"launchSupported":true,"offline":true,"offlineCause":{"_class":"hudson.node_monitors.DiskSpaceMonitorDescriptor$DiskSpace"},
+  "offlineCauseReason":"Disk space is too low. Only 0.5 &amp;lt; 1 GiB left","oneOffExecutors":[],"temporarilyOffline":true},
+ {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[{"name":"hidden"}],"displayName":"hidden",
+  "executors":[{"currentExecutable":null,"idle":true},{"currentExecutable":null,"idle":false}],
+  "idle":false,"launchSupported":false,"offline":false,"offlineCause":null,"offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false},
+ {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[],"displayName":"changing",
+  "executors":[{"currentExecutable":{"_class":"org.jenkinsci.plugins.workflow.support.steps.ExecutorStepExecution$PlaceholderTask$PlaceholderExecutable",
+   "displayName":"part of team » pipe #3","number":3,"url":"job/team/job/pipe/3/"},"idle":false}],
+  "idle":true,"launchSupported":false,"offline":true,"offlineCause":{"_class":"hudson.slaves.OfflineCause$ChannelTermination","timestamp":1},
+  "offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false}
+]}`
+
+func TestFleetTellsWhatEachAgentIsDoing(t *testing.T) {
+	t.Parallel()
+	var query string
+	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		query = r.URL.RawQuery
+		answering(200, fleetAnswer, "X-Jenkins", "2.541.3", "X-Jenkins-Session", "1a2b3c4d")(w, r)
+	})
+	got, err := c.Fleet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Fleet{Session: "1a2b3c4d", Version: "2.541.3", Agents: []Agent{
+		{
+			Name: "Built-In Node", BuiltIn: true, Labels: []string{"built-in"}, LaunchSupported: true,
+			Running: []Executable{{
+				Class: "org.jenkinsci.plugins.workflow.job.WorkflowRun", Job: "team/pipe",
+				URL: "http://ci/job/team/job/pipe/3/", Number: 3, Flyweight: true, DisplayName: "#3",
+			}},
+		},
+		{Name: "linux-7", Labels: []string{"linux-7", "cleanable", "clean"}, Idle: true, Executors: 1, Inbound: true},
+		{
+			Name: "b usy", Labels: []string{"b usy"}, Offline: true, TemporarilyOffline: true, Executors: 1, LaunchSupported: true,
+			OfflineReason: "Disk space is too low. Only 0.5 < 1 GiB left", OfflineClass: "hudson.node_monitors.DiskSpaceMonitorDescriptor$DiskSpace",
+			Running: []Executable{{Class: "hudson.model.FreeStyleBuild", Job: "x", URL: "http://ci/job/x/12/", Number: 12, DisplayName: "#12"}},
+		},
+		{Name: "hidden", Labels: []string{"hidden"}, Executors: 2, Inbound: true, Hidden: true},
+		{
+			Name: "changing", Offline: true, OfflineClass: "hudson.slaves.OfflineCause$ChannelTermination", Executors: 1, Inbound: true,
+			Running: []Executable{{
+				Class: "org.jenkinsci.plugins.workflow.support.steps.ExecutorStepExecution$PlaceholderTask$PlaceholderExecutable",
+				Job:   "team/pipe", URL: "job/team/job/pipe/3/", Number: 3, DisplayName: "part of team » pipe #3",
+			}},
+		},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if strings.Contains(query, "depth") || !strings.HasPrefix(query, "tree=computer[displayName,") {
+		t.Errorf("query %s", query)
+	}
+}
+
+func TestAnAnswerThatIsNotAFleetIsNotAnEmptyFleet(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"another object":     `{"_class":"hudson.model.Hudson"}`,
+		"no list":            `{"computer":null}`,
+		"list of the wrong":  `{"computer":["a","b"]}`,
+		"list":               `[]`,
+		"text":               `"computer"`,
+		"cut off":            strings.TrimSuffix(fleetAnswer, "]}"),
+		"cut off in a value": fleetAnswer[:len(fleetAnswer)/2],
+		"empty":              "",
+		"page":               "<html></html>",
+		"wrong types":        `{"computer":[{"displayName":7}]}`,
+	} {
+		f, err := clientOf(t, answering(200, body)).Fleet(t.Context())
+		var e *Error
+		if !errors.As(err, &e) || len(f.Agents) != 0 {
+			t.Errorf("%s: got %d agents, %v", name, len(f.Agents), err)
+		}
+	}
+	f, err := clientOf(t, answering(200, `{"busyExecutors":0,"computer":[],"x":[{}]}`)).Fleet(t.Context())
+	if err != nil || len(f.Agents) != 0 {
+		t.Errorf("an empty fleet: got %v, %v", f, err)
+	}
+}
+
+func TestAnIdleAgentCostsFewBytes(t *testing.T) {
+	t.Parallel()
+	if n := len(idleComputer) + len(","); n > 350 {
+		t.Errorf("%d bytes per agent and poll", n)
+	}
+	// The sample has exactly the fields asked for, besides _class, which Jenkins adds by itself.
+	var sample map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(idleComputer), &sample); err != nil {
+		t.Fatal(err)
+	}
+	for field := range sample {
+		if field != "_class" && !strings.Contains(computerFields, field) {
+			t.Errorf("%s is not asked for", field)
+		}
+	}
+}
+
+func TestASingleNotFoundDoesNotProveThatAnAgentIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			missing int // answers 404
+			gone    bool
+			asked   int
+		}{{0, false, 1}, {1, false, 2}, {9, true, 2}} {
+			asked := 0
+			c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+				if asked++; asked <= tt.missing {
+					http.NotFound(w, r)
+					return
+				}
+				answering(200, idleComputer)(w, r)
+			})
+			a, err := c.Agent(t.Context(), "linux-7")
+			if IsNotFound(err) != tt.gone || asked != tt.asked || err == nil && a.Name != "linux-7" {
+				t.Errorf("%d times 404: got %v, %v after %d requests", tt.missing, a, err, asked)
+			}
+		}
+	})
+}
+
+func FuzzFleet(f *testing.F) {
+	f.Add(fleetAnswer)
+	f.Add(`{"computer":[null,{},{"displayName":"x","executors":null,"offlineCause":[]}]}`)
+	f.Add(`{"computer":[{"displayName":"x","executors":[{"currentExecutable":{"url":"/job/%"}}]}]} trailing`)
+	f.Fuzz(func(t *testing.T, body string) {
+		fleet, err := clientOf(t, answering(200, body)).Fleet(t.Context())
+		if err != nil && len(fleet.Agents) > 0 {
+			t.Fatalf("half a fleet with error %v", err)
+		}
+		for _, a := range fleet.Agents {
+			if a.Name == "" || a.Idle && len(a.Running) > 0 && a.Running[0].Flyweight {
+				t.Fatalf("impossible agent %+v", a)
+			}
+		}
+	})
+}
+
+func fleetOf(n int) string {
+	var b strings.Builder
+	b.WriteString(`{"_class":"hudson.model.ComputerSet","computer":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strings.ReplaceAll(idleComputer, "linux-7", fmt.Sprintf("linux-%04d", i)))
+	}
+	b.WriteString("]}")
+	return b.String()
+}
+
+func BenchmarkFleet(b *testing.B) {
+	for _, n := range []int{1000, 10000} {
+		b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) {
+			body := fleetOf(n)
+			c := clientWith(b, Options{RequestsPerSecond: -1}, answering(200, body))
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				f, err := c.Fleet(b.Context())
+				if err != nil || len(f.Agents) != n {
+					b.Fatal(len(f.Agents), err)
+				}
+			}
+			b.ReportMetric(float64(len(body))/float64(n), "wire-B/agent")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/agent")
+		})
+	}
+}
