@@ -99,29 +99,10 @@ func (t *txn) store(ctx context.Context, before, after Change, events []hygiene.
 	if err := t.storeAgent(ctx, before.Agent.Version, after.Agent); err != nil {
 		return err
 	}
-	begins := after.Agent.Attempt > before.Agent.Attempt
-	serials := int64(len(events))
-	if begins {
-		serials++
-	}
-	if serials == 0 {
-		return t.storeAttempt(ctx, before.Attempt, after.Attempt)
-	}
-	last, err := t.TakeSerials(ctx, serials)
-	if err != nil {
-		return fmt.Errorf("number events: %w", err)
-	}
-	first := last - serials
-	if begins {
-		first++
-		err = t.insertAttempt(ctx, first, *after.Attempt)
-	} else {
-		err = t.storeAttempt(ctx, before.Attempt, after.Attempt)
-	}
-	if err != nil {
+	if err := t.storeAttempt(ctx, before.Attempt, after.Attempt); err != nil {
 		return err
 	}
-	return t.record(ctx, first, events)
+	return t.tell(ctx, events...)
 }
 
 func (t *txn) storeAgent(ctx context.Context, version int64, a hygiene.Agent) error {
@@ -144,37 +125,25 @@ func (t *txn) storeAgent(ctx context.Context, version int64, a hygiene.Agent) er
 	return nil
 }
 
-func (t *txn) insertAttempt(ctx context.Context, id int64, a hygiene.Attempt) error {
-	row, err := attemptRow(a)
-	if err != nil {
-		return err
-	}
-	row.ID = id
-	if err := t.InsertAttempt(ctx, rows.InsertAttemptParams(row)); err != nil {
-		return fmt.Errorf("write attempt %d: %w", a.Number, err)
-	}
-	return nil
-}
-
 func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) error {
 	if after == nil || before != nil && *before == *after {
 		return nil
 	}
-	r, err := attemptRow(*after)
+	row, err := attemptRow(*after)
 	if err != nil {
 		return err
 	}
-	n, err := t.UpdateAttempt(ctx, rows.UpdateAttemptParams{
-		Controller: r.Controller, Agent: r.Agent, Number: r.Number,
-		Need: r.Need, Delivery: r.Delivery, Session: r.Session,
-		Handed: r.Handed, Started: r.Started, Ended: r.Ended, Proved: r.Proved,
-		Reconnect: r.Reconnect, Asked: r.Asked, Outcome: r.Outcome, Reason: r.Reason, Step: r.Step, Run: r.Run,
-	})
+	n := int64(1)
+	if before == nil || before.Number != after.Number {
+		err = t.InsertAttempt(ctx, row)
+	} else {
+		n, err = t.UpdateAttempt(ctx, rows.UpdateAttemptParams(row))
+	}
+	if err == nil && n == 0 {
+		err = ErrConflict
+	}
 	if err != nil {
 		return fmt.Errorf("write attempt %d: %w", after.Number, err)
-	}
-	if n == 0 {
-		return fmt.Errorf("write attempt %d: %w", after.Number, ErrConflict)
 	}
 	return nil
 }

@@ -50,8 +50,8 @@ func agentOf(r rows.Agent) (a hygiene.Agent, err error) {
 	return a, nil
 }
 
-func attemptRow(t hygiene.Attempt) (r rows.Attempt, err error) {
-	r = rows.Attempt{
+func attemptRow(t hygiene.Attempt) (r rows.InsertAttemptParams, err error) {
+	r = rows.InsertAttemptParams{
 		Controller: string(t.Agent.Controller), Agent: t.Agent.Name, Number: t.Number, Nonce: t.Nonce,
 		Pool: t.Pool, Recipe: t.Recipe, Revision: t.Revision, Need: string(t.Need), Delivery: string(t.Delivery),
 		Session: t.Session, Claimed: millis(t.Claimed), Handed: millis(t.Handed), Started: millis(t.Started),
@@ -84,7 +84,7 @@ func attemptOf(r rows.Attempt) (hygiene.Attempt, error) {
 
 func eventRow(e hygiene.Event) (rows.InsertEventParams, error) {
 	r := rows.InsertEventParams{
-		ID: e.ID, Type: string(e.Type), At: millis(e.At), Actor: e.Actor, Subject: e.Subject,
+		Type: string(e.Type), At: millis(e.At), Actor: e.Actor, Subject: e.Subject,
 		Controller: string(e.Agent.Controller), Agent: e.Agent.Name, Pool: e.Pool, Attempt: e.Attempt,
 		Before: string(e.Before), After: string(e.After), Reason: e.Reason,
 	}
@@ -96,7 +96,7 @@ func eventRow(e hygiene.Event) (rows.InsertEventParams, error) {
 	return r, err
 }
 
-func eventOf(r rows.InsertEventParams) (hygiene.Event, error) {
+func eventOf(r rows.Event) (hygiene.Event, error) {
 	e := hygiene.Event{
 		ID: r.ID, Type: hygiene.EventType(r.Type), At: moment(r.At), Actor: r.Actor, Subject: r.Subject,
 		Agent: agentID(r.Controller, r.Agent), Pool: r.Pool, Attempt: r.Attempt,

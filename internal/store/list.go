@@ -123,7 +123,7 @@ func (q *query) ofAgent(column string, id hygiene.AgentID, controller hygiene.Co
 	}
 }
 
-func eventFields(r *rows.InsertEventParams) []any {
+func eventFields(r *rows.Event) []any {
 	return []any{
 		&r.ID, &r.Type, &r.At, &r.Actor, &r.Subject, &r.Controller, &r.Agent, &r.Pool, &r.Attempt,
 		&r.Before, &r.After, &r.Reason, &r.Data,

@@ -56,27 +56,12 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) 
 // errNoTime refuses events that nobody could put in order.
 var errNoTime = errors.New("event without a time")
 
-// tell appends the events, numbered in their order. Numbers are taken from the store's row, so
-// that they ascend in the order of commits: a reader that has seen number n misses none below.
+// tell appends the events in their order.
 func (t *txn) tell(ctx context.Context, events ...hygiene.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	last, err := t.TakeSerials(ctx, int64(len(events)))
-	if err != nil {
-		return fmt.Errorf("number events: %w", err)
-	}
-	return t.record(ctx, last-int64(len(events)), events)
-}
-
-// record appends the events with the numbers after id.
-func (t *txn) record(ctx context.Context, id int64, events []hygiene.Event) error {
 	for _, e := range events {
 		if e.At.IsZero() {
 			return fmt.Errorf("append %s: %w", e.Type, errNoTime)
 		}
-		id++
-		e.ID = id
 		row, err := eventRow(e)
 		if err != nil {
 			return fmt.Errorf("append %s: %w", e.Type, err)

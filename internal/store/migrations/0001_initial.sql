@@ -1,5 +1,6 @@
--- Only TEXT and BIGINT, in words that SQLite and PostgreSQL both understand. Times are
--- milliseconds since 1970 (0 = none), structures are JSON ('' = none), flags are 0 or 1.
+-- Only TEXT and BIGINT, in words that SQLite and PostgreSQL both understand; INTEGER PRIMARY KEY
+-- is SQLite's own 64-bit row number. Times are milliseconds since 1970 (0 = none), structures are
+-- JSON ('' = none), flags are 0 or 1.
 
 -- +goose Up
 
@@ -8,10 +9,9 @@ CREATE TABLE store (
     id     BIGINT PRIMARY KEY CHECK (id = 1),
     epoch  TEXT   NOT NULL,
     starts BIGINT NOT NULL, -- how often it was opened
-    copied BIGINT NOT NULL, -- 1: a backup that was never opened
-    serial BIGINT NOT NULL  -- last number given to an event or attempt; given in the order of commits
+    copied BIGINT NOT NULL  -- 1: a backup that was never opened
 );
-INSERT INTO store (id, epoch, starts, copied, serial) VALUES (1, '', 0, 0, 0);
+INSERT INTO store (id, epoch, starts, copied) VALUES (1, '', 0, 0);
 
 CREATE TABLE agent (
     controller   TEXT   NOT NULL,
@@ -38,7 +38,7 @@ CREATE TABLE agent (
 );
 
 CREATE TABLE attempt (
-    id         BIGINT NOT NULL UNIQUE,
+    id         INTEGER PRIMARY KEY, -- ascends in the order of claims
     controller TEXT   NOT NULL,
     agent      TEXT   NOT NULL,
     number     BIGINT NOT NULL,
@@ -60,11 +60,11 @@ CREATE TABLE attempt (
     reason     TEXT   NOT NULL,
     step       TEXT   NOT NULL,
     run        TEXT   NOT NULL,
-    PRIMARY KEY (controller, agent, number),
+    UNIQUE (controller, agent, number),
     FOREIGN KEY (controller, agent) REFERENCES agent (controller, name)
 );
 CREATE INDEX attempt_open ON attempt (controller, agent) WHERE ended = 0;
-CREATE INDEX attempt_ended ON attempt (pool, ended);
+CREATE INDEX attempt_ended ON attempt (pool, ended) WHERE ended > 0;
 
 -- What an attempt's program said. Apart from the attempt, which is read far more often.
 CREATE TABLE report (
@@ -78,7 +78,7 @@ CREATE TABLE report (
 );
 
 CREATE TABLE event (
-    id         BIGINT PRIMARY KEY,
+    id         INTEGER PRIMARY KEY, -- ascends in the order of commits, as long as the newest is kept
     type       TEXT   NOT NULL,
     at         BIGINT NOT NULL,
     actor      TEXT   NOT NULL,

@@ -1,11 +1,12 @@
 -- Each statement deletes at most n rows, so that no change waits long behind it.
 
--- The events are in the order of time but for clock steps: everything before the first young one goes.
+-- The events are in the order of time but for clock steps: everything before the first young one
+-- goes. The newest stays, so that no number is given twice.
 -- name: PurgeEvents :execrows
 DELETE FROM event WHERE id IN (
     SELECT e.id FROM event e
     WHERE e.id < coalesce((SELECT y.id FROM event y WHERE y.at >= sqlc.arg(cutoff) ORDER BY y.id LIMIT 1),
-        (SELECT max(z.id) + 1 FROM event z))
+        (SELECT max(z.id) FROM event z))
     ORDER BY e.id LIMIT sqlc.arg(n));
 
 -- name: PurgeAttempts :execrows

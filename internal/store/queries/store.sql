@@ -6,6 +6,3 @@ UPDATE store SET starts = starts + 1 WHERE id = 1 RETURNING starts;
 
 -- name: SetEpoch :exec
 UPDATE store SET epoch = $1, copied = 0 WHERE id = 1;
-
--- name: TakeSerials :one
-UPDATE store SET serial = serial + sqlc.arg(n) WHERE id = 1 RETURNING serial;

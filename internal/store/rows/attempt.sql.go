@@ -45,7 +45,7 @@ func (q *Queries) Attempt(ctx context.Context, controller string, agent string, 
 
 const endedSince = `-- name: EndedSince :many
 SELECT controller, agent, revision, step, outcome, claimed, ended FROM attempt
-WHERE pool = $1 AND ended >= $2 AND outcome IN ('cleaned', 'failed')
+WHERE pool = $1 AND ended > 0 AND ended >= $2 AND outcome IN ('cleaned', 'failed')
 ORDER BY ended, id
 `
 
@@ -91,13 +91,12 @@ func (q *Queries) EndedSince(ctx context.Context, pool string, ended int64) ([]E
 }
 
 const insertAttempt = `-- name: InsertAttempt :exec
-INSERT INTO attempt (id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session,
+INSERT INTO attempt (controller, agent, number, nonce, pool, recipe, revision, need, delivery, session,
     claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 `
 
 type InsertAttemptParams struct {
-	ID         int64
 	Controller string
 	Agent      string
 	Number     int64
@@ -123,7 +122,6 @@ type InsertAttemptParams struct {
 
 func (q *Queries) InsertAttempt(ctx context.Context, arg InsertAttemptParams) error {
 	_, err := q.exec(ctx, q.insertAttemptStmt, insertAttempt,
-		arg.ID,
 		arg.Controller,
 		arg.Agent,
 		arg.Number,
@@ -295,18 +293,24 @@ func (q *Queries) SaveReport(ctx context.Context, arg SaveReportParams) (int64, 
 }
 
 const updateAttempt = `-- name: UpdateAttempt :execrows
-UPDATE attempt SET need = $4, delivery = $5, session = $6, handed = $7, started = $8, ended = $9, proved = $10,
-    reconnect = $11, asked = $12, outcome = $13, reason = $14, step = $15, run = $16
-WHERE controller = $1 AND agent = $2 AND number = $3
+UPDATE attempt SET pool = $5, recipe = $6, revision = $7, need = $8, delivery = $9, session = $10,
+    claimed = $11, handed = $12, started = $13, ended = $14, proved = $15, reconnect = $16, asked = $17,
+    outcome = $18, reason = $19, step = $20, run = $21
+WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4
 `
 
 type UpdateAttemptParams struct {
 	Controller string
 	Agent      string
 	Number     int64
+	Nonce      string
+	Pool       string
+	Recipe     string
+	Revision   string
 	Need       string
 	Delivery   string
 	Session    string
+	Claimed    int64
 	Handed     int64
 	Started    int64
 	Ended      int64
@@ -324,9 +328,14 @@ func (q *Queries) UpdateAttempt(ctx context.Context, arg UpdateAttemptParams) (i
 		arg.Controller,
 		arg.Agent,
 		arg.Number,
+		arg.Nonce,
+		arg.Pool,
+		arg.Recipe,
+		arg.Revision,
 		arg.Need,
 		arg.Delivery,
 		arg.Session,
+		arg.Claimed,
 		arg.Handed,
 		arg.Started,
 		arg.Ended,

@@ -144,9 +144,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.slotsStmt, err = db.PrepareContext(ctx, slots); err != nil {
 		return nil, fmt.Errorf("error preparing query Slots: %w", err)
 	}
-	if q.takeSerialsStmt, err = db.PrepareContext(ctx, takeSerials); err != nil {
-		return nil, fmt.Errorf("error preparing query TakeSerials: %w", err)
-	}
 	if q.tokensStmt, err = db.PrepareContext(ctx, tokens); err != nil {
 		return nil, fmt.Errorf("error preparing query Tokens: %w", err)
 	}
@@ -361,11 +358,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing slotsStmt: %w", cerr)
 		}
 	}
-	if q.takeSerialsStmt != nil {
-		if cerr := q.takeSerialsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing takeSerialsStmt: %w", cerr)
-		}
-	}
 	if q.tokensStmt != nil {
 		if cerr := q.tokensStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokensStmt: %w", cerr)
@@ -460,7 +452,6 @@ type Queries struct {
 	selfStmt           *sql.Stmt
 	setEpochStmt       *sql.Stmt
 	slotsStmt          *sql.Stmt
-	takeSerialsStmt    *sql.Stmt
 	tokensStmt         *sql.Stmt
 	updateAgentStmt    *sql.Stmt
 	updateAttemptStmt  *sql.Stmt
@@ -510,7 +501,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		selfStmt:           q.selfStmt,
 		setEpochStmt:       q.setEpochStmt,
 		slotsStmt:          q.slotsStmt,
-		takeSerialsStmt:    q.takeSerialsStmt,
 		tokensStmt:         q.tokensStmt,
 		updateAgentStmt:    q.updateAgentStmt,
 		updateAttemptStmt:  q.updateAttemptStmt,

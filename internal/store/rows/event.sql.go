@@ -21,12 +21,11 @@ func (q *Queries) Cursor(ctx context.Context, reader string) (int64, error) {
 }
 
 const insertEvent = `-- name: InsertEvent :exec
-INSERT INTO event (id, type, at, actor, subject, controller, agent, pool, attempt, before, after, reason, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+INSERT INTO event (type, at, actor, subject, controller, agent, pool, attempt, before, after, reason, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertEventParams struct {
-	ID         int64
 	Type       string
 	At         int64
 	Actor      string
@@ -43,7 +42,6 @@ type InsertEventParams struct {
 
 func (q *Queries) InsertEvent(ctx context.Context, arg InsertEventParams) error {
 	_, err := q.exec(ctx, q.insertEventStmt, insertEvent,
-		arg.ID,
 		arg.Type,
 		arg.At,
 		arg.Actor,

@@ -82,6 +82,34 @@ type Controller struct {
 	Problem      string
 }
 
+type Event struct {
+	ID         int64
+	Type       string
+	At         int64
+	Actor      string
+	Subject    string
+	Controller string
+	Agent      string
+	Pool       string
+	Attempt    int64
+	Before     string
+	After      string
+	Reason     string
+	Data       string
+}
+
+type EventCursor struct {
+	Reader string
+	After  int64
+}
+
+type Feed struct {
+	Controller string
+	Agent      string
+	Asked      int64
+	Newest     int64
+}
+
 type Pause struct {
 	Scope  string
 	Reason string
@@ -94,6 +122,14 @@ type Pool struct {
 	Name        string
 	LastCleaned int64
 	DeadSince   int64
+}
+
+type Report struct {
+	Controller string
+	Agent      string
+	Number     int64
+	Report     string
+	Log        string
 }
 
 type Slot struct {
@@ -112,7 +148,6 @@ type Store struct {
 	Epoch  string
 	Starts int64
 	Copied int64
-	Serial int64
 }
 
 type Token struct {

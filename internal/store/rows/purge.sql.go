@@ -43,12 +43,13 @@ const purgeEvents = `-- name: PurgeEvents :execrows
 DELETE FROM event WHERE id IN (
     SELECT e.id FROM event e
     WHERE e.id < coalesce((SELECT y.id FROM event y WHERE y.at >= $1 ORDER BY y.id LIMIT 1),
-        (SELECT max(z.id) + 1 FROM event z))
+        (SELECT max(z.id) FROM event z))
     ORDER BY e.id LIMIT $2)
 `
 
 // Each statement deletes at most n rows, so that no change waits long behind it.
-// The events are in the order of time but for clock steps: everything before the first young one goes.
+// The events are in the order of time but for clock steps: everything before the first young one
+// goes. The newest stays, so that no number is given twice.
 func (q *Queries) PurgeEvents(ctx context.Context, cutoff int64, n int32) (int64, error) {
 	result, err := q.exec(ctx, q.purgeEventsStmt, purgeEvents, cutoff, n)
 	if err != nil {

@@ -21,7 +21,7 @@ func (q *Queries) CountStart(ctx context.Context) (int64, error) {
 }
 
 const self = `-- name: Self :one
-SELECT id, epoch, starts, copied, serial FROM store WHERE id = 1
+SELECT id, epoch, starts, copied FROM store WHERE id = 1
 `
 
 func (q *Queries) Self(ctx context.Context) (Store, error) {
@@ -32,7 +32,6 @@ func (q *Queries) Self(ctx context.Context) (Store, error) {
 		&i.Epoch,
 		&i.Starts,
 		&i.Copied,
-		&i.Serial,
 	)
 	return i, err
 }
@@ -44,15 +43,4 @@ UPDATE store SET epoch = $1, copied = 0 WHERE id = 1
 func (q *Queries) SetEpoch(ctx context.Context, epoch string) error {
 	_, err := q.exec(ctx, q.setEpochStmt, setEpoch, epoch)
 	return err
-}
-
-const takeSerials = `-- name: TakeSerials :one
-UPDATE store SET serial = serial + $1 WHERE id = 1 RETURNING serial
-`
-
-func (q *Queries) TakeSerials(ctx context.Context, n int64) (int64, error) {
-	row := q.queryRow(ctx, q.takeSerialsStmt, takeSerials, n)
-	var serial int64
-	err := row.Scan(&serial)
-	return serial, err
 }
