@@ -59,7 +59,7 @@ func (s JobSpec) description() string {
 	} else {
 		fmt.Fprintf(&b, "The parameter %s says which agent a build is for; pitcrew changes nothing in this job.\n", s.NodeParameter)
 	}
-	b.WriteString("Who may configure this job may do everything on every agent.\n" + ownerMark + s.Owner)
+	b.WriteString(ownerMark + s.Owner + "\nWho may configure this job may do everything on every agent.")
 	return b.String()
 }
 

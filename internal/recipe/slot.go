@@ -15,10 +15,13 @@ import (
 	"strings"
 )
 
+// builderMark is what Jenkins Job Builder appends to the description of each of its jobs.
+const builderMark = "<!-- Managed by Jenkins Job Builder -->"
+
 // SlotDigest returns a digest of what a job's config.xml says, in hex. Two documents have the same digest if they
 // differ only in what pitcrew changes itself (assignedNode), in what Jenkins changes when it saves a job (the plugin
-// attribute, white space between elements, the order of the job's own settings, empty or false elements, the encrypted empty default of the nonce), and in
-// how characters are spelt. A digest that is not the one of what was written means that somebody changed the job.
+// attribute, white space between elements, the order of the job's own settings, empty or false elements, the encrypted empty default of the nonce), in what
+// Jenkins Job Builder adds to the description, and in how characters are spelt. A digest that is not the one of what was written means that somebody changed the job.
 func SlotDigest(config []byte) (string, error) {
 	root, err := readTree(config)
 	if err != nil {
@@ -26,6 +29,11 @@ func SlotDigest(config []byte) (string, error) {
 	}
 	var b strings.Builder
 	root.children = slices.DeleteFunc(root.children, func(n *tree) bool { return n.name == "assignedNode" })
+	for _, n := range root.children {
+		if n.name == "description" {
+			n.text = strings.TrimSuffix(n.text, builderMark)
+		}
+	}
 	slices.SortStableFunc(root.children, func(a, o *tree) int { return strings.Compare(a.name, o.name) })
 	root.canonical(&b)
 	sum := sha256.Sum256([]byte(b.String()))

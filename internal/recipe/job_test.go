@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"bytes"
+	"encoding/xml"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// awkward is a recipe whose program holds what transports like to damage: braces, markup, quotes, blanks at line ends,
+// base64, a CDATA end and format directives.
+func awkward(t *testing.T) *Program {
+	t.Helper()
+	return compiled(t, recipeOf(`
+- name: "{braces} {{twice}} ${A:-{x}}"
+  files: [blob]
+  env: {A: "{0} %s <&> \" ' ]]> é"}
+  run: |
+    echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
+    echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
+
+    true
+`), File{Path: "blob", Content: []byte{0, 1, 2, 0xff}})
+}
+
+func slot(t *testing.T) JobSpec {
+	t.Helper()
+	return JobSpec{
+		Name: "pitcrew/{slot}-1", Program: awkward(t), Controller: "ci {1}", Owner: "owner-{1}", Agent: "linux 7 (big)",
+	}
+}
+
+// shellStep returns the script of a job's shell step.
+func shellStep(t *testing.T, config []byte) string {
+	t.Helper()
+	var job struct {
+		Command []string `xml:"builders>hudson.tasks.Shell>command"`
+	}
+	if err := xml.Unmarshal(bytes.Replace(config, []byte("'1.1'"), []byte("'1.0'"), 1), &job); err != nil {
+		t.Fatal(err)
+	}
+	if len(job.Command) != 1 {
+		t.Fatalf("%d shell steps", len(job.Command))
+	}
+	return job.Command[0]
+}
+
+func TestARenderedJobCarriesTheProgramByteForByte(t *testing.T) {
+	t.Parallel()
+	s := slot(t)
+	config, err := RenderXML(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shellStep(t, config); got != string(s.Program.Text) {
+		t.Error("the script of the XML differs from the program")
+	}
+}
+
+// jjbXML returns what Jenkins Job Builder makes of file.
+func jjbXML(t *testing.T, file []byte) []byte {
+	t.Helper()
+	builder := need(t, "jenkins-jobs", "jenkins-job-builder")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "job.yaml")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), builder, "test", path)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8")
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("jenkins-jobs test: %v\n%s", err, log.String())
+	}
+	return out.Bytes()
+}
+
+func TestJenkinsJobBuilderMakesTheVerySameSlot(t *testing.T) {
+	t.Parallel()
+	s := slot(t)
+	file, err := RenderJJB(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := jjbXML(t, file)
+	if shellStep(t, got) != string(s.Program.Text) {
+		t.Error("the script that Jenkins Job Builder renders differs from the program")
+	}
+	want, err := RenderXML(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := digest(t, want), digest(t, got); a != b {
+		t.Errorf("digests differ: %s as XML, %s by Jenkins Job Builder\n%s", a, b, got[:3000])
+	}
+}
+
+func digest(t *testing.T, config []byte) string {
+	t.Helper()
+	d, err := SlotDigest(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestJenkinsJobBuilderMakesTheJobWithANodeParameter(t *testing.T) {
+	t.Parallel()
+	s := slot(t)
+	s.Agent, s.NodeParameter = "", "NODE"
+	file, err := RenderJJB(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(jjbXML(t, file))
+	if shellStep(t, []byte(got)) != string(s.Program.Text) {
+		t.Error("the script that Jenkins Job Builder renders differs from the program")
+	}
+	for _, want := range []string{
+		"<org.jvnet.jenkins.plugins.nodelabelparameter.NodeParameterDefinition>", "<name>NODE</name>",
+		"<string>ALL (no restriction)</string>", "<concurrentBuild>true</concurrentBuild>", "<canRoam>true</canRoam>",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the job lacks %s", want)
+		}
+	}
+}
