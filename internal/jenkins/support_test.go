@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -60,15 +59,10 @@ func answering(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// journal records requests as "METHOD path?query".
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
+// journal records requests, made one after another, as "METHOD path?query".
+type journal struct{ lines []string }
 
 func (j *journal) add(r *http.Request) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	line := r.Method + " " + r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {
 		line += "?" + r.URL.RawQuery
@@ -76,15 +70,10 @@ func (j *journal) add(r *http.Request) {
 	j.lines = append(j.lines, line)
 }
 
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Join(j.lines, "\n")
-}
+func (j *journal) String() string { return strings.Join(j.lines, "\n") }
 
 // node is an agent whose configuration can be read and posted, with a hook between to play the other writer.
 type node struct {
-	mu      sync.Mutex
 	doc     string
 	onPost  func(n *node, body string) (status int) // default: store it, 200
 	onGet   func(n *node)                           // before a read of the configuration
@@ -110,8 +99,6 @@ func newNode(labels string) *node { return &node{doc: fmt.Sprintf(linux7, labels
 
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n.journal.add(r)
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/jenkins/label/"):
 		label := strings.Split(r.URL.Path, "/")[3]
