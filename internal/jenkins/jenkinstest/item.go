@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkinstest
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// leftFor is how long an item that left the queue can still be asked for.
+const leftFor = 5 * time.Minute
+
+// stage is where an item stands.
+type stage int
+
+const (
+	stageWaiting stage = iota
+	stageBlocked
+	stageBuildable
+	stagePending
+	stageLeft
+)
+
+// Classes of items by stage.
+var itemClasses = map[stage]string{
+	stageWaiting:   "hudson.model.Queue$WaitingItem",
+	stageBlocked:   "hudson.model.Queue$BlockedItem",
+	stageBuildable: "hudson.model.Queue$BuildableItem",
+	stagePending:   "hudson.model.Queue$BuildableItem",
+	stageLeft:      "hudson.model.Queue$LeftItem",
+}
+
+// task is what an item will run.
+type task interface {
+	taskJob() *job
+	taskClass() string
+	taskName() string
+	// assignedLabel is the text of the label expression, "" for none.
+	assignedLabel() string
+	flyweight() bool
+	concurrent() bool
+	// blockage is the task's own reason not to run now, "" for none.
+	blockage(l locale) string
+	// create makes the executable, under the lock; nil if the task refuses.
+	create(it *item, e *executor) executable
+}
+
+// item is an entry of the queue.
+type item struct {
+	id     int64
+	task   task
+	params []param
+	causes []buildCause
+
+	stage      stage
+	since      time.Time // in the queue
+	due        time.Time // end of the quiet period
+	buildable  time.Time // no longer waiting
+	order      uint64    // place among the buildables
+	veto       veto      // of the last canRun
+	leftAt     time.Time
+	cancelled  bool
+	executable executable
+	continued  bool // a node block coming back after a restart
+}
+
+// label is the effective label: a parameter may override the task's.
+func (it *item) label() string {
+	for _, p := range it.params {
+		if p.label != "" {
+			return p.label
+		}
+	}
+	return it.task.assignedLabel()
+}
+
+// paramsText is the "params" field: newline-prefixed name=value lines.
+func (it *item) paramsText() string {
+	var b strings.Builder
+	for _, p := range it.params {
+		b.WriteString("\n" + p.name + "=" + p.shown())
+	}
+	return b.String()
+}
+
+func (it *item) view() ItemView {
+	v := ItemView{
+		ID: it.id, Class: it.task.taskClass(), Job: it.task.taskJob().fullName(), Label: it.label(),
+		Flyweight: it.task.flyweight(), Continued: it.continued, Cancelled: it.cancelled, Params: make(map[string]string, len(it.params)),
+	}
+	for _, p := range it.params {
+		v.Params[p.name] = p.value
+	}
+	return v
+}
+
+// queue holds the items by stage.
+type queue struct {
+	lastID    int64
+	lastOrder uint64
+	byID      map[int64]*item
+	waiting   []*item
+	blocked   []*item
+	groups    map[string]*group // buildable, by label
+	flyweight []*item           // buildable flyweights without a place yet
+	pending   []*item
+	left      []*item // oldest first
+}
+
+// group holds the buildable items that ask for the same label, in order.
+type group struct {
+	label string
+	items []*item
+}
+
+func newQueue() queue { return queue{byID: map[int64]*item{}, groups: map[string]*group{}} }
+
+func without(list []*item, it *item) []*item {
+	return slices.DeleteFunc(list, func(x *item) bool { return x == it })
+}
+
+// leave takes the item out of its stage's list.
+func (q *queue) leave(it *item) {
+	switch it.stage {
+	case stageWaiting:
+		q.waiting = without(q.waiting, it)
+	case stageBlocked:
+		q.blocked = without(q.blocked, it)
+	case stagePending:
+		q.pending = without(q.pending, it)
+	case stageBuildable:
+		q.flyweight = without(q.flyweight, it)
+		if g := q.groups[it.label()]; g != nil {
+			if g.items = without(g.items, it); len(g.items) == 0 {
+				delete(q.groups, g.label)
+			}
+		}
+	case stageLeft:
+	}
+}
+
+// enter puts the item into a stage.
+func (q *queue) enter(it *item, s stage) {
+	it.stage = s
+	switch s {
+	case stageWaiting:
+		q.waiting = append(q.waiting, it)
+	case stageBlocked:
+		q.blocked = append(q.blocked, it)
+	case stageBuildable:
+		q.lastOrder++
+		it.order = q.lastOrder
+		q.enterBuildable(it)
+	case stagePending:
+		q.pending = append(q.pending, it)
+	case stageLeft:
+		it.leftAt = time.Now()
+		q.left = append(q.left, it)
+	}
+}
+
+func (q *queue) enterBuildable(it *item) {
+	if it.task.flyweight() {
+		q.flyweight = append(q.flyweight, it)
+		return
+	}
+	label := it.label()
+	g := q.groups[label]
+	if g == nil {
+		g = &group{label: label}
+		q.groups[label] = g
+	}
+	g.items = append(g.items, it)
+}
+
+// forget drops items that left more than five minutes ago.
+func (q *queue) forget(now time.Time) {
+	n := 0
+	for n < len(q.left) && now.Sub(q.left[n].leftAt) >= leftFor {
+		delete(q.byID, q.left[n].id)
+		n++
+	}
+	if n > 0 {
+		q.left = slices.Delete(q.left, 0, n)
+	}
+}
+
+// buildables lists the buildable items in the order of dispatch.
+func (q *queue) buildables() []*item {
+	all := slices.Clone(q.flyweight)
+	for _, g := range q.groups {
+		all = append(all, g.items...)
+	}
+	slices.SortFunc(all, func(a, b *item) int { return int(a.order) - int(b.order) })
+	return all
+}
+
+// of returns the items of a task that are queued but not pending.
+func (q *queue) of(t task) []*item {
+	var found []*item
+	for _, it := range slices.Concat(q.waiting, q.blocked, q.flyweight) {
+		if it.task == t {
+			found = append(found, it)
+		}
+	}
+	for _, g := range q.groups {
+		for _, it := range g.items {
+			if it.task == t {
+				found = append(found, it)
+			}
+		}
+	}
+	return found
+}
+
+// occupied reports whether an item of the task is buildable or pending.
+func (q *queue) occupied(t task) bool {
+	same := func(it *item) bool { return it.task == t }
+	if slices.ContainsFunc(q.pending, same) || slices.ContainsFunc(q.flyweight, same) {
+		return true
+	}
+	for _, g := range q.groups {
+		if slices.ContainsFunc(g.items, same) {
+			return true
+		}
+	}
+	return false
+}
+
+// size counts items that have not left.
+func (q *queue) size() int {
+	n := len(q.waiting) + len(q.blocked) + len(q.flyweight) + len(q.pending)
+	for _, g := range q.groups {
+		n += len(g.items)
+	}
+	return n
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkinstest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Jenkins is one emulated controller. Make it with [New], end it with Close.
+type Jenkins struct {
+	opts    Options
+	version version
+	log     *slog.Logger
+	prefix  string          // context path, "" or "/x"
+	ctx     context.Context // ends at Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	wake    chan struct{}
+
+	cookie    string // JENKINS_SERVER_COOKIE
+	secretKey string // of agents' secrets
+
+	mu       sync.Mutex // the queue lock: guards everything below
+	life     life
+	fleet    fleet
+	labels   labels
+	queue    queue
+	hooks    registry
+	journal  journal
+	root     *job
+	machines map[string]*Agent
+	leases   map[lease]bool
+	pipes    []*pipelineRun
+
+	doors  doors  // sessions and users, with a lock of their own
+	faults faults // with a lock of their own
+	mounts mounts // with a lock of their own
+	trees  treeCache
+	delays atomic.Pointer[Timing]
+	serial atomic.Uint64 // of connections in memory
+}
+
+// New starts a controller: it is ready to serve when New returns.
+func New(opts Options) (*Jenkins, error) {
+	if opts.Version == "" {
+		opts.Version = DefaultVersion
+	}
+	v, err := parseVersion(opts.Version)
+	if err != nil {
+		return nil, fmt.Errorf("start jenkins: %w", err)
+	}
+	prefix, err := contextPath(opts.RootURL)
+	if err != nil {
+		return nil, fmt.Errorf("start jenkins: %w", err)
+	}
+	if opts.Dir != "" {
+		if err := os.MkdirAll(opts.Dir, 0o755); err != nil {
+			return nil, fmt.Errorf("start jenkins: %w", err)
+		}
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	j := &Jenkins{
+		opts: opts, version: v, log: opts.Logger, prefix: prefix, wake: make(chan struct{}, 1),
+		fleet: newFleet(), queue: newQueue(), machines: map[string]*Agent{}, leases: map[lease]bool{},
+		journal: journal{limit: opts.JournalLimit, onEntry: opts.OnEntry},
+		root:    &job{children: map[string]*job{}},
+	}
+	j.ctx, j.cancel = context.WithCancel(context.Background())
+	j.cookie, j.secretKey = j.derive("cookie")[:32], j.derive("secret")
+	j.delays.Store(&opts.Timing)
+	j.doors.init(j)
+	j.faults.init(opts.Seed)
+	j.labels = newLabels(j)
+	j.boot()
+	j.spawn(j.maintenance)
+	return j, nil
+}
+
+// SetTiming changes the delays of the emulated server from now on.
+func (j *Jenkins) SetTiming(t Timing) { j.delays.Store(&t) }
+
+func (j *Jenkins) timing() *Timing { return j.delays.Load() }
+
+func contextPath(root string) (string, error) {
+	if root == "" {
+		return "", nil
+	}
+	u, err := url.Parse(root)
+	if err != nil {
+		return "", fmt.Errorf("parse root URL: %w", err)
+	}
+	return strings.TrimSuffix(u.Path, "/"), nil
+}
+
+// derive makes a secret that depends on the seed and, without a seed, on chance.
+func (j *Jenkins) derive(purpose string) string {
+	seed := j.opts.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", purpose, seed, j.opts.RootURL))
+	return hex.EncodeToString(sum[:])
+}
+
+// boot makes the built-in node and brings the controller up.
+func (j *Jenkins) boot() {
+	j.mu.Lock()
+	j.life.begin(j)
+	j.putNode(j.builtInNode())
+	j.online(j.fleet.computers[""], j.newLink(""))
+	j.mu.Unlock()
+	if j.opts.Boot != nil {
+		j.opts.Boot(j)
+	}
+}
+
+func (j *Jenkins) builtInNode() *node {
+	b := j.opts.BuiltIn
+	n := &node{class: "hudson.model.Hudson", executors: b.Executors, mode: modeNormal, launcher: "builtin", retention: classAlways}
+	if b.Exclusive {
+		n.mode = modeExclusive
+	}
+	n.setLabels(b.Labels)
+	return n
+}
+
+// spawn runs f on a goroutine that Close waits for.
+func (j *Jenkins) spawn(f func()) { j.running.Go(f) }
+
+// Close ends every build, connection, process and goroutine. Requests that arrive
+// later are refused.
+func (j *Jenkins) Close() {
+	j.mu.Lock()
+	j.life.phase = phaseClosed
+	j.life.kill()
+	for _, c := range j.fleet.sorted {
+		if c.link != nil {
+			c.link.Close("controller is closed")
+		}
+	}
+	j.mu.Unlock()
+	j.cancel()
+	j.running.Wait()
+	j.killStrays()
+}
+
+// Context ends when the controller is closed.
+func (j *Jenkins) Context() context.Context { return j.ctx }
+
+// Mount serves a handler below the root, without authentication or crumbs, as Jenkins'
+// unprotected root actions are: a pattern that ends in a slash is a prefix. The
+// handler sees the path without the context path. It stays over restarts, but is
+// not reached while the controller is down.
+func (j *Jenkins) Mount(pattern string, h http.Handler) { j.mounts.add(pattern, h) }

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkinstest
+
+import (
+	"strconv"
+)
+
+// rootJob is /job/<name>/...
+func (c *call) rootJob() { c.childJob(c.j.root) }
+
+// childJob resolves the next segment among a folder's children. A job that may only be
+// discovered is 403, an invisible one 404.
+func (c *call) childJob(folder *job) {
+	name := c.next()
+	c.j.mu.Lock()
+	jb := folder.child(name)
+	c.j.mu.Unlock()
+	switch {
+	case jb == nil || !c.who.canJob(JobDiscover, jb):
+		c.notFound()
+	case !c.who.canJob(JobRead, jb):
+		c.denied(JobRead)
+	default:
+		c.jobPage(jb)
+	}
+}
+
+// jobPage is one job or folder and what lies below it.
+func (c *call) jobPage(jb *job) {
+	switch {
+	case c.isAPI():
+		c.api(jobClasses[jb.kind], func(o *object) { c.exportJob(o, jb) })
+	case len(c.path) == 0:
+		c.slashPage(jb.fullDisplayName(), jb.path())
+	case c.path[0] == "job" && jb.container():
+		c.next()
+		c.childJob(jb)
+	case c.path[0] == "createItem" && jb.container():
+		c.next()
+		c.createItem(jb)
+	case len(c.path) == 1 && jobPages[c.path[0]] != nil:
+		jobPages[c.path[0]](c, jb)
+	case !jb.container():
+		c.buildPage(jb)
+	default:
+		c.notFound()
+	}
+}
+
+var jobPages = map[string]func(*call, *job){
+	"config.xml": (*call).jobConfig, "doDelete": (*call).deleteJob, "disable": (*call).disableJob, "enable": (*call).enableJob,
+	"build": (*call).buildJob, "buildWithParameters": (*call).buildWithParameters, "doRename": (*call).renameJob, "confirmRename": (*call).renameJob,
+	"rssAll": (*call).jobFeed, "rssLatest": (*call).jobFeed,
+}
+
+// exportFields of a job or folder.
+func (c *call) exportJob(o *object, jb *job) {
+	o.List("actions", 1, false, func() int { return 0 }, nil)
+	o.Str("description", func() string { return jb.conf.description })
+	o.Str("displayName", func() string { return jb.name })
+	o.Str("fullDisplayName", jb.fullDisplayName)
+	o.Str("fullName", jb.fullName)
+	o.str("name", 3, func() string { return jb.name })
+	o.str("url", 3, func() string { return o.w.base + jb.path() })
+	if jb.container() {
+		c.exportJobs(o, "jobs", jb)
+		return
+	}
+	c.exportBuildable(o, jb)
+}
+
+func (c *call) exportBuildable(o *object, jb *job) {
+	o.Bool("buildable", jb.buildable)
+	newest := jb.newest(100)
+	c.exportBuilds(o, "builds", newest)
+	c.exportBuildsVisible(o, "allBuilds", jb, 2)
+	o.str("color", 2, jb.color)
+	o.Obj("firstBuild", 1, false, func() (string, func(*object)) {
+		if len(jb.builds) == 0 {
+			return "", nil
+		}
+		return c.buildRef(jb.builds[0])
+	})
+	o.Bool("inQueue", func() bool { return len(c.j.queue.of(jb)) > 0 })
+	o.Bool("keepDependencies", func() bool { return false })
+	for _, ref := range buildRefs {
+		o.Obj(ref.name, 1, false, func() (string, func(*object)) { return c.buildRef(jb.last(ref.ok)) })
+	}
+	o.Int("nextBuildNumber", func() int64 { return int64(jb.next) })
+	o.List("property", 1, false, func() int { return min(1, len(jb.conf.params)) }, func(_ int, w *exportWriter, p pruner) {
+		c.exportParamDefs(w, p, jb)
+	})
+	o.Obj("queueItem", 1, false, func() (string, func(*object)) {
+		items := c.j.queue.of(jb)
+		if len(items) == 0 {
+			return "", nil
+		}
+		return itemClasses[items[0].stage], func(in *object) { c.j.exportItem(in, items[0]) }
+	})
+	o.Bool("concurrentBuild", jb.concurrent)
+	o.Bool("disabled", func() bool { return jb.conf.disabled })
+	if jb.kind != kindPipeline {
+		o.OptStr("labelExpression", jb.labelExpression)
+	}
+}
+
+// buildRefs are the permalinks of a job.
+var buildRefs = []struct {
+	name string
+	ok   func(*build) bool
+}{
+	{"lastBuild", func(*build) bool { return true }},
+	{"lastCompletedBuild", func(b *build) bool { return !b.building }},
+	{"lastFailedBuild", func(b *build) bool { return !b.building && b.result == resultFailure }},
+	{"lastStableBuild", func(b *build) bool { return !b.building && b.result == resultSuccess }},
+	{"lastSuccessfulBuild", func(b *build) bool {
+		return !b.building && (b.result == resultSuccess || b.result == resultUnstable)
+	}},
+	{"lastUnstableBuild", func(b *build) bool { return !b.building && b.result == resultUnstable }},
+	{"lastUnsuccessfulBuild", func(b *build) bool { return !b.building && b.result != resultSuccess }},
+}
+
+func (c *call) buildRef(b *build) (string, func(*object)) {
+	if b == nil {
+		return "", nil
+	}
+	return b.executableClass(), func(o *object) { b.exportExecutable(o) }
+}
+
+func (c *call) exportBuilds(o *object, name string, list []*build) {
+	o.List(name, 1, false, func() int { return len(list) }, func(i int, w *exportWriter, p pruner) {
+		in := w.begin(p, list[i].executableClass())
+		list[i].exportExecutable(in)
+		in.end()
+	})
+}
+
+// exportBuildsVisible lists all builds; the property is shown only on request.
+func (c *call) exportBuildsVisible(o *object, name string, jb *job, deeper int) {
+	if o.p.tree == nil && 1-deeper < o.p.level {
+		return
+	}
+	c.exportBuilds(o, name, jb.newest(len(jb.builds)))
+}
+
+// newest returns up to n builds, newest first.
+func (jb *job) newest(n int) []*build {
+	list := make([]*build, 0, min(n, len(jb.builds)))
+	for i := len(jb.builds) - 1; i >= 0 && len(list) < n; i-- {
+		list = append(list, jb.builds[i])
+	}
+	return list
+}
+
+func (c *call) exportParamDefs(w *exportWriter, p pruner, jb *job) {
+	o := w.begin(p, "hudson.model.ParametersDefinitionProperty")
+	o.List("parameterDefinitions", 1, false, func() int { return len(jb.conf.params) }, func(i int, w *exportWriter, p pruner) {
+		d := jb.conf.params[i]
+		in := w.begin(p, corePrefix+d.Kind)
+		in.Str("name", func() string { return d.Name })
+		in.Str("type", func() string { return d.Kind })
+		in.end()
+	})
+	o.end()
+}
+
+// exportJobs lists the children that the caller may read.
+func (c *call) exportJobs(o *object, name string, folder *job) {
+	var list []*job
+	if _, shown := o.p.property(name, 1); shown {
+		for _, k := range folder.sortedChildren() {
+			if c.who.canJob(JobRead, k) {
+				list = append(list, k)
+			}
+		}
+	}
+	o.List(name, 1, false, func() int { return len(list) }, func(i int, w *exportWriter, p pruner) {
+		in := w.begin(p, jobClasses[list[i].kind])
+		c.exportJob(in, list[i])
+		in.end()
+	})
+}
+
+// color is the ball of the job.
+func (jb *job) color() string {
+	if jb.container() {
+		return ""
+	}
+	color := "notbuilt"
+	if b := jb.last(func(b *build) bool { return !b.building }); b != nil {
+		color = map[string]string{resultSuccess: "blue", resultUnstable: "yellow", resultFailure: "red", resultAborted: "aborted", resultNotBuilt: "notbuilt"}[b.result]
+	}
+	switch {
+	case jb.conf.disabled:
+		return "disabled"
+	case jb.running > 0:
+		return color + "_anime"
+	default:
+		return color
+	}
+}
+
+// front is the root page and its API.
+func (c *call) front() {
+	if !c.isAPI() {
+		if len(c.path) > 0 {
+			c.notFound()
+			return
+		}
+		c.page("Dashboard [Jenkins]")
+		return
+	}
+	j := c.j
+	c.api("hudson.model.Hudson", func(o *object) {
+		o.List("assignedLabels", 1, false, func() int { return 1 }, func(_ int, w *exportWriter, p pruner) {
+			l := w.begin(p, "")
+			l.str("name", 2, func() string { return builtInLabel })
+			l.end()
+		})
+		o.Str("mode", func() string { return j.fleet.nodes[""].mode })
+		o.Str("nodeDescription", func() string { return "the Jenkins controller's built-in node" })
+		o.Str("nodeName", func() string { return "" })
+		o.Int("numExecutors", func() int64 { return int64(j.fleet.nodes[""].executors) })
+		o.OptStr("description", func() (string, bool) { return "", false })
+		c.exportJobs(o, "jobs", j.root)
+		o.Obj("primaryView", 1, false, func() (string, func(*object)) { return "hudson.model.AllView", c.exportAllView })
+		o.OptStr("quietDownReason", func() (string, bool) { return j.life.reason, j.life.reason != "" })
+		o.Bool("quietingDown", func() bool { return j.life.quieting })
+		o.Int("slaveAgentPort", func() int64 { return -1 })
+		o.Str("url", func() string { return o.w.base })
+		o.Bool("useCrumbs", func() bool { return !j.doors.security.NoCrumbs })
+		o.Bool("useSecurity", j.doors.realm)
+		o.List("views", 1, false, func() int { return 1 }, func(_ int, w *exportWriter, p pruner) {
+			in := w.begin(p, "hudson.model.AllView")
+			c.exportAllView(in)
+			in.end()
+		})
+	})
+}
+
+func (c *call) exportAllView(o *object) {
+	o.OptStr("description", func() (string, bool) { return "", false })
+	if o.p.tree != nil || o.p.level <= 0 {
+		c.exportJobs(o, "jobs", c.j.root)
+	}
+	o.str("name", 2, func() string { return "all" })
+	o.str("url", 2, func() string { return o.w.base })
+}
+
+// viewPage knows only the view of all jobs.
+func (c *call) viewPage() {
+	name := c.next()
+	switch {
+	case name != "all":
+		c.notFound()
+	case c.isAPI():
+		c.api("hudson.model.AllView", func(o *object) {
+			c.exportJobs(o, "jobs", c.j.root)
+			o.str("name", 2, func() string { return "all" })
+			o.str("url", 2, func() string { return o.w.base })
+		})
+	case len(c.path) == 2 && c.path[0] == "job":
+		c.rootJob()
+	default:
+		c.page("All")
+	}
+}
+
+// labelPage is /label/<expression>/api/json: the scheduler's cached view.
+func (c *call) labelPage() {
+	text := c.next()
+	if !c.isAPI() || text == "" {
+		c.notFound()
+		return
+	}
+	j := c.j
+	c.api(labelClass(text), func(o *object) {
+		l := j.labels.lookup(text)
+		busy, idle := j.labelLoad(l)
+		o.Int("busyExecutors", func() int64 { return busy })
+		o.Int("idleExecutors", func() int64 { return idle })
+		o.str("name", 2, func() string { return l.name })
+		nodes := j.labels.sortedSet(l)
+		o.List("nodes", 1, false, func() int { return len(nodes) }, func(i int, w *exportWriter, p pruner) {
+			j.exportNode(nodes[i], w, p)
+		})
+		o.Bool("offline", func() bool { return j.labelOffline(l) })
+		o.Int("totalExecutors", func() int64 { return busy + idle })
+	})
+}
+
+func labelClass(text string) string {
+	for _, r := range text {
+		if r == '&' || r == '|' || r == '!' || r == '(' {
+			return "hudson.model.labels.LabelExpression$And"
+		}
+	}
+	return "hudson.model.labels.LabelAtom"
+}
+
+func (j *Jenkins) labelLoad(l *label) (busy, idle int64) {
+	for name := range j.labels.set(l) {
+		c := j.fleet.computers[name]
+		if c == nil || j.offline(c) {
+			continue
+		}
+		for _, e := range c.executors {
+			if e.idle() {
+				idle++
+			} else {
+				busy++
+			}
+		}
+	}
+	return busy, idle
+}
+
+// exportNode writes a node of the cached set; one that is gone meanwhile panics and is
+// left out.
+func (j *Jenkins) exportNode(name string, w *exportWriter, p pruner) {
+	n := j.fleet.nodes[name]
+	class := "hudson.slaves.DumbSlave"
+	if name == "" {
+		class = "hudson.model.Hudson"
+	}
+	o := w.begin(p, class)
+	o.Str("mode", func() string { return n.mode })
+	o.Str("nodeDescription", func() string { return n.description })
+	o.str("nodeName", 999, func() string { return name })
+	o.Int("numExecutors", func() int64 { return int64(n.executors) })
+	o.end()
+}
+
+func itoa64(n int64) string { return strconv.FormatInt(n, 10) }

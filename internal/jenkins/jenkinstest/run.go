@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkinstest
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// runExecutor is the thread of one executor (hudson.model.Executor#run): it takes the
+// item out of the queue, makes the executable, runs it and is retired.
+func (j *Jenkins) runExecutor(ctx context.Context, e *executor, it *item) {
+	pause(ctx, j.timing().Assign)
+	hooks, ok := j.startItem(e, it)
+	if !ok {
+		return
+	}
+	pause(ctx, j.timing().Create)
+	exec, view := j.createExecutable(e, it)
+	if exec == nil {
+		return
+	}
+	taskAccepted(hooks, e.owner.name, view)
+	switch x := exec.(type) {
+	case *build:
+		j.runBuild(ctx, x)
+	case *block:
+		j.runBlock(ctx, x)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.endExecutor(e)
+}
+
+// alive reports whether the controller that made the executor still lives.
+func (j *Jenkins) alive(e *executor) bool { return e.life == j.life.number }
+
+// startItem re-checks the agent under the lock and takes the item out of the queue. If
+// the agent is gone or offline the work is given back.
+func (j *Jenkins) startItem(e *executor, it *item) ([]*Hooks, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.alive(e) {
+		return nil, false
+	}
+	c := e.owner
+	if j.offline(c) || j.nodeOf(c) == nil {
+		j.giveBack(e, it)
+		return nil, false
+	}
+	j.queue.leave(it)
+	j.queue.enter(it, stageLeft)
+	j.onLeft(c, it)
+	return j.hooks.list, true
+}
+
+func (j *Jenkins) giveBack(e *executor, it *item) {
+	e.unit = nil
+	j.queue.leave(it)
+	j.queue.enter(it, stageBuildable)
+	j.retire(e)
+	j.scheduleMaintenance()
+}
+
+// createExecutable lets the task make what will run; nil if it refuses or the
+// controller died meanwhile.
+func (j *Jenkins) createExecutable(e *executor, it *item) (executable, ItemView) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.alive(e) {
+		return nil, ItemView{}
+	}
+	exec := it.task.create(it, e)
+	if exec == nil {
+		j.endExecutor(e)
+		return nil, ItemView{}
+	}
+	e.exec, it.executable = exec, exec
+	if b, ok := exec.(*build); ok {
+		j.beginBuild(b, e)
+	}
+	return exec, it.view()
+}
+
+func (j *Jenkins) endExecutor(e *executor) {
+	if !j.alive(e) {
+		return // died with the controller; its successor has new executors
+	}
+	e.unit, e.exec = nil, nil
+	j.retire(e)
+	j.scheduleMaintenance()
+}
+
+// beginBuild records the start of a build on its node, under the lock.
+func (j *Jenkins) beginBuild(b *build, e *executor) {
+	b.node, b.nodeKnown = e.owner.name, true
+	if n := j.nodeOf(e.owner); n != nil {
+		b.workspace = j.leaseWorkspace(n, b.job)
+	}
+	j.noteBuild(EntryBuildStart, b, e)
+}
+
+// runBuild is the body of a FreeStyle or matrix build, and of a Pipeline's main run.
+func (j *Jenkins) runBuild(ctx context.Context, b *build) {
+	var result string
+	if b.job.kind == kindPipeline {
+		result = j.runPipeline(ctx, b)
+	} else {
+		result = j.runSteps(ctx, b)
+	}
+	if !j.publish(ctx, b, result) {
+		return
+	}
+	pause(j.ctx, j.timing().PostBuild)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.finishBuild(b)
+}
+
+// publish makes the result visible; the executor is still occupied. It returns false
+// if the build died with its controller.
+func (j *Jenkins) publish(ctx context.Context, b *build, result string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if b.complete || !j.alive(b.executor) {
+		return false
+	}
+	if ctx.Err() != nil {
+		result = resultAborted
+		b.console.printf("Build was aborted\nAborted by %s\n", b.stopper)
+	}
+	b.console.printf("Finished: %s\n", result)
+	b.result, b.building, b.duration = result, false, time.Since(b.started)
+	return true
+}
+
+func (j *Jenkins) finishBuild(b *build) {
+	if b.complete {
+		return
+	}
+	b.complete = true
+	b.console.finish()
+	b.job.running--
+	j.releaseWorkspace(b)
+	j.noteBuild(EntryBuildEnd, b, b.executor)
+	b.job.rotate(time.Now())
+}
+
+// runSteps runs the builders of a job one after the other.
+func (j *Jenkins) runSteps(ctx context.Context, b *build) string {
+	j.mu.Lock()
+	plan, link := j.plan(b)
+	steps := b.job.conf.steps
+	j.mu.Unlock()
+	for _, c := range b.causes {
+		b.console.printf("%s%s\n", noteSample, c.text)
+	}
+	b.console.printf("Running as SYSTEM\n")
+	if link == nil {
+		b.console.printf("FATAL: %s is offline; cannot locate %s\n", plan.Agent, "workspace")
+		return resultFailure
+	}
+	b.console.printf("%s in workspace %s\n", plan.where, plan.Workspace)
+	result := resultSuccess
+	for i, s := range steps {
+		plan.Index, plan.Script = i, normalizeLines(s.command)
+		plan.Args = interpreter(plan.Script)
+		if result = j.runStep(ctx, b, link, plan.Step, s.unstable); result != resultSuccess && result != resultUnstable {
+			break
+		}
+	}
+	j.reap(ctx, b, link, plan.Env)
+	return result
+}
+
+func (j *Jenkins) runStep(ctx context.Context, b *build, link AgentLink, s Step, unstable int) string {
+	res := link.Run(ctx, s)
+	switch {
+	case errors.Is(res.Err, ErrLinkLost):
+		b.console.printf("FATAL: command execution failed\njava.io.EOFException\nhudson.remoting.ChannelClosedException: Channel %q: Remote call on %s failed. The channel is closing down or has closed down\nBuild step 'Execute shell' marked build as failure\n", s.Agent, s.Agent)
+		return resultFailure
+	case ctx.Err() != nil:
+		return resultAborted
+	case res.Err != nil:
+		b.console.printf("%v\nBuild step 'Execute shell' marked build as failure\n", res.Err)
+		return resultFailure
+	case res.Exit == 0:
+		return resultSuccess
+	case res.Exit == unstable:
+		b.console.printf("Build step 'Execute shell' changed build result to UNSTABLE\n")
+		return resultUnstable
+	default:
+		b.console.printf("Build step 'Execute shell' marked build as failure\n")
+		return resultFailure
+	}
+}
+
+// reap runs the process killer unless the channel is gone.
+func (j *Jenkins) reap(ctx context.Context, b *build, link AgentLink, env map[string]string) {
+	select {
+	case <-link.Done():
+		return
+	default:
+	}
+	cookies := make(map[string]string, len(characteristic))
+	for _, k := range characteristic {
+		cookies[k] = env[k]
+	}
+	if err := link.Reap(context.WithoutCancel(ctx), cookies); err != nil {
+		j.log.Warn("process killer failed", "agent", b.node, "err", err)
+	}
+}
+
+// characteristic are the variables that mark a build's processes
+// (hudson.model.Job and Run, getCharacteristicEnvVars).
+var characteristic = []string{
+	"JENKINS_SERVER_COOKIE", "HUDSON_SERVER_COOKIE", "JOB_NAME", "JOB_BASE_NAME", "BUILD_NUMBER", "BUILD_ID", "BUILD_TAG",
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// abort interrupts a build (hudson.model.Executor#doStop).
+func (j *Jenkins) abort(b *build, by string) {
+	if b.complete || b.executor == nil || b.executor.cancel == nil {
+		return
+	}
+	b.stopper = by
+	b.executor.cancel()
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
