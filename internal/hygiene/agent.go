@@ -176,6 +176,12 @@ type Run struct {
 	Intent  bool   `json:"intent,omitempty"` // a hand-over was begun; look for it before another
 	BootID  string `json:"boot_id,omitempty"`
 	Process string `json:"process,omitempty"` // agent process: pid and start time as reported
+	// Kicked is when the agent was disconnected or launched for a new session, Away when it was
+	// then first seen without a connection.
+	Kicked time.Time `json:"kicked,omitzero"`
+	Away   time.Time `json:"away,omitzero"`
+	// Mark is the text of a monitor's offline mark that was lifted for this attempt, to be put back.
+	Mark string `json:"mark,omitempty"`
 }
 
 // Delivery is the way a program reaches an agent's machine.

@@ -54,9 +54,9 @@ func next(a Agent, s Sighting, p Policy, now time.Time) Action {
 	}
 }
 
-// stale reports whether the sighting is older than what we last did to the agent.
+// stale reports whether the sighting is not younger than what we last did to the agent.
 func stale(a Agent, s Sighting) bool {
-	return s.At.Before(a.LabelsAt) || s.At.Before(a.Since)
+	return !s.At.After(a.LabelsAt) || !s.At.After(a.Since)
 }
 
 func rest(reason string) Action { return Action{Kind: Rest, Reason: reason} }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// trip is the breaker of a pool as the newest decision found it.
+type trip struct {
+	state  hygiene.BreakerState
+	reason string
+}
+
+// alarms looks after breaker and dead-man of every pool. Each says something once per change.
+func (c *Crew) alarms(ctx context.Context, s *Settings, views []view, now time.Time) error {
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		if p.Policy.DryRun || s.DryRun {
+			continue
+		}
+		if err := c.breaker(ctx, p, now); err != nil {
+			return err
+		}
+		if err := c.deadMan(ctx, p, views, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// breaker opens and closes the breaker of a pool's present recipe revision.
+func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
+	if p.Breaker.Agents <= 0 {
+		return nil
+	}
+	row, err := c.breakerRow(ctx, p)
+	if err != nil {
+		return err
+	}
+	since := now.Add(-p.Breaker.Within)
+	if !row.Opened.IsZero() && row.Opened.Add(-p.Breaker.Within).Before(since) {
+		since = row.Opened.Add(-p.Breaker.Within)
+	}
+	ended, err := c.Store.EndedSince(ctx, p.Name, since)
+	if err != nil {
+		return err
+	}
+	ended = slices.DeleteFunc(ended, func(e hygiene.Ended) bool { return e.Agent.Controller != c.id })
+	state, reason := hygiene.Trip(hygiene.Breaker{Opened: row.Opened, Since: row.Since}, ended, p.Policy.Revision, p.Breaker, now)
+	c.mu.Lock()
+	c.tripped[p.Name] = trip{state, reason}
+	c.mu.Unlock()
+	open := state != hygiene.BreakerClosed
+	if open == !row.Opened.IsZero() {
+		return nil
+	}
+	e := hygiene.Event{Type: hygiene.EventBreakerOpen, At: now, Actor: "pitcrew", Subject: p.Name, Pool: p.Name, Reason: "no cleanup of this recipe revision starts: " + reason}
+	row.Opened, row.Reason = now, reason
+	if !open {
+		e.Type, e.Reason = hygiene.EventBreakerShut, reason
+		row.Opened, row.Since = time.Time{}, now
+	}
+	if err := c.Store.SaveBreaker(ctx, row, e); err != nil {
+		return err
+	}
+	c.Watch.Changed(e)
+	c.Log.Warn(string(e.Type), "pool", p.Name, "reason", e.Reason)
+	return nil
+}
+
+// breakerRow reads the stored breaker of a pool's present revision; a closed one if there is none.
+func (c *Crew) breakerRow(ctx context.Context, p *Pool) (store.BreakerRow, error) {
+	rows, err := c.Store.Breakers(ctx)
+	if err != nil {
+		return store.BreakerRow{}, err
+	}
+	want := store.BreakerRow{Pool: c.scope(p), Revision: p.Policy.Revision}
+	for _, row := range rows {
+		if row.Pool == want.Pool && row.Revision == want.Revision {
+			return row, nil
+		}
+	}
+	return want, nil
+}
+
+// scope keeps pools of the same name on two controllers apart.
+func (c *Crew) scope(p *Pool) string { return string(c.id) + "/" + p.Name }
+
+// stopped says why the breaker lets no cleanup of a pool start, and whether one trial may.
+func (c *Crew) stopped(pool string) (reason string, trial bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch t := c.tripped[pool]; t.state {
+	case hygiene.BreakerOpen:
+		return "stopped, because its recipe fails: " + t.reason, false
+	case hygiene.BreakerTrial:
+		return "", true
+	case hygiene.BreakerClosed:
+	}
+	return "", false
+}
+
+// deadMan raises the alarm when agents of a pool wait and nothing is cleaned.
+func (c *Crew) deadMan(ctx context.Context, p *Pool, views []view, now time.Time) error {
+	if p.DeadMan <= 0 {
+		return nil
+	}
+	row, err := c.Store.PoolState(ctx, c.scope(p))
+	if err != nil {
+		return err
+	}
+	waiting, cleaned := waitingSince(p, views)
+	dead := hygiene.Dead(waiting, cleaned, p.DeadMan, now)
+	if dead == !row.DeadSince.IsZero() {
+		return nil
+	}
+	e := hygiene.Event{Type: hygiene.EventDead, At: now, Actor: "pitcrew", Subject: p.Name, Pool: p.Name, Reason: "agents wait, and none was cleaned for longer than " + p.DeadMan.String()}
+	row.DeadSince = now
+	if !dead {
+		e.Type, e.Reason, row.DeadSince = hygiene.EventAlive, "agents are cleaned again, or none waits", time.Time{}
+	}
+	if err := c.Store.SavePoolState(ctx, row, e); err != nil {
+		return err
+	}
+	c.Watch.Changed(e)
+	c.Log.Warn(string(e.Type), "pool", p.Name, "reason", e.Reason)
+	return nil
+}
+
+// waitingSince returns since when the longest waiting agent of a pool could have been cleaned, and
+// when the newest of the pool was. Agents that a person keeps out do not wait.
+func waitingSince(p *Pool, views []view) (waiting, cleaned time.Time) {
+	for i := range views {
+		v := &views[i]
+		if v.pool == nil || v.pool.Name != p.Name {
+			continue
+		}
+		if v.agent.LastCleaned.After(cleaned) {
+			cleaned = v.agent.LastCleaned
+		}
+		waits := v.agent.Managed() && v.agent.State != hygiene.Clean && v.agent.Hold == nil &&
+			v.sighting.OfflineBy == hygiene.OnlineNow && v.sighting.Present && v.sighting.Idle
+		if waits && (waiting.IsZero() || v.agent.Since.Before(waiting)) {
+			waiting = v.agent.Since
+		}
+	}
+	return waiting, cleaned
+}

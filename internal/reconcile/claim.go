@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// driveClaimed takes a stored claim to a running program: dirty is written and read back, the
+// builds that used the agent are learnt, idleness is looked at once more, and the program is
+// handed over. A claim that cannot be turned into a program in time is given back.
+func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error) {
+	if w.attempt.Run.Intent {
+		return c.findHanded(ctx, w)
+	}
+	if limit := w.policy.Limits.Queue; limit > 0 && w.now.Sub(w.attempt.Claimed) > limit {
+		return rest, c.giveBack(ctx, w, fmt.Sprintf("could not be handed over within %s", limit))
+	}
+	var refused *refusal
+	err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
+	if errors.As(err, &refused) {
+		return rest, c.giveBack(ctx, w, refused.reason)
+	}
+	if err != nil {
+		return rest, err
+	}
+	c.learn(ctx, w.agent.ID, w.now)
+	if err := c.lift(ctx, w); err != nil {
+		return rest, err
+	}
+	fresh, err := c.freshLook(ctx, w)
+	if err != nil {
+		return rest, err
+	}
+	if reason, ok := hygiene.MayStart(fresh, w.policy); !ok {
+		return rest, c.giveBack(ctx, w, reason)
+	}
+	return c.handOver(ctx, w)
+}
+
+// fitness refuses agents that may not be granted clean here: without the gate, an agent that takes
+// jobs without a label, or two builds at once, cannot be kept clean.
+func (c *Crew) fitness(w *work) func(jenkins.NodeConfig) error {
+	return func(n jenkins.NodeConfig) error {
+		switch {
+		case n.Mode != "EXCLUSIVE":
+			return &refusal{fmt.Sprintf("its usage is %s; it must be EXCLUSIVE (only build jobs with matching label expressions)", n.Mode)}
+		case n.Executors != 1:
+			return &refusal{fmt.Sprintf("it has %d executors; without the gate a clean agent must have one", n.Executors)}
+		}
+		return nil
+	}
+}
+
+// freshLook asks for one agent directly.
+func (c *Crew) freshLook(ctx context.Context, w *work) (hygiene.Sighting, error) {
+	at := time.Now()
+	seen, err := c.Jenkins.Agent(ctx, w.agent.ID.Name)
+	if jenkins.IsNotFound(err) {
+		return hygiene.Sighting{At: at, Gone: true}, nil
+	}
+	if err != nil {
+		return hygiene.Sighting{}, err
+	}
+	s := c.sighting(w.settings, w.look, seen, at)
+	s.Neighbour = w.sighting.Neighbour
+	return s, nil
+}
+
+// lift takes a monitor's offline mark off for the attempt, now that dirty is verified, and
+// remembers its text first so that it can be put back.
+func (c *Crew) lift(ctx context.Context, w *work) error {
+	seen := w.look.Agents[w.agent.ID.Name]
+	if w.sighting.OfflineBy != hygiene.ByMonitor || w.policy.Monitor != hygiene.MonitorLift || w.attempt.Delivery == hygiene.BySSH {
+		return nil
+	}
+	err := c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Mark = MarkPrefix + "put back after a cleanup: " + seen.OfflineReason },
+		hygiene.EventMarked, "lifted for the cleanup: "+seen.OfflineReason)
+	if err != nil {
+		return err
+	}
+	return c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, seen.OfflineReason)
+}
+
+// giveBack ends an attempt that touched nothing. The agent stays out until its next look.
+func (c *Crew) giveBack(ctx context.Context, w *work, reason string) error {
+	return c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: reason})
+}
+
+// changeAttempt stores a change of the current attempt, with an event unless kind is "".
+func (c *Crew) changeAttempt(ctx context.Context, w *work, f func(*hygiene.Attempt), kind hygiene.EventType, reason string) error {
+	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
+		if err := c.current(ch, w); err != nil {
+			return nil, err
+		}
+		f(ch.Attempt)
+		w.attempt = *ch.Attempt
+		if kind == "" {
+			return nil, nil
+		}
+		return []hygiene.Event{event(kind, ch.Agent, reason)}, nil
+	})
+}
+
+// current refuses to go on when the row is not that of the attempt being worked on.
+func (c *Crew) current(ch *store.Change, w *work) error {
+	if ch.Attempt == nil || ch.Attempt.Number != w.attempt.Number || !ch.Attempt.Ended.IsZero() || ch.Agent.State != w.agent.State {
+		return fmt.Errorf("agent %s, attempt %d: %w", w.agent.ID, w.attempt.Number, hygiene.ErrStale)
+	}
+	return nil
+}
+
+// end closes the attempt with an outcome that is not a success, and frees what it held.
+func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
+	now := time.Now()
+	kinds := map[hygiene.Outcome]hygiene.EventType{
+		hygiene.GivenBack: hygiene.EventGivenBack, hygiene.Lost: hygiene.EventLost, hygiene.Failed: hygiene.EventFailed,
+	}
+	err := c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if err := c.current(ch, w); err != nil {
+			return nil, err
+		}
+		before := ch.Agent.Quarantine
+		a, t, err := hygiene.End(ch.Agent, *ch.Attempt, v, w.policy, now)
+		if err != nil {
+			return nil, err
+		}
+		ch.Agent, ch.Attempt = a, &t
+		return c.endEvents(kinds[v.Outcome], a, before, v), nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.release(ctx, w)
+}
+
+// endEvents is the event of the end, and one of a quarantine that is new.
+func (c *Crew) endEvents(kind hygiene.EventType, a hygiene.Agent, before *hygiene.Quarantine, v hygiene.Verdict) []hygiene.Event {
+	e := event(kind, a, v.Reason)
+	if v.Step != "" {
+		e.Data = map[string]string{"step": v.Step}
+	}
+	events := []hygiene.Event{e}
+	if a.Quarantine != nil && before == nil {
+		events = append(events, event(hygiene.EventQuarantined, a, a.Quarantine.Reason))
+	}
+	return events
+}
+
+// release frees the slot of an ended attempt, puts a lifted mark back, and lets the next agent in.
+func (c *Crew) release(ctx context.Context, w *work) error {
+	defer poke(c.wake)
+	c.reportEnd(ctx, w.agent.ID)
+	if w.attempt.Run.Mark != "" {
+		if err := c.Jenkins.SetOffline(ctx, w.agent.ID.Name, w.attempt.Run.Mark); err != nil && !jenkins.IsNotFound(err) {
+			c.Log.Warn("offline mark could not be put back", "agent", w.agent.ID.Name, "err", err)
+		}
+	}
+	return c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
+}
+
+// reportEnd tells the watcher how an attempt ended.
+func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) {
+	a, t, err := c.Store.Agent(ctx, id)
+	if err != nil || t == nil || t.Ended.IsZero() {
+		return
+	}
+	var queued, ran time.Duration
+	if !t.Started.IsZero() {
+		queued, ran = t.Started.Sub(t.Claimed), t.Ended.Sub(t.Started)
+	}
+	c.Watch.Ended(a, *t, queued, ran)
+}

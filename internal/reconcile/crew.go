@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pitcrew-ci/pitcrew/internal/engine"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// Deps is what a crew works with.
+type Deps struct {
+	Jenkins *jenkins.Client
+	Store   *store.Store
+	Engine  engine.Engine // of this crew alone
+	SSH     *sshexec.Executor
+	Owner   string // this daemon's id, shown on the controller
+	Host    string // where it runs, for the message to a second daemon
+	Log     *slog.Logger
+	Watch   Watcher
+}
+
+// Watcher is told what happens, for metrics. Its methods must be quick and safe for concurrent use.
+type Watcher interface {
+	Swept(controller hygiene.ControllerID, took time.Duration, err error)
+	Decided(controller hygiene.ControllerID, decisions []Decision)
+	Changed(e hygiene.Event)
+	Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Duration)
+	Beat(controller hygiene.ControllerID, loop string, at time.Time)
+}
+
+// Crew services one controller. Make it with [New], then [Crew.Run].
+type Crew struct {
+	Deps
+	id       hygiene.ControllerID
+	settings atomic.Pointer[Settings]
+	look     atomic.Pointer[Look] // newest poll, nil before the first
+	refused  atomic.Pointer[string]
+	wake     chan struct{} // pokes decide after an attempt ended
+	sweep    chan struct{} // pokes observe
+
+	mu        sync.Mutex
+	decisions map[string]Decision  // by agent name, from the newest decide
+	busySince map[string]time.Time // by agent name
+	missing   map[string]int       // polls in which a managed agent was not listed
+	remote    map[hygiene.AgentID]*remoteRun
+	asked     map[string]time.Time // when an agent's build feed was last read
+	retries   map[string]retry     // agents whose work met errors
+	tripped   map[string]trip      // breakers by pool
+	owned     time.Time            // when the owner's mark was last proved to be ours
+
+	mayNotDescribe atomic.Bool // Run/Update is not granted
+}
+
+// agentKey is the engine's kind for everything that is done to one agent.
+const agentKey = "agent"
+
+// workers bounds how many agents of one controller are worked on at once.
+const workers = 8
+
+// New returns a crew. It does nothing until it runs.
+func New(d Deps, s Settings) *Crew {
+	c := &Crew{
+		Deps: d, id: s.ID,
+		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
+		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
+		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{},
+		retries: map[string]retry{}, tripped: map[string]trip{},
+	}
+	c.Log = c.Log.With("controller", string(s.ID))
+	c.settings.Store(&s)
+	c.Engine.Register(agentKey, c.handle, engine.HandlerOptions{Workers: workers})
+	return c
+}
+
+// Apply takes new settings. It takes effect with the next poll.
+func (c *Crew) Apply(s Settings) {
+	c.settings.Store(&s)
+	c.Poke()
+}
+
+// Poke makes the next poll happen now.
+func (c *Crew) Poke() { poke(c.sweep) }
+
+// ID returns the controller that the crew services.
+func (c *Crew) ID() hygiene.ControllerID { return c.id }
+
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// Run services the controller until ctx ends. It returns nil then, and an error only for faults
+// that no retry can mend; a controller that is down is none.
+func (c *Crew) Run(ctx context.Context) error {
+	if err := c.rescue(ctx); err != nil {
+		return unlessEnded(ctx, err)
+	}
+	g, duties := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.Engine.Run(duties) })
+	g.Go(func() error { return c.observe(duties) })
+	g.Go(func() error { return c.decide(duties) })
+	g.Go(func() error { return c.contain(duties) })
+	err := g.Wait()
+	c.endRemote()
+	return unlessEnded(ctx, err)
+}
+
+// unlessEnded drops the errors of work that our own end interrupted.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// every calls f at once and then once per period until ctx ends, sooner when poked.
+func every(ctx context.Context, period func() time.Duration, poked <-chan struct{}, f func(context.Context)) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		case <-poked:
+		}
+		f(ctx)
+		timer.Reset(period())
+	}
+}
+
+func (c *Crew) agentID(name string) hygiene.AgentID {
+	return hygiene.AgentID{Controller: c.id, Name: name}
+}
+
+func (c *Crew) enqueue(name string) { c.Engine.Enqueue(agentKey, c.agentID(name).String()) }
+
+// Refused tells why the crew does not service its controller, or "".
+func (c *Crew) Refused() string {
+	if r := c.refused.Load(); r != nil {
+		return *r
+	}
+	return ""
+}
+
+func (c *Crew) refuse(reason string) {
+	if c.Refused() != reason {
+		c.Log.Error("controller is not serviced", "reason", reason)
+	}
+	c.refused.Store(&reason)
+}

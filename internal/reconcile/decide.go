@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// Decision is what was decided about one agent, for people who ask why.
+type Decision struct {
+	At       time.Time
+	Agent    hygiene.AgentID
+	Pool     string
+	Action   hygiene.Action
+	Sighting hygiene.Sighting
+	Chosen   bool   // for actions that the caps may keep waiting
+	Reason   string // why it waits, or the action's own reason
+}
+
+// idleDecide is how often decisions are looked at when no poll calls for it.
+const idleDecide = time.Minute
+
+// decide turns each poll into decisions until ctx ends.
+func (c *Crew) decide(ctx context.Context) error {
+	return every(ctx, func() time.Duration { return idleDecide }, c.wake, func(ctx context.Context) {
+		c.Watch.Beat(c.id, "decide", time.Now())
+		if err := c.decideOnce(ctx); err != nil && ctx.Err() == nil {
+			c.Log.Error("decisions could not be made", "err", err)
+		}
+	})
+}
+
+// view is one agent with everything a decision needs.
+type view struct {
+	agent    hygiene.Agent
+	sighting hygiene.Sighting
+	pool     *Pool
+	policy   hygiene.Policy
+	labels   []string
+	trial    bool // its pool's breaker lets one cleanup at a time start
+	action   hygiene.Action
+}
+
+func (c *Crew) decideOnce(ctx context.Context) error {
+	look, s := c.look.Load(), c.settings.Load()
+	if look == nil || c.Refused() != "" {
+		return nil
+	}
+	now := time.Now()
+	views, err := c.views(ctx, s, look, now)
+	if err != nil {
+		return err
+	}
+	choices := choose(s, look, views)
+	decisions := make(map[string]Decision, len(views))
+	for i := range views {
+		d := views[i].decision(now)
+		if choice, ok := choices[d.Agent.Name]; ok {
+			d.Chosen, d.Reason = choice.Chosen, choice.Reason
+		}
+		decisions[d.Agent.Name] = d
+	}
+	c.mu.Lock()
+	c.decisions = decisions
+	c.mu.Unlock()
+	c.Watch.Decided(c.id, slices.Collect(maps.Values(decisions)))
+	if err := c.alarms(ctx, s, views, now); err != nil {
+		return err
+	}
+	for i := range views {
+		if err := c.start(ctx, &views[i], decisions[views[i].agent.ID.Name], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *view) decision(now time.Time) Decision {
+	d := Decision{At: now, Agent: v.agent.ID, Action: v.action, Sighting: v.sighting, Chosen: true, Reason: v.action.Reason}
+	if v.pool != nil {
+		d.Pool = v.pool.Name
+	}
+	return d
+}
+
+// views joins the stored agents with the look, listed or not.
+func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time) ([]view, error) {
+	stored, err := c.Store.Agents(ctx, c.id)
+	if err != nil {
+		return nil, err
+	}
+	pauses, err := c.pauses(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool, len(stored))
+	views := make([]view, 0, max(len(stored), len(look.Agents)))
+	for _, a := range stored {
+		known[a.ID.Name] = true
+		seen, ok := look.Agents[a.ID.Name]
+		v := view{agent: a, sighting: hygiene.Sighting{At: look.At, Gone: look.Gone[a.ID.Name]}}
+		if ok {
+			v.sighting, v.labels = c.sighting(s, look, seen, look.At), seen.Labels
+		}
+		views = append(views, v)
+	}
+	for name, seen := range look.Agents {
+		if !known[name] && !seen.BuiltIn && s.Labels.Read(seen.Labels).Has(hygiene.LabelCleanable) {
+			views = append(views, view{
+				agent: hygiene.Agent{ID: c.agentID(name)}, labels: seen.Labels,
+				sighting: c.sighting(s, look, seen, look.At),
+			})
+		}
+	}
+	slices.SortFunc(views, func(a, b view) int { return strings.Compare(a.agent.ID.Name, b.agent.ID.Name) })
+	for i := range views {
+		views[i].pool, views[i].policy = c.policy(s, views[i].agent, views[i].labels, pauses)
+		if views[i].pool != nil {
+			_, views[i].trial = c.stopped(views[i].pool.Name)
+		}
+		views[i].sighting.Awaited = awaited(&views[i], look)
+	}
+	meetNeighbours(views, now)
+	for i := range views {
+		v := &views[i]
+		v.action = hygiene.Next(v.agent, v.sighting, v.policy, now)
+		if v.pool == nil && v.action.Kind == hygiene.Adopt {
+			v.action = hygiene.Action{Kind: hygiene.Rest, Agent: v.agent.ID, Reason: orphan.Paused}
+		}
+	}
+	return views, nil
+}
+
+// policy finds the pool of an agent. An attempt in progress keeps the pool it was claimed in.
+func (c *Crew) policy(s *Settings, a hygiene.Agent, labels []string, pauses map[string]string) (*Pool, hygiene.Policy) {
+	pool := s.pool(labels)
+	if a.State.InProgress() || len(labels) == 0 {
+		pool = s.named(a.Pool)
+	}
+	if pool == nil {
+		return nil, orphan
+	}
+	p := pool.Policy
+	p.Pool = pool.Name
+	for _, scope := range []string{ScopeAll, ControllerScope(c.id), PoolScope(pool.Name)} {
+		if reason, ok := pauses[scope]; ok {
+			p.Paused = reason
+		}
+	}
+	if reason, _ := c.stopped(pool.Name); reason != "" {
+		p.Paused = reason
+	}
+	p.DryRun = p.DryRun || s.DryRun
+	return pool, p
+}
+
+// pauses returns the reasons of the pauses in force, by scope.
+func (c *Crew) pauses(ctx context.Context, now time.Time) (map[string]string, error) {
+	rows, err := c.Store.Pauses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(rows))
+	for _, p := range rows {
+		if p.Until.IsZero() || now.Before(p.Until) {
+			out[p.Scope] = "paused by " + p.By + ": " + p.Reason
+		}
+	}
+	return out, nil
+}
+
+// awaited reports whether, after a controller restart, the queue holds an item that must go to
+// this very agent: a Pipeline block that comes back, or a self-label job.
+func awaited(v *view, look *Look) bool {
+	if look.SessionSince.IsZero() || v.agent.Settled == look.Session {
+		return false
+	}
+	self := labelexpr.Atom(v.agent.ID.Name).String()
+	for _, item := range look.Queue.Items {
+		if item.LabelKnown && item.LabelExpression != "" && item.LabelExpression == self {
+			return true
+		}
+	}
+	return false
+}
+
+// meetNeighbours tells agents of one machine about each other.
+func meetNeighbours(views []view, now time.Time) {
+	machines := map[string][]*view{}
+	for i := range views {
+		if m := views[i].agent.Machine; m != "" && views[i].agent.Managed() {
+			machines[m] = append(machines[m], &views[i])
+		}
+	}
+	for _, group := range machines {
+		if len(group) < 2 {
+			continue
+		}
+		for _, v := range group {
+			for _, n := range group {
+				if n != v {
+					meet(&v.sighting.Neighbour, n, now)
+				}
+			}
+		}
+	}
+}
+
+func meet(n *hygiene.Neighbours, other *view, now time.Time) {
+	name, a := other.agent.ID.Name, other.agent
+	if other.sighting.Real {
+		n.Real = name
+	}
+	switch {
+	case a.State == hygiene.Claimed || a.State == hygiene.Running || a.State == hygiene.Reconnecting:
+		n.Cleaning = name
+	case a.State == hygiene.Clean:
+		n.Clean = name
+	case a.State == hygiene.Due && !now.Before(a.NextLook) && a.Held(now) == nil && !other.sighting.Offline &&
+		other.sighting.Present && other.sighting.Idle && other.policy.Paused == "":
+		n.Waiting = name
+	}
+}
+
+// start carries one decision out, or enqueues what needs requests.
+func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) error {
+	if v.policy.DryRun {
+		return nil
+	}
+	name := v.agent.ID.Name
+	switch v.action.Kind {
+	case hygiene.Rest:
+		return nil
+	case hygiene.Drive:
+		c.enqueue(name)
+		return nil
+	case hygiene.Begin:
+		if !d.Chosen {
+			return nil
+		}
+		if v.action.Displace != "" {
+			return c.displace(ctx, v, now)
+		}
+		return c.claim(ctx, v, now)
+	case hygiene.Refresh:
+		if !d.Chosen {
+			return nil
+		}
+	case hygiene.Launch:
+		if !d.Chosen {
+			return nil
+		}
+	case hygiene.Adopt, hygiene.Withdraw, hygiene.Forget, hygiene.Unclean, hygiene.Relabel, hygiene.Unmark:
+	}
+	c.enqueue(name)
+	return nil
+}
+
+// claim stores the next attempt, in one transaction that looks at the row again.
+func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
+	nonce := rand.Text()
+	policy := v.policy
+	if v.action.SSH {
+		policy.Delivery = hygiene.BySSH
+	}
+	err := c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.Version != v.agent.Version {
+			return nil, store.ErrUnchanged // decided on older facts; the next poll decides anew
+		}
+		ch.Agent.Pool = policy.Pool
+		a, t, err := hygiene.Claim(ch.Agent, policy, v.sighting.Session, nonce, now)
+		if err != nil {
+			return nil, err
+		}
+		a.Settled = v.sighting.Session
+		ch.Agent, ch.Attempt = a, &t
+		return []hygiene.Event{event(hygiene.EventClaimed, ch.Agent, v.action.Reason)}, nil
+	})
+	if err != nil {
+		return err
+	}
+	c.enqueue(v.agent.ID.Name)
+	return nil
+}
+
+// displace takes the cleanliness of a neighbour, because its machine is about to be cleaned.
+func (c *Crew) displace(ctx context.Context, v *view, now time.Time) error {
+	return c.lose(ctx, c.agentID(v.action.Displace), hygiene.NeedCleanup, "its machine is cleaned for "+v.agent.ID.Name, now)
+}
+
+// Decisions returns the newest decision about every agent, by name.
+func (c *Crew) Decisions() map[string]Decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.decisions)
+}
+
+// Seen returns the newest look, nil before the first.
+func (c *Crew) Seen() *Look { return c.look.Load() }
+
+// change is the store's door with the watcher told of every event.
+func (c *Crew) change(ctx context.Context, id hygiene.AgentID, now time.Time, f func(*store.Change) ([]hygiene.Event, error)) error {
+	var events []hygiene.Event
+	err := c.Store.Change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		before := ch.Agent.State
+		var err error
+		events, err = f(ch)
+		for i := range events {
+			events[i].At, events[i].Before, events[i].After = now, before, ch.Agent.State
+		}
+		return events, err
+	})
+	if errors.Is(err, store.ErrUnchanged) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		c.Watch.Changed(e)
+		c.Log.Info(string(e.Type), "agent", id.Name, "attempt", e.Attempt, "reason", e.Reason)
+	}
+	return nil
+}
+
+// event is the record of a change of agent a by the daemon itself.
+func event(kind hygiene.EventType, a hygiene.Agent, reason string) hygiene.Event {
+	return hygiene.Event{
+		Type: kind, Actor: "pitcrew", Subject: a.ID.String(), Agent: a.ID, Pool: a.Pool,
+		Attempt: a.Attempt, Reason: reason,
+	}
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// maxLog bounds how much of a program's output is read.
+const maxLog = 8 << 20
+
+// finish reads the report of an ended build and judges it. The console comes whole, after the end:
+// progressive reading can lose text.
+func (c *Crew) finish(ctx context.Context, w *work, build jenkins.Build) (time.Duration, error) {
+	log, truncated, err := c.Jenkins.ConsoleText(ctx, build.Job, build.Number, maxLog)
+	if jenkins.IsNotFound(err) {
+		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "its build was deleted"})
+	}
+	if err != nil {
+		return rest, err
+	}
+	if build.BuiltOnKnown && build.BuiltOn != w.agent.ID.Name {
+		return again, c.end(ctx, w, hygiene.Verdict{
+			Outcome: hygiene.Failed, Reason: fmt.Sprintf("the build ran on %q, not on this agent", build.BuiltOn),
+		})
+	}
+	missing := "its build ended " + build.Result + " without a report"
+	if truncated {
+		missing = fmt.Sprintf("its log is longer than %d MB and the report is not in it", maxLog>>20)
+	}
+	return c.judge(ctx, w, log, missing)
+}
+
+// judge turns the log of an ended program into a verdict and stores both. Missing says what a
+// missing report means.
+func (c *Crew) judge(ctx context.Context, w *work, log []byte, missing string) (time.Duration, error) {
+	report, err := recipe.ParseReport(log, w.attempt.Number, w.attempt.Nonce)
+	if err != nil {
+		return again, c.judgeMissing(ctx, w, log, missing, err)
+	}
+	verdict := verdictOf(report, w)
+	if err := c.saveReport(ctx, w, report, log); err != nil {
+		return rest, err
+	}
+	now := time.Now()
+	err = c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if err := c.current(ch, w); err != nil {
+			return nil, err
+		}
+		before := ch.Agent.Quarantine
+		a, t, err := hygiene.Judge(ch.Agent, *ch.Attempt, verdict, w.policy, now)
+		if err != nil {
+			return nil, err
+		}
+		t.Run.Intent = false
+		ch.Agent, ch.Attempt = a, &t
+		return c.judgedEvents(a, t, before, verdict), nil
+	})
+	if err != nil {
+		return rest, err
+	}
+	if c.stillOwned(ctx, w.agent.ID) {
+		return again, nil
+	}
+	return again, c.release(ctx, w)
+}
+
+// stillOwned reports whether the attempt goes on after its program ended.
+func (c *Crew) stillOwned(ctx context.Context, id hygiene.AgentID) bool {
+	a, _, err := c.Store.Agent(ctx, id)
+	return err == nil && a.State.InProgress()
+}
+
+func (c *Crew) judgedEvents(a hygiene.Agent, t hygiene.Attempt, before *hygiene.Quarantine, v hygiene.Verdict) []hygiene.Event {
+	switch a.State {
+	case hygiene.Granting:
+		return []hygiene.Event{event(hygiene.EventProved, a, "the report says cleaned and verified")}
+	case hygiene.Reconnecting:
+		return []hygiene.Event{event(hygiene.EventReconnecting, a, a.Reason)}
+	default:
+		v.Reason, v.Step = t.Reason, t.Step
+		return c.endEvents(hygiene.EventFailed, a, before, v)
+	}
+}
+
+// judgeMissing ends an attempt whose program left no report that proves anything. Where the agent
+// or the controller went away in the middle, nobody can tell what happened, and the agent is not
+// to blame.
+func (c *Crew) judgeMissing(ctx context.Context, w *work, log []byte, missing string, cause error) error {
+	verdict := hygiene.Verdict{Outcome: hygiene.Failed, Reason: missing}
+	var garbled *recipe.ReportError
+	if errors.As(cause, &garbled) && garbled.Fault != recipe.Missing {
+		verdict.Reason = "its report is not to be trusted: " + garbled.Error()
+	}
+	switch {
+	case w.sighting.Offline && !w.sighting.Reached:
+		verdict = hygiene.Verdict{Outcome: hygiene.Lost, Reason: "its connection was lost in the middle"}
+	case w.look.Session != w.attempt.Session:
+		verdict = hygiene.Verdict{Outcome: hygiene.Lost, Reason: "the controller was restarted in the middle"}
+	}
+	if err := c.Store.SaveReport(ctx, w.agent.ID, w.attempt.Number, nil, log); err != nil {
+		return err
+	}
+	return c.end(ctx, w, verdict)
+}
+
+// verdictOf says in the domain's words what a report says.
+func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
+	v := hygiene.Verdict{
+		Number: r.Attempt, Nonce: w.attempt.Nonce, On: r.Agent,
+		Outcome: hygiene.Outcome(r.Outcome), Verified: r.Verified, Reason: r.Reason, Step: failedStep(r),
+		Machine: r.Machine.ID, BootID: r.Machine.BootID, Process: process(r.AgentProcess),
+	}
+	before := w.attempt.Run
+	switch {
+	case r.Controller != string(w.agent.ID.Controller):
+		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, "the report is of another controller"
+	case r.Revision != w.attempt.Revision:
+		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, fmt.Sprintf("the report is of revision %.12s, not of %.12s", r.Revision, w.attempt.Revision)
+	case w.pool.Program.Revision == r.Revision && w.pool.Program.Matches(r) != nil:
+		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, w.pool.Program.Matches(r).Error()
+	case w.attempt.Reconnect == 0 || v.Outcome != hygiene.Cleaned:
+	case w.attempt.Asked == hygiene.Reboot && before.BootID != "" && before.BootID == v.BootID:
+		v.Outcome, v.Reason, v.Permanent = hygiene.Failed, "the machine was not rebooted: its boot id is the same", true
+	case w.attempt.Asked == hygiene.Reconnect && before.Process != "" && before.Process == v.Process:
+		v.Outcome, v.Reason, v.Permanent = hygiene.Failed, "the agent process was not restarted: it needs a supervisor (such as systemd) that starts it again", true
+	}
+	return v
+}
+
+// failedStep is the first step that failed, "" when none did.
+func failedStep(r recipe.Report) string {
+	for _, s := range r.Steps {
+		if s.Outcome == recipe.StepFailed || s.Outcome == recipe.StepTimeout {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// process identifies an agent process, "" when the report does not.
+func process(p recipe.AgentProcess) string {
+	if p.PID == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d started %s", p.PID, p.Start)
+}
+
+func (c *Crew) saveReport(ctx context.Context, w *work, r recipe.Report, log []byte) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("keep report of %s: %w", w.agent.ID, err)
+	}
+	return c.Store.SaveReport(ctx, w.agent.ID, w.attempt.Number, text, log)
+}
+
+// driveGranting writes clean for a proven attempt, as soon as a look that is newer than the proof
+// says that nothing came in between.
+func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error) {
+	if wait := w.attempt.Proved.Sub(w.now); wait >= 0 {
+		return wait + time.Millisecond, nil // the look must be younger than the proof
+	}
+	fresh, err := c.freshLook(ctx, w)
+	if err != nil {
+		return rest, err
+	}
+	switch ready, reason := hygiene.MayGrant(w.agent, w.attempt, fresh, w.policy, time.Now()); ready {
+	case hygiene.GrantLater:
+		return grantRetry, nil
+	case hygiene.GrantNever:
+		return again, c.ungranted(ctx, w, reason, fresh.Real)
+	case hygiene.GrantNow:
+	}
+	var refused *refusal
+	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
+		switch have := w.settings.Labels.Read(n.Labels); {
+		case have == hygiene.ShowClean, have == hygiene.ShowDirty:
+			return c.fitness(w)(n)
+		default:
+			return &refusal{fmt.Sprintf("its labels are %s, somebody changed them", have)}
+		}
+	})
+	if errors.As(err, &refused) {
+		return again, c.ungranted(ctx, w, refused.reason, false)
+	}
+	if err != nil {
+		return rest, err
+	}
+	return again, c.granted(ctx, w)
+}
+
+// grantRetry is how soon a grant is tried again while the executor of the cleanup is not free yet,
+// which takes Jenkins some 100 ms after the build's end.
+const grantRetry = 250 * time.Millisecond
+
+// ungranted ends a proven attempt that cannot be granted any more. The agent did nothing wrong.
+func (c *Crew) ungranted(ctx context.Context, w *work, reason string, used bool) error {
+	if err := c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason}); err != nil || used {
+		return err
+	}
+	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.State != hygiene.Due || ch.Agent.Attempt != w.attempt.Number {
+			return nil, store.ErrUnchanged
+		}
+		ch.Agent.Need = hygiene.NeedVerify
+		return nil, nil
+	})
+}
+
+// granted stores the success: clean was written and read back.
+func (c *Crew) granted(ctx context.Context, w *work) error {
+	now := time.Now()
+	err := c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if err := c.current(ch, w); err != nil {
+			return nil, err
+		}
+		released := ch.Agent.Quarantine != nil
+		a, t, err := hygiene.Grant(ch.Agent, *ch.Attempt, ch.Epoch, now)
+		if err != nil {
+			return nil, err
+		}
+		a.LabelsAt = now
+		ch.Agent, ch.Attempt = a, &t
+		events := []hygiene.Event{event(hygiene.EventGranted, a, a.Reason)}
+		if released {
+			events = append(events, event(hygiene.EventReleased, a, "cleaned"))
+		}
+		return events, nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.release(ctx, w)
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// The parameters by which a program is bound to agent and attempt; the programs of package recipe
+// read them from their environment.
+const (
+	paramAgent      = "PITCREW_AGENT"
+	paramController = "PITCREW_CONTROLLER"
+	paramAttempt    = "PITCREW_ATTEMPT"
+	paramNonce      = "PITCREW_NONCE"
+	paramPhases     = "PITCREW_PHASES"
+	paramNode       = "NODE" // of the nodelabelparameter plugin, in the parameterised job
+)
+
+// handOver starts the program of the attempt. The intention is stored before the request that
+// starts it: after a crash in between, findHanded looks for the build before another is made.
+func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
+	if w.attempt.Delivery == hygiene.BySSH {
+		return c.handOverSSH(ctx, w)
+	}
+	job, ok, err := c.prepareJob(ctx, w)
+	if err != nil || !ok {
+		return rest, err
+	}
+	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) {
+		t.Run.Job, t.Run.Intent, t.Run.QueueID, t.Run.Build, t.Run.URL = job, true, 0, 0, ""
+	}, "", "")
+	if err != nil {
+		return rest, err
+	}
+	queueID, err := c.Jenkins.Build(ctx, job, c.parameters(w), nil)
+	if errors.Is(err, jenkins.ErrMerged) {
+		return rest, c.giveBack(ctx, w, "another build of "+job+" was in the queue")
+	}
+	if err != nil {
+		return rest, err
+	}
+	return rest, c.handed(ctx, w, queueID, 0, "")
+}
+
+// parameters binds one build of a job to agent and attempt. The nonce reaches the program by a
+// parameter that Jenkins keeps encrypted and masked.
+func (c *Crew) parameters(w *work) map[string]string {
+	p := map[string]string{
+		paramAgent:      w.agent.ID.Name,
+		paramController: string(c.id),
+		paramAttempt:    strconv.FormatInt(w.attempt.Number, 10),
+		paramNonce:      w.attempt.Nonce,
+		paramPhases:     phases(w),
+	}
+	if w.settings.Jobs.Parameterised != "" {
+		p[paramNode] = w.agent.ID.Name
+	}
+	return p
+}
+
+// phases are those that this run of the attempt is for.
+func phases(w *work) string {
+	if w.attempt.Need == hygiene.NeedVerify || w.attempt.Reconnect > 0 {
+		return "verify"
+	}
+	return "all"
+}
+
+// handed stores that the program was handed over.
+func (c *Crew) handed(ctx context.Context, w *work, queueID, build int64, url string) error {
+	now := time.Now()
+	return c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if err := c.current(ch, w); err != nil {
+			return nil, err
+		}
+		a, err := ch.Agent.To(hygiene.Running, "the program was handed over", now)
+		if err != nil {
+			return nil, err
+		}
+		t := *ch.Attempt
+		t.Handed = now
+		t.Run.QueueID, t.Run.Build, t.Run.URL = queueID, build, url
+		ch.Agent, ch.Attempt = a, &t
+		return []hygiene.Event{event(hygiene.EventHanded, a, "runs as a build of "+t.Run.Job)}, nil
+	})
+}
+
+// findHanded looks for the build of a hand-over that was begun and not recorded. It waits for a
+// poll that is newer than the intention could be, so that a build just queued is not overlooked.
+func (c *Crew) findHanded(ctx context.Context, w *work) (time.Duration, error) {
+	if w.attempt.Delivery == hygiene.BySSH {
+		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "the daemon ended while it started the program over SSH"})
+	}
+	if !w.look.At.After(w.agent.Since) {
+		return rest, nil
+	}
+	job := w.attempt.Run.Job
+	for _, item := range w.look.Queue.Items {
+		if item.Job == job {
+			return rest, c.handed(ctx, w, item.ID, 0, "")
+		}
+	}
+	builds, err := c.Jenkins.RecentBuilds(ctx, job)
+	if err != nil && !jenkins.IsNotFound(err) {
+		return rest, err
+	}
+	for _, b := range builds {
+		if bears(b, w) {
+			return rest, c.handed(ctx, w, b.QueueID, b.Number, b.URL)
+		}
+	}
+	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent = false }, "", "")
+	return again, err
+}
+
+// bears reports whether a build was started for the attempt being worked on.
+func bears(b jenkins.Build, w *work) bool {
+	return b.Params[paramAgent] == w.agent.ID.Name &&
+		b.Params[paramAttempt] == strconv.FormatInt(w.attempt.Number, 10) &&
+		b.Params[paramPhases] == phases(w) &&
+		!b.Timestamp.Before(w.attempt.Claimed.Add(-clockSlack))
+}
+
+// clockSlack is how far a controller's clock may be behind ours when builds are told apart by time.
+const clockSlack = 10 * time.Minute
+
+// stop ends the program of an attempt as far as that is possible now. Errors are logged: whoever
+// calls it goes on either way, and what is left over is found by the next use of the slot.
+func (c *Crew) stop(ctx context.Context, w *work) {
+	run := w.attempt.Run
+	var err error
+	switch {
+	case w.attempt.Delivery == hygiene.BySSH:
+		c.cancelRemote(w.agent.ID)
+	case run.Build != 0:
+		err = c.Jenkins.StopBuild(ctx, run.Job, run.Build)
+	case run.QueueID != 0:
+		err = c.Jenkins.CancelQueueItem(ctx, run.QueueID)
+	}
+	if err != nil && !jenkins.IsNotFound(err) {
+		c.Log.Warn("program could not be stopped", "agent", w.agent.ID.Name, "attempt", w.attempt.Number, "err", fmt.Errorf("stop: %w", err))
+	}
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/engine"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// again tells the engine to come back at once; rest leaves it to the next poll.
+const (
+	again = time.Duration(0)
+	rest  = engine.Rest
+)
+
+// work is one agent in the hands of a worker: the stored row as it is now, and the newest
+// decision's sighting.
+type work struct {
+	agent    hygiene.Agent
+	attempt  hygiene.Attempt // current one; zero when there is none
+	sighting hygiene.Sighting
+	decision Decision
+	pool     *Pool
+	policy   hygiene.Policy
+	settings *Settings
+	look     *Look
+	now      time.Time
+}
+
+// handle does the next thing for one agent. It may run at any time and any number of times.
+func (c *Crew) handle(ctx context.Context, key string) (time.Duration, error) {
+	id, err := hygiene.ParseAgentID(key)
+	if err != nil {
+		return rest, err
+	}
+	if wait := c.retryIn(id.Name); wait > 0 {
+		return wait, nil
+	}
+	w, err := c.load(ctx, id)
+	if err != nil || w == nil {
+		return rest, err
+	}
+	next, err := c.work(ctx, w)
+	c.noteRetry(id.Name, err)
+	if err != nil {
+		return rest, c.judgeError(ctx, w, err)
+	}
+	return next, nil
+}
+
+// load reads the row and joins it with the newest decision; nil when nothing can be done yet.
+func (c *Crew) load(ctx context.Context, id hygiene.AgentID) (*work, error) {
+	c.mu.Lock()
+	d, decided := c.decisions[id.Name]
+	c.mu.Unlock()
+	look := c.look.Load()
+	if look == nil || !decided || c.Refused() != "" {
+		return nil, nil
+	}
+	w := &work{agent: hygiene.Agent{ID: id}, decision: d, sighting: d.Sighting, look: look, settings: c.settings.Load(), now: time.Now()}
+	a, t, err := c.Store.Agent(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return nil, err
+	default:
+		w.agent = a
+		if t != nil {
+			w.attempt = *t
+		}
+	}
+	pauses, err := c.pauses(ctx, w.now)
+	if err != nil {
+		return nil, err
+	}
+	w.pool, w.policy = c.policy(w.settings, w.agent, look.Agents[id.Name].Labels, pauses)
+	if w.policy.DryRun {
+		return nil, nil
+	}
+	return w, nil
+}
+
+// work lets the domain decide once more, on the row as it is now, and acts.
+func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
+	act := hygiene.Next(w.agent, w.sighting, w.policy, w.now)
+	switch act.Kind {
+	case hygiene.Adopt:
+		if w.pool == nil {
+			return rest, nil
+		}
+		return rest, c.adopt(ctx, w, act)
+	case hygiene.Withdraw:
+		return rest, c.withdraw(ctx, w, act)
+	case hygiene.Forget:
+		return rest, c.forget(ctx, w, act)
+	case hygiene.Unclean:
+		return rest, c.unclean(ctx, w, act)
+	case hygiene.Relabel:
+		if err := c.relabel(ctx, w, act); err != nil {
+			return rest, err
+		}
+		return rest, nil
+	case hygiene.Unmark:
+		return rest, c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, w.look.Agents[w.agent.ID.Name].OfflineReason)
+	case hygiene.Refresh:
+		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Refresh {
+			return rest, c.lose(ctx, w.agent.ID, act.Need, act.Reason, w.now)
+		}
+	case hygiene.Launch:
+		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Launch {
+			return rest, c.Jenkins.Launch(ctx, w.agent.ID.Name)
+		}
+	case hygiene.Drive:
+		return c.drive(ctx, w)
+	case hygiene.Rest, hygiene.Begin:
+	}
+	return rest, nil
+}
+
+// drive does the next step of the attempt that owns the agent.
+func (c *Crew) drive(ctx context.Context, w *work) (time.Duration, error) {
+	if w.pool == nil {
+		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "its pool is not in the configuration any more"})
+	}
+	switch w.agent.State {
+	case hygiene.Claimed:
+		return c.driveClaimed(ctx, w)
+	case hygiene.Running:
+		return c.driveRunning(ctx, w)
+	case hygiene.Reconnecting:
+		return c.driveReconnecting(ctx, w)
+	case hygiene.Granting:
+		return c.driveGranting(ctx, w)
+	case hygiene.Unmanaged, hygiene.Due, hygiene.Clean:
+	}
+	return rest, nil
+}
+
+// judgeError ends an attempt that a request's error makes hopeless, and passes the rest on, to be
+// tried again with back-off.
+func (c *Crew) judgeError(ctx context.Context, w *work, err error) error {
+	if errors.Is(err, hygiene.ErrStale) {
+		c.Log.Warn("stale result ignored", "agent", w.agent.ID.Name, "err", err)
+		return nil
+	}
+	if jenkins.IsNotFound(err) && w.agent.State.InProgress() {
+		c.Log.Info("not found, looked for by the next poll", "agent", w.agent.ID.Name, "err", err)
+		return nil
+	}
+	return err
+}
+
+// retry is how an agent's work is held back after errors; polls would enqueue it every second.
+type retry struct {
+	failures int
+	until    time.Time
+}
+
+// Back-off after errors of one agent's work.
+const (
+	retryFirst = time.Second
+	retryMax   = time.Minute
+)
+
+func (c *Crew) retryIn(name string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Until(c.retries[name].until)
+}
+
+func (c *Crew) noteRetry(name string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil || errors.Is(err, context.Canceled) {
+		delete(c.retries, name)
+		return
+	}
+	r := c.retries[name]
+	r.failures++
+	wait := hygiene.Backoff{First: retryFirst, Max: retryMax}.After(r.failures, name)
+	var apiErr *jenkins.Error
+	if errors.As(err, &apiErr) {
+		wait = max(wait, apiErr.RetryAfter)
+	}
+	r.until = time.Now().Add(wait)
+	c.retries[name] = r
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+)
+
+// Look is what one poll of a controller saw.
+type Look struct {
+	At           time.Time // when the first of its requests was sent
+	Session      string
+	SessionSince time.Time // when a change to this session was noticed; zero if none was
+	Version      string
+	Agents       map[string]jenkins.Agent
+	Gone         map[string]bool // agents that a direct look did not find
+	Queue        jenkins.Queue
+}
+
+// MarkPrefix begins every offline message of ours, so that we know our own marks.
+const MarkPrefix = "pitcrew: "
+
+// goneAfter is the number of polls without an agent after which it is looked for by name:
+// absence from the list is not deletion.
+const goneAfter = 2
+
+// sweepTimeout bounds one poll; a controller's queue lock can delay it for many seconds.
+const sweepTimeout = time.Minute
+
+// observe polls until ctx ends.
+func (c *Crew) observe(ctx context.Context) error {
+	return every(ctx, func() time.Duration { return c.settings.Load().Poll }, c.sweep, func(ctx context.Context) {
+		began := time.Now()
+		c.Watch.Beat(c.id, "observe", began)
+		err := c.sweepOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		c.Watch.Swept(c.id, time.Since(began), err)
+		if err != nil {
+			c.Log.Warn("controller could not be polled", "err", err)
+			return
+		}
+		poke(c.wake)
+	})
+}
+
+// sweepOnce makes the two requests of a poll, and those that only a change calls for: the proof
+// of ownership after a restart, and a direct look at agents that are missing.
+func (c *Crew) sweepOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	at := time.Now()
+	fleet, err := c.Jenkins.Fleet(ctx)
+	if err != nil {
+		return err
+	}
+	queue, err := c.Jenkins.Queue(ctx)
+	if err != nil {
+		return err
+	}
+	look := &Look{At: at, Session: fleet.Session, Version: fleet.Version, Queue: queue, Agents: make(map[string]jenkins.Agent, len(fleet.Agents))}
+	for _, a := range fleet.Agents {
+		look.Agents[a.Name] = a
+	}
+	if look.SessionSince, err = c.session(ctx, look); err != nil {
+		return err
+	}
+	if err := c.own(ctx, look); err != nil {
+		return err
+	}
+	if err := c.lookForMissing(ctx, look); err != nil {
+		return err
+	}
+	c.noteBusy(look)
+	c.look.Store(look)
+	return nil
+}
+
+// session notes a new X-Jenkins-Session: the controller was restarted, and every assumption about
+// left queue items, running builds and quiet executors is dropped. It returns when the present
+// session was first seen to differ from the one before.
+func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
+	row, err := c.Store.Controller(ctx, c.id)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if look.Session == "" || row.Session == look.Session {
+		return row.SessionSince, nil
+	}
+	first := row.Session == ""
+	row.Session, row.Version = look.Session, look.Version
+	if !first {
+		row.SessionSince = look.At
+		c.Log.Info("controller was restarted", "version", look.Version)
+	}
+	if err := c.Store.SaveController(ctx, row); err != nil {
+		return time.Time{}, err
+	}
+	c.forgetOwner()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.asked)
+	return row.SessionSince, nil
+}
+
+// lookForMissing looks directly at managed agents that several polls did not list.
+func (c *Crew) lookForMissing(ctx context.Context, look *Look) error {
+	agents, err := c.Store.Agents(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	for _, a := range agents {
+		_, listed := look.Agents[a.ID.Name]
+		if !c.countMissing(a, listed) {
+			continue
+		}
+		seen, err := c.Jenkins.Agent(ctx, a.ID.Name)
+		switch {
+		case jenkins.IsNotFound(err):
+			if look.Gone == nil {
+				look.Gone = map[string]bool{}
+			}
+			look.Gone[a.ID.Name] = true
+		case err != nil:
+			return fmt.Errorf("look for agent %s: %w", a.ID, err)
+		default:
+			look.Agents[a.ID.Name] = seen
+		}
+	}
+	return nil
+}
+
+// countMissing reports whether a managed agent has been missing long enough to be looked for.
+func (c *Crew) countMissing(a hygiene.Agent, listed bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if listed || !a.Managed() {
+		delete(c.missing, a.ID.Name)
+		return false
+	}
+	c.missing[a.ID.Name]++
+	return c.missing[a.ID.Name] >= goneAfter
+}
+
+// noteBusy remembers since when each agent has been busy.
+func (c *Crew) noteBusy(look *Look) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, a := range look.Agents {
+		if a.Idle {
+			delete(c.busySince, name)
+		} else if _, ok := c.busySince[name]; !ok {
+			c.busySince[name] = look.At
+		}
+	}
+	for name := range c.busySince {
+		if _, ok := look.Agents[name]; !ok {
+			delete(c.busySince, name)
+		}
+	}
+}
+
+// sighting says in the domain's words what was seen of one agent at a time.
+func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Time) hygiene.Sighting {
+	out := hygiene.Sighting{
+		At: at, Session: look.Session, SessionSince: look.SessionSince,
+		Present: true, BuiltIn: seen.BuiltIn, Labels: s.Labels.Read(seen.Labels),
+		Idle: seen.Idle, Hidden: seen.Hidden,
+		Offline: seen.Offline, OfflineBy: offlineBy(seen), Reached: !seen.Offline || seen.TemporarilyOffline,
+		Launchable: seen.LaunchSupported,
+	}
+	if seen.Executors > 1 {
+		out.Unfit = fmt.Sprintf("it has %d executors; without the gate a clean agent must have one", seen.Executors)
+	}
+	for _, e := range seen.Running {
+		if s.ours(e.Job) {
+			out.Own = true
+		} else if !out.Real {
+			out.Real, out.RealURL = true, e.URL
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if since, ok := c.busySince[seen.Name]; ok {
+		out.BusyFor = at.Sub(since)
+	}
+	return out
+}
+
+// offlineBy reads the cause's class: the text is localised, the class is not.
+func offlineBy(a jenkins.Agent) hygiene.OfflineBy {
+	switch class := a.OfflineClass; {
+	case !a.Offline:
+		return hygiene.OnlineNow
+	case strings.HasPrefix(a.OfflineReason, MarkPrefix):
+		return hygiene.ByUs
+	case strings.HasPrefix(class, "hudson.node_monitors."):
+		return hygiene.ByMonitor
+	case strings.HasSuffix(class, "$IdleOfflineCause"), class == "" && a.LaunchSupported:
+		return hygiene.ByDemand
+	case a.TemporarilyOffline, strings.HasSuffix(class, "$UserCause"), strings.HasSuffix(class, "$ByCLI"):
+		return hygiene.ByPerson
+	}
+	return hygiene.ByConnection
+}

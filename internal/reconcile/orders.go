@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// ErrNotManaged means that an order names an agent that is not in pitcrew's care.
+var ErrNotManaged = errors.New("the agent is not managed: it does not carry the label cleanable")
+
+// order applies what a person (actor) asked for to a managed agent, and makes it happen soon.
+func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.EventType, reason string, f func(*hygiene.Agent, time.Time) error) error {
+	now := time.Now()
+	err := c.change(ctx, c.agentID(name), now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if !ch.Agent.Managed() {
+			return nil, fmt.Errorf("agent %s: %w", ch.Agent.ID, ErrNotManaged)
+		}
+		if err := f(&ch.Agent, now); err != nil {
+			return nil, err
+		}
+		e := event(kind, ch.Agent, reason)
+		e.Actor = actor
+		return []hygiene.Event{e}, nil
+	})
+	if err != nil {
+		return err
+	}
+	poke(c.wake)
+	c.Poke()
+	return nil
+}
+
+// OrderClean asks for a cleanup: at once for a due agent whatever its back-off or quarantine says,
+// and by making a clean agent due. A cleanup in progress is left to end.
+func (c *Crew) OrderClean(ctx context.Context, name, actor, reason string) error {
+	return c.order(ctx, name, actor, hygiene.EventRequested, reason, func(a *hygiene.Agent, now time.Time) error {
+		a.NextLook = time.Time{}
+		if a.State != hygiene.Clean {
+			a.Need = hygiene.NeedCleanup
+			return nil
+		}
+		moved, err := a.To(hygiene.Due, "a cleanup was asked for by "+actor, now)
+		moved.Need = hygiene.NeedCleanup
+		*a = moved
+		return err
+	})
+}
+
+// OrderHold keeps an agent out until it is released, or until expires; zero means no expiry.
+func (c *Crew) OrderHold(ctx context.Context, name, actor, reason string, expires time.Time) error {
+	return c.order(ctx, name, actor, hygiene.EventHeld, reason, func(a *hygiene.Agent, now time.Time) error {
+		a.Hold = &hygiene.Hold{Reason: reason, By: actor, Since: now, Expires: expires}
+		return nil
+	})
+}
+
+// OrderRelease ends a hold and a quarantine. The agent is cleaned before it is used again.
+func (c *Crew) OrderRelease(ctx context.Context, name, actor, reason string) error {
+	return c.order(ctx, name, actor, hygiene.EventUnheld, reason, func(a *hygiene.Agent, _ time.Time) error {
+		a.Hold, a.Quarantine, a.Failures, a.NextLook = nil, nil, 0, time.Time{}
+		return nil
+	})
+}
+
+// OrderQuarantine keeps an agent out until its next look, or for ever when that is zero.
+func (c *Crew) OrderQuarantine(ctx context.Context, name, actor, reason string, nextLook time.Time) error {
+	return c.order(ctx, name, actor, hygiene.EventQuarantined, reason, func(a *hygiene.Agent, now time.Time) error {
+		if nextLook.IsZero() {
+			nextLook = now.AddDate(100, 0, 0)
+		}
+		a.Quarantine = &hygiene.Quarantine{Reason: reason, Since: now, NextLook: nextLook, By: actor}
+		a.NextLook = nextLook
+		if a.State != hygiene.Clean {
+			return nil
+		}
+		moved, err := a.To(hygiene.Due, "quarantined by "+actor, now)
+		moved.Need = hygiene.NeedCleanup
+		*a = moved
+		return err
+	})
+}
+
+// Explain says what was decided about an agent last, and why.
+func (c *Crew) Explain(name string) (Decision, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.decisions[name]
+	return d, ok
+}
+
+// LastSweep returns when the newest successful poll was sent; zero before the first.
+func (c *Crew) LastSweep() time.Time {
+	if look := c.look.Load(); look != nil {
+		return look.At
+	}
+	return time.Time{}
+}
+
+// Settings returns the settings in force.
+func (c *Crew) Settings() *Settings { return c.settings.Load() }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// ownEvery is how often the owner's mark is read and renewed.
+const ownEvery = 5 * time.Minute
+
+// own proves that this daemon services the controller: a disabled job bears the owner's id, and a
+// second owner is refused by name. The mark also carries the number of the newest event at the time
+// it was written, so that a store that is older than its mark, a restored copy, is recognised and
+// begins a new epoch.
+func (c *Crew) own(ctx context.Context, look *Look) error {
+	s := c.settings.Load()
+	if s.DryRun || time.Since(c.ownedAt()) < ownEvery {
+		return nil
+	}
+	job := s.jobName("owner")
+	text, err := c.readMark(ctx, job)
+	if err != nil {
+		return fmt.Errorf("read the owner's mark: %w", err)
+	}
+	mark, err := parseMark(text)
+	switch {
+	case err != nil:
+		c.refuse(fmt.Sprintf("job %s exists and is not an owner's mark: %v; rename or delete it", job, err))
+		return nil
+	case mark.Owner != c.Owner:
+		c.refuse(fmt.Sprintf("it is serviced by %q on %s; stop that pitcrew and delete job %s to take over", mark.Owner, mark.Host, job))
+		return nil
+	}
+	if err := c.checkAge(ctx, mark, look.At); err != nil {
+		return err
+	}
+	mine, err := c.mark(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.Jenkins.UpdateJob(ctx, job, mine.render()); err != nil {
+		return fmt.Errorf("renew the owner's mark: %w", err)
+	}
+	c.mu.Lock()
+	c.owned = time.Now()
+	c.mu.Unlock()
+	if c.Refused() != "" {
+		c.refuse("")
+	}
+	return nil
+}
+
+// readMark reads the job that bears the mark, and makes it where there is none. It is read again
+// after it was made: a rival may have been quicker.
+func (c *Crew) readMark(ctx context.Context, job string) ([]byte, error) {
+	text, err := c.Jenkins.JobConfig(ctx, job)
+	if !jenkins.IsNotFound(err) {
+		return text, err
+	}
+	mine, err := c.mark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Jenkins.CreateJob(ctx, job, mine.render()); err != nil && !jenkins.IsConflict(err) {
+		return nil, err
+	}
+	return c.Jenkins.JobConfig(ctx, job)
+}
+
+// mark is what this daemon writes now.
+func (c *Crew) mark(ctx context.Context) (mark, error) {
+	newest, err := c.newestEvent(ctx)
+	return mark{Owner: c.Owner, Host: c.Host, Epoch: c.Store.Epoch(), Event: newest}, err
+}
+
+func (c *Crew) newestEvent(ctx context.Context) (int64, error) {
+	events, err := c.Store.Events(ctx, store.EventFilter{Newest: true, Limit: 1})
+	if err != nil || len(events) == 0 {
+		return 0, err
+	}
+	return events[0].ID, nil
+}
+
+// checkAge begins a new epoch when the mark has seen events that the store does not have.
+func (c *Crew) checkAge(ctx context.Context, m mark, now time.Time) error {
+	newest, err := c.newestEvent(ctx)
+	if err != nil || m.Epoch != c.Store.Epoch() || m.Event <= newest {
+		return err
+	}
+	return c.Store.NewEpoch(ctx, fmt.Sprintf("controller %s has seen event %d of this store, which ends with %d: it is an old copy", c.id, m.Event, newest), now)
+}
+
+func (c *Crew) ownedAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.owned
+}
+
+// forgetOwner makes the next poll prove ownership again.
+func (c *Crew) forgetOwner() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owned = time.Time{}
+}
+
+var errNoMark = errors.New("its description holds no mark")

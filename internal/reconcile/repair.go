@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// refusal is a reason not to write labels, found in the configuration that was just read.
+type refusal struct{ reason string }
+
+func (r *refusal) Error() string { return r.reason }
+
+// show writes want as our labels of the agent, if guard allows it for the configuration as it is
+// at that moment. It never writes to an agent without cleanable, except to take our labels off.
+func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard func(jenkins.NodeConfig) error) error {
+	names := w.settings.Labels
+	_, err := c.Jenkins.EditLabels(ctx, w.agent.ID.Name, func(n jenkins.NodeConfig) ([]string, error) {
+		have := names.Read(n.Labels)
+		if !have.Has(hygiene.LabelCleanable) && want != 0 {
+			return nil, &refusal{"the label cleanable was removed"}
+		}
+		if guard != nil {
+			if err := guard(n); err != nil {
+				return nil, err
+			}
+		}
+		if have == want {
+			return nil, jenkins.ErrNoChange
+		}
+		return names.Apply(n.Labels, want), nil
+	})
+	if errors.Is(err, jenkins.ErrNoChange) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("show %s: %w", want, err)
+	}
+	return nil
+}
+
+// adopt starts managing an agent. The store is told first: from then on a build that starts there
+// is known to start on an agent that is not clean.
+func (c *Crew) adopt(ctx context.Context, w *work, act hygiene.Action) error {
+	pool := ""
+	if w.pool != nil {
+		pool = w.pool.Name
+	}
+	err := c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.Managed() {
+			return nil, store.ErrUnchanged
+		}
+		a, err := ch.Agent.To(hygiene.Due, act.Reason, w.now)
+		if err != nil {
+			return nil, err
+		}
+		a.Need, a.Pool, a.Failures, a.NextLook = act.Need, pool, 0, time.Time{}
+		ch.Agent = a
+		return []hygiene.Event{event(hygiene.EventAdopted, a, act.Reason)}, nil
+	})
+	if err != nil || !act.Write {
+		return err
+	}
+	return c.writeLabels(ctx, w, act.Labels)
+}
+
+// writeLabels writes and remembers when, so that older looks are not believed.
+func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) error {
+	var refused *refusal
+	err := c.show(ctx, w, want, nil)
+	if errors.As(err, &refused) {
+		return nil // withdrawn meanwhile; the next poll sees it
+	}
+	if err != nil {
+		return err
+	}
+	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
+		ch.Agent.LabelsAt = time.Now()
+		return nil, nil
+	})
+}
+
+// relabel repairs labels without a change of state.
+func (c *Crew) relabel(ctx context.Context, w *work, act hygiene.Action) error {
+	if err := c.writeLabels(ctx, w, act.Labels); err != nil {
+		return err
+	}
+	return c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
+		return []hygiene.Event{event(hygiene.EventRelabelled, ch.Agent, act.Reason)}, nil
+	})
+}
+
+// unclean ends the cleanliness of an agent: store first, labels after.
+func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
+	if err := c.lose(ctx, w.agent.ID, act.Need, act.Reason, w.now); err != nil {
+		return err
+	}
+	if !act.Write {
+		return nil
+	}
+	return c.writeLabels(ctx, w, act.Labels)
+}
+
+// lose moves a clean agent to due. An agent that is not clean any more is left as it is.
+func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, reason string, now time.Time) error {
+	return c.change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.State != hygiene.Clean {
+			return nil, store.ErrUnchanged
+		}
+		a, err := ch.Agent.To(hygiene.Due, reason, now)
+		if err != nil {
+			return nil, err
+		}
+		a.Need = need
+		ch.Agent = a
+		return []hygiene.Event{event(hygiene.EventUncleaned, a, reason)}, nil
+	})
+}
+
+// withdraw stops managing an agent: its program is stopped, our labels are taken off once, and
+// only then the store forgets that it was ours.
+func (c *Crew) withdraw(ctx context.Context, w *work, act hygiene.Action) error {
+	if w.agent.State.InProgress() {
+		c.stop(ctx, w)
+	}
+	if act.Write {
+		var refused *refusal
+		err := c.show(ctx, w, 0, func(n jenkins.NodeConfig) error {
+			if w.settings.Labels.Read(n.Labels).Has(hygiene.LabelCleanable) {
+				return &refusal{"the label cleanable is back"}
+			}
+			return nil
+		})
+		if errors.As(err, &refused) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	} else if w.sighting.Labels != 0 {
+		return nil // something is starting there; the labels are taken off when it has begun
+	}
+	return c.leave(ctx, w, hygiene.EventWithdrawn, act.Reason)
+}
+
+// forget drops an agent that does not exist any more.
+func (c *Crew) forget(ctx context.Context, w *work, act hygiene.Action) error {
+	return c.leave(ctx, w, hygiene.EventForgotten, act.Reason)
+}
+
+// leave moves an agent out of our care and ends its attempt as lost.
+func (c *Crew) leave(ctx context.Context, w *work, kind hygiene.EventType, reason string) error {
+	err := c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if !ch.Agent.Managed() {
+			return nil, store.ErrUnchanged
+		}
+		if ch.Attempt != nil && ch.Attempt.Ended.IsZero() {
+			ch.Attempt.Ended, ch.Attempt.Outcome, ch.Attempt.Reason = w.now, hygiene.Lost, reason
+		}
+		a, err := ch.Agent.To(hygiene.Unmanaged, reason, w.now)
+		if err != nil {
+			return nil, err
+		}
+		a.Quarantine, a.Failures, a.NextLook, a.LabelsAt = nil, 0, time.Time{}, w.now
+		ch.Agent = a
+		return []hygiene.Event{event(kind, a, reason)}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
+}

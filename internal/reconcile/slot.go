@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// slotNames are the full names of a controller's slot jobs: as many as cleanups may run at once.
+func (s *Settings) slotNames() []string {
+	names := make([]string, max(1, s.MaxCleanups))
+	for i := range names {
+		names[i] = s.jobName(fmt.Sprintf("slot-%02d", i+1))
+	}
+	return names
+}
+
+// jobName is the full name of a job of ours.
+func (s *Settings) jobName(base string) string {
+	name := s.Jobs.Prefix + base
+	if s.Jobs.Folder != "" {
+		name = s.Jobs.Folder + "/" + name
+	}
+	return name
+}
+
+// ours reports whether a job is one that carries our programs. Slots are recognised by name, so
+// that those of a larger cap of before still are.
+func (s *Settings) ours(job string) bool {
+	if job == "" {
+		return false
+	}
+	return job == s.Jobs.Parameterised || strings.HasPrefix(job, s.jobName("slot-"))
+}
+
+// prepareJob makes sure that a job carries the attempt's program for the attempt's agent, and that
+// nobody else changed it. It answers false after it ended the attempt, or when no slot is free.
+func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, err error) {
+	if w.pool.Program == nil {
+		return "", false, c.giveBack(ctx, w, "its pool has no recipe")
+	}
+	if name := w.settings.Jobs.Parameterised; name != "" {
+		return c.checkParameterised(ctx, w, name)
+	}
+	slot, err := c.Store.TakeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number, w.settings.slotNames())
+	if errors.Is(err, store.ErrNoSlot) {
+		return "", false, nil // as many programs as slots; the next poll tries again
+	}
+	if err != nil {
+		return "", false, err
+	}
+	if busy, err := c.clearSlot(ctx, w, slot.Job); err != nil || busy {
+		return "", false, err
+	}
+	var refused *refusal
+	err = c.tie(ctx, w, slot)
+	if errors.As(err, &refused) {
+		return "", false, c.refuseSlot(ctx, w, slot, refused.reason)
+	}
+	return slot.Job, err == nil, err
+}
+
+// clearSlot sees to it that no earlier build of the slot is queued or runs: its result could not
+// count, and two queued builds of one slot could change places.
+func (c *Crew) clearSlot(ctx context.Context, w *work, job string) (busy bool, err error) {
+	for _, item := range w.look.Queue.Items {
+		if item.Job == job {
+			return true, c.Jenkins.CancelQueueItem(ctx, item.ID)
+		}
+	}
+	for _, a := range w.look.Agents {
+		for _, e := range a.Running {
+			if e.Job == job {
+				return true, c.Jenkins.StopBuild(ctx, job, e.Number)
+			}
+		}
+	}
+	return false, nil
+}
+
+// tie makes the slot's job carry the program and names the agent in it. The common case, the same
+// program for another agent, changes one element of the document that was just read.
+func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
+	have, err := c.Jenkins.JobConfig(ctx, slot.Job)
+	if jenkins.IsNotFound(err) {
+		return c.fill(ctx, w, slot, nil)
+	}
+	if err != nil {
+		return err
+	}
+	digest, err := recipe.SlotDigest(have)
+	switch {
+	case err != nil:
+		return &refusal{fmt.Sprintf("job %s is not one of pitcrew's: %v", slot.Job, err)}
+	case slot.Digest != "" && slot.Pending == "" && digest != slot.Digest:
+		return &refusal{fmt.Sprintf("job %s was changed by somebody; pitcrew owns all of it but may be told to write it anew: pitcrew slots reset %s", slot.Job, slot.Job)}
+	case slot.Digest == "" && slot.Pending == "" && !c.owns(have):
+		return &refusal{fmt.Sprintf("job %s exists and was not made by this pitcrew; rename or delete it", slot.Job)}
+	case slot.Digest != digest || slot.Content != w.pool.Program.Digest:
+		return c.fill(ctx, w, slot, have)
+	}
+	want, err := recipe.Retarget(have, w.agent.ID.Name)
+	if err != nil {
+		return fmt.Errorf("tie job %s to %s: %w", slot.Job, w.agent.ID.Name, err)
+	}
+	if string(want) == string(have) {
+		return nil
+	}
+	return c.Jenkins.UpdateJob(ctx, slot.Job, want)
+}
+
+// fill writes the whole job and reads it back: Jenkins renders documents in its own way, and the
+// digest by which a later change is noticed is of what Jenkins answers. Pending marks the time in
+// between, in which a crash would leave a document that nobody else wrote.
+func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) error {
+	want, err := recipe.RenderXML(recipe.JobSpec{
+		Name: slot.Job, Agent: w.agent.ID.Name, Owner: c.Owner, Controller: string(c.id), Program: w.pool.Program,
+	})
+	if err != nil {
+		return fmt.Errorf("render job %s: %w", slot.Job, err)
+	}
+	slot.Pending = w.pool.Program.Digest
+	if err := c.Store.SaveSlot(ctx, slot); err != nil {
+		return err
+	}
+	if have == nil {
+		err = c.Jenkins.CreateJob(ctx, slot.Job, want)
+	} else {
+		err = c.Jenkins.UpdateJob(ctx, slot.Job, want)
+	}
+	if err != nil {
+		return err
+	}
+	back, err := c.Jenkins.JobConfig(ctx, slot.Job)
+	if err != nil {
+		return err
+	}
+	if !recipe.Carries(back, w.pool.Program) {
+		return &refusal{fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
+	}
+	if slot.Digest, err = recipe.SlotDigest(back); err != nil {
+		return err
+	}
+	slot.Content, slot.Pending = slot.Pending, ""
+	return c.Store.SaveSlot(ctx, slot)
+}
+
+// owns reports whether a job says that it was made by this daemon.
+func (c *Crew) owns(config []byte) bool {
+	owner, err := recipe.SlotOwner(config)
+	return err == nil && owner == c.Owner
+}
+
+// refuseSlot keeps a slot from use until a person resets it, says so once, and gives the claim
+// back.
+func (c *Crew) refuseSlot(ctx context.Context, w *work, slot store.Slot, reason string) error {
+	if slot.Refused != reason {
+		slot.Refused = reason
+		e := event(hygiene.EventSlot, w.agent, reason)
+		e.Subject = slot.Job
+		e.At = w.now
+		if err := c.Store.SaveSlot(ctx, slot); err != nil {
+			return err
+		}
+		if err := c.Store.Append(ctx, w.now, e); err != nil {
+			return err
+		}
+		c.Watch.Changed(e)
+	}
+	return c.giveBack(ctx, w, reason)
+}
+
+// checkParameterised looks whether the job that a team keeps as code carries the program that the
+// attempt was claimed for.
+func (c *Crew) checkParameterised(ctx context.Context, w *work, job string) (string, bool, error) {
+	have, err := c.Jenkins.JobConfig(ctx, job)
+	if err != nil {
+		return "", false, err
+	}
+	if !recipe.Carries(have, w.pool.Program) {
+		return "", false, c.giveBack(ctx, w, fmt.Sprintf("job %s does not carry the program of recipe %s; render it again", job, w.policy.Recipe))
+	}
+	return job, true, nil
+}
