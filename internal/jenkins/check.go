@@ -22,6 +22,9 @@ const (
 	LevelFail Level = "fail" // pitcrew cannot work like this
 )
 
+// seeLog is the remedy where only the controller knows more.
+const seeLog = "Try again, then look into the controller's log of that minute."
+
 // Finding is one result of a check, in words that a Jenkins admin can act on.
 type Finding struct {
 	Level   Level
@@ -123,7 +126,7 @@ func (k *checker) credentials(ctx context.Context) {
 	who, err := k.c.WhoAmI(ctx)
 	switch {
 	case err != nil:
-		k.add(LevelWarn, topic, "", "cannot ask the controller whom it takes us for: %v", err)
+		k.add(LevelWarn, topic, seeLog, "cannot ask the controller whom it takes us for: %v", err)
 	case who.Anonymous || !who.Authenticated:
 		k.add(LevelFail, topic, "Give pitcrew a user and an API token.", "the controller takes us for %s", who.Name)
 	case k.c.auth.password != nil:
@@ -137,7 +140,7 @@ func (k *checker) credentials(ctx context.Context) {
 func (k *checker) fleet(ctx context.Context) bool {
 	f, err := k.c.Fleet(ctx)
 	if err != nil {
-		k.add(LevelFail, "agents", "", "the agents cannot be listed: %v", err)
+		k.add(LevelFail, "agents", seeLog, "the agents cannot be listed: %v", err)
 		return false
 	}
 	hidden := 0
@@ -173,7 +176,7 @@ func (k *checker) agents(ctx context.Context) {
 	const topic = "agents"
 	nodes, err := k.c.labelNodes(ctx, labelexpr.Atom(k.o.Names.Cleanable).String(), "nodes[nodeName,mode,numExecutors]")
 	if err != nil {
-		k.add(LevelWarn, topic, "", "mode and executors of the agents cannot be read: %v", err)
+		k.add(LevelWarn, topic, seeLog, "mode and executors of the agents cannot be read: %v", err)
 		return
 	}
 	var normal, many []string
@@ -209,7 +212,7 @@ func (k *checker) jobs(ctx context.Context) {
 	total, unknown := 0, 0
 	for job, err := range k.c.Jobs(ctx) {
 		if err != nil {
-			k.add(LevelWarn, topic, "", "the jobs cannot be listed: %v", err)
+			k.add(LevelWarn, topic, seeLog, "the jobs cannot be listed: %v", err)
 			return
 		}
 		total++

@@ -32,9 +32,9 @@ func (k *checker) readPermission(ctx context.Context, agent string) {
 	case IsForbidden(err):
 		k.lacks("Agent/ExtendedRead or Agent/Configure", err, "the labels of agents cannot be read")
 	case err != nil:
-		k.add(LevelWarn, "permission", "", "the configuration of agent %s cannot be read: %v", agent, err)
+		k.add(LevelWarn, "permission", seeLog, "the configuration of agent %s cannot be read: %v", agent, err)
 	case n.Mode == "":
-		k.add(LevelWarn, "agents", "", "the configuration of agent %s has no mode; is %s a permanent agent?", agent, n.Kind)
+		k.add(LevelWarn, "agents", "Manage permanent agents only; those of a cloud come and go by themselves.", "the configuration of agent %s has no mode; is %s a permanent agent?", agent, n.Kind)
 	}
 }
 
@@ -85,7 +85,7 @@ func (k *checker) connectPermission(ctx context.Context, agent string) {
 	delete(w.MonitorData, "_class")
 	switch {
 	case err != nil:
-		k.add(LevelWarn, "permission", "", "Agent/Connect could not be probed: %v", err)
+		k.add(LevelWarn, "permission", seeLog, "Agent/Connect could not be probed: %v", err)
 	case len(w.MonitorData) == 0:
 		k.add(LevelWarn, "permission", "Grant the user Agent/Connect, if agents are to be launched or pitcrew's offline marks lifted.",
 			"Agent/Connect seems to be missing: the data of agent %s's monitors are hidden", agent)

@@ -52,7 +52,7 @@ func (k *checker) version() {
 	v, ok := parseVersion(k.system.Version)
 	switch {
 	case !ok:
-		k.add(LevelWarn, topic, "", "the version %q is not understood", k.system.Version)
+		k.add(LevelWarn, topic, "Compare with the versions that the guide lists.", "the version %q is not understood", k.system.Version)
 		return
 	case v.before(2, 0):
 		k.add(LevelFail, topic, "Update Jenkins.", "Jenkins %s is too old", k.system.Version)

@@ -5,6 +5,7 @@ package jenkins
 import (
 	"context"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -98,7 +99,7 @@ func progress(h http.Header, start int64, n int) (next int64, more bool) {
 	more = h.Get("X-More-Data") == "true"
 	size, err := strconv.ParseInt(h.Get("X-Text-Size"), 10, 64)
 	if err != nil || size < 0 {
-		return start + int64(n), more
+		return start + min(int64(n), math.MaxInt64-start), more
 	}
 	return size, more
 }
