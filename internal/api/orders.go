@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// Order is a request to do something to one agent.
+type Order struct {
+	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the audit trail"`
+}
+
+// ReasonedOrder is an order that others must be able to understand later, until it ends.
+type ReasonedOrder struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why, for the audit trail and for everybody who wonders"`
+	For    string `json:"for,omitempty" doc:"How long, such as 90m or 36h; absent: until somebody ends it" example:"2h"`
+}
+
+// until is when the order ends by itself; zero if it does not.
+func (o ReasonedOrder) until(now time.Time) (time.Time, error) {
+	if o.For == "" {
+		return time.Time{}, nil
+	}
+	d, err := time.ParseDuration(o.For)
+	if err != nil || d <= 0 {
+		return time.Time{}, invalid("body.for", "want a time like 90m or 36h, greater than 0", o.For)
+	}
+	return now.Add(d), nil
+}
+
+type orderInput struct {
+	AgentPath
+	Body Order
+}
+
+type reasonedInput struct {
+	AgentPath
+	Body ReasonedOrder
+}
+
+func (s *Server) orderRoutes() {
+	order := func(id, verb, summary, detail string) operation {
+		return operation{
+			id: id, method: http.MethodPost, path: "/agents/{controller}/{agent}/" + verb, role: store.Operator,
+			tag: "agents", summary: summary, detail: detail + " Answers with the agent as it is now.",
+		}
+	}
+	register(s, order("cleanAgent", "clean", "Clean an agent soon",
+		"Back-off and quarantine are passed over; a clean agent becomes due; a cleanup in progress is left to end."), s.orderClean)
+	register(s, order("holdAgent", "hold", "Keep an agent out",
+		"No cleanup starts there and no build gets it until it is released or the time is up."), s.orderHold)
+	register(s, order("releaseAgent", "release", "End hold and quarantine",
+		"The agent is cleaned before it is used again."), s.orderRelease)
+	register(s, order("quarantineAgent", "quarantine", "Put an agent in quarantine",
+		"One cleanup is tried when the time is up."), s.orderQuarantine)
+}
+
+func (s *Server) orderClean(ctx context.Context, in *orderInput) (*answer[Agent], error) {
+	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
+		return o.OrderClean(ctx, in.Agent, actor, in.Body.Reason)
+	})
+}
+
+func (s *Server) orderHold(ctx context.Context, in *reasonedInput) (*answer[Agent], error) {
+	until, err := in.Body.until(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
+		return o.OrderHold(ctx, in.Agent, actor, in.Body.Reason, until)
+	})
+}
+
+func (s *Server) orderRelease(ctx context.Context, in *orderInput) (*answer[Agent], error) {
+	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
+		return o.OrderRelease(ctx, in.Agent, actor, in.Body.Reason)
+	})
+}
+
+func (s *Server) orderQuarantine(ctx context.Context, in *reasonedInput) (*answer[Agent], error) {
+	until, err := in.Body.until(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
+		return o.OrderQuarantine(ctx, in.Agent, actor, in.Body.Reason, until)
+	})
+}
+
+// order gives an order about a managed agent and answers with the agent as it is then.
+func (s *Server) order(ctx context.Context, p AgentPath, give func(Orders, string) error) (*answer[Agent], error) {
+	v, _, err := s.find(ctx, p.id())
+	if err != nil {
+		return nil, err
+	}
+	c, serviced := s.controller(p.Controller)
+	switch {
+	case !serviced:
+		return nil, refusal(http.StatusConflict, fmt.Sprintf("controller %s is not in the configuration any more", p.Controller))
+	case !v.agent.Managed():
+		return nil, refusal(http.StatusConflict, "the agent is not managed: it does not carry the label "+v.view.Labels.Cleanable)
+	case v.view.DryRun:
+		return nil, refusal(http.StatusConflict, "this is a dry run: nothing is done to any agent of controller "+p.Controller)
+	}
+	if err := give(c.Orders, caller(ctx).Name); err != nil {
+		return nil, err
+	}
+	if v, _, err = s.find(ctx, p.id()); err != nil {
+		return nil, err
+	}
+	return answered(v.wire(), nil)
+}
