@@ -102,7 +102,7 @@ func (c *Client) unusable(ctx, caller context.Context, r request, resp *http.Res
 	if err == nil {
 		return nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // an empty body, to those who expect a value
 	}
 	var e *Error

@@ -121,6 +121,10 @@ func (k *checker) credentials(ctx context.Context) {
 	if !k.system.UseSecurity {
 		k.add(LevelWarn, topic, "Set up security (Manage Jenkins, Security).",
 			"the controller has no security: everybody is administrator, also of pitcrew's jobs, which run on every agent")
+		if k.system.UseCrumbs && k.c.auth.token != nil {
+			k.add(LevelFail, topic, "Set up security, or give pitcrew neither user nor token.",
+				"without security the controller ignores API tokens and demands crumbs, which a client with a token does not send")
+		}
 		return
 	}
 	who, err := k.c.WhoAmI(ctx)

@@ -5,6 +5,7 @@ package jenkins
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -96,12 +97,9 @@ func (k *checker) connectPermission(ctx context.Context, agent string) {
 
 // probed judges the answer to a call that had to be refused: with status allowed if the permission is there.
 func (k *checker) probed(permission string, err error, allowed int, consequence string) {
-	var status int
-	if e, ok := err.(*Error); ok { //nolint:errorlint // directly from the client
-		status = e.Status
-	}
+	var e *Error
 	switch {
-	case status == allowed:
+	case errors.As(err, &e) && e.Status == allowed:
 		k.add(LevelOK, "permission", "", "%s is granted", permission)
 	case IsForbidden(err):
 		k.lacks(permission, err, consequence)

@@ -114,7 +114,9 @@ func (c *Client) exchange(ctx context.Context, r request, s *session, use func(*
 	resp.Request = req // a transport of the caller's may leave it out
 	body := &counted{r: resp.Body}
 	defer func() {
-		_, _ = io.CopyN(io.Discard, body, maxDrain) // so that the connection can be used again
+		if err == nil {
+			_, _ = io.CopyN(io.Discard, body, maxDrain) // so that the connection can be used again
+		}
 		_ = resp.Body.Close()
 		call.BytesIn = body.n
 	}()

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -171,7 +173,6 @@ func TestAnAnswerBeyondItsLimitIsAnErrorAndNotReadOn(t *testing.T) {
 	t.Parallel()
 	var read counted
 	endless := roundTrip(func(*http.Request) (*http.Response, error) {
-		read.r = iotest.OneByteReader(strings.NewReader(strings.Repeat("x", 2*maxFeed)))
 		read.r = strings.NewReader(strings.Repeat(" ", 3*maxFeed))
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(&read)}, nil
 	})
@@ -281,20 +282,42 @@ func (b blocked) Read([]byte) (int, error) {
 
 func TestConnectionsAreBoundedAndUsedAgain(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewServer(answering(404, strings.Repeat("page ", 5000)))
+	var opened atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/job/j/1/api/json" {
+			answering(404, strings.Repeat("page ", 5000))(w, r) // of which an excerpt is enough
+			return
+		}
+		answering(200, `{"items":[]}`+strings.Repeat(" ", 50000))(w, r) // which ends before its end
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	srv.Start()
 	defer srv.Close()
 	c, err := New(Options{URL: srv.URL, MaxConns: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	var wg sync.WaitGroup
 	for range 5 {
-		if _, err := c.BuildInfo(t.Context(), "j", 1); !IsNotFound(err) {
-			t.Fatal(err)
-		}
+		wg.Go(func() {
+			if _, err := c.BuildInfo(t.Context(), "j", 1); !IsNotFound(err) {
+				t.Error(err)
+			}
+			if _, err := c.Queue(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	tr := c.http.Transport.(*http.Transport)
-	if tr.MaxConnsPerHost != 1 || tr.Proxy == nil {
-		t.Errorf("transport: %d connections, proxy %t", tr.MaxConnsPerHost, tr.Proxy != nil)
+	wg.Wait()
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	if tr, ok := c.http.Transport.(*http.Transport); !ok || tr.Proxy == nil {
+		t.Error("no proxy by environment")
 	}
 }

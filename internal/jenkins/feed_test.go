@@ -23,7 +23,7 @@ const feed = `<?xml version="1.0" encoding="UTF-8"?><feed xmlns="http://www.w3.o
 
 func TestAFeedTellsWhatRanOnAnAgent(t *testing.T) {
 	t.Parallel()
-	var want = []FeedBuild{
+	want := []FeedBuild{
 		{Job: "team/app", Number: 12, URL: "http://ci/job/team/job/app/12/", At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Title: "team » app #12 (broken since build #11)"},
 		{Job: "bell", Number: 3, URL: "http://ci/job/bell/3/", At: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC), Title: "bellxxxx #3 (stable)"},
 		{Job: "x", Number: 4, URL: "http://ci/job/x/4/", Title: "no time #4"},

@@ -90,7 +90,7 @@ type wireExecutable struct {
 	DisplayName string `json:"displayName"`
 }
 
-// Fleet returns all agents: one request, about 330 bytes of answer per idle agent. It needs Overall/Read; what runs is
+// Fleet returns all agents: one request, about 340 bytes of answer per idle agent before compression. It needs Overall/Read; what runs is
 // seen with Job/Read only. An agent that is missing need not be gone: ask [Client.Agent].
 func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 	var f Fleet

@@ -137,7 +137,7 @@ var errShape = errors.New("answer has an unexpected shape")
 
 func delimiter(dec *json.Decoder, want json.Delim) error {
 	t, err := dec.Token()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ package jenkins
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,8 +37,8 @@ func (c *Client) CreateJob(ctx context.Context, job string, xml []byte) error {
 // asExists makes a conflict of the refusal of a name that is taken: hudson.model.Failure is always a 400, told apart by
 // its text alone.
 func asExists(err error) error {
-	e, ok := err.(*Error) //nolint:errorlint // ours, and not wrapped yet
-	if ok && e.Status == http.StatusBadRequest && strings.Contains(e.Excerpt, "already exists") {
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusBadRequest && strings.Contains(e.Excerpt, "already exists") {
 		e.Kind = KindConflict
 	}
 	return err

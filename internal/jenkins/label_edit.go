@@ -96,6 +96,9 @@ func (e *labelEditor) run(ctx context.Context) error {
 func (e *labelEditor) round(ctx context.Context) (settled bool, err error) {
 	before, wanted, err := e.propose(ctx)
 	if errors.Is(err, ErrNoChange) {
+		if e.done.Rounds > 1 { // an earlier round wrote
+			e.checkCache(ctx, e.done.Before, before.Labels)
+		}
 		return true, nil
 	}
 	if err != nil {

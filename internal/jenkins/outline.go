@@ -63,7 +63,7 @@ func parseOutline(doc []byte) (*outline, error) {
 	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // the bytes are UTF-8
 	for start := 0; ; {
 		t, err := dec.RawToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -42,8 +42,10 @@ func TestOnlyTheTextOfTheLabelChanges(t *testing.T) {
 		{"duplicates", wrap(`  <label>dirty linux dirty linux cleanable dirty</label>`), wrap(`  <label>linux linux cleanable clean</label>`)},
 		{"odd escapes of others are kept", wrap(`  <label>cleanable &#108;inux dirty</label>`), wrap(`  <label>cleanable &#108;inux clean</label>`)},
 		{"CR between labels is kept", wrap(`  <label>cleanable&#xd;linux&#13;dirty</label>`), wrap(`  <label>cleanable&#xd;linux clean</label>`)},
-		{"look-alikes nested, in comments, CDATA and attributes", wrap(`  <!-- <label>no</label> --><description label="&lt;label>"><![CDATA[<label>no</label>]]></description><x><label>no</label></x><label>linux</label>`),
-			wrap(`  <!-- <label>no</label> --><description label="&lt;label>"><![CDATA[<label>no</label>]]></description><x><label>no</label></x><label>linux cleanable clean</label>`)},
+		{
+			"look-alikes nested, in comments, CDATA and attributes", wrap(`  <!-- <label>no</label> --><description label="&lt;label>"><![CDATA[<label>no</label>]]></description><x><label>no</label></x><label>linux</label>`),
+			wrap(`  <!-- <label>no</label> --><description label="&lt;label>"><![CDATA[<label>no</label>]]></description><x><label>no</label></x><label>linux cleanable clean</label>`),
+		},
 		{"a prefix makes another element", wrap(`  <p:label>no</p:label><label>linux</label>`), wrap(`  <p:label>no</p:label><label>linux cleanable clean</label>`)},
 		{"characters that only 1.1 allows", wrap(`  <description>&#x1b;[1m&#7;&#x1B;</description><label>linux</label>`), wrap(`  <description>&#x1b;[1m&#7;&#x1B;</description><label>linux cleanable clean</label>`)},
 		{"label in CDATA", wrap(`  <label><![CDATA[linux dirty]]></label>`), wrap(`  <label>cleanable linux clean</label>`)},
