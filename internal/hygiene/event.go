@@ -36,7 +36,11 @@ const (
 	EventBreakerShut  EventType = "breaker.closed"
 	EventDead         EventType = "pool.dead"
 	EventAlive        EventType = "pool.alive"
+	EventShort        EventType = "pool.short"
+	EventEnough       EventType = "pool.enough"
 	EventController   EventType = "controller.changed"
+	EventRival        EventType = "controller.rival"
+	EventConfig       EventType = "config.rejected"
 	EventSlot         EventType = "slot.refused"
 	EventEpoch        EventType = "store.epoch"
 )

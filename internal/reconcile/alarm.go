@@ -80,7 +80,7 @@ func (c *Crew) breakerRow(ctx context.Context, p *Pool) (store.BreakerRow, error
 	if err != nil {
 		return store.BreakerRow{}, err
 	}
-	want := store.BreakerRow{Pool: c.scope(p), Revision: p.Policy.Revision}
+	want := store.BreakerRow{Pool: c.PoolScope(p.Name), Revision: p.Policy.Revision}
 	for _, row := range rows {
 		if row.Pool == want.Pool && row.Revision == want.Revision {
 			return row, nil
@@ -88,9 +88,6 @@ func (c *Crew) breakerRow(ctx context.Context, p *Pool) (store.BreakerRow, error
 	}
 	return want, nil
 }
-
-// scope keeps pools of the same name on two controllers apart.
-func (c *Crew) scope(p *Pool) string { return string(c.id) + "/" + p.Name }
 
 // stopped says why the breaker lets no cleanup of a pool start, and whether one trial may.
 func (c *Crew) stopped(pool string) (reason string, trial bool) {
@@ -111,7 +108,7 @@ func (c *Crew) deadMan(ctx context.Context, p *Pool, views []view, now time.Time
 	if p.DeadMan <= 0 {
 		return nil
 	}
-	row, err := c.Store.PoolState(ctx, c.scope(p))
+	row, err := c.Store.PoolState(ctx, c.PoolScope(p.Name))
 	if err != nil {
 		return err
 	}

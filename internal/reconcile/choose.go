@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"context"
 	"slices"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -10,7 +11,7 @@ import (
 )
 
 // choose lets the domain pick among the agents that could begin, refresh or be launched.
-func choose(s *Settings, look *Look, views []view) map[string]hygiene.Choice {
+func choose(s *Settings, look *Look, views []view, load hygiene.Load) map[string]hygiene.Choice {
 	demands, exprs := demanded(s, look, views)
 	var candidates []hygiene.Candidate
 	for i := range views {
@@ -30,7 +31,7 @@ func choose(s *Settings, look *Look, views []view) map[string]hygiene.Choice {
 		return nil
 	}
 	choices := make(map[string]hygiene.Choice, len(candidates))
-	for _, choice := range hygiene.Schedule(candidates, demands, capsOf(s, views), loadOf(views)) {
+	for _, choice := range hygiene.Schedule(candidates, demands, capsOf(s, views), load) {
 		choices[choice.Action.Agent.Name] = choice
 	}
 	return choices
@@ -106,7 +107,10 @@ func capsOf(s *Settings, views []view) hygiene.Caps {
 	for i := range s.Pools {
 		p := &s.Pools[i]
 		caps.Pool[p.Name] = p.MaxCleanups
-		caps.Spare[p.Name] = clean[p.Name] - int(p.Floor*float64(total[p.Name]))
+		caps.Spare[p.Name] = clean[p.Name]
+		if p.Floor != nil {
+			caps.Spare[p.Name] -= p.Floor(total[p.Name])
+		}
 	}
 	for i := range views {
 		if v := &views[i]; v.pool != nil && v.trial {
@@ -116,17 +120,15 @@ func capsOf(s *Settings, views []view) hygiene.Caps {
 	return caps
 }
 
-func loadOf(views []view) hygiene.Load {
+// load counts what runs. Pools may span controllers, so theirs are counted over all of them.
+func (c *Crew) load(ctx context.Context, views []view) (hygiene.Load, error) {
 	load := hygiene.Load{Pool: map[string]int{}, Domain: map[string]int{}}
 	for i := range views {
 		v := &views[i]
-		switch v.agent.State {
-		case hygiene.Claimed, hygiene.Running, hygiene.Reconnecting:
-		default:
-			continue // granting holds no place: its program has ended
+		if !holdsPlace(v.agent.State) {
+			continue
 		}
 		load.Controller++
-		load.Pool[v.agent.Pool]++
 		if v.pool != nil {
 			if d := v.pool.Domain.of(v.labels); d != "" {
 				load.Domain[d]++
@@ -136,5 +138,20 @@ func loadOf(views []view) hygiene.Load {
 			load.Failing++
 		}
 	}
-	return load
+	open, err := c.Store.OpenAttempts(ctx, "")
+	if err != nil {
+		return load, err
+	}
+	for _, t := range open {
+		if t.Proved.IsZero() {
+			load.Pool[t.Pool]++
+		}
+	}
+	return load, nil
+}
+
+// holdsPlace reports whether an agent's attempt counts against the caps. A granting one does not:
+// its program has ended.
+func holdsPlace(s hygiene.State) bool {
+	return s == hygiene.Claimed || s == hygiene.Running || s == hygiene.Reconnecting
 }

@@ -23,6 +23,7 @@ type Deps struct {
 	Jenkins *jenkins.Client
 	Store   *store.Store
 	Engine  engine.Engine // of this crew alone
+	Turn    sync.Locker   // held while agents are chosen and claimed: pools may span controllers. nil = no other crew
 	SSH     *sshexec.Executor
 	Owner   string // this daemon's id, shown on the controller
 	Host    string // where it runs, for the message to a second daemon
@@ -46,6 +47,7 @@ type Crew struct {
 	settings atomic.Pointer[Settings]
 	look     atomic.Pointer[Look] // newest poll, nil before the first
 	refused  atomic.Pointer[string]
+	problem  atomic.Pointer[string]
 	wake     chan struct{} // pokes decide after an attempt ended
 	sweep    chan struct{} // pokes observe
 
@@ -78,6 +80,9 @@ func New(d Deps, s Settings) *Crew {
 		retries: map[string]retry{}, tripped: map[string]trip{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))
+	if c.Turn == nil {
+		c.Turn = &sync.Mutex{}
+	}
 	c.settings.Store(&s)
 	c.Engine.Register(agentKey, c.handle, engine.HandlerOptions{Workers: workers})
 	return c

@@ -21,6 +21,7 @@ type Decision struct {
 	At       time.Time
 	Agent    hygiene.AgentID
 	Pool     string
+	Hygiene  hygiene.Hygiene
 	Action   hygiene.Action
 	Sighting hygiene.Sighting
 	Chosen   bool   // for actions that the caps may keep waiting
@@ -61,7 +62,13 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	choices := choose(s, look, views)
+	c.Turn.Lock()
+	defer c.Turn.Unlock()
+	load, err := c.load(ctx, views)
+	if err != nil {
+		return err
+	}
+	choices := choose(s, look, views, load)
 	decisions := make(map[string]Decision, len(views))
 	for i := range views {
 		d := views[i].decision(now)
@@ -86,7 +93,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 }
 
 func (v *view) decision(now time.Time) Decision {
-	d := Decision{At: now, Agent: v.agent.ID, Action: v.action, Sighting: v.sighting, Chosen: true, Reason: v.action.Reason}
+	d := Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Action: v.action, Sighting: v.sighting, Chosen: true, Reason: v.action.Reason}
 	if v.pool != nil {
 		d.Pool = v.pool.Name
 	}

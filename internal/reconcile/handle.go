@@ -42,7 +42,7 @@ func (c *Crew) handle(ctx context.Context, key string) (time.Duration, error) {
 	if wait := c.retryIn(id.Name); wait > 0 {
 		return wait, nil
 	}
-	w, err := c.load(ctx, id)
+	w, err := c.take(ctx, id)
 	if err != nil || w == nil {
 		return rest, err
 	}
@@ -54,8 +54,8 @@ func (c *Crew) handle(ctx context.Context, key string) (time.Duration, error) {
 	return next, nil
 }
 
-// load reads the row and joins it with the newest decision; nil when nothing can be done yet.
-func (c *Crew) load(ctx context.Context, id hygiene.AgentID) (*work, error) {
+// take reads the row and joins it with the newest decision; nil when nothing can be done yet.
+func (c *Crew) take(ctx context.Context, id hygiene.AgentID) (*work, error) {
 	c.mu.Lock()
 	d, decided := c.decisions[id.Name]
 	c.mu.Unlock()

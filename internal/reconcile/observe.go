@@ -43,12 +43,36 @@ func (c *Crew) observe(ctx context.Context) error {
 			return
 		}
 		c.Watch.Swept(c.id, time.Since(began), err)
+		c.noteProblem(err)
 		if err != nil {
-			c.Log.Warn("controller could not be polled", "err", err)
 			return
 		}
 		poke(c.wake)
 	})
+}
+
+// noteProblem remembers why the newest poll failed, and says so when it is something new.
+func (c *Crew) noteProblem(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	old := c.Problem()
+	c.problem.Store(&text)
+	switch {
+	case err != nil && old == "":
+		c.Log.Warn("controller cannot be polled", "err", err)
+	case err == nil && old != "":
+		c.Log.Info("controller can be polled again")
+	}
+}
+
+// Problem tells why the newest poll failed, or "".
+func (c *Crew) Problem() string {
+	if p := c.problem.Load(); p != nil {
+		return *p
+	}
+	return ""
 }
 
 // sweepOnce makes the two requests of a poll, and those that only a change calls for: the proof

@@ -103,5 +103,11 @@ func (c *Crew) LastSweep() time.Time {
 	return time.Time{}
 }
 
+// Owns reports whether a job is one that carries our programs.
+func (c *Crew) Owns(job string) bool { return c.settings.Load().ours(job) }
+
+// PoolScope is the name under which breaker and dead-man alarm of a pool are stored.
+func (c *Crew) PoolScope(pool string) string { return string(c.id) + "/" + pool }
+
 // Settings returns the settings in force.
 func (c *Crew) Settings() *Settings { return c.settings.Load() }

@@ -43,7 +43,7 @@ type Pool struct {
 	Program     *recipe.Program
 	MaxCleanups int
 	Domain      Domain
-	Floor       float64 // share of the pool that refreshes must leave clean, 0 to 1
+	Floor       func(total int) int // agents that refreshes must leave clean; nil = none
 	Breaker     hygiene.BreakerPolicy
 	DeadMan     time.Duration
 	Target      func(agent string) (sshexec.Target, error) // for SSH; nil = none configured

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// Options are what a daemon is made of.
+type Options struct {
+	Config  *config.Holder
+	Log     *slog.Logger
+	Version api.Version
+	// DryRun shows what would be done on every controller, and writes nothing anywhere: the store is
+	// a copy in a temporary directory that is removed at the end.
+	DryRun bool
+	// Anonymous is what requests without a token may do; "" = nothing.
+	Anonymous store.Role
+	// Transport replaces the connections to all controllers, for tests and the demo.
+	Transport http.RoundTripper
+	// Hosts returns the owner's host name; nil means os.Hostname.
+	Hostname func() (string, error)
+}
+
+// App is a daemon that was set up and not yet run.
+type App struct {
+	Options
+	store    *store.Store
+	scratch  string // directory to remove at the end, in a dry run
+	listener net.Listener
+	handler  http.Handler
+	streams  func()
+	metrics  *metrics
+	ssh      *sshexec.Executor
+
+	turn  sync.Mutex          // of the crews, for choosing
+	mu    sync.Mutex          // guards what follows
+	crews map[string]*crewRun // by controller
+	start func(*crewRun)      // set while running
+}
+
+// shutdownLimit bounds how long open requests may take at the end.
+const shutdownLimit = 5 * time.Second
+
+// New sets a daemon up. What it opened is closed again when it fails.
+func New(ctx context.Context, o Options) (_ *App, err error) {
+	if o.Hostname == nil {
+		o.Hostname = os.Hostname
+	}
+	a := &App{Options: o, crews: map[string]*crewRun{}, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	a.ssh = sshexec.New(sshexec.Options{})
+	if err := a.configure(ctx); err != nil {
+		return nil, err
+	}
+	a.serveAPI()
+	if err := a.listen(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.bootstrapToken(ctx)
+}
+
+// openStore opens the database, or a copy of it for a dry run.
+func (a *App) openStore(ctx context.Context) error {
+	c := a.Config.Current()
+	dir := c.Data
+	if a.DryRun {
+		var err error
+		if dir, err = os.MkdirTemp("", "pitcrew-dry-run-"); err != nil {
+			return fmt.Errorf("make a directory for the dry run: %w", err)
+		}
+		a.scratch = dir
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w; set data in the configuration to a directory that %s may write to", err, account())
+	}
+	var err error
+	a.store, err = store.Open(ctx, store.Options{Path: filepath.Join(dir, "pitcrew.db"), Owner: a.owner(), Logger: a.Log})
+	return err
+}
+
+func account() string {
+	if os.Geteuid() == 0 {
+		return "root"
+	}
+	return fmt.Sprintf("user %d", os.Geteuid())
+}
+
+// owner is the id by which controllers know this daemon.
+func (a *App) owner() string {
+	if owner := a.Config.Current().Owner; owner != "" {
+		return owner
+	}
+	return a.host()
+}
+
+func (a *App) host() string {
+	host, err := a.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
+
+// serveAPI makes the handler of the API.
+func (a *App) serveAPI() {
+	s := api.New(api.Options{
+		Store: a.store, Controllers: a.controllers, Anonymous: a.Anonymous, Version: a.Version,
+		Metrics: a.metrics.handler(), Reload: a.Reload, Logger: a.Log.With("component", "api"),
+		Config: func() (string, error) {
+			text, err := a.Config.Current().Show()
+			return string(text), err
+		},
+	})
+	a.handler, a.streams = s, s.EndStreams
+}
+
+func (a *App) listen(ctx context.Context) error {
+	address := a.Config.Current().API.Listen
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; change api.listen in the configuration, or stop what uses it", address, err)
+	}
+	a.listener = l
+	return nil
+}
+
+// Addr is the address that the API listens on.
+func (a *App) Addr() net.Addr { return a.listener.Addr() }
+
+// Store is the open store, for callers in the same process.
+func (a *App) Store() *store.Store { return a.store }
+
+// Run serves until ctx ends, and returns nil then. Parts end in order: no new request is taken,
+// cleanups in progress are left to be found again, the store is closed last.
+func (a *App) Run(ctx context.Context) error {
+	defer a.close()
+	g, ctx := errgroup.WithContext(ctx)
+	a.runCrews(ctx, g)
+	g.Go(func() error { return a.serve(ctx) })
+	g.Go(func() error { return a.notify(ctx) })
+	g.Go(func() error { return a.purge(ctx) })
+	a.Log.Info("pitcrew serves", "address", a.Addr().String(), "controllers", len(a.crews), "owner", a.owner())
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// serve answers HTTP requests until ctx ends.
+func (a *App) serve(ctx context.Context) error {
+	server := &http.Server{
+		Handler: a.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug),
+	}
+	server.RegisterOnShutdown(a.streams)
+	done := make(chan error, 1)
+	go func() {
+		if tls := a.Config.Current().API.TLS; tls != nil {
+			done <- server.ServeTLS(a.listener, tls.Cert, tls.Key)
+			return
+		}
+		done <- server.Serve(a.listener)
+	}()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve api: %w", err)
+	case <-ctx.Done():
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer cancel()
+	if err := server.Shutdown(bounded); err != nil {
+		a.Log.Warn("requests were cut off at the end", "err", err)
+		return server.Close()
+	}
+	return nil
+}
+
+// close releases what New opened, in reverse order.
+func (a *App) close() {
+	if a.listener != nil {
+		a.listener.Close() //nolint:errcheck // closed already after a regular end
+	}
+	if a.ssh != nil {
+		if err := a.ssh.Close(); err != nil {
+			a.Log.Warn("ssh connections did not end well", "err", err)
+		}
+	}
+	for _, r := range a.crews {
+		r.client.Close()
+	}
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			a.Log.Error("store did not close well", "err", err)
+		}
+	}
+	if a.scratch != "" {
+		if err := os.RemoveAll(a.scratch); err != nil {
+			a.Log.Warn("scratch directory of the dry run is left behind", "err", err)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/notify"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// metrics implements [reconcile.Watcher] for Prometheus. Agents are no label values: a fleet's
+// names would be too many, and the API has them.
+type metrics struct {
+	registry      *prometheus.Registry
+	agents        *prometheus.GaugeVec
+	cleanups      *prometheus.CounterVec
+	failedSteps   *prometheus.CounterVec
+	duration      *prometheus.HistogramVec
+	queueWait     *prometheus.HistogramVec
+	contaminated  *prometheus.CounterVec
+	events        *prometheus.CounterVec
+	requests      *prometheus.CounterVec
+	requestTime   *prometheus.HistogramVec
+	received      *prometheus.CounterVec
+	sweeps        *prometheus.CounterVec
+	lastSweep     *prometheus.GaugeVec
+	heartbeat     *prometheus.GaugeVec
+	notifications *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "pitcrew", Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "pitcrew", Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "pitcrew", Name: name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.agents = gauge("agents", "Managed agents by pool, hygiene and occupancy.", "controller", "pool", "hygiene", "occupancy")
+	m.cleanups = counter("cleanups_total", "Ended cleanups by outcome.", "controller", "pool", "outcome")
+	m.failedSteps = counter("cleanup_failed_steps_total", "Failed cleanups by the step that failed.", "controller", "pool", "step")
+	m.duration = histogram("cleanup_duration_seconds", "From the start of a cleanup's program to its end.", prometheus.ExponentialBuckets(1, 2, 13), "controller", "pool")
+	m.queueWait = histogram("cleanup_wait_seconds", "From the claim of an agent to the start of the program.", prometheus.ExponentialBuckets(0.125, 2, 14), "controller", "pool")
+	m.contaminated = counter("contaminated_builds_total", "Real builds that started on an agent that was not proven clean.", "controller", "pool")
+	m.events = counter("events_total", "Events by type.", "controller", "type")
+	m.requests = counter("jenkins_requests_total", "Requests to Jenkins by operation and status.", "controller", "operation", "status")
+	m.requestTime = histogram("jenkins_request_duration_seconds", "Duration of requests to Jenkins.", prometheus.ExponentialBuckets(0.002, 2, 14), "controller", "operation")
+	m.received = counter("jenkins_received_bytes_total", "Bytes of answers from Jenkins.", "controller", "operation")
+	m.sweeps = counter("sweeps_total", "Polls of a controller by result.", "controller", "result")
+	m.lastSweep = gauge("last_sweep_timestamp_seconds", "When the newest successful poll ended.", "controller")
+	m.heartbeat = gauge("loop_heartbeat_timestamp_seconds", "When a loop last began a round.", "controller", "loop")
+	m.notifications = counter("notifications_total", "Deliveries of notifications by result.", "sink", "result")
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Swept implements [reconcile.Watcher].
+func (m *metrics) Swept(controller hygiene.ControllerID, _ time.Duration, err error) {
+	if err != nil {
+		m.sweeps.WithLabelValues(string(controller), "failed").Inc()
+		return
+	}
+	m.sweeps.WithLabelValues(string(controller), "ok").Inc()
+	m.lastSweep.WithLabelValues(string(controller)).SetToCurrentTime()
+}
+
+// Decided implements [reconcile.Watcher].
+func (m *metrics) Decided(controller hygiene.ControllerID, decisions []reconcile.Decision) {
+	type key struct {
+		pool string
+		h    hygiene.Hygiene
+		o    hygiene.Occupancy
+	}
+	counts := map[key]int{}
+	for i := range decisions {
+		d := &decisions[i]
+		counts[key{d.Pool, d.Hygiene, d.Sighting.Occupancy()}]++
+	}
+	m.agents.DeletePartialMatch(prometheus.Labels{"controller": string(controller)})
+	for k, n := range counts {
+		m.agents.WithLabelValues(string(controller), k.pool, string(k.h), string(k.o)).Set(float64(n))
+	}
+}
+
+// Changed implements [reconcile.Watcher].
+func (m *metrics) Changed(e hygiene.Event) {
+	m.events.WithLabelValues(string(e.Agent.Controller), string(e.Type)).Inc()
+	if e.Type == hygiene.EventContaminated {
+		m.contaminated.WithLabelValues(string(e.Agent.Controller), e.Pool).Inc()
+	}
+}
+
+// Ended implements [reconcile.Watcher].
+func (m *metrics) Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Duration) {
+	controller := string(a.ID.Controller)
+	m.cleanups.WithLabelValues(controller, t.Pool, string(t.Outcome)).Inc()
+	if t.Outcome == hygiene.Failed {
+		m.failedSteps.WithLabelValues(controller, t.Pool, t.Step).Inc()
+	}
+	if t.Started.IsZero() {
+		return
+	}
+	m.duration.WithLabelValues(controller, t.Pool).Observe(ran.Seconds())
+	m.queueWait.WithLabelValues(controller, t.Pool).Observe(queued.Seconds())
+}
+
+// Beat implements [reconcile.Watcher].
+func (m *metrics) Beat(controller hygiene.ControllerID, loop string, at time.Time) {
+	m.heartbeat.WithLabelValues(string(controller), loop).Set(float64(at.UnixMilli()) / 1000)
+}
+
+// observe counts the requests to one controller.
+func (m *metrics) observe(controller string) func(jenkins.Call) {
+	return func(c jenkins.Call) {
+		status := "none"
+		if c.Status != 0 {
+			status = strconv.Itoa(c.Status)
+		}
+		m.requests.WithLabelValues(controller, c.Op, status).Inc()
+		m.requestTime.WithLabelValues(controller, c.Op).Observe(c.Duration.Seconds())
+		m.received.WithLabelValues(controller, c.Op).Add(float64(c.BytesIn))
+	}
+}
+
+func (m *metrics) delivered(d notify.Delivery) {
+	result := "ok"
+	switch {
+	case d.GivenUp:
+		result = "given up"
+	case d.Err != nil:
+		result = "failed"
+	}
+	m.notifications.WithLabelValues(d.Sink, result).Inc()
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// purgeEvery is how often history that is too old is removed.
+const purgeEvery = time.Hour
+
+// purge removes old history until ctx ends.
+func (a *App) purge(ctx context.Context) error {
+	ticker := time.NewTicker(purgeEvery)
+	defer ticker.Stop()
+	for {
+		r := a.Config.Current().Retention
+		removed, err := a.store.Purge(ctx, time.Now(), store.Retention{
+			Events: r.Events.Std(), Attempts: r.Attempts.Std(), Logs: r.Logs.Std(), Builds: r.Attempts.Std(),
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			a.Log.Error("old history could not be removed", "err", err)
+		case removed != store.Purged{}:
+			a.Log.Info("old history was removed", "events", removed.Events, "attempts", removed.Attempts, "logs", removed.Logs, "builds", removed.Builds)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// TokenFile is the name of the file, in the data directory, with the token that the first start
+// makes, so that the command line on the same machine can speak to the daemon.
+const TokenFile = "admin.token"
+
+// bootstrapToken makes an admin token at the first start, and leaves it where only the daemon's
+// user can read it.
+func (a *App) bootstrapToken(ctx context.Context) error {
+	tokens, err := a.store.Tokens(ctx)
+	if err != nil || len(tokens) > 0 || a.DryRun {
+		return err
+	}
+	secret, err := a.store.CreateToken(ctx, "local-admin", store.Admin, time.Now())
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(a.Config.Current().Data, TokenFile)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("leave the first token: %w", err)
+	}
+	_, err = f.WriteString(secret + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("leave the first token in %s: %w", path, err)
+	}
+	a.Log.Info("the first admin token is made", "file", path)
+	return nil
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// apiController shows a crew to the API.
+func apiController(r *crewRun) api.Controller {
+	return api.Controller{
+		ID: r.crew.ID(), Orders: r.crew, Jenkins: r.client,
+		View: func() api.View { return viewOf(r) },
+	}
+}
+
+func viewOf(r *crewRun) api.View {
+	s := r.crew.Settings()
+	v := api.View{
+		URL: r.client.URL(), Refused: r.crew.Refused(), Problem: r.crew.Problem(), DryRun: s.DryRun, Poll: s.Poll,
+		Labels: s.Labels, Folder: s.Jobs.Folder, Owns: r.crew.Owns, Pools: make([]api.PoolView, 0, len(s.Pools)),
+		Decisions: map[string]api.Decision{},
+	}
+	for i := range s.Pools {
+		v.Pools = append(v.Pools, poolView(r.crew, &s.Pools[i]))
+	}
+	if look := r.crew.Seen(); look != nil {
+		v.Look = &api.Look{At: look.At, Session: look.Session, Version: look.Version, Agents: look.Agents, Queue: look.Queue}
+	}
+	for name, d := range r.crew.Decisions() {
+		v.Decisions[name] = api.Decision{
+			At: d.At, Agent: d.Agent, Pool: d.Pool, Action: d.Action, Sighting: d.Sighting, Chosen: d.Chosen, Reason: d.Reason,
+		}
+	}
+	return v
+}
+
+func poolView(crew *reconcile.Crew, p *reconcile.Pool) api.PoolView {
+	return api.PoolView{
+		Name: p.Name, Scope: crew.PoolScope(p.Name), Agents: p.Agents.String(), Recipe: p.Policy.Recipe, Revision: p.Policy.Revision,
+		Delivery: p.Policy.Delivery, MaxCleanups: p.MaxCleanups, DryRun: p.Policy.DryRun, DeadMan: p.DeadMan, TTL: p.Policy.TTL,
+	}
+}
