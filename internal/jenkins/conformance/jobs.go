@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package conformance
+
+import (
+	"net/url"
+	"strings"
+)
+
+func jobGroups() []group {
+	return []group{{name: "jobs", behaviours: []behaviour{
+		{"a job is created by 200 without a body, a second of that name is 400", createJob},
+		{"creating needs a content type and well-formed XML", createJobBadly},
+		{"a job's document is replaced by POST and nothing else", jobDocument},
+		{"job names are case-insensitive", jobCase},
+		{"a deleted job is gone", deleteJob},
+		{"a job shows its label expression as it was written, and null without one", labelOfJob},
+	}}}
+}
+
+func createJob(p *probe) {
+	name := p.unique("j")
+	p.deleteAtEnd(jobPath(name))
+	create := "/createItem?name=" + url.QueryEscape(name)
+	a := p.postXML(create, jobSpec{label: "x"}.xml())
+	p.mustBe("create", a, 200)
+	p.equal("body", a.body, "")
+	p.status("again", p.postXML(create, jobSpec{label: "x"}.xml()), 400)
+	p.status("again in capitals", p.postXML("/createItem?name="+strings.ToUpper(name), jobSpec{label: "x"}.xml()), 400)
+}
+
+func createJobBadly(p *probe) {
+	name := p.unique("j")
+	p.deleteAtEnd(jobPath(name))
+	create := "/createItem?name=" + url.QueryEscape(name)
+	p.status("without content type", p.send("POST", create, "", jobSpec{}.xml()), 400)
+	p.status("cut off", p.postXML(create, jobSpec{}.xml()[:100]), 500)
+	p.status("forbidden name", p.postXML("/createItem?name="+url.QueryEscape(name+"/x"), jobSpec{}.xml()), 400)
+	p.status("the job", p.get(jobPath(name)+"/api/json"), 404)
+}
+
+func jobDocument(p *probe) {
+	_, job := p.job(jobSpec{label: "x", shell: "echo one"})
+	a := p.postXML(job+"/config.xml", strings.Replace(p.document(job), "echo one", "echo two", 1))
+	p.mustBe("POST", a, 200)
+	p.equal("body", a.body, "")
+	p.contains("document", p.document(job), "echo two")
+	p.contains("document", p.document(job), "<assignedNode>x</assignedNode>")
+	p.status("cut off", p.postXML(job+"/config.xml", "<project><broken"), 500)
+	p.status("another root", p.postXML(job+"/config.xml", "<slave/>"), 500)
+	p.status("PUT", p.send("PUT", job+"/config.xml", "application/xml", ""), 400)
+	p.status("HEAD", p.send("HEAD", job+"/config.xml", "", ""), 400)
+}
+
+func jobCase(p *probe) {
+	name, _ := p.job(jobSpec{label: "x"})
+	got := readJSON[struct{ Name string }](p, jobPath(strings.ToUpper(name))+"/api/json?tree=name")
+	p.equal("name", got.Name, name)
+}
+
+func deleteJob(p *probe) {
+	_, job := p.job(jobSpec{label: "x"})
+	p.status("doDelete", p.post(job+"/doDelete", nil), 302)
+	p.status("api", p.get(job+"/api/json"), 404)
+}
+
+// labelOfJob: null says two opposite things, that the job may run anywhere and that it
+// is tied to the built-in node (hudson.model.AbstractProject#getAssignedLabelString).
+func labelOfJob(p *probe) {
+	read := func(j jobSpec) *string {
+		_, job := p.job(j)
+		return readJSON[struct{ LabelExpression *string }](p, job+"/api/json?tree=labelExpression").LabelExpression
+	}
+	tied := read(jobSpec{label: "a && !b"})
+	p.holds(tied != nil && *tied == "a && !b", "labelExpression", "a && !b", tied)
+	p.equal("labelExpression of a roaming job is null", read(jobSpec{roam: true}) == nil, true)
+	p.equal("labelExpression of a job without label is null", read(jobSpec{}) == nil, true)
+}
