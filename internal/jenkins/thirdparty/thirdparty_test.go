@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package thirdparty
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+)
+
+const (
+	// python is Debian's: another one earlier on PATH does not see Debian's modules.
+	python   = "/usr/bin/python3"
+	agent    = "linux-7"
+	user     = "admin"
+	password = "a password" //nolint:gosec // of a server that lives as long as the test
+	token    = "11aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+)
+
+// start serves a controller with one agent whose steps are real processes.
+func start(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	root := "http://" + server.Listener.Addr().String()
+	j, err := jenkinstest.New(jenkinstest.Options{
+		RootURL: root, Dir: t.TempDir(),
+		Security: jenkinstest.Security{Users: []jenkinstest.User{
+			{Name: user, Password: password, Tokens: []string{token}, Admin: true},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = j
+	server.Start()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+		j.Close()
+	})
+	if _, err := j.AddAgent(jenkinstest.AgentSpec{Name: agent, Labels: "pool"}); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// need skips the test, or fails it in CI, unless the probe command succeeds.
+func need(t *testing.T, debianPackage string, probe ...string) {
+	t.Helper()
+	if err := exec.CommandContext(t.Context(), probe[0], probe[1:]...).Run(); err == nil { //nolint:gosec // fixed commands
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed", debianPackage)
+	}
+	t.Skipf("%s is not installed", debianPackage)
+}
+
+// run executes a command in a clean environment and returns its output.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "LC_ALL=C.UTF-8"}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+func TestPythonJenkinsWorksAsOnARealController(t *testing.T) {
+	t.Parallel()
+	need(t, "python3-jenkins", python, "-c", "import jenkins")
+	for kind, secret := range map[string]string{"by API token": token, "by password and crumb": password} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			out := run(t, python, "testdata/python_jenkins.py", start(t), user, secret, agent)
+			if !strings.Contains(out, "all right") {
+				t.Errorf("output: %s", out)
+			}
+		})
+	}
+}
+
+// jobBuilder runs jenkins-jobs with a configuration for root.
+func jobBuilder(t *testing.T, root string, args ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "jenkins_jobs.ini")
+	text := fmt.Sprintf("[job_builder]\nallow_duplicates=False\n\n[jenkins]\nuser=%s\npassword=%s\nurl=%s\nquery_plugins_info=False\n",
+		user, token, root)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return run(t, "/usr/bin/jenkins-jobs", append([]string{"--conf", file, "--ignore-cache"}, args...)...)
+}
+
+func TestJobBuilderCreatesUpdatesAndDeletesJobs(t *testing.T) {
+	t.Parallel()
+	need(t, "jenkins-job-builder", "/usr/bin/jenkins-jobs", "--version")
+	root := start(t)
+	jobBuilder(t, root, "update", "testdata/jobs.yaml")
+	for _, job := range []string{"jjb-1", "jjb-2"} {
+		config := get(t, root+"/job/"+job+"/config.xml")
+		if !strings.Contains(config, "<assignedNode>"+agent+"</assignedNode>") {
+			t.Errorf("%s is not tied to its agent: %s", job, config)
+		}
+	}
+	console := build(t, root, "jjb-1", "PITCREW_AGENT=mine")
+	if want := `agent=mine "quoted" <&> {braces}`; !strings.Contains(console, want) {
+		t.Errorf("console lacks %q: %s", want, console)
+	}
+	rendered, err := os.ReadFile("testdata/jobs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), "changed.yaml")
+	text := strings.ReplaceAll(string(rendered), "made by Jenkins Job Builder", "made again")
+	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	jobBuilder(t, root, "update", changed)
+	if config := get(t, root+"/job/jjb-2/config.xml"); !strings.Contains(config, "made again") {
+		t.Errorf("second update did not arrive: %s", config)
+	}
+	jobBuilder(t, root, "delete", "--path", changed, "jjb-1", "jjb-2")
+	for _, job := range []string{"jjb-1", "jjb-2"} {
+		if status := statusOf(t, root+"/job/"+job+"/api/json"); status != http.StatusNotFound {
+			t.Errorf("deleted job %s answers %d, want 404", job, status)
+		}
+	}
+}
+
+func request(t *testing.T, method, url string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(user, token)
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+func statusOf(t *testing.T, url string) int {
+	t.Helper()
+	return request(t, http.MethodGet, url).StatusCode
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	body, err := io.ReadAll(request(t, http.MethodGet, url).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// build runs the job and returns its console.
+func build(t *testing.T, root, job, query string) string {
+	t.Helper()
+	res := request(t, http.MethodPost, root+"/job/"+job+"/buildWithParameters?delay=0sec&"+query)
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("build of %s answers %d, want 201", job, res.StatusCode)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if statusOf(t, root+"/job/"+job+"/1/api/json") == http.StatusOK {
+			var b struct{ Building bool }
+			if err := json.Unmarshal([]byte(get(t, root+"/job/"+job+"/1/api/json?tree=building")), &b); err != nil {
+				t.Fatal(err)
+			}
+			if !b.Building {
+				return get(t, root+"/job/"+job+"/1/consoleText")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("build of %s did not end", job)
+		case <-ticker.C:
+		}
+	}
+}
