@@ -31,8 +31,7 @@ func BenchmarkChange(b *testing.B) {
 }
 
 // cleanup is the life of an agent from due to due.
-func cleanup() []func(time.Time) func(*store.Change) ([]hygiene.Event, error) {
-	type step = func(*store.Change) ([]hygiene.Event, error)
+func cleanup() []func(time.Time) step {
 	return []func(time.Time) step{
 		func(now time.Time) step { return claim("nonce", now) },
 		func(now time.Time) step {

@@ -11,12 +11,8 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-var (
-	t0     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	a1     = hygiene.AgentID{Controller: "ci", Name: "el7-1"}
-	a2     = hygiene.AgentID{Controller: "ci", Name: "el7-2"}
-	policy = hygiene.Policy{Pool: "el7", Recipe: "el7", Revision: "r1", Delivery: hygiene.ByJob}
-)
+// step is the function that a change applies.
+type step = func(*store.Change) ([]hygiene.Event, error)
 
 func open(t testing.TB, path string) *store.Store {
 	t.Helper()
@@ -38,7 +34,7 @@ func setup(t testing.TB) *store.Store {
 }
 
 // change applies f and fails the test when it is refused.
-func change(t testing.TB, s *store.Store, id hygiene.AgentID, now time.Time, f func(*store.Change) ([]hygiene.Event, error)) {
+func change(t testing.TB, s *store.Store, id hygiene.AgentID, now time.Time, f step) {
 	t.Helper()
 	if err := s.Change(t.Context(), id, now, f); err != nil {
 		t.Fatalf("change %s: %v", id, err)
@@ -46,7 +42,7 @@ func change(t testing.TB, s *store.Store, id hygiene.AgentID, now time.Time, f f
 }
 
 // to moves an agent along one edge, with its event.
-func to(state hygiene.State, now time.Time) func(*store.Change) ([]hygiene.Event, error) {
+func to(state hygiene.State, now time.Time) step {
 	return func(c *store.Change) (_ []hygiene.Event, err error) {
 		before := c.Agent.State
 		c.Agent.Pool = policy.Pool
@@ -57,7 +53,7 @@ func to(state hygiene.State, now time.Time) func(*store.Change) ([]hygiene.Event
 	}
 }
 
-func claim(nonce string, now time.Time) func(*store.Change) ([]hygiene.Event, error) {
+func claim(nonce string, now time.Time) step {
 	return func(c *store.Change) ([]hygiene.Event, error) {
 		a, attempt, err := hygiene.Claim(c.Agent, policy, "session", nonce, now)
 		c.Agent, c.Attempt = a, &attempt
