@@ -114,11 +114,7 @@ func (c *call) progressiveText(b *build) {
 
 // stopBuild is asynchronous, and 302 even when nothing runs.
 func (c *call) stopBuild(b *build) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(JobCancel, b.job) {
-		c.denied(JobCancel)
+	if !c.isPOST() || !c.allowedOn(JobCancel, b.job) {
 		return
 	}
 	c.j.mu.Lock()
@@ -137,11 +133,7 @@ func (c *call) termBuild(b *build) {
 }
 
 func (c *call) submitDescription(b *build) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(RunUpdate, b.job) {
-		c.denied(RunUpdate)
+	if !c.isPOST() || !c.allowedOn(RunUpdate, b.job) {
 		return
 	}
 	c.j.mu.Lock()
@@ -151,11 +143,7 @@ func (c *call) submitDescription(b *build) {
 }
 
 func (c *call) deleteBuild(b *build) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(RunDelete, b.job) {
-		c.denied(RunDelete)
+	if !c.isPOST() || !c.allowedOn(RunDelete, b.job) {
 		return
 	}
 	c.j.mu.Lock()
@@ -165,11 +153,7 @@ func (c *call) deleteBuild(b *build) {
 }
 
 func (c *call) toggleKeep(b *build) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(RunUpdate, b.job) {
-		c.denied(RunUpdate)
+	if !c.isPOST() || !c.allowedOn(RunUpdate, b.job) {
 		return
 	}
 	c.j.mu.Lock()

@@ -151,7 +151,10 @@ func TestExecutableIsHiddenFromReadersWithoutJobRead(t *testing.T) {
 }
 
 func TestComputerOutlivesItsDeletedNodeWhileABuildRuns(t *testing.T) {
-	hold := func(ctx context.Context, _ Step) StepResult { pause(context.WithoutCancel(ctx), minute); return StepResult{} }
+	hold := func(ctx context.Context, _ Step) StepResult {
+		pause(context.WithoutCancel(ctx), minute)
+		return StepResult{}
+	}
 	inBubble(t, Options{Execute: hold}, func(b *bench) {
 		b.agent(AgentSpec{Name: "a1", Labels: "clean"})
 		b.job(JobSpec{Name: "x", Label: "clean"})

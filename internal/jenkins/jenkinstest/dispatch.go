@@ -50,10 +50,10 @@ func (j *Jenkins) advance(it *item) {
 		}
 		return
 	}
-	j.queue.leave(it)
 	if it.task.flyweight() && !j.life.quieting && j.tryFlyweight(it) {
 		return
 	}
+	j.queue.leave(it)
 	j.queue.enter(it, stageBuildable)
 }
 
@@ -174,8 +174,9 @@ func stickiness(job, node string) uint64 {
 
 // assign makes the item pending on the executor and starts the executor's thread.
 func (j *Jenkins) assign(it *item, e *executor) {
+	wasBuildable := it.stage == stageBuildable
 	j.queue.leave(it)
-	if it.stage == stageBuildable {
+	if wasBuildable && e.number >= 0 {
 		j.hooks.leaveBuildable(it)
 	}
 	j.queue.enter(it, stagePending)

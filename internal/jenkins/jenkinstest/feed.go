@@ -12,24 +12,75 @@ import (
 // computerFeed lists the FreeStyle builds of an agent as Atom; Pipelines' node blocks are
 // unknown to it.
 func (c *call) computerFeed(comp *computer) {
-	c.feed("Jenkins:"+comp.displayName(c.lang), func(b *build) bool { return b.nodeKnown && b.node == comp.name && b.job.kind != kindPipeline })
-}
-
-func (c *call) rootFeed() { c.feed("Jenkins:all", func(*build) bool { return true }) }
-
-func (c *call) jobFeed(jb *job) {
-	c.feed("Jenkins:"+jb.fullDisplayName(), func(b *build) bool { return b.job == jb })
-}
-
-// feed writes the newest builds that fit. rssLatest has one per job.
-func (c *call) feed(title string, fits func(*build) bool) {
-	kindOf := c.r.URL.Path[strings.LastIndexByte(strings.TrimSuffix(c.r.URL.Path, "/"), '/')+1:]
 	c.j.mu.Lock()
-	builds := c.collect(c.j.root, fits, strings.HasPrefix(kindOf, "rssLatest"))
-	if strings.HasPrefix(kindOf, "rssFailed") {
-		builds = slices.DeleteFunc(builds, func(b *build) bool { return b.result != resultFailure })
+	builds := slices.Clone(c.j.history[comp.name])
+	builds = slices.DeleteFunc(builds, func(b *build) bool { return b.deleted || !c.who.canJob(JobRead, b.job) })
+	c.j.mu.Unlock()
+	c.feed("Jenkins:"+comp.displayName(c.lang), builds)
+}
+
+func (c *call) rootFeed() { c.jobFeed(c.j.root) }
+
+// jobFeed lists the builds of a job, or of all jobs of a folder.
+func (c *call) jobFeed(jb *job) {
+	title := "Jenkins:all"
+	if jb.parent != nil {
+		title = "Jenkins:" + jb.fullDisplayName()
 	}
+	c.j.mu.Lock()
+	builds := c.collect(jb)
+	c.j.mu.Unlock()
+	c.feed(title, builds)
+}
+
+func (c *call) collect(jb *job) []*build {
+	if !jb.container() {
+		if c.who.canJob(JobRead, jb) {
+			return slices.Clone(jb.builds)
+		}
+		return nil
+	}
+	var found []*build
+	for _, k := range jb.sortedChildren() {
+		found = append(found, c.collect(k)...)
+	}
+	return found
+}
+
+// remember adds a build to its node's history and drops what no feed shows any more.
+func (j *Jenkins) remember(b *build) {
+	if b.job.kind == kindPipeline {
+		return
+	}
+	list := append(j.history[b.node], b)
+	for len(list) > feedFloor && time.Since(list[0].started) > feedAge {
+		list = list[1:]
+	}
+	j.history[b.node] = list
+}
+
+// feedFloor and feedAge bound a feed: at least so many builds, otherwise recent ones
+// (hudson.util.RunList#newBuilds).
+const (
+	feedFloor = 10
+	feedAge   = 7 * 24 * time.Hour
+)
+
+// feed writes builds, newest first. Builds that still run are not published;
+// rssLatest has one build per job, rssFailed the broken ones.
+func (c *call) feed(title string, builds []*build) {
+	which := c.r.URL.Path[strings.LastIndexByte(strings.TrimSuffix(c.r.URL.Path, "/"), '/')+1:]
+	c.j.mu.Lock()
 	slices.SortStableFunc(builds, func(a, b *build) int { return b.started.Compare(a.started) })
+	seen, n := map[*job]bool{}, 0
+	builds = slices.DeleteFunc(builds, func(b *build) bool {
+		if b.building || strings.HasPrefix(which, "rssFailed") && b.result != resultFailure || strings.HasPrefix(which, "rssLatest") && seen[b.job] {
+			return true
+		}
+		seen[b.job] = true
+		n++
+		return n > feedFloor && time.Since(b.started) > feedAge
+	})
 	out := c.atom(title, builds)
 	c.j.mu.Unlock()
 	c.w.Header().Set("Content-Type", "application/atom+xml;charset=UTF-8")
@@ -37,49 +88,27 @@ func (c *call) feed(title string, fits func(*build) bool) {
 	_, _ = c.w.Write(out) //nolint:errcheck // the client went away
 }
 
-func (c *call) collect(folder *job, fits func(*build) bool, latest bool) []*build {
-	var found []*build
-	for _, jb := range folder.sortedChildren() {
-		if jb.container() {
-			found = append(found, c.collect(jb, fits, latest)...)
-			continue
-		}
-		if !c.who.canJob(JobRead, jb) {
-			continue
-		}
-		for _, b := range slices.Backward(jb.builds) {
-			if fits(b) {
-				found = append(found, b)
-				if latest {
-					break
-				}
-			}
-		}
-	}
-	return found
-}
-
+// atom writes the document (hudson/atom.jelly).
 func (c *call) atom(title string, builds []*build) []byte {
-	feed := &element{name: "feed", attrs: xmlAttrs("xmlns", "http://www.w3.org/2005/Atom")}
-	feed.setValue("title", title+" (all builds)")
-	feed.children = append(feed.children, linkElement(c.rootURL()))
-	feed.setValue("updated", c.updated(builds))
-	author := &element{name: "author"}
-	author.setValue("name", "Jenkins Server")
-	feed.children = append(feed.children, author)
-	feed.setValue("id", "urn:uuid:903deee0-7bfa-11db-9fe1-0800200c9a66")
+	root := c.rootURL()
+	out := make([]byte, 0, 512+400*len(builds))
+	out = append(out, `<?xml version="1.0" encoding="UTF-8"?><feed xmlns="http://www.w3.org/2005/Atom"><title>`...)
+	out = append(appendEscaped(out, title+" (all builds)"), `</title><link rel="alternate" type="text/html" href="`...)
+	out = append(appendEscaped(out, root), `"/><updated>`...)
+	out = append(out, c.updated(builds)...)
+	out = append(out, `</updated><author><name>Jenkins Server</name></author><id>urn:uuid:903deee0-7bfa-11db-9fe1-0800200c9a66</id>`...)
 	for _, b := range builds {
-		e := &element{name: "entry"}
-		e.setValue("title", b.fullDisplay()+" ("+c.feedResult(b)+")")
-		e.children = append(e.children, linkElement(c.rootURL()+b.path()))
-		at := b.started.UTC().Format(time.RFC3339)
-		e.setValue("id", "tag:hudson.dev.java.net,"+b.started.UTC().Format("2006")+":"+b.job.fullName()+":"+itoa(b.number))
-		e.setValue("published", at)
-		e.setValue("updated", at)
-		feed.children = append(feed.children, e)
+		out = append(out, "<entry><title>"...)
+		out = append(appendEscaped(out, b.fullDisplay()+" ("+c.feedResult(b)+")"), `</title><link rel="alternate" type="text/html" href="`...)
+		out = append(appendEscaped(out, root+b.path()), `"/><id>tag:hudson.dev.java.net,`...)
+		out = b.started.UTC().AppendFormat(out, "2006:")
+		out = append(appendEscaped(out, root+b.path()), "</id><published>"...)
+		out = b.started.UTC().AppendFormat(out, time.RFC3339)
+		out = append(out, "</published><updated>"...)
+		out = b.started.UTC().AppendFormat(out, time.RFC3339)
+		out = append(out, "</updated></entry>"...)
 	}
-	doc := feed.append([]byte(`<?xml version="1.0" encoding="UTF-8"?>`), 0)
-	return doc
+	return append(out, "</feed>"...)
 }
 
 func (c *call) updated(builds []*build) string {
@@ -89,15 +118,11 @@ func (c *call) updated(builds []*build) string {
 	return builds[0].started.UTC().Format(time.RFC3339)
 }
 
-func linkElement(href string) *element {
-	return &element{name: "link", attrs: xmlAttrs("rel", "alternate", "type", "text/html", "href", href)}
-}
-
 // feedResult is the text in parentheses of an entry's title.
 func (c *call) feedResult(b *build) string {
 	switch b.result {
 	case "":
-		return c.lang.pick("?", "?")
+		return "?"
 	case resultSuccess:
 		return c.lang.pick("stable", "stabil")
 	case resultUnstable:

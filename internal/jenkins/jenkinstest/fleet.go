@@ -12,6 +12,7 @@ import (
 type fleet struct {
 	nodes        map[string]*node           // written by store and remove only
 	holders      map[string]map[string]bool // label -> names of the nodes that carry it
+	demand       map[string]bool            // nodes with the demand strategy
 	changes      changeLog
 	computers    map[string]*computer
 	sorted       []*computer // by name; the built-in node's is empty and sorts first
@@ -20,7 +21,7 @@ type fleet struct {
 }
 
 func newFleet() fleet {
-	return fleet{nodes: map[string]*node{}, holders: map[string]map[string]bool{}, computers: map[string]*computer{}}
+	return fleet{nodes: map[string]*node{}, holders: map[string]map[string]bool{}, demand: map[string]bool{}, computers: map[string]*computer{}}
 }
 
 // changeLog lists the names of nodes whose labels may have changed, so that a label
@@ -54,6 +55,9 @@ func (c *changeLog) since(end uint64) ([]string, bool) {
 func (f *fleet) store(n *node) (old *node) {
 	old = f.remove(n.name)
 	f.nodes[n.name] = n
+	if n.retention == classDemand {
+		f.demand[n.name] = true
+	}
 	f.hold(n)
 	return old
 }
@@ -64,6 +68,7 @@ func (f *fleet) remove(name string) *node {
 		return nil
 	}
 	delete(f.nodes, name)
+	delete(f.demand, name)
 	f.release(old)
 	return old
 }
@@ -155,6 +160,7 @@ func (j *Jenkins) updateComputer(n *node) *computer {
 		if len(c.executors) == 0 && !n.builtIn() {
 			j.killComputer(c, "no executors")
 		}
+	default: // no executors, no computer
 	}
 	return c
 }

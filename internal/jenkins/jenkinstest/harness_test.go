@@ -154,6 +154,9 @@ func dig(v any, keys ...any) any {
 // want compares printed values, which is enough for what JSON holds.
 func (b *bench) want(got any, want any, what string) {
 	b.t.Helper()
+	if f, ok := got.(float64); ok && f == float64(int64(f)) {
+		got = int64(f)
+	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		b.t.Errorf("%s: got %v, want %v", what, got, want)
 	}

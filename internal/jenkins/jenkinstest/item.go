@@ -106,6 +106,13 @@ type queue struct {
 	flyweight []*item           // buildable flyweights without a place yet
 	pending   []*item
 	left      []*item // oldest first
+	tasks     map[task]*taskItems
+}
+
+// taskItems are the items of one task, so that merging and blocking need no scan.
+type taskItems struct {
+	queued  []*item // not pending, not left
+	pending int
 }
 
 // group holds the buildable items that ask for the same label, in order.
@@ -114,7 +121,9 @@ type group struct {
 	items []*item
 }
 
-func newQueue() queue { return queue{byID: map[int64]*item{}, groups: map[string]*group{}} }
+func newQueue() queue {
+	return queue{byID: map[int64]*item{}, groups: map[string]*group{}, tasks: map[task]*taskItems{}}
+}
 
 func without(list []*item, it *item) []*item {
 	return slices.DeleteFunc(list, func(x *item) bool { return x == it })
@@ -122,6 +131,7 @@ func without(list []*item, it *item) []*item {
 
 // leave takes the item out of its stage's list.
 func (q *queue) leave(it *item) {
+	q.unindex(it)
 	switch it.stage {
 	case stageWaiting:
 		q.waiting = without(q.waiting, it)
@@ -143,6 +153,7 @@ func (q *queue) leave(it *item) {
 // enter puts the item into a stage.
 func (q *queue) enter(it *item, s stage) {
 	it.stage = s
+	q.index(it)
 	switch s {
 	case stageWaiting:
 		q.waiting = append(q.waiting, it)
@@ -198,34 +209,47 @@ func (q *queue) buildables() []*item {
 
 // of returns the items of a task that are queued but not pending.
 func (q *queue) of(t task) []*item {
-	var found []*item
-	for _, it := range slices.Concat(q.waiting, q.blocked, q.flyweight) {
-		if it.task == t {
-			found = append(found, it)
-		}
+	if of := q.tasks[t]; of != nil {
+		return slices.Clone(of.queued)
 	}
-	for _, g := range q.groups {
-		for _, it := range g.items {
-			if it.task == t {
-				found = append(found, it)
-			}
-		}
-	}
-	return found
+	return nil
 }
 
 // occupied reports whether an item of the task is buildable or pending.
 func (q *queue) occupied(t task) bool {
-	same := func(it *item) bool { return it.task == t }
-	if slices.ContainsFunc(q.pending, same) || slices.ContainsFunc(q.flyweight, same) {
-		return true
+	of := q.tasks[t]
+	return of != nil && (of.pending > 0 || slices.ContainsFunc(of.queued, func(it *item) bool { return it.stage == stageBuildable }))
+}
+
+func (q *queue) index(it *item) {
+	if it.stage == stageLeft {
+		return
 	}
-	for _, g := range q.groups {
-		if slices.ContainsFunc(g.items, same) {
-			return true
-		}
+	of := q.tasks[it.task]
+	if of == nil {
+		of = &taskItems{}
+		q.tasks[it.task] = of
 	}
-	return false
+	if it.stage == stagePending {
+		of.pending++
+	} else {
+		of.queued = append(of.queued, it)
+	}
+}
+
+func (q *queue) unindex(it *item) {
+	of := q.tasks[it.task]
+	if of == nil || it.stage == stageLeft {
+		return
+	}
+	if it.stage == stagePending {
+		of.pending--
+	} else {
+		of.queued = without(of.queued, it)
+	}
+	if of.pending == 0 && len(of.queued) == 0 {
+		delete(q.tasks, it.task)
+	}
 }
 
 // size counts items that have not left.

@@ -25,7 +25,7 @@ type Jenkins struct {
 	prefix  string          // context path, "" or "/x"
 	ctx     context.Context // ends at Close
 	cancel  context.CancelFunc
-	running sync.WaitGroup
+	crew    crew
 	wake    chan struct{}
 
 	cookie    string // JENKINS_SERVER_COOKIE
@@ -41,6 +41,7 @@ type Jenkins struct {
 	root     *job
 	machines map[string]*Agent
 	leases   map[lease]bool
+	history  map[string][]*build // FreeStyle builds by node, for its feed
 	pipes    []*pipelineRun
 
 	doors  doors  // sessions and users, with a lock of their own
@@ -74,7 +75,7 @@ func New(opts Options) (*Jenkins, error) {
 	}
 	j := &Jenkins{
 		opts: opts, version: v, log: opts.Logger, prefix: prefix, wake: make(chan struct{}, 1),
-		fleet: newFleet(), queue: newQueue(), machines: map[string]*Agent{}, leases: map[lease]bool{},
+		fleet: newFleet(), queue: newQueue(), machines: map[string]*Agent{}, leases: map[lease]bool{}, history: map[string][]*build{},
 		journal: journal{limit: opts.JournalLimit, onEntry: opts.OnEntry},
 		root:    &job{children: map[string]*job{}},
 	}
@@ -137,8 +138,30 @@ func (j *Jenkins) builtInNode() *node {
 	return n
 }
 
-// spawn runs f on a goroutine that Close waits for.
-func (j *Jenkins) spawn(f func()) { j.running.Go(f) }
+// crew is the goroutines of a controller.
+type crew struct {
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// spawn runs f on a goroutine that Close waits for; false after Close.
+func (j *Jenkins) spawn(f func()) bool {
+	j.crew.mu.Lock()
+	defer j.crew.mu.Unlock()
+	if !j.crew.closed {
+		j.crew.wg.Go(f)
+	}
+	return !j.crew.closed
+}
+
+// dismiss lets no more goroutines start and waits for those that run.
+func (c *crew) dismiss() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.wg.Wait()
+}
 
 // Close ends every build, connection, process and goroutine. Requests that arrive
 // later are refused.
@@ -153,7 +176,7 @@ func (j *Jenkins) Close() {
 	}
 	j.mu.Unlock()
 	j.cancel()
-	j.running.Wait()
+	j.crew.dismiss()
 	j.killStrays()
 }
 

@@ -227,12 +227,16 @@ func (jb *job) assignedLabel() string {
 	}
 }
 
-// labelExpression is the exported property: null when the job may roam.
+// labelExpression is the exported property: null when the job may roam, the text as
+// written if it can be parsed, an escaped atom otherwise.
 func (jb *job) labelExpression() (string, bool) {
 	if jb.kind == kindPipeline || jb.conf.canRoam || jb.conf.assignedNode == "" {
 		return "", false
 	}
-	return labelexpr.ParseLenient(jb.conf.assignedNode).String(), true
+	if _, err := labelexpr.Parse(jb.conf.assignedNode); err != nil {
+		return labelexpr.Atom(jb.conf.assignedNode).String(), true
+	}
+	return jb.conf.assignedNode, true
 }
 
 func (jb *job) blockage(l locale) string {

@@ -17,10 +17,9 @@ func (c *call) childJob(folder *job) {
 	jb := folder.child(name)
 	c.j.mu.Unlock()
 	switch {
-	case jb == nil || !c.who.canJob(JobDiscover, jb):
+	case jb == nil || !c.holds(JobDiscover, jb):
 		c.notFound()
-	case !c.who.canJob(JobRead, jb):
-		c.denied(JobRead)
+	case !c.allowedOn(JobRead, jb):
 	default:
 		c.jobPage(jb)
 	}

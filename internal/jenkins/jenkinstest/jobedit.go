@@ -12,11 +12,7 @@ func (c *call) rootCreateItem() { c.createItem(c.j.root) }
 
 // createItem makes or copies a job in a folder (hudson.model.ItemGroupMixIn).
 func (c *call) createItem(folder *job) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(JobCreate, folder) {
-		c.denied(JobCreate)
+	if !c.isPOST() || !c.allowedOn(JobCreate, folder) {
 		return
 	}
 	name := strings.TrimSpace(c.field("name"))
@@ -126,8 +122,7 @@ func (c *call) jobConfig(jb *job) {
 }
 
 func (c *call) postJobConfig(jb *job) {
-	if !c.who.canJob(JobConfigure, jb) {
-		c.denied(JobConfigure)
+	if !c.allowedOn(JobConfigure, jb) {
 		return
 	}
 	data, ok := c.body()
@@ -164,11 +159,7 @@ func (j *Jenkins) reconfigure(jb *job, root *element) {
 }
 
 func (c *call) deleteJob(jb *job) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(JobDelete, jb) {
-		c.denied(JobDelete)
+	if !c.isPOST() || !c.allowedOn(JobDelete, jb) {
 		return
 	}
 	c.j.mu.Lock()
@@ -196,11 +187,7 @@ func (c *call) disableJob(jb *job) { c.setDisabled(jb, "true") }
 func (c *call) enableJob(jb *job)  { c.setDisabled(jb, "false") }
 
 func (c *call) setDisabled(jb *job, value string) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(JobConfigure, jb) {
-		c.denied(JobConfigure)
+	if !c.isPOST() || !c.allowedOn(JobConfigure, jb) {
 		return
 	}
 	c.j.mu.Lock()
@@ -216,11 +203,7 @@ func (c *call) setDisabled(jb *job, value string) {
 }
 
 func (c *call) renameJob(jb *job) {
-	if !c.isPOST() {
-		return
-	}
-	if !c.who.canJob(JobConfigure, jb) {
-		c.denied(JobConfigure)
+	if !c.isPOST() || !c.allowedOn(JobConfigure, jb) {
 		return
 	}
 	name := c.field("newName")

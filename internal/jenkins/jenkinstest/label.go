@@ -46,7 +46,7 @@ func (l *labels) lookup(text string) *label {
 		return known
 	}
 	e := labelexpr.ParseLenient(text)
-	name := e.String()
+	name := compact(e.String())
 	found := &label{name: name, expr: e}
 	if atoms := e.Atoms(); len(atoms) == 1 && labelexpr.Atom(atoms[0]).Equal(e) {
 		name, found.name, found.atom = atoms[0], atoms[0], true
@@ -59,6 +59,25 @@ func (l *labels) lookup(text string) *label {
 	}
 	l.parsed[text] = found
 	return found
+}
+
+// compact drops the blanks around operators, as Jenkins names expressions
+// (hudson.model.labels.LabelExpression).
+func compact(expr string) string {
+	out := make([]byte, 0, len(expr))
+	quoted := false
+	for i := 0; i < len(expr); i++ {
+		switch c := expr[i]; {
+		case c == '\\' && quoted && i+1 < len(expr):
+			out = append(out, c, expr[i+1])
+			i++
+		case c == ' ' && !quoted:
+		default:
+			quoted = quoted != (c == '"')
+			out = append(out, c)
+		}
+	}
+	return string(out)
 }
 
 func (l *labels) table(b *label) map[string]*label {

@@ -121,9 +121,9 @@ func (it *item) exportTask(o *object) {
 	if jb.kind != kindPipeline {
 		o.OptStr("labelExpression", jb.labelExpression)
 	}
-	o.str("name", 2, func() string { return jb.name })
-	o.str("url", 2, func() string { return o.w.base + jb.path() })
-	o.str("color", 2, jb.color)
+	o.str("name", 3, func() string { return jb.name })
+	o.str("url", 3, func() string { return o.w.base + jb.path() })
+	o.str("color", 3, jb.color)
 }
 
 // cancelByID is POST /queue/cancelItem?id=.
@@ -165,12 +165,11 @@ func (c *call) itemPage(text string) {
 		it = c.j.itemByID(id)
 	}
 	c.j.mu.Unlock()
-	if it == nil || !c.who.canJob(JobDiscover, it.task.taskJob()) {
+	if it == nil || !c.holds(JobDiscover, it.task.taskJob()) {
 		c.notFound()
 		return
 	}
-	if !c.who.canJob(JobRead, it.task.taskJob()) {
-		c.denied(JobRead)
+	if !c.allowedOn(JobRead, it.task.taskJob()) {
 		return
 	}
 	switch {

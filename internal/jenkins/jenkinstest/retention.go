@@ -70,8 +70,8 @@ func (j *Jenkins) startProcess(info AgentInfo) (AgentLink, error) {
 // nextRetention is when strategies must be asked again; never without agents that come
 // on demand.
 func (j *Jenkins) nextRetention(now time.Time) (time.Time, bool) {
-	for _, c := range j.fleet.sorted {
-		if n := j.nodeOf(c); n != nil && n.retention == classDemand && (c.link != nil || len(j.queue.groups) > 0) {
+	for name := range j.fleet.demand {
+		if c := j.fleet.computers[name]; c != nil && (c.link != nil || len(j.queue.groups) > 0) {
 			steps := now.Sub(j.life.started)/retentionPeriod + 1
 			return j.life.started.Add(steps * retentionPeriod), true
 		}
@@ -83,9 +83,9 @@ func (j *Jenkins) nextRetention(now time.Time) (time.Time, bool) {
 // launch when an item has waited long enough that only this agent can help,
 // disconnect when idle for long.
 func (j *Jenkins) retain(now time.Time) {
-	for _, c := range j.fleet.sorted {
-		n := j.nodeOf(c)
-		if n == nil || n.retention != classDemand {
+	for _, name := range sortedKeys(j.fleet.demand) {
+		c, n := j.fleet.computers[name], j.fleet.nodes[name]
+		if c == nil {
 			continue
 		}
 		switch {

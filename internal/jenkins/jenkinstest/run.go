@@ -5,7 +5,6 @@ package jenkinstest
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -99,6 +98,7 @@ func (j *Jenkins) beginBuild(b *build, e *executor) {
 	if n := j.nodeOf(e.owner); n != nil {
 		b.workspace = j.leaseWorkspace(n, b.job)
 	}
+	j.remember(b)
 	j.noteBuild(EntryBuildStart, b, e)
 }
 
@@ -240,5 +240,3 @@ func (j *Jenkins) abort(b *build, by string) {
 	b.stopper = by
 	b.executor.cancel()
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

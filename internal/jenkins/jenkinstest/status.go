@@ -85,6 +85,22 @@ func (c *call) allowed(p Permission) bool {
 	return false
 }
 
+// allowedOn checks a permission on a job and answers 403 if it is missing.
+func (c *call) allowedOn(p Permission, jb *job) bool {
+	if c.holds(p, jb) {
+		return true
+	}
+	c.denied(p)
+	return false
+}
+
+// holds checks a permission on a job.
+func (c *call) holds(p Permission, jb *job) bool {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	return c.who.canJob(p, jb)
+}
+
 // isPOST answers 405 to anything but POST, as @RequirePOST does.
 func (c *call) isPOST() bool {
 	if c.r.Method == http.MethodPost {

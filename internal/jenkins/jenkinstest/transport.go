@@ -20,7 +20,12 @@ func (j *Jenkins) Transport() http.RoundTripper { return memory{j} }
 
 type memory struct{ j *Jenkins }
 
-var errRefused = errors.New("connection refused")
+// listening is false while no process is there to accept connections.
+func (j *Jenkins) listening() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.life.phase != phaseDown && j.life.phase != phaseClosed
+}
 
 // RoundTrip calls the handler on a goroutine of its own.
 func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -28,15 +33,15 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.j.ctx.Err() != nil {
-		return nil, fmt.Errorf("dial %s: %w", req.URL.Host, errRefused)
-	}
 	rec := httptest.NewRecorder()
 	done := make(chan any, 1)
-	m.j.spawn(func() {
+	listening := m.j.listening() && m.j.spawn(func() {
 		defer func() { done <- recover() }()
 		m.j.ServeHTTP(rec, in)
 	})
+	if !listening {
+		return nil, fmt.Errorf("dial tcp %s: %w", req.URL.Host, syscall.ECONNREFUSED)
+	}
 	select {
 	case <-req.Context().Done():
 		return nil, req.Context().Err()

@@ -73,11 +73,7 @@ func (c *call) mayBuild(jb *job) bool {
 			return false
 		}
 	} else {
-		if !c.isPOST() {
-			return false
-		}
-		if !c.who.canJob(JobBuild, jb) {
-			c.denied(JobBuild)
+		if !c.isPOST() || !c.allowedOn(JobBuild, jb) {
 			return false
 		}
 	}
