@@ -21,7 +21,7 @@ import (
 type checker struct {
 	config   *Config
 	dec      *decoder
-	warnings []Problem
+	warnings findings
 }
 
 func (k *checker) run() {
@@ -74,13 +74,13 @@ func (k *checker) problem(path, format string, args ...any) {
 }
 
 func (k *checker) problemAt(p place, path, msg string) {
-	if !slices.ContainsFunc(k.dec.problems, func(old Problem) bool { return old.Path == path }) {
-		k.dec.problems = append(k.dec.problems, k.dec.src.problem(p, path, msg))
+	if !k.broken(path) {
+		k.dec.found.add(k.dec.src.problem(p, path, msg))
 	}
 }
 
 func (k *checker) warn(path, format string, args ...any) {
-	k.warnings = append(k.warnings, k.dec.src.problem(k.at(path), path, fmt.Sprintf(format, args...)))
+	k.warnings.add(k.dec.src.problem(k.at(path), path, fmt.Sprintf(format, args...)))
 }
 
 func (k *checker) must(path string, err error) {
@@ -110,7 +110,7 @@ func validName(name string) error {
 func (k *checker) uniqueNames(list string, names []string) {
 	for i, name := range names {
 		path := fmt.Sprintf("%s[%d].name", list, i)
-		if name == "" && !k.given(path) {
+		if _, given := k.dec.places[path]; !given {
 			continue // already reported as missing
 		}
 		k.must(path, validName(name))
@@ -120,10 +120,8 @@ func (k *checker) uniqueNames(list string, names []string) {
 	}
 }
 
-func (k *checker) given(path string) bool {
-	_, ok := k.dec.places[path]
-	return ok
-}
+// broken reports whether a setting is there but could not be read.
+func (k *checker) broken(path string) bool { return k.dec.found.paths[path] }
 
 func (k *checker) checkAPI() {
 	api := k.config.API

@@ -17,7 +17,7 @@ func (k *checker) controller(c *Controller, path string) {
 		k.checkControllerURL(c, path)
 	}
 	switch {
-	case c.Token.IsZero() && c.Password.IsZero() && !k.given(path+".token") && !k.given(path+".password"):
+	case c.Token.IsZero() && c.Password.IsZero() && !k.broken(path+".token") && !k.broken(path+".password"):
 		k.problem(path, `"token" is missing`)
 	case !c.Token.IsZero() && !c.Password.IsZero():
 		k.problem(path+".password", "there is a token already: use only one of the two")
@@ -123,7 +123,8 @@ func (k *checker) poolAgents(p *Pool, path string) {
 	if strings.TrimSpace(p.Agents) == "" {
 		return
 	}
-	e, err := labelexpr.Parse(p.Agents)
+	var err error
+	p.expr, err = labelexpr.Parse(p.Agents)
 	var syntax *labelexpr.SyntaxError
 	if errors.As(err, &syntax) {
 		at := k.at(path)
@@ -134,7 +135,7 @@ func (k *checker) poolAgents(p *Pool, path string) {
 		k.problemAt(at, path, "label expression: "+syntax.Msg)
 		return
 	}
-	for _, label := range e.Atoms() {
+	for _, label := range p.expr.Atoms() {
 		if label == k.config.Labels.Dirty || label == k.config.Labels.Clean {
 			k.problem(path, "must not mention %q: that label comes and goes, and the agent would change its pool with it", label)
 		}
@@ -144,8 +145,9 @@ func (k *checker) poolAgents(p *Pool, path string) {
 // shadowed finds pools that can never get an agent because an earlier one takes the same or all agents.
 func (k *checker) shadowed(i int, path string) {
 	p := &k.config.Pools[i]
-	for _, earlier := range k.config.Pools[:i] {
-		sameAgents := strings.TrimSpace(earlier.Agents) == "" || labelexpr.ParseLenient(earlier.Agents).Equal(labelexpr.ParseLenient(p.Agents))
+	for j := range i {
+		earlier := &k.config.Pools[j]
+		sameAgents := earlier.expr.IsZero() && strings.TrimSpace(earlier.Agents) == "" || earlier.expr.Equal(p.expr) && !p.expr.IsZero()
 		if sameAgents && coversControllers(earlier.Controllers, p.Controllers) {
 			k.problem(path, "never gets an agent: pool %q above takes them all", earlier.Name)
 			return

@@ -59,8 +59,8 @@ type Requests struct {
 
 // Jobs are the jobs that carry cleanups on a controller. Whoever may configure them is root on the agents.
 type Jobs struct {
-	// Mode is slots for jobs that pitcrew creates itself, as many as maxCleanups, or parameterised for one job that you
-	// keep as code; that one needs the nodelabelparameter plugin.
+	// Mode says whose jobs they are: slots are jobs that pitcrew creates itself, as many as maxCleanups; parameterised
+	// is one job that you keep as code, and needs the nodelabelparameter plugin.
 	Mode string `yaml:"mode" jsonschema:"default=slots,enum=slots,enum=parameterised"`
 	// Folder is the folder the jobs are in, as a path; it must exist. Empty is the root.
 	Folder string `yaml:"folder,omitempty"`

@@ -14,17 +14,22 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// maxNodes bounds how much a file can grow through its aliases.
-const maxNodes = 200_000
+// maxNodes and maxDepth bound how much a file can grow through its aliases. The settings themselves nest five deep.
+const (
+	maxNodes = 200_000
+	maxDepth = 50
+)
 
 // decoder fills a Config from a syntax tree. Unlike the decoder of the YAML library it does not stop at the first
 // problem, and remembers where each setting stands for the checks that come later.
 type decoder struct {
-	src      *source
-	places   map[string]place // of values, by path
-	anchors  map[string]ast.Node
-	problems []Problem
-	nodes    int
+	src     *source
+	places  map[string]place // of values, by path
+	anchors map[string]ast.Node
+	found   findings
+	nodes   int
+	depth   int
+	gaveUp  bool // the rest of the file was not decoded
 }
 
 func newDecoder(src *source) *decoder {
@@ -32,14 +37,14 @@ func newDecoder(src *source) *decoder {
 }
 
 func (d *decoder) report(n ast.Node, path, format string, args ...any) {
-	d.problems = append(d.problems, d.src.problem(startOf(n), path, fmt.Sprintf(format, args...)))
+	d.found.add(d.src.problem(startOf(n), path, fmt.Sprintf(format, args...)))
 }
 
 // document parses the text and decodes it into c.
 func (d *decoder) document(data []byte, c *Config) {
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		d.problems = append(d.problems, d.syntax(err))
+		d.found.add(d.syntax(err))
 		return
 	}
 	var body ast.Node
@@ -55,14 +60,17 @@ func (d *decoder) document(data []byte, c *Config) {
 	}
 	v := reflect.ValueOf(c).Elem()
 	if err := setDefaults(v); err != nil {
-		d.problems = append(d.problems, Problem{File: d.src.file, Msg: err.Error()})
+		d.found.add(Problem{File: d.src.file, Msg: err.Error()})
 		return
+	}
+	if body != nil {
+		d.collectAnchors(body)
+		body = d.resolve(body, "")
 	}
 	if body == nil {
-		d.problems = append(d.problems, Problem{File: d.src.file, Msg: "the file is empty"})
+		d.found.add(Problem{File: d.src.file, Msg: "the file is empty"})
 		return
 	}
-	d.collectAnchors(body)
 	d.mapping(body, v, "")
 }
 
@@ -74,7 +82,8 @@ func (d *decoder) syntax(err error) Problem {
 		return Problem{File: d.src.file, Msg: "no valid YAML"}
 	}
 	at := located.GetToken().Position
-	return d.src.problem(place{at.Line, max(at.Column, 1)}, "", located.GetMessage())
+	line := min(max(at.Line, 1), len(d.src.lines)) // some point behind the end
+	return d.src.problem(place{line, max(at.Column, 1)}, "", located.GetMessage())
 }
 
 func (d *decoder) collectAnchors(body ast.Node) {
@@ -85,16 +94,21 @@ func (d *decoder) collectAnchors(body ast.Node) {
 	}
 }
 
-// resolve follows anchors, aliases and tags to the node that holds the value; nil means no value. An alias inside its
-// own anchor would be followed for ever; the budget of nodes ends that.
+// enter counts one more node, and one more level until the returned function is called; ok is false if that is too
+// much. An alias inside its own anchor would be followed for ever otherwise.
+func (d *decoder) enter(n ast.Node, path string) (leave func(), ok bool) {
+	d.nodes++
+	d.depth++
+	if (d.nodes > maxNodes || d.depth > maxDepth) && !d.gaveUp {
+		d.gaveUp = true
+		d.report(n, path, "the aliases in this file expand to too much")
+	}
+	return func() { d.depth-- }, !d.gaveUp
+}
+
+// resolve follows anchors, aliases and tags to the node that holds the value; nil means no value.
 func (d *decoder) resolve(n ast.Node, path string) ast.Node {
-	for {
-		if d.nodes++; d.nodes > maxNodes {
-			if d.nodes == maxNodes+1 {
-				d.report(n, path, "the aliases in this file expand to too much")
-			}
-			return nil
-		}
+	for range maxDepth {
 		switch node := n.(type) {
 		case *ast.AnchorNode:
 			n = node.Value
@@ -114,16 +128,27 @@ func (d *decoder) resolve(n ast.Node, path string) ast.Node {
 			return n
 		}
 	}
+	d.report(n, path, "an anchor that stands for itself")
+	return nil
 }
 
 // value decodes n into v; f holds what the tags say of the setting.
 func (d *decoder) value(n ast.Node, v reflect.Value, f field, path string) {
+	leave, ok := d.enter(n, path)
+	defer leave()
+	if !ok {
+		return
+	}
 	d.places[path] = startOf(n)
 	if holdsSecret(v.Type()) {
 		d.src.mask(startOf(n))
 	}
+	given := n
 	n = d.resolve(n, path)
 	if n == nil {
+		if f.required && !d.found.paths[path] {
+			d.report(given, path, "a value is missing")
+		}
 		return
 	}
 	switch {
@@ -194,6 +219,7 @@ func (d *decoder) list(n ast.Node, v reflect.Value, f field, path string) {
 		return
 	}
 	f.typ = v.Type().Elem()
+	f.required = true
 	for i, item := range seq.Values {
 		element := reflect.New(f.typ).Elem()
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -223,10 +249,6 @@ func (d *decoder) table(n ast.Node, v reflect.Value, path string) {
 
 // mapping decodes a section.
 func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
-	n = d.resolve(n, path)
-	if n == nil {
-		return
-	}
 	entries, ok := d.entries(n, path)
 	if !ok {
 		return
@@ -247,7 +269,6 @@ func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
 	for _, f := range fields {
 		if f.required && !slices.Contains(given, f.name) {
 			d.report(n, path, "%q is missing", f.name)
-			d.places[join(path, f.name)] = startOf(n)
 		}
 	}
 }
@@ -302,8 +323,9 @@ func has(entries []entry, key string) bool {
 
 // merge lists what a "<<" adds: the entries of a mapping, or of a list of mappings.
 func (d *decoder) merge(n ast.Node, path string) []entry {
-	n = d.resolve(n, path)
-	if n == nil {
+	leave, ok := d.enter(n, path)
+	defer leave()
+	if n = d.resolve(n, path); n == nil || !ok {
 		return nil
 	}
 	seq, ok := n.(*ast.SequenceNode)

@@ -55,11 +55,11 @@ func Parse(file string, data []byte) (*Config, error) {
 	c := &Config{}
 	dec.document(data, c)
 	check := &checker{config: c, dec: dec}
-	if len(dec.places) > 0 {
+	if len(dec.places) > 0 && !dec.gaveUp {
 		check.run()
 	}
-	if len(dec.problems) > 0 {
-		return nil, &Error{Problems: src.finish(dec.problems)}
+	if len(dec.found.problems) > 0 {
+		return nil, &Error{Problems: src.finish(dec.found)}
 	}
 	c.warnings = src.finish(check.warnings)
 	c.resolvePaths(filepath.Dir(file))

@@ -23,8 +23,8 @@ type Notification struct {
 	Webhook *Webhook `yaml:"webhook,omitempty"`
 	// Exec starts a program with arguments and gives it the envelope on standard input. There is no shell.
 	Exec []string `yaml:"exec,omitempty"`
-	// On are the kinds of events. Empty means all.
-	On []string `yaml:"on,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=owner-conflict,enum=config-rejected"`
+	// Events are the kinds of events. Empty means all.
+	Events []string `yaml:"events,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=owner-conflict,enum=config-rejected"`
 	// Controllers restricts the events to those of these controllers.
 	Controllers []string `yaml:"controllers,omitempty"`
 	// Pools restricts the events to those of these pools.

@@ -56,8 +56,8 @@ func (p *Pool) takesFrom(controller string) bool {
 	return len(p.Controllers) == 0 || slices.Contains(p.Controllers, controller)
 }
 
-// Expr returns the label expression of the pool; the zero one if the pool takes all agents.
-func (p *Pool) Expr() labelexpr.Expr { return labelexpr.ParseLenient(p.Agents) }
+// Expr returns the label expression of the pool as [Parse] read it; the zero one if the pool takes all agents.
+func (p *Pool) Expr() labelexpr.Expr { return p.expr }
 
 // Policy returns how agents of pool p on a controller are to be treated. revision is the digest of the recipe as it is
 // compiled now.

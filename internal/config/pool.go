@@ -2,6 +2,8 @@
 
 package config
 
+import "github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+
 // Pool is a number of agents that share recipe and policy.
 type Pool struct {
 	// Name is how people call the pool: letters, digits, dot, dash and underscore.
@@ -25,6 +27,8 @@ type Pool struct {
 	// Limits bound the parts of one cleanup.
 	Limits   Limits `yaml:"limits"`
 	Switches `yaml:",inline"`
+
+	expr labelexpr.Expr // Agents, parsed
 }
 
 // SSH is how machines are reached over SSH.

@@ -80,13 +80,39 @@ func (s *source) problem(p place, path, msg string) Problem {
 	return Problem{File: s.file, Line: p.line, Column: p.column, Path: path, Msg: msg}
 }
 
+// maxProblems bounds what is reported: nobody reads more, and a file of a program that went wrong has many more.
+const maxProblems = 100
+
+// findings collects problems in the order they are found.
+type findings struct {
+	problems []Problem
+	paths    map[string]bool // that have a problem
+	dropped  int
+}
+
+func (f *findings) add(p Problem) {
+	if len(f.problems) >= maxProblems {
+		f.dropped++
+		return
+	}
+	if f.paths == nil {
+		f.paths = map[string]bool{}
+	}
+	f.paths[p.Path] = true
+	f.problems = append(f.problems, p)
+}
+
 // finish sorts the problems and adds the excerpts: only now are all masks known.
-func (s *source) finish(problems []Problem) []Problem {
+func (s *source) finish(found findings) []Problem {
+	problems := found.problems
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	for i, p := range problems {
 		problems[i].Excerpt = s.excerpt(place{p.Line, p.Column})
+	}
+	if found.dropped > 0 {
+		problems = append(problems, Problem{File: s.file, Msg: fmt.Sprintf("and %d more", found.dropped)})
 	}
 	return problems
 }
