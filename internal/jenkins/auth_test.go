@@ -214,8 +214,7 @@ func TestNoErrorHoldsASecret(t *testing.T) {
 			_, buildErr := c.Build(t.Context(), "j", nil, nil)
 			for _, err := range []error{fleetErr, editErr, buildErr} {
 				text := fmt.Sprintf("%v %+v", err, err)
-				var e *Error
-				if errors.As(err, &e) {
+				if e, ok := errors.AsType[*Error](err); ok {
 					text += fmt.Sprintf("%+v", *e)
 				}
 				if strings.Contains(text, canary) || strings.Contains(text, pair) {

@@ -262,8 +262,7 @@ func few(names []string) string {
 
 // permissionOf returns the permission that an error names, in any of its causes.
 func permissionOf(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Permission
 	}
 	return ""

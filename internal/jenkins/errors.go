@@ -15,19 +15,19 @@ import (
 type Kind uint8
 
 const (
-	// KindRetryable: may well succeed later without anybody doing anything (network, overload, restart). The default.
+	// KindRetryable may well succeed later without anybody doing anything (network, overload, restart). The default.
 	KindRetryable Kind = iota
-	// KindConflict: the world is not as the caller assumed. Look again and decide anew.
+	// KindConflict means that the world is not as the caller assumed. Look again and decide anew.
 	KindConflict
-	// KindPermanent: the request can not succeed; a person or a change of program must help.
+	// KindPermanent cannot succeed; a person or a change of program must help.
 	KindPermanent
-	// KindNotFound: no such object, or not visible to this user, which Jenkins does not tell apart.
+	// KindNotFound means no such object, or not visible to this user, which Jenkins does not tell apart.
 	KindNotFound
-	// KindUnauthorized: the credentials are wrong or have expired.
+	// KindUnauthorized means that the credentials are wrong or have expired.
 	KindUnauthorized
-	// KindForbidden: the user lacks a permission, named in [Error.Permission] where Jenkins told it.
+	// KindForbidden means that the user lacks a permission, named in [Error.Permission] where Jenkins told it.
 	KindForbidden
-	// KindCancelled: the caller's context ended.
+	// KindCancelled means that the caller's context ended.
 	KindCancelled
 )
 
@@ -44,13 +44,13 @@ func (k Kind) String() string {
 var (
 	// ErrNoChange is returned by a decide function of [Client.EditLabels] that wants nothing written.
 	ErrNoChange = errors.New("no change wanted")
-	// ErrMerged: the queue already held an item of that job with the same parameters, and the request was merged into it.
+	// ErrMerged says that the queue already held an item of that job with the same parameters, and the request was merged into it.
 	ErrMerged = errors.New("merged into an item that was queued before")
-	// ErrBuiltIn: the built-in node is never managed, so the call was refused before any request.
+	// ErrBuiltIn refuses a call before any request: the built-in node is never managed.
 	ErrBuiltIn = errors.New("the built-in node is never written to")
-	// ErrBreakerOpen: the controller did not answer several times in a row and is left alone for a while.
+	// ErrBreakerOpen says that the controller did not answer several times in a row and is left alone for a while.
 	ErrBreakerOpen = errors.New("controller does not answer, requests are held back")
-	// ErrTooLarge: the answer exceeds the limit set for it.
+	// ErrTooLarge says that an answer exceeds the limit set for it.
 	ErrTooLarge = errors.New("answer too large")
 )
 

@@ -98,9 +98,9 @@ func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 		op: "read fleet", method: http.MethodGet, path: "/computer/api/json", query: tree("computer[" + computerFields + "]"),
 	}, func(r *reply) error {
 		f.Session, f.Version = sessionOf(r.header), r.header.Get("X-Jenkins")
-		dec := json.NewDecoder(r.body)
-		return elements(dec, "computer", func(dec *json.Decoder) error {
-			var w wireComputer
+		var w wireComputer
+		return elements(json.NewDecoder(r.body), "computer", func(dec *json.Decoder) error {
+			w.reset()
 			if err := dec.Decode(&w); err != nil {
 				return err
 			}
@@ -139,6 +139,21 @@ func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
 		return Agent{}, invalid("read state", agentObject(name), errShape)
 	}
 	return w.agent(), nil
+}
+
+// reset makes w empty but for the memory of its slices, which is half of what decoding a fleet would allocate.
+func (w *wireComputer) reset() {
+	*w = wireComputer{
+		AssignedLabels:  emptied(w.AssignedLabels),
+		Executors:       emptied(w.Executors),
+		OneOffExecutors: emptied(w.OneOffExecutors),
+	}
+}
+
+// emptied also clears what lies beyond the length: encoding/json decodes into old elements without clearing them.
+func emptied[T any](s []T) []T {
+	clear(s[:cap(s)])
+	return s[:0]
 }
 
 func (w *wireComputer) agent() Agent {

@@ -20,7 +20,7 @@ const (
 	staleAfter = 250 * time.Millisecond // a document older than this is read again before it is posted
 )
 
-// ErrLostEdit: in every round somebody else's writing of the same agent won, or Jenkins dropped ours.
+// ErrLostEdit says that in every round somebody else's writing of the same agent won, or Jenkins dropped ours.
 var ErrLostEdit = errors.New("the labels were not the wanted ones when read back")
 
 // LabelEdit is what an edit of labels did.

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ErrNotOurMark: the agent is marked offline by somebody else, whose mark is neither replaced nor lifted.
+// ErrNotOurMark says that the agent is marked offline by somebody else, whose mark is neither replaced nor lifted.
 var ErrNotOurMark = errors.New("marked offline by somebody else")
 
 // SetOffline marks an agent temporarily offline with a message by which we know our mark again: plain ASCII words, for

@@ -30,20 +30,20 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // clientOf returns a client with an API token whose requests h answers.
-func clientOf(t testing.TB, h http.HandlerFunc) *Client {
-	t.Helper()
-	return clientWith(t, Options{User: "pit", Token: fixed(canary)}, h)
+func clientOf(tb testing.TB, h http.HandlerFunc) *Client {
+	tb.Helper()
+	return clientWith(tb, Options{User: "pit", Token: fixed(canary)}, h)
 }
 
-func clientWith(t testing.TB, o Options, h http.HandlerFunc) *Client {
-	t.Helper()
+func clientWith(tb testing.TB, o Options, h http.HandlerFunc) *Client {
+	tb.Helper()
 	o.URL = "http://ci.example/jenkins/"
 	if o.Transport == nil {
 		o.Transport = inMemory{h}
 	}
 	c, err := New(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }

@@ -40,7 +40,7 @@ func newTransport(t TLSOptions, maxConns int) (*http.Transport, error) {
 func (t TLSOptions) config() (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile) //nolint:gosec // a file that the operator names
+		pem, err := os.ReadFile(t.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read certificate authorities: %w", err)
 		}
