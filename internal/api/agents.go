@@ -17,6 +17,7 @@ import (
 
 // AgentQuery chooses agents.
 type AgentQuery struct {
+	strict
 	Paging
 	Controller string   `query:"controller" doc:"Only agents of this controller"`
 	Pool       string   `query:"pool" doc:"Only agents of this pool"`
@@ -31,6 +32,11 @@ type AgentQuery struct {
 type AgentPath struct {
 	Controller string `path:"controller"`
 	Agent      string `path:"agent"`
+}
+
+type agentInput struct {
+	strict
+	AgentPath
 }
 
 func (p AgentPath) id() hygiene.AgentID {
@@ -143,7 +149,7 @@ func (s *Server) views(only hygiene.ControllerID) map[hygiene.ControllerID]View 
 	return views
 }
 
-func (s *Server) getAgent(ctx context.Context, in *AgentPath) (*answer[AgentDetail], error) {
+func (s *Server) getAgent(ctx context.Context, in *agentInput) (*answer[AgentDetail], error) {
 	v, attempt, err := s.find(ctx, in.id())
 	if err != nil {
 		return nil, err

@@ -19,21 +19,17 @@ type EventSelect struct {
 }
 
 func (q EventSelect) filter() (store.EventFilter, error) {
-	f := store.EventFilter{Pool: q.Pool, Controller: hygiene.ControllerID(q.Controller)}
-	if q.Agent != "" {
-		if q.Controller == "" {
-			return f, invalid("query.agent", "agent names are unique per controller only: give controller as well", q.Agent)
-		}
-		f.Agent = hygiene.AgentID{Controller: f.Controller, Name: q.Agent}
-	}
+	agent, err := agentFilter(q.Controller, q.Agent)
+	f := store.EventFilter{Agent: agent, Pool: q.Pool, Controller: hygiene.ControllerID(q.Controller)}
 	for _, t := range q.Type {
 		f.Types = append(f.Types, hygiene.EventType(t))
 	}
-	return f, nil
+	return f, err
 }
 
 // EventQuery chooses a page of events.
 type EventQuery struct {
+	strict
 	Paging
 	EventSelect
 }

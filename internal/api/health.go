@@ -94,10 +94,17 @@ func because(problem string) string {
 	return ": " + problem
 }
 
-func writeHealth(w http.ResponseWriter, reasons []string) {
-	h, status := Health{Status: "ok", Reasons: []string{}}, http.StatusOK
+func healthOf(reasons []string) Health {
 	if len(reasons) > 0 {
-		h, status = Health{Status: "failing", Reasons: reasons}, http.StatusServiceUnavailable
+		return Health{Status: "failing", Reasons: reasons}
+	}
+	return Health{Status: "ok", Reasons: []string{}}
+}
+
+func writeHealth(w http.ResponseWriter, reasons []string) {
+	h, status := healthOf(reasons), http.StatusOK
+	if len(reasons) > 0 {
+		status = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -25,7 +25,7 @@ func answered[T any](body T, err error) (*answer[T], error) {
 }
 
 // none is the input of operations that take none.
-type none struct{}
+type none struct{ strict }
 
 // operation is one route: how it is asked for, and who may.
 type operation struct {

@@ -35,11 +35,13 @@ func (o ReasonedOrder) until(now time.Time) (time.Time, error) {
 }
 
 type orderInput struct {
+	strict
 	AgentPath
 	Body Order
 }
 
 type reasonedInput struct {
+	strict
 	AgentPath
 	Body ReasonedOrder
 }

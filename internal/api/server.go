@@ -77,6 +77,17 @@ func (s *Server) routes() {
 	s.agentRoutes()
 	s.orderRoutes()
 	s.eventRoutes()
+	s.attemptRoutes()
+	s.buildRoutes()
+	s.controllerRoutes()
+	s.poolRoutes()
+	s.pauseRoutes()
+	s.slotRoutes()
+	s.auditRoutes()
+	s.planRoutes()
+	s.overviewRoutes()
+	s.tokenRoutes()
+	s.daemonRoutes()
 }
 
 // ServeHTTP answers one request.

@@ -31,6 +31,7 @@ const (
 const fromNow = -1
 
 type watchInput struct {
+	strict
 	EventSelect
 	After       int64 `query:"after" default:"-1" minimum:"-1" doc:"Begin with the event after this ID; -1: with the next one that happens"`
 	LastEventID int64 `header:"Last-Event-ID" default:"-1" minimum:"-1" doc:"Goes before the parameter after; browsers send it when they come back"`

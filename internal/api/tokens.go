@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// Token is a right to use the API.
+type Token struct {
+	Name    string    `json:"name"`
+	Role    string    `json:"role" enum:"viewer,operator,admin"`
+	Created time.Time `json:"created"`
+}
+
+// NewToken is a token that was just made, with the only sight of its secret that there will be.
+type NewToken struct {
+	Token
+	Secret string `json:"secret" doc:"Cannot be had again"`
+}
+
+// TokenRequest says which token to make.
+type TokenRequest struct {
+	Name string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$" patternDescription:"letters, digits, blanks and ._@-, beginning with a letter or digit" doc:"Stands in the audit trail"`
+	Role string `json:"role" enum:"viewer,operator,admin" doc:"viewer looks; operator gives orders; admin does everything"`
+}
+
+type tokenInput struct {
+	strict
+	Body TokenRequest
+}
+
+type tokenPath struct {
+	strict
+	Name string `path:"name"`
+}
+
+func (s *Server) tokenRoutes() {
+	register(s, operation{
+		id: "listTokens", method: http.MethodGet, path: "/tokens", role: store.Admin, tag: "tokens",
+		summary: "List tokens", detail: "Their secrets are not kept.",
+	}, func(ctx context.Context, _ *none) (*answer[Page[Token]], error) {
+		found, err := s.Store.Tokens(ctx)
+		return answered(Page[Token]{Items: each(found, tokenOf)}, err)
+	})
+	register(s, operation{
+		id: "createToken", method: http.MethodPost, path: "/tokens", role: store.Admin, tag: "tokens",
+		summary: "Make a token", status: http.StatusCreated,
+	}, s.createToken)
+	register(s, operation{
+		id: "revokeToken", method: http.MethodDelete, path: "/tokens/{name}", role: store.Admin, tag: "tokens",
+		summary: "Revoke a token", detail: "At once; the last token of an admin is not revoked.", status: http.StatusNoContent,
+	}, s.revokeToken)
+	register(s, operation{
+		id: "whoAmI", method: http.MethodGet, path: "/whoami", role: store.Viewer, tag: "tokens",
+		summary: "Say who asks, and what they may do",
+	}, func(ctx context.Context, _ *none) (*answer[Identity], error) { return answered(caller(ctx), nil) })
+}
+
+func tokenOf(t store.Token) Token {
+	return Token{Name: t.Name, Role: string(t.Role), Created: utc(t.Created)}
+}
+
+func (s *Server) createToken(ctx context.Context, in *tokenInput) (*answer[NewToken], error) {
+	if in.Body.Name == anonymous || in.Body.Name == "pitcrew" {
+		return nil, invalid("body.name", "the audit trail uses this name for somebody else", in.Body.Name)
+	}
+	now := time.Now()
+	secret, err := s.Store.CreateToken(ctx, in.Body.Name, store.Role(in.Body.Role), now)
+	if err != nil {
+		return nil, err
+	}
+	s.Logger.InfoContext(ctx, "token created", "token", in.Body.Name, "role", in.Body.Role, "actor", caller(ctx).Name)
+	t := Token{Name: in.Body.Name, Role: in.Body.Role, Created: utc(now)}
+	return answered(NewToken{Token: t, Secret: secret}, nil)
+}
+
+func (s *Server) revokeToken(ctx context.Context, in *tokenPath) (*struct{}, error) {
+	found, err := s.Store.Tokens(ctx)
+	if err != nil {
+		return nil, err
+	}
+	admins := slices.DeleteFunc(found, func(t store.Token) bool { return t.Role != store.Admin })
+	if len(admins) == 1 && admins[0].Name == in.Name {
+		return nil, refusal(http.StatusConflict, "it is the last token of an admin: make another one first")
+	}
+	if err := s.Store.RevokeToken(ctx, in.Name); err != nil {
+		return nil, err
+	}
+	s.Logger.InfoContext(ctx, "token revoked", "token", in.Name, "actor", caller(ctx).Name)
+	return nil, nil
+}
