@@ -18,6 +18,7 @@ type jobSpec struct {
 	quiet      int // seconds
 	shell      string
 	unstable   int // exit status that means UNSTABLE
+	keep       int // builds to keep; 0 keeps all
 	strings    []string
 	files      []string
 }
@@ -26,6 +27,11 @@ func (j jobSpec) xml() string {
 	var x strings.Builder
 	x.WriteString("<?xml version='1.1' encoding='UTF-8'?>\n<project>\n  <description>conformance</description>\n" +
 		"  <keepDependencies>false</keepDependencies>\n  <properties>")
+	if j.keep > 0 {
+		fmt.Fprintf(&x, "<jenkins.model.BuildDiscarderProperty><strategy class=\"hudson.tasks.LogRotator\"><daysToKeep>-1</daysToKeep>"+
+			"<numToKeep>%d</numToKeep><artifactDaysToKeep>-1</artifactDaysToKeep><artifactNumToKeep>-1</artifactNumToKeep>"+
+			"</strategy></jenkins.model.BuildDiscarderProperty>", j.keep)
+	}
 	if len(j.strings)+len(j.files) > 0 {
 		x.WriteString("<hudson.model.ParametersDefinitionProperty><parameterDefinitions>")
 		for _, name := range j.strings {

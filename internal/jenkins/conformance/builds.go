@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,7 +21,7 @@ func buildGroups() []group {
 		{"a busy agent shows its executable and is not idle", busyAgent},
 		{"a queued build starts when the label is granted", grantStarts},
 		{"a second build of a serial job is blocked", serialJob},
-		{"an unlabelled job does not run on an EXCLUSIVE agent", exclusiveAgent},
+		{"an unlabelled job does not run on an EXCLUSIVE agent, and at once on a NORMAL one", exclusiveAgent},
 		{"a temporarily offline agent finishes its build and takes no other", offlineAgent},
 		{"stopping aborts the build, and is 302 when nothing runs", stopBuild},
 		{"exit status decides between SUCCESS, UNSTABLE and FAILURE", exitStatus},
@@ -134,14 +135,22 @@ func exclusiveAgent(p *probe) {
 	p.until("reserved", func() bool {
 		return strings.Contains(p.item(id).why(), "‘"+p.agent.name+"’ is reserved for jobs with matching label expression")
 	})
-	p.status("cancel", p.cancel(id), 204)
+	exclusive := p.document(p.agent.path)
+	normal := strings.Replace(exclusive, "<mode>EXCLUSIVE<", "<mode>NORMAL<", 1)
+	p.mustBe("make it NORMAL", p.postXML(p.agent.path+"/config.xml", normal), 200)
+	b := p.finish(job, p.number(id))
+	p.equal("builtOn", b.BuiltOn != nil && *b.BuiltOn == p.agent.name, true)
+	p.untilIdle()
+	p.mustBe("make it EXCLUSIVE again", p.postXML(p.agent.path+"/config.xml", exclusive), 200)
 }
 
-// unlabelledCanRun reports whether a NORMAL node, the built-in one included, is there.
+// unlabelledCanRun reports whether a node that is not ours may take unlabelled jobs.
 func (p *probe) unlabelledCanRun() bool {
 	p.Helper()
-	built := p.computer("/computer/(built-in)")
-	return len(built.Executors) > 0
+	list := readJSON[struct{ Computer []computer }](p, "/computer/api/json?tree=computer[displayName,offline,executors[idle]]")
+	return slices.ContainsFunc(list.Computer, func(c computer) bool {
+		return !c.Offline && len(c.Executors) > 0 && !strings.HasPrefix(c.DisplayName, p.suite.target.Prefix)
+	})
 }
 
 func offlineAgent(p *probe) {
