@@ -75,10 +75,14 @@ func (c *Client) send(ctx context.Context, r request, s *session, use func(*repl
 			return false, c.failure(ctx, r, err, nil)
 		}
 	}
+	cred, err := c.credential(ctx)
+	if err != nil { // which is not the controller's fault
+		return false, c.failure(ctx, r, err, nil)
+	}
 	err = c.breaker.do(r.op, r.object, func() error {
 		call := Call{Op: r.op, Method: r.method, BytesOut: int64(len(r.body))}
 		start := time.Now()
-		refused, call.Err = c.exchange(ctx, r, s, use, &call)
+		refused, call.Err = c.exchange(ctx, r, cred, s, use, &call)
 		call.Duration = time.Since(start)
 		if c.observe != nil {
 			c.observe(call)
@@ -95,14 +99,17 @@ func (c *Client) pace(ctx context.Context, n int) error {
 	return c.limiter.WaitN(ctx, min(n, c.limiter.Burst()))
 }
 
-func (c *Client) exchange(ctx context.Context, r request, s *session, use func(*reply) error, call *Call) (refused bool, err error) {
+// credential gets what the request is to carry, in the time of a request.
+func (c *Client) credential(ctx context.Context) (credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	return c.auth.credential(ctx)
+}
+
+func (c *Client) exchange(ctx context.Context, r request, cred credential, s *session, use func(*reply) error, call *Call) (refused bool, err error) {
 	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %s: %w", c.timeout, context.DeadlineExceeded))
 	defer cancel()
-	cred, err := c.auth.credential(ctx)
-	if err != nil {
-		return false, c.failure(caller, r, err, nil)
-	}
 	req, err := c.newRequest(ctx, r, cred, s)
 	if err != nil {
 		return false, &Error{Op: r.op, Object: r.object, Kind: KindPermanent, Err: errors.New("address cannot be formed")}
