@@ -3,6 +3,7 @@
 package jenkinstest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,7 +72,9 @@ const (
 func (c *call) feed(title string, builds []*build) {
 	which := c.r.URL.Path[strings.LastIndexByte(strings.TrimSuffix(c.r.URL.Path, "/"), '/')+1:]
 	c.j.mu.Lock()
-	slices.SortStableFunc(builds, func(a, b *build) int { return b.started.Compare(a.started) })
+	slices.SortStableFunc(builds, func(a, b *build) int {
+		return cmp.Or(b.started.Compare(a.started), cmp.Compare(b.queueID, a.queueID))
+	})
 	seen, n := map[*job]bool{}, 0
 	builds = slices.DeleteFunc(builds, func(b *build) bool {
 		if b.building || strings.HasPrefix(which, "rssFailed") && b.result != resultFailure || strings.HasPrefix(which, "rssLatest") && seen[b.job] {

@@ -39,6 +39,12 @@ func inBubble(t *testing.T, opts Options, test func(b *bench)) {
 	})
 }
 
+// inBubbleNamed is inBubble as a subtest.
+func inBubbleNamed(t *testing.T, name string, opts Options, test func(b *bench)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { inBubble(t, opts, test) })
+}
+
 func newBench(t *testing.T, opts Options) *bench {
 	t.Helper()
 	if opts.Security.Users == nil {
@@ -206,3 +212,10 @@ func settle() { synctest.Wait() }
 
 // query escapes a tree parameter.
 func query(tree string) string { return "?tree=" + url.QueryEscape(tree) }
+
+// relabelJob replaces the label expression in a job's document.
+func relabelJob(doc, from, to string) string {
+	return strings.Replace(doc, "<assignedNode>"+from+"<", "<assignedNode>"+to+"<", 1)
+}
+
+func contains(s, sub string) bool { return strings.Contains(s, sub) }
