@@ -7,5 +7,13 @@ cd "$(dirname "$0")/.."
 ./scripts/test-deps.sh
 gotestsum=$(./scripts/tool.sh gotestsum)
 
+# The race detector writes to whichever test happens to run, and the reports of tests that pass are not shown: so it gets files.
+races=$(mktemp -d)
+trap 'rm -rf "$races"' EXIT
+export GORACE="log_path=$races/report ${GORACE-}"
+
 # -count=1: tests use processes, sshd and a JDK, so a cached result proves nothing.
-exec "$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 20m "$@" ./...
+status=0
+"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 20m "$@" ./... || status=$?
+find "$races" -type f -exec cat {} +
+exit "$status"

@@ -103,7 +103,7 @@ func TestExecEndsTheWholeProcessGroup(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if tt.limit {
-				e.Timeout = 500 * time.Millisecond
+				e.Timeout = 5 * time.Second
 			}
 			done := make(chan error, 1)
 			go func() { done <- e.Send(ctx, notice()) }()
@@ -138,7 +138,7 @@ func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for !holds() {
 		select {
 		case <-ticker.C:

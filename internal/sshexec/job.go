@@ -57,7 +57,9 @@ func (j job) run(ctx context.Context, client *ssh.Client) (int, error) {
 	}
 	defer func() { _ = s.Close() }()
 	word := "pitcrew-" + rand.Text()
-	go func() { _, _ = s.Write(j.payload(word)) }()
+	over, lease := make(chan struct{}), make(chan struct{})
+	defer close(over)
+	go j.feed(s, word, lease, over)
 	announced := make(chan started, 1)
 	drained := make(chan struct{})
 	noise := &excerpt{}
@@ -79,6 +81,8 @@ func (j job) run(ctx context.Context, client *ssh.Client) (int, error) {
 			return -1, &Error{Kind: NotStarted, Addr: j.addr, Err: fmt.Errorf("exit status %d: %s %s", status.code, s.problems, noise)}
 		}
 	case <-ctx.Done():
+		// The lease ends as well: so does a program that is just being started, or one that no second session reaches.
+		close(lease)
 		err := j.end(context.WithoutCancel(ctx), client, s, announced)
 		if err != nil {
 			return -1, &Error{Kind: Lost, Addr: j.addr, Err: fmt.Errorf("%w, and the program may go on: %w", context.Cause(ctx), err)}
@@ -106,6 +110,27 @@ func (j job) payload(word string) []byte {
 	fmt.Fprintf(&b, "%d\n", len(j.program))
 	b.Write(j.program)
 	return b.Bytes()
+}
+
+// feed writes the payload and then holds the far side's lease until lease or over is closed. One goroutine does both, because a channel
+// must not be closed for writing while it is written to.
+func (j job) feed(s *session, word string, lease, over <-chan struct{}) {
+	for part := range slices.Chunk(j.payload(word), 32<<10) {
+		if _, err := s.Write(part); err != nil {
+			return
+		}
+		select {
+		case <-lease:
+			_ = s.CloseWrite()
+			return
+		default:
+		}
+	}
+	select {
+	case <-lease:
+		_ = s.CloseWrite()
+	case <-over:
+	}
 }
 
 // grace is in seconds, because a POSIX shell counts in nothing smaller.
@@ -153,8 +178,6 @@ func (j job) end(ctx context.Context, client *ssh.Client, s *session, announced 
 	// TERM and KILL have a grace each; the rest is for the network.
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Duration(j.grace())*time.Second+15*time.Second, errors.New("no answer in time"))
 	defer cancel()
-	// The lease ends as well: so does a program that is just being started, or one that no second session reaches.
-	go func() { _ = s.CloseWrite() }()
 	select {
 	case at := <-announced:
 		return j.endGroup(ctx, client, at)

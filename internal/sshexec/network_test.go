@@ -125,7 +125,7 @@ func TestCutConnectionLeavesOutcomeUnknownAndTheFarSideEndsTheProgram(t *testing
 
 func TestPeerThatFallsSilentIsNoticed(t *testing.T) {
 	t.Parallel()
-	w, _, e, target := wired(t, sshexec.Options{KeepAlive: 50 * time.Millisecond, KeepAliveTimeout: 100 * time.Millisecond})
+	w, _, e, target := wired(t, sshexec.Options{KeepAlive: 50 * time.Millisecond, KeepAliveTimeout: 5 * time.Second})
 	_, done := startStubborn(t.Context(), t, e, target)
 	w.mute()
 	if err := <-done; kind(t, err) != sshexec.Lost {

@@ -7,6 +7,7 @@ package sshexec_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -35,7 +36,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // waitLimit bounds every wait of these tests for something that is sure to come.
-const waitLimit = 30 * time.Second
+const waitLimit = 2 * time.Minute
 
 // server is a real sshd of the test's own.
 type server struct {
@@ -215,9 +216,9 @@ func secret(text []byte) sshexec.Secret {
 // newExecutor returns one with limits that suit a test, closed at its end.
 func newExecutor(t *testing.T, o sshexec.Options) *sshexec.Executor {
 	t.Helper()
-	if o.Grace == 0 {
-		o.Grace = time.Second
-	}
+	o.Grace = cmp.Or(o.Grace, time.Second)
+	o.DialTimeout = cmp.Or(o.DialTimeout, waitLimit) // a busy machine is no failure
+	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, waitLimit)
 	e := sshexec.New(o)
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
