@@ -27,7 +27,8 @@ var layers = [][]string{
 	{"internal/hygiene", "internal/labelexpr"}, // domain: what is true and what to do, without any means of doing it
 	{"internal/jenkins", "internal/sshexec", "internal/store", "internal/engine", "internal/config", "internal/recipe"},
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile"},
-	{"internal/app"}, // wiring: the only package that knows all others
+	{"internal/app"},  // wiring: the only package that knows all others
+	{"internal/demo"}, // the daemon beside a simulated controller
 	{"cmd"},
 }
 
