@@ -4,13 +4,11 @@ package labelexpr
 
 import "slices"
 
-// Names are the three labels that tell the state of a managed agent.
+// Names are the three labels that tell the state of a managed agent. The struct converts from and to those of packages
+// that know the defaults.
 type Names struct {
 	Cleanable, Dirty, Clean string
 }
-
-// DefaultNames are the names used unless the operator chose others.
-var DefaultNames = Names{Cleanable: "cleanable", Dirty: "dirty", Clean: "clean"}
 
 // unclean returns the label sets, as far as ours go, that a managed agent shows while it is not clean.
 func (n Names) unclean() [][]string {
@@ -49,14 +47,10 @@ func Suggest(e Expr, names Names) (better Expr, ok bool) {
 		}
 		return depends
 	})
-	switch value {
-	case never:
+	if value == never {
 		return Expr{}, false
-	case always:
-		return Atom(names.Clean), true
-	default:
-		return And(reduced, Atom(names.Clean)), true
 	}
+	return And(reduced, Atom(names.Clean)), true
 }
 
 // truth is what is known of an expression before the rest of the labels is.
@@ -74,9 +68,9 @@ func (t truth) not() truth {
 		return never
 	case never:
 		return always
-	default:
-		return depends
+	case depends:
 	}
+	return depends
 }
 
 // reduce replaces the labels that known decides and simplifies. If the result depends on further labels, rest is the
@@ -93,23 +87,30 @@ func reduce(e Expr, known func(label string) truth) (rest Expr, value truth) {
 	case opNot:
 		operand, v := reduce(*e.left, known)
 		return Not(operand), v.not()
+	case opAnd, opOr, opImplies, opIff:
+		left, l := reduce(*e.left, known)
+		right, r := reduce(*e.right, known)
+		return reduceBinary(e.op, left, l, right, r)
 	}
-	left, l := reduce(*e.left, known)
-	right, r := reduce(*e.right, known)
-	switch e.op {
-	case opAnd:
+	return e, depends
+}
+
+func reduceBinary(o op, left Expr, l truth, right Expr, r truth) (Expr, truth) {
+	switch {
+	case l == depends && r == depends:
+		return binary(o, left, right), depends
+	case o == opAnd:
 		return reduceAnd(left, l, right, r)
-	case opOr:
+	case o == opOr:
 		return reduceOr(left, l, right, r)
-	case opImplies:
-		if l == depends && r == depends {
-			return binary(opImplies, left, right), depends
-		}
+	case o == opImplies:
 		return reduceOr(Not(left), l.not(), right, r)
 	default: // opIff
 		return reduceIff(left, l, right, r)
 	}
 }
+
+// In the following functions at most one side depends on further labels.
 
 func reduceAnd(left Expr, l truth, right Expr, r truth) (Expr, truth) {
 	switch {
@@ -117,10 +118,9 @@ func reduceAnd(left Expr, l truth, right Expr, r truth) (Expr, truth) {
 		return Expr{}, never
 	case l == always:
 		return right, r
-	case r == always:
+	default:
 		return left, l
 	}
-	return And(left, right), depends
 }
 
 func reduceOr(left Expr, l truth, right Expr, r truth) (Expr, truth) {
@@ -129,10 +129,9 @@ func reduceOr(left Expr, l truth, right Expr, r truth) (Expr, truth) {
 		return Expr{}, always
 	case l == never:
 		return right, r
-	case r == never:
+	default:
 		return left, l
 	}
-	return Or(left, right), depends
 }
 
 func reduceIff(left Expr, l truth, right Expr, r truth) (Expr, truth) {
@@ -143,8 +142,7 @@ func reduceIff(left Expr, l truth, right Expr, r truth) (Expr, truth) {
 		return Not(right), r.not()
 	case r == always:
 		return left, l
-	case r == never:
+	default:
 		return Not(left), l.not()
 	}
-	return binary(opIff, left, right), depends
 }

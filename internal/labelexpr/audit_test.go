@@ -12,6 +12,8 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 )
 
+var usualNames = labelexpr.Names{Cleanable: "cleanable", Dirty: "dirty", Clean: "clean"}
+
 func TestUnprotected(t *testing.T) {
 	t.Parallel()
 	agent := []string{"el7", "rack-3", "cleanable", "clean", "el7-0042"}
@@ -31,7 +33,7 @@ func TestUnprotected(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, unprotected := labelexpr.Unprotected(labelexpr.ParseLenient(tt.expr), agent, labelexpr.DefaultNames)
+			got, unprotected := labelexpr.Unprotected(labelexpr.ParseLenient(tt.expr), agent, usualNames)
 			if diff := cmp.Diff(tt.want, got); diff != "" || unprotected != (tt.want != nil) {
 				t.Errorf("%v, labels (-want +got):\n%s", unprotected, diff)
 			}
@@ -70,7 +72,7 @@ func TestSuggest(t *testing.T) {
 		{"linux && !clean", ""},
 	}
 	for _, tt := range tests {
-		got, ok := labelexpr.Suggest(labelexpr.ParseLenient(tt.expr), labelexpr.DefaultNames)
+		got, ok := labelexpr.Suggest(labelexpr.ParseLenient(tt.expr), usualNames)
 		if got.String() != tt.want || ok != (tt.want != "") {
 			t.Errorf("Suggest(%q) = %q, %v; want %q", tt.expr, got, ok, tt.want)
 		}

@@ -99,9 +99,9 @@ func (e Expr) Matches(has func(label string) bool) bool {
 		return !e.left.Matches(has) || e.right.Matches(has)
 	case opIff:
 		return e.left.Matches(has) == e.right.Matches(has)
-	default:
-		return true
+	case opNone:
 	}
+	return true
 }
 
 // Has returns the argument of [Expr.Matches] for an agent that carries exactly these labels.

@@ -3,6 +3,7 @@
 package labelexpr_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -111,7 +112,7 @@ func TestExpressionsWithoutNegatedLabelsAreMonotone(t *testing.T) {
 		if negated(added) {
 			t.Skip("negated")
 		}
-		more := append(fewer[:len(fewer):len(fewer)], added)
+		more := append(slices.Clip(fewer), added)
 		if e.Matches(labelexpr.Has(fewer...)) && !e.Matches(labelexpr.Has(more...)) {
 			t.Fatalf("%s holds for %q, not for %q, but %q is not negated in it", e, fewer, more, added)
 		}

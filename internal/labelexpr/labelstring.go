@@ -89,7 +89,7 @@ func (t *tokenizer) next() (label string, ok bool) {
 		}
 	}
 	// A quote that opens in the very last place makes no label of its own.
-	return b.String(), !(t.pos == start+1 && quote != 0)
+	return b.String(), t.pos > start+1 || quote == 0
 }
 
 func isDelimiter(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

@@ -162,9 +162,9 @@ func (p *parser) primary() (Expr, error) {
 		return p.parenthesised()
 	case tokEnd:
 		return Expr{}, &SyntaxError{Offset: p.tok.offset, Msg: "ends where a label is expected"}
-	default:
-		return Expr{}, &SyntaxError{Offset: p.tok.offset, Msg: fmt.Sprintf("%q where a label is expected", p.tok.kind)}
+	case tokAnd, tokOr, tokNot, tokImplies, tokIff, tokClose:
 	}
+	return Expr{}, &SyntaxError{Offset: p.tok.offset, Msg: fmt.Sprintf("%q where a label is expected", p.tok.kind)}
 }
 
 func (p *parser) parenthesised() (Expr, error) {
@@ -177,28 +177,25 @@ func (p *parser) parenthesised() (Expr, error) {
 		return Expr{}, err
 	}
 	e, err := p.iff()
-	if err != nil {
+	switch {
+	case err != nil:
 		return Expr{}, err
-	}
-	switch p.tok.kind {
-	case tokClose:
+	case p.tok.kind == tokClose:
 		return e, p.advance()
-	case tokEnd:
+	case p.tok.kind == tokEnd:
 		return Expr{}, &SyntaxError{Offset: open, Msg: `"(" is never closed`}
-	default:
-		return Expr{}, p.unexpectedAfterOperand()
 	}
+	return Expr{}, p.unexpectedAfterOperand()
 }
 
-// unexpectedAfterOperand explains a token that can follow no complete operand.
+// unexpectedAfterOperand explains a token that can follow no complete operand: an atom, "(", "!" or ")". All others
+// continue or end the expression.
 func (p *parser) unexpectedAfterOperand() error {
-	msg := fmt.Sprintf("unexpected %q", p.tok.kind)
-	switch p.tok.kind {
-	case tokAtom:
+	msg := fmt.Sprintf("operator missing before %q", p.tok.kind)
+	if p.tok.kind == tokAtom {
 		msg = fmt.Sprintf("operator missing before %q (labels with spaces need double quotes)", p.tok.name)
-	case tokOpen, tokNot:
-		msg = fmt.Sprintf("operator missing before %q", p.tok.kind)
-	case tokClose:
+	}
+	if p.tok.kind == tokClose {
 		msg = `")" without "("`
 	}
 	return &SyntaxError{Offset: p.tok.offset, Msg: msg}
