@@ -79,8 +79,8 @@ func (k *checker) problemAt(p place, path, msg string) {
 	}
 }
 
-func (k *checker) warn(path, format string, args ...any) {
-	k.warnings.add(k.dec.src.problem(k.at(path), path, fmt.Sprintf(format, args...)))
+func (k *checker) warn(path, msg string) {
+	k.warnings.add(k.dec.src.problem(k.at(path), path, msg))
 }
 
 func (k *checker) must(path string, err error) {

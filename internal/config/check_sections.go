@@ -75,7 +75,7 @@ func (k *checker) jobs(j *Jobs, path string) {
 func jobName(name string) error {
 	const refused = `?*/\%!@#$^&|<>[]:;`
 	if strings.ContainsAny(name, refused) {
-		return errors.New("Jenkins allows none of " + refused + " in the name of a job")
+		return errors.New("a job's name may hold none of " + refused)
 	}
 	return nil
 }
@@ -125,8 +125,7 @@ func (k *checker) poolAgents(p *Pool, path string) {
 	}
 	var err error
 	p.expr, err = labelexpr.Parse(p.Agents)
-	var syntax *labelexpr.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*labelexpr.SyntaxError](err); ok {
 		at := k.at(path)
 		if k.dec.quotesAt(at) {
 			at.column++

@@ -22,6 +22,7 @@ type Answers struct {
 	Data       string // directory
 }
 
+//nolint:gosec // G101: the token is a reference
 var exampleAnswers = Answers{
 	Controller: "main",
 	URL:        "https://jenkins.example.org/",

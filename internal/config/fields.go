@@ -4,6 +4,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -124,31 +125,31 @@ func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && !isTe
 
 // setText sets a scalar from its text.
 func setText(v reflect.Value, text string) error {
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
-	switch v.Kind() {
-	case reflect.String:
+	switch kind := v.Kind(); {
+	case kind == reflect.String:
 		v.SetString(text)
 		return nil
-	case reflect.Bool:
+	case kind == reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
-			return fmt.Errorf("want true or false")
+			return errors.New("want true or false")
 		}
 		v.SetBool(b)
 		return nil
-	case reflect.Int:
+	case kind == reflect.Int:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return fmt.Errorf("want a whole number")
+			return errors.New("want a whole number")
 		}
 		v.SetInt(n)
 		return nil
-	case reflect.Float64:
+	case kind == reflect.Float64:
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return fmt.Errorf("want a number")
+			return errors.New("want a number")
 		}
 		v.SetFloat(n)
 		return nil

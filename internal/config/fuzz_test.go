@@ -29,7 +29,7 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("error %#v", err)
 			}
 			for _, p := range bad.Problems {
-				if p.Msg == "" || p.Line < 0 || p.Line > strings.Count(text, "\n")+1 {
+				if p.Msg == "" || p.Line < 0 || p.Line > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
 					t.Fatalf("problem %+v", p)
 				}
 			}

@@ -27,15 +27,18 @@ func TestReload(t *testing.T) {
 		{"nothing changed", small + "# a comment\n", nil, nil},
 		{
 			"settings in a list", strings.Replace(small, "user: pitcrew", "user: other\n  poll: 1s", 1),
-			[]string{"controllers[0].user", "controllers[0].poll"}, nil,
+			[]string{"controllers[0].user", "controllers[0].poll"},
+			nil,
 		},
 		{
 			"a longer list", small + "- {name: more, recipe: el}\n",
-			[]string{"controllers[0].user", "controllers[0].poll", "pools"}, nil,
+			[]string{"controllers[0].user", "controllers[0].poll", "pools"},
+			nil,
 		},
 		{
 			"what needs a restart", small + "data: /elsewhere\nlog: {level: debug, format: json}\nlabels: {clean: fresh}\napi: {listen: '127.0.0.1:1'}\n",
-			[]string{"log.level", "pools"}, []string{"data", "api.listen", "log.format", "labels.clean"},
+			[]string{"log.level", "pools"},
+			[]string{"data", "api.listen", "log.format", "labels.clean"},
 		},
 		{"back again", small, []string{"log.level"}, nil},
 	}

@@ -50,6 +50,7 @@ func readFile(path string) ([]byte, error) {
 // Parse reads a configuration from data, without looking at this host; file is its name, for messages, and relative
 // paths in it start at the directory of file. What is wrong is an [*Error].
 func Parse(file string, data []byte) (*Config, error) {
+	data = []byte(lineBreaks.Replace(string(data)))
 	src := newSource(file, data)
 	dec := newDecoder(src)
 	c := &Config{}
@@ -65,6 +66,9 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.resolvePaths(filepath.Dir(file))
 	return c, nil
 }
+
+// lineBreaks turns all line breaks that YAML knows into one, so that the parser and the excerpts count alike.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 var notOwner = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 

@@ -65,8 +65,25 @@ type source struct {
 	masks map[int]int // line to the column from which on it must not be quoted
 }
 
-func newSource(file string, data []byte) *source {
-	return &source{file: file, lines: strings.Split(string(data), "\n"), masks: map[int]int{}}
+// newSource cuts text, whose line breaks are line feeds, into lines. It masks the lines that continue the value of a
+// setting that sounds like a secret: a text that is no YAML has no syntax tree to tell them by.
+func newSource(file string, text []byte) *source {
+	s := &source{file: file, lines: strings.Split(string(text), "\n"), masks: map[int]int{}}
+	secretIndent := -1 // of the setting whose value may go on
+	for i, line := range s.lines {
+		content := strings.TrimLeft(line, " \t-")
+		indent := len(line) - len(content)
+		switch {
+		case content == "":
+		case secretIndent >= 0 && indent > secretIndent:
+			s.mask(place{i + 1, 1})
+		case secretKey.MatchString(content):
+			secretIndent = indent
+		default:
+			secretIndent = -1
+		}
+	}
+	return s
 }
 
 // mask keeps what starts at p, to the end of the line, out of every excerpt.
@@ -76,8 +93,9 @@ func (s *source) mask(p place) {
 	}
 }
 
+// problem makes a problem at p. Some places that the parser gives are behind the end of the text.
 func (s *source) problem(p place, path, msg string) Problem {
-	return Problem{File: s.file, Line: p.line, Column: p.column, Path: path, Msg: msg}
+	return Problem{File: s.file, Line: min(p.line, len(s.lines)), Column: p.column, Path: path, Msg: msg}
 }
 
 // maxProblems bounds what is reported: nobody reads more, and a file of a program that went wrong has many more.
@@ -117,8 +135,11 @@ func (s *source) finish(found findings) []Problem {
 	return problems
 }
 
-// secretLike finds a plain value of a setting that sounds like a secret, also where the text is no valid YAML.
-var secretLike = regexp.MustCompile(`(?i)((?:token|password|secret|passphrase|credential)[a-z]*["']?\s*:\s*)["']?(\S[^,}]*)`)
+// secretKey finds a setting that sounds like a secret; secretLike its value too, also where the text is no valid YAML.
+var (
+	secretKey  = regexp.MustCompile(`(?i)(?:token|password|secret|passphrase|credential|key)[a-z]*["']?\s*:`)
+	secretLike = regexp.MustCompile(`(` + secretKey.String() + `\s*)["']?(\S[^,}]*)`)
+)
 
 // reference finds values that are references, hence no secrets.
 var reference = regexp.MustCompile(`^(?:env|file|credential|exec):`)

@@ -247,19 +247,18 @@ func valueForm(f field) string {
 	case reflect.TypeFor[Endpoint]():
 		return "address, or reference to it"
 	}
-	switch f.typ.Kind() {
-	case reflect.Slice:
-		if sectionType(f.typ) != nil {
-			return "list of sections"
-		}
+	switch kind := f.typ.Kind(); {
+	case kind == reflect.Slice && sectionType(f.typ) != nil:
+		return "list of sections"
+	case kind == reflect.Slice:
 		return "list of texts"
-	case reflect.Map:
+	case kind == reflect.Map:
 		return "texts by name"
-	case reflect.Pointer, reflect.Struct:
+	case sectionType(f.typ) != nil:
 		return "section"
-	case reflect.Bool:
+	case kind == reflect.Bool:
 		return "`true` or `false`"
-	case reflect.Int, reflect.Float64:
+	case kind == reflect.Int, kind == reflect.Float64:
 		return "number"
 	}
 	return "text"

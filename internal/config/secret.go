@@ -54,15 +54,15 @@ func (s *Secret) UnmarshalText(text []byte) error {
 func (s Secret) validate() error {
 	switch {
 	case s.name == "":
-		return fmt.Errorf("nothing after %s:", s.scheme)
+		return fmt.Errorf("%s: needs something after it", s.scheme)
 	case s.scheme == "env" && strings.ContainsAny(s.name, "= \t\n"):
-		return errors.New("want the name of an environment variable after env:")
+		return errors.New("env: needs the name of an environment variable")
 	case s.scheme == "file" && !filepath.IsAbs(s.name):
-		return errors.New("want an absolute path after file:")
+		return errors.New("file: needs an absolute path")
 	case s.scheme == "credential" && filepath.Base(s.name) != s.name:
-		return errors.New("want the name of a credential after credential:")
+		return errors.New("credential: needs the name of a credential")
 	case s.scheme == "exec" && !filepath.IsAbs(strings.Fields(s.name)[0]):
-		return errors.New("want an absolute path of a program after exec:")
+		return errors.New("exec: needs the absolute path of a program")
 	}
 	return nil
 }
