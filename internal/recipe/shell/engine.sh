@@ -6,12 +6,12 @@ say() { printf 'pitcrew: %s\n' "$1"; }
 # a sentinel at the start of a line; carriage returns would start a line too, and escapes could hide one.
 find_filter() {
 	carriage_return=$(printf '\r') escape=$(printf '\033')
-	if [ "$(printf 'x' | sed -u -e 's/^/| /' -e '$a\' 2>/dev/null; echo .)" = "| x
-." ]; then
-		filter=sed
-	elif [ "$(echo x | awk '{ print "| " $0; fflush() }' 2>/dev/null)" = '| x' ]; then
+	if [ "$(echo x | awk "$awk_filter" 2>/dev/null)" = '| x' ]; then
 		filter=awk
+		# mawk waits for a full buffer unless told not to.
 		! awk -W version 2>&1 </dev/null | grep -q mawk || filter=mawk
+	elif [ "$(echo x | sed -u 's/^/| /' 2>/dev/null)" = '| x' ]; then
+		filter=sed
 	else
 		filter=shell
 	fi
@@ -20,14 +20,23 @@ find_filter() {
 filter() {
 	ulimit -v 1048576 2>/dev/null # a line without end must not eat the machine
 	case $filter in
-	sed) exec sed -u -e 's/^/| /' -e "s/$escape/^[/g" -e "s/$carriage_return/\\
-| /g" -e '$a\' ;;
 	awk) exec awk "$awk_filter" ;;
 	mawk) exec awk -W interactive "$awk_filter" ;;
+	sed)
+		sed -u -e 's/^/| /' -e "s/$escape/^[/g" -e "s/$carriage_return/\\
+| /g"
+		echo # the last line may have had no end
+		;;
 	shell)
 		while IFS= read -r line || [ -n "$line" ]; do
+			while :; do
+				case $line in
+				*["$escape$carriage_return"]*) line=${line%%["$escape$carriage_return"]*}' '${line#*["$escape$carriage_return"]} ;;
+				*) break ;;
+				esac
+			done
 			printf '| %s\n' "$line"
-		done | tr "$carriage_return$escape" '  '
+		done
 		;;
 	esac
 }
