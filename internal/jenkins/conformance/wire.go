@@ -46,8 +46,15 @@ type answer struct {
 // text is the answer's body for a message.
 func (a answer) text() string { return strings.Join(strings.Fields(a.body), " ") }
 
+// inQuery escapes what a strict container refuses in a query (RFC 3986, 3.4).
+var inQuery = strings.NewReplacer("[", "%5B", "]", "%5D", "{", "%7B", "}", "%7D", "|", "%7C", " ", "%20", `"`, "%22")
+
 func (w *wire) send(ctx context.Context, r request) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, r.method, w.root+r.path, strings.NewReader(r.body))
+	path, query, hasQuery := strings.Cut(r.path, "?")
+	if hasQuery {
+		path += "?" + inQuery.Replace(query)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, w.root+path, strings.NewReader(r.body))
 	if err != nil {
 		return answer{}, fmt.Errorf("make request: %w", err)
 	}
