@@ -16,6 +16,13 @@ type Order struct {
 	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Why, for the audit trail"`
 }
 
+func (o *Order) reason() string {
+	if o == nil {
+		return ""
+	}
+	return o.Reason
+}
+
 // ReasonedOrder is an order that others must be able to understand later, until it ends.
 type ReasonedOrder struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why, for the audit trail and for everybody who wonders"`
@@ -37,7 +44,7 @@ func (o ReasonedOrder) until(now time.Time) (time.Time, error) {
 type orderInput struct {
 	strict
 	AgentPath
-	Body Order
+	Body *Order // optional
 }
 
 type reasonedInput struct {
@@ -65,7 +72,7 @@ func (s *Server) orderRoutes() {
 
 func (s *Server) orderClean(ctx context.Context, in *orderInput) (*answer[Agent], error) {
 	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
-		return o.OrderClean(ctx, in.Agent, actor, in.Body.Reason)
+		return o.OrderClean(ctx, in.Agent, actor, in.Body.reason())
 	})
 }
 
@@ -81,7 +88,7 @@ func (s *Server) orderHold(ctx context.Context, in *reasonedInput) (*answer[Agen
 
 func (s *Server) orderRelease(ctx context.Context, in *orderInput) (*answer[Agent], error) {
 	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
-		return o.OrderRelease(ctx, in.Agent, actor, in.Body.Reason)
+		return o.OrderRelease(ctx, in.Agent, actor, in.Body.reason())
 	})
 }
 

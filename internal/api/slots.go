@@ -37,7 +37,7 @@ type slotInput struct {
 	strict
 	ControllerPath
 	Job  string `path:"job" doc:"Full name of the job, its slashes encoded"`
-	Body Order
+	Body *Order // optional
 }
 
 func (s *Server) slotRoutes() {
@@ -91,7 +91,7 @@ func (s *Server) resetSlot(ctx context.Context, in *slotInput) (*answer[Slot], e
 	now := time.Now()
 	err = s.Store.Append(ctx, now, hygiene.Event{
 		Type: hygiene.EventSlot, At: now, Actor: caller(ctx).Name, Subject: slot.Job, Agent: hygiene.AgentID{Controller: c.ID},
-		Reason: "reset; it was refused because " + found[i].Refused + because(in.Body.Reason),
+		Reason: "reset; it was refused because " + found[i].Refused + because(in.Body.reason()),
 	})
 	c.Orders.Poke()
 	return answered(slotOf(slot), err)

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web_test
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+var shots = flag.String("shots", "", "directory for pictures of the page, for people who change how it looks")
+
+func TestThePageLoadsAndChangesWhenAnEventArrives(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	f := newFleet(t, store.Viewer)
+	f.populate()
+	complaints := console(t, ctx)
+	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(f.url))
+	await(t, ctx, `document.getElementById("link").dataset.link === "live"`)
+	const tile = `document.querySelector('[data-key="main/el9-22"]').className`
+	if got := eval[string](t, ctx, tile); got != "tile due" {
+		t.Fatalf("the agent looks like %q before the event, want \"tile due\"", got)
+	}
+	eval[bool](t, ctx, `(document.querySelector('[data-key="main/el9-22"]').kept = true)`)
+	f.step(hygiene.AgentID{Controller: "main", Name: "el9-22"}, "linux", hygiene.Claimed, time.Now())
+	await(t, ctx, tile+` === "tile cleaning"`)
+	if !eval[bool](t, ctx, `document.querySelector('[data-key="main/el9-22"]').kept === true`) {
+		t.Error("the tile was made anew: what a person selected or focused in it would be lost")
+	}
+	await(t, ctx, `document.querySelector("#events li .type").textContent === "cleanup.claimed"`)
+	if diff := cmp.Diff([]string(nil), complaints()); diff != "" {
+		t.Errorf("the page complains on the console: %s", diff)
+	}
+}
+
+func TestThePageIsWholeWithoutScripts(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	f := newFleet(t, store.Viewer)
+	f.populate()
+	withoutScripts(t, ctx)
+	do(t, ctx, chromedp.Navigate(f.url))
+	text, err := chromedp.Run(ctx, chromedp.Text("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"el9-22", "quarantined", "held by nightly: new disk <b>on Monday</b>", "team/compile-everything #4711", "agent.adopted"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+}
+
+func TestNothingHangsOverTheEdgeOfASmallScreen(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	f := newFleet(t, store.Viewer)
+	f.populate()
+	for _, width := range []int64{320, 400, 768, 1280} {
+		do(t, ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url))
+		if got := eval[int64](t, ctx, "document.documentElement.scrollWidth"); got > width {
+			t.Errorf("at a width of %d the page is %d wide", width, got)
+		}
+		for _, scheme := range []string{"light", "dark"} {
+			colours(t, ctx, scheme)
+			picture(t, ctx, scheme, width)
+		}
+	}
+}
+
+// picture keeps a picture of the page where -shots says so.
+func picture(t *testing.T, ctx context.Context, scheme string, width int64) {
+	t.Helper()
+	if *shots == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatalf("browser: %v", err)
+	}
+	name := filepath.Join(*shots, strconv.FormatInt(width, 10)+"-"+scheme+".png")
+	if err := os.WriteFile(name, png, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"errors"
+	"html/template"
+	"net/http"
+	"strings"
+)
+
+// tokenCookie is the cookie that the API reads a token from.
+const tokenCookie = "pitcrew_token"
+
+// frame is what stands around the fleet.
+type frame struct {
+	Assets string
+	Fleet  template.HTML
+	Who    identity
+	Signed bool // in, by the page's own cookie
+	Fault  string
+}
+
+// page serves the whole page.
+func (s *site) page(w http.ResponseWriter, r *http.Request) {
+	who, found, err := s.look(r)
+	switch {
+	case errors.Is(err, errUnauthorized):
+		http.Redirect(w, r, "login", http.StatusSeeOther)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		_, noCookie := r.Cookie(tokenCookie)
+		s.render(w, r, http.StatusOK, "page", frame{Assets: s.assets, Fleet: found.html, Who: who, Signed: noCookie == nil})
+	}
+}
+
+// fragment serves what the script puts in the place of an older rendering.
+func (s *site) fragment(w http.ResponseWriter, r *http.Request) {
+	_, found, err := s.look(r)
+	switch {
+	case errors.Is(err, errUnauthorized):
+		http.Error(w, "not signed in", http.StatusUnauthorized)
+	case err != nil:
+		s.fail(w, r, err)
+	default:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte(found.html)) // a browser that left needs no answer
+	}
+}
+
+// look finds out who asks and, if they may look, what there is to see.
+func (s *site) look(r *http.Request) (identity, *snapshot, error) {
+	var who identity
+	if err := s.ask(r, "/api/v1/whoami", &who); err != nil {
+		return who, nil, err
+	}
+	found, err := s.fleet(r)
+	return who, found, err
+}
+
+func (s *site) loginForm(w http.ResponseWriter, r *http.Request) {
+	s.render(w, r, http.StatusOK, "login", frame{Assets: s.assets})
+}
+
+// maxForm bounds what the form may send.
+const maxForm = 4 << 10
+
+// login keeps a token in a cookie that no script can read. The API takes it for reading only.
+func (s *site) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	token := strings.TrimSpace(r.PostFormValue("token"))
+	var who identity
+	err := errUnauthorized
+	if token != "" {
+		err = s.askAs(r, "Bearer "+token, "", "/api/v1/whoami", &who)
+	}
+	switch {
+	case errors.Is(err, errUnauthorized):
+		s.render(w, r, http.StatusUnauthorized, "login", frame{Assets: s.assets, Fault: "Nobody knows this token."})
+		return
+	case err != nil:
+		s.fail(w, r, err)
+		return
+	}
+	http.SetCookie(w, cookie(r, token, 0))
+	http.Redirect(w, r, "./", http.StatusSeeOther)
+}
+
+func (s *site) logout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, cookie(r, "", -1))
+	http.Redirect(w, r, "login", http.StatusSeeOther)
+}
+
+func cookie(r *http.Request, token string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: tokenCookie, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+	}
+}
+
+func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, data frame) {
+	var out strings.Builder
+	if err := s.templates.ExecuteTemplate(&out, name, data); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(out.String())) // a browser that left needs no answer
+}
+
+func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		s.log.ErrorContext(r.Context(), "page could not be served", "path", r.URL.Path, "err", err)
+	}
+	http.Error(w, "the page could not be made; the daemon's log says why", http.StatusInternalServerError)
+}
