@@ -51,7 +51,7 @@ func Parse(text string) (Expr, error) {
 // Where the controller knows a label with exactly the name of the text, Jenkins takes that label even if the text
 // would parse. This cannot be seen from the text and is not imitated.
 func ParseLenient(text string) Expr {
-	if strings.TrimSpace(text) == "" {
+	if strings.TrimFunc(text, blankInJava) == "" {
 		return Expr{}
 	}
 	text = unquote(text)
@@ -61,6 +61,9 @@ func ParseLenient(text string) Expr {
 	}
 	return e
 }
+
+// blankInJava holds for what java.lang.String#trim takes off; a no-break space, for one, is not.
+func blankInJava(r rune) bool { return r <= ' ' }
 
 // unquote does what hudson.util.QuotedStringTokenizer#unquote does; unlike in the grammar every character may follow
 // a backslash, and a text with both quotes but a dangling backslash just loses it.

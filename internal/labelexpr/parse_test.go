@@ -118,6 +118,7 @@ func TestParseLenientReadsWhatJenkinsLooksUp(t *testing.T) {
 		want       labelexpr.Expr
 	}{
 		{"blank is no restriction", "  ", labelexpr.Expr{}},
+		{"a no-break space is a label", "\u00a0", atom("\u00a0")},
 		{"an expression", "a && b", labelexpr.And(atom("a"), atom("b"))},
 		{"laxParsing", "lucene.zones.apache.org (Solaris 10)", atom("lucene.zones.apache.org (Solaris 10)")},
 		{"dataCompatibilityWithHostNameWithWhitespace", "a:b c", atom("a:b c")},
