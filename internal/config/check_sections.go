@@ -120,7 +120,7 @@ func (k *checker) poolDurations(p *Pool, path string) {
 
 // poolAgents checks the label expression and points into it.
 func (k *checker) poolAgents(p *Pool, path string) {
-	if strings.TrimSpace(p.Agents) == "" {
+	if p.Agents == "" {
 		return
 	}
 	var err error
@@ -146,7 +146,7 @@ func (k *checker) shadowed(i int, path string) {
 	p := &k.config.Pools[i]
 	for j := range i {
 		earlier := &k.config.Pools[j]
-		sameAgents := earlier.expr.IsZero() && strings.TrimSpace(earlier.Agents) == "" || earlier.expr.Equal(p.expr) && !p.expr.IsZero()
+		sameAgents := earlier.Agents == "" || earlier.expr.Equal(p.expr) && !p.expr.IsZero()
 		if sameAgents && coversControllers(earlier.Controllers, p.Controllers) {
 			k.problem(path, "never gets an agent: pool %q above takes them all", earlier.Name)
 			return

@@ -32,6 +32,7 @@ func TestWhatMakesNoSense(t *testing.T) {
 		{"an unknown controller", "recipe: el", "recipe: el\n  controllers: [main, mian]", `14:23: pools[0].controllers[1]: no controller is called "mian" (did you mean "main"?)`},
 		{"a bad label expression", "el7 || el8", "el7 || (el8", `12:18: pools[0].agents: label expression: "(" is never closed`},
 		{"a bad quoted label expression", "el7 || el8", "'größe | el8'", `12:18: pools[0].agents: label expression: single "|": write "||"`},
+		{"a blank label expression", "el7 || el8", "' '", `12:13: pools[0].agents: label expression: ends where a label is expected`},
 		{"agents by their state", "el7 || el8", "el7 && clean", `12:11: pools[0].agents: must not mention "clean": that label comes and goes, and the agent would change its pool with it`},
 		{"a pool behind one for all", "- name: el\n  agents", "- {name: all, recipe: el}\n- name: el\n  agents", `12:3: pools[1]: never gets an agent: pool "all" above takes them all`},
 		{"a pool behind its twin", "recipe: el\n", "recipe: el\n- {name: e2, recipe: el, agents: '(el7)||el8', controllers: [main]}\n", `14:3: pools[1]: never gets an agent: pool "el" above takes them all`},

@@ -128,31 +128,29 @@ func setText(v reflect.Value, text string) error {
 	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
-	switch kind := v.Kind(); {
-	case kind == reflect.String:
+	switch {
+	case v.Kind() == reflect.String:
 		v.SetString(text)
-		return nil
-	case kind == reflect.Bool:
+	case v.Kind() == reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
 			return errors.New("want true or false")
 		}
 		v.SetBool(b)
-		return nil
-	case kind == reflect.Int:
-		n, err := strconv.ParseInt(text, 10, 64)
+	case v.CanInt():
+		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {
 			return errors.New("want a whole number")
 		}
 		v.SetInt(n)
-		return nil
-	case kind == reflect.Float64:
+	case v.CanFloat():
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			return errors.New("want a number")
 		}
 		v.SetFloat(n)
-		return nil
+	default:
+		return fmt.Errorf("no text form for %s", v.Type())
 	}
-	return fmt.Errorf("no text form for %s", v.Type())
+	return nil
 }

@@ -95,15 +95,16 @@ func startOf(n ast.Node) place {
 }
 
 func wanted(v reflect.Value) string {
-	switch kind := v.Kind(); {
-	case kind == reflect.Bool:
+	switch {
+	case isText(v.Type()), v.Kind() == reflect.String:
+		return "text"
+	case v.Kind() == reflect.Bool:
 		return "true or false"
-	case kind == reflect.Int:
+	case v.Kind() == reflect.Int:
 		return "a whole number"
-	case kind == reflect.Float64:
+	default:
 		return "a number"
 	}
-	return "text"
 }
 
 func kindOf(n ast.Node) string {
@@ -114,7 +115,7 @@ func kindOf(n ast.Node) string {
 		return "a list"
 	case *ast.BoolNode:
 		return "true or false"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+	case *ast.IntegerNode, *ast.FloatNode:
 		return "a number"
 	}
 	return "text"
