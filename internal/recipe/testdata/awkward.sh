@@ -1,0 +1,963 @@
+#!/bin/sh
+# pitcrew recipe test, revision 60bdeabc091b04eb0b85e9a8012781ef56492d7ebcf6a678d35d31e70166b567. Made by a compiler: change the recipe, not this.
+# By hand: sh program.sh --plan, sh program.sh --by-hand.
+
+# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
+# the very end runs anything, so that a program cut short in transport does nothing at all.
+
+pitcrew_refuse() {
+	printf 'pitcrew: refused: %s; nothing was touched\n' "$1"
+	exit 78
+}
+
+pitcrew_usage() {
+	cat <<'PITCREW_USAGE'
+usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
+                     [--phases all|verify] [--no-reboot]
+  --plan        print what would run here and do nothing
+  --by-hand     run for a person: no controller, no report
+  --agent       the agent this machine serves (default: $NODE_NAME, with --by-hand the host's name)
+  --controller  the controller it belongs to (default: $PITCREW_JOB_CONTROLLER)
+  --labels      the labels of the agent (default: $NODE_LABELS)
+  --phases      verify runs the verify phase alone (default: $PITCREW_PHASES, else all)
+  --no-reboot   report that a reboot is needed, but leave it to the caller
+Without --plan and --by-hand it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
+PITCREW_USAGE
+}
+
+pitcrew_options() {
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--plan) PITCREW_MODE=plan ;;
+		--by-hand) PITCREW_MODE=hand ;;
+		--no-reboot) PITCREW_NO_REBOOT=1 ;;
+		--agent | --controller | --labels | --phases)
+			[ $# -gt 1 ] || pitcrew_refuse "$1 needs a value"
+			case $1 in
+			--agent) pitcrew_here=$2 ;;
+			--controller) pitcrew_home=$2 ;;
+			--labels) NODE_LABELS=$2 ;;
+			--phases) PITCREW_PHASES=$2 ;;
+			esac
+			shift
+			;;
+		-h | --help)
+			pitcrew_usage
+			exit 0
+			;;
+		*) pitcrew_refuse "unknown argument $1" ;;
+		esac
+		shift
+	done
+}
+
+# pitcrew_bind compares what this program was issued for with where it is. It creates no file: no here-document, no
+# pipe to a temporary name.
+pitcrew_bind() {
+	case $PITCREW_PHASES in
+	all | verify) ;;
+	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
+	esac
+	[ "$PITCREW_MODE" = run ] || return 0
+	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"
+	[ "$PITCREW_AGENT" = "$pitcrew_here" ] ||
+		pitcrew_refuse "issued for agent '$PITCREW_AGENT', but this is '$pitcrew_here'"
+	[ -n "${PITCREW_CONTROLLER-}" ] || pitcrew_refuse "not issued for any controller"
+	[ -z "$pitcrew_home" ] || [ "$PITCREW_CONTROLLER" = "$pitcrew_home" ] ||
+		pitcrew_refuse "issued for controller '$PITCREW_CONTROLLER', but this is '$pitcrew_home'"
+	case ${PITCREW_ATTEMPT-} in
+	'' | 0* | *[!0-9]*) pitcrew_refuse "PITCREW_ATTEMPT is not the number of an attempt" ;;
+	esac
+	case ${PITCREW_NONCE-} in
+	'' | *[!0-9A-Za-z_-]*) pitcrew_refuse "PITCREW_NONCE is not a nonce" ;;
+	esac
+	[ ${#PITCREW_NONCE} -ge 16 ] || pitcrew_refuse "PITCREW_NONCE is too short"
+}
+
+pitcrew_die() {
+	printf 'pitcrew: %s\n' "$1"
+	exit 74
+}
+
+# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked.
+# It fails if not, with the reason in pitcrew_why.
+pitcrew_try() {
+	pitcrew_work=
+	case $1 in
+	/*) ;;
+	*) pitcrew_why='not set' && return 1 ;;
+	esac
+	[ -d "$1" ] || { pitcrew_why='no such directory' && return 1; }
+	pitcrew_work=$(mktemp -d "$1/pitcrew.XXXXXXXXXX" 2>/dev/null) || {
+		pitcrew_work=$1/pitcrew.$$.$(date +%s)
+		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
+	}
+	if ! { dd if=/dev/zero of="$pitcrew_work/probe" bs=1024 count="$PITCREW_KIB" && rm "$pitcrew_work/probe"; } 2>/dev/null
+	then
+		pitcrew_why="no room for $PITCREW_KIB KiB"
+	elif ! mkfifo "$pitcrew_work/probe" 2>/dev/null; then
+		pitcrew_why='cannot hold a named pipe'
+	else
+		rm -f "$pitcrew_work/probe"
+		return 0
+	fi
+	rm -rf "$pitcrew_work"
+	pitcrew_work=
+	return 1
+}
+
+# pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
+# interpreter), carried tools do.
+pitcrew_executes() {
+	printf '#!/bin/sh\nexit 0\n' >"$1/probe" && chmod 700 "$1/probe" && "$1/probe" 2>/dev/null
+	set -- "$1" $?
+	rm -f "$1/probe"
+	return "$2"
+}
+
+# pitcrew_place sets pitcrew_work: in the first place that has room and allows execution, else in the first with room.
+pitcrew_place() {
+	pitcrew_whys= pitcrew_second=
+	for pitcrew_p; do
+		if ! pitcrew_try "$pitcrew_p"; then
+			pitcrew_whys="$pitcrew_whys $pitcrew_p: $pitcrew_why;"
+		elif pitcrew_executes "$pitcrew_work"; then
+			[ -z "$pitcrew_second" ] || rm -rf "$pitcrew_second"
+			return 0
+		elif [ -z "$pitcrew_second" ]; then
+			pitcrew_second=$pitcrew_work
+		else
+			rm -rf "$pitcrew_work"
+		fi
+	done
+	pitcrew_work=$pitcrew_second
+	[ -n "$pitcrew_work" ] || pitcrew_die "no place to unpack:$pitcrew_whys"
+}
+
+# put writes standard input to file $1 below the private directory.
+put() {
+	mkdir -p "$pitcrew_work/${1%/*}" && cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+}
+
+# put64 does the same with base64 on standard input, by whatever decoder this machine has.
+put64() {
+	[ -n "$pitcrew_decoder" ] || pitcrew_find_decoder
+	mkdir -p "$pitcrew_work/${1%/*}" && "$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+}
+
+pitcrew_find_decoder() {
+	for pitcrew_decoder in by_base64 by_base64_D by_openssl by_perl by_python3 by_python by_uudecode by_awk; do
+		[ "$(printf 'cGl0Y3Jldwo=\n' | "$pitcrew_decoder" 2>/dev/null)" != pitcrew ] || return 0
+	done
+	pitcrew_die 'no way to decode base64 here'
+}
+by_base64() { base64 -d; }
+by_base64_D() { base64 -D; }
+by_openssl() { openssl base64 -d; }
+by_perl() { perl -MMIME::Base64 -e 'print decode_base64(join("", <STDIN>))'; }
+by_python3() { python3 -c 'import base64,sys; sys.stdout.buffer.write(base64.b64decode(sys.stdin.read()))'; }
+by_python() { python -c 'import base64,sys; sys.stdout.write(base64.b64decode(sys.stdin.read()))'; }
+by_uudecode() { { echo 'begin-base64 600 x' && cat && echo '===='; } | uudecode -o /dev/stdout; }
+# The last resort: awk turns the text into octal escapes, printf into bytes. Slow, but always there.
+by_awk() {
+	awk 'BEGIN { for (i = 0; i < 64; i++) v[substr(a "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", i + 1, 1)] = i }
+	{ out = ""
+	  for (i = 1; i <= length($0); i += 4) {
+	    c = substr($0, i + 2, 1); d = substr($0, i + 3, 1)
+	    n = v[substr($0, i, 1)] * 262144 + v[substr($0, i + 1, 1)] * 4096
+	    if (c != "=") n += v[c] * 64
+	    if (d != "=") n += v[d]
+	    out = out sprintf("\\%03o", int(n / 65536))
+	    if (c != "=") out = out sprintf("\\%03o", int(n / 256) % 256)
+	    if (d != "=") out = out sprintf("\\%03o", n % 256)
+	  }
+	  print out }' | while read -r pitcrew_octal; do
+		printf "$pitcrew_octal"
+	done
+}
+
+# check proves file $1: $2 SHA-256, $3 POSIX checksum and size, for machines that cannot compute the former.
+check() {
+	[ -n "$pitcrew_hasher" ] || pitcrew_find_hasher
+	set -- "$1" "$2" "$3" "$("$pitcrew_hasher" <"$pitcrew_work/$1")"
+	case $4 in
+	"$2" | "$3") ;;
+	*) pitcrew_die "$1 was damaged while unpacking" ;;
+	esac
+}
+
+pitcrew_find_hasher() {
+	for pitcrew_hasher in of_sha256sum of_shasum of_openssl of_cksum; do
+		case $("$pitcrew_hasher" </dev/null 2>/dev/null) in
+		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | '4294967295 0') return 0 ;;
+		esac
+	done
+	pitcrew_die 'no way to compute a checksum here'
+}
+of_sha256sum() { sha256sum | of_first; }
+of_shasum() { shasum -a 256 | of_first; }
+of_openssl() { openssl dgst -sha256 -r | of_first; }
+of_first() { read -r pitcrew_first _ && echo "$pitcrew_first"; }
+of_cksum() { cksum; }
+
+pitcrew_main() {
+	set +x +v +e +u
+	umask 077
+	unset CDPATH ENV BASH_ENV POSIXLY_CORRECT
+	PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	PITCREW_MODE=run PITCREW_NO_REBOOT=
+	PITCREW_PHASES=${PITCREW_PHASES:-all}
+	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
+	pitcrew_options "$@"
+	pitcrew_bind
+	LC_ALL=C
+	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES
+	if [ "$PITCREW_MODE" = plan ]; then
+		eval "$(pitcrew_engine)"
+		engine_plan
+		exit 0
+	fi
+	if [ "$PITCREW_MODE" = hand ]; then
+		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
+		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
+	fi
+	pitcrew_boot
+}
+
+# pitcrew_boot replaces this process by the engine. That also replaces the environment that /proc shows of it: the
+# nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
+pitcrew_boot() {
+	pitcrew_decoder= pitcrew_hasher= pitcrew_work= pitcrew_second=
+	trap 'rm -rf "$pitcrew_work" "$pitcrew_second"' EXIT
+	trap 'exit 143' TERM
+	trap 'exit 130' INT
+	trap 'exit 129' HUP
+	pitcrew_places
+	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
+	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
+	export PITCREW_TMPDIR TMPDIR
+	pitcrew_unpack
+	pitcrew_nonce=$PITCREW_NONCE
+	unset PITCREW_NONCE
+	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" 3<<PITCREW_NONCE
+$pitcrew_nonce
+PITCREW_NONCE
+}
+
+pitcrew_engine() {
+	cat <<'PITCREW_ENGINE'
+recipe=test
+revision=60bdeabc091b04eb0b85e9a8012781ef56492d7ebcf6a678d35d31e70166b567
+reboot_command='shutdown -r now || reboot'
+steps=' 1 2'
+
+step_1() {
+	phase=clean name='{braces} {{twice}} ${A:-{x}}' json='"{braces} {{twice}} ${A:-{x}}"'
+	limit=600 tries=1 delay=10
+}
+when_1() {
+	return 0
+}
+command_1() { in_session "$@" 'A={0} %s <&> " '\'' ]]> '"$(printf '\303\251')" 'sh' "$work/1/script"; }
+outcome_1() {
+	case $1 in
+	0) outcome=ok ;;
+	*) outcome=retry ;;
+	esac
+}
+
+step_2() {
+	phase=verify name='proof' json='"proof"'
+	limit=600 tries=1 delay=10
+}
+when_2() {
+	return 0
+}
+command_2() { in_session "$@" 'sh' "$work/2/script"; }
+outcome_2() {
+	case $1 in
+	0) outcome=ok ;;
+	*) outcome=retry ;;
+	esac
+}
+
+# Facts of the machine, and the conditions that the recipe's steps ask of them.
+
+# os_facts sets os to the words that a condition on "os" may use: the kernel, the distribution, those it is like, and
+# the distribution with its version, whole and major.
+os_facts() {
+	os=" $(uname -s | tr '[:upper:]' '[:lower:]') "
+	os_id= os_like= os_version=
+	for os_file in /etc/os-release /usr/lib/os-release; do
+		[ -r "$os_file" ] || continue
+		while IFS='=' read -r os_key os_value; do
+			os_value=${os_value#[\"\']} os_value=${os_value%[\"\']}
+			case $os_key in
+			ID) os_id=$os_value ;;
+			ID_LIKE) os_like=$os_value ;;
+			VERSION_ID) os_version=$os_value ;;
+			esac
+		done <"$os_file"
+		break
+	done
+	if [ -z "$os_id" ] && [ -r /etc/redhat-release ]; then
+		read -r os_id _ os_version _ </etc/redhat-release
+		os_id=$(printf '%s' "$os_id" | tr '[:upper:]' '[:lower:]') os_like='rhel fedora'
+	fi
+	[ -z "$os_id" ] || os="$os$os_id $os_id$os_version $os_id${os_version%%.*} $os_like "
+}
+
+arch_facts() {
+	arch=$(uname -m)
+	case $arch in
+	amd64) arch=x86_64 ;;
+	arm64) arch=aarch64 ;;
+	esac
+}
+
+gather_facts() {
+	os_facts
+	arch_facts
+	uid=$(id -u)
+	labels=" ${NODE_LABELS-} "
+}
+
+# Each of these is one part of a condition; on failure why says which.
+os_among() {
+	for word; do
+		case $os in *" $word "*) return 0 ;; esac
+	done
+	why="os is none of $*"
+	return 1
+}
+os_is_not() {
+	for word; do
+		case $os in *" $word "*) why="os is $word" && return 1 ;; esac
+	done
+}
+arch_among() {
+	for word; do
+		[ "$arch" != "$word" ] || return 0
+	done
+	why="arch is none of $*"
+	return 1
+}
+arch_is_not() {
+	for word; do
+		[ "$arch" != "$word" ] || { why="arch is $word" && return 1; }
+	done
+}
+tools_here() {
+	for word; do
+		command -v "$word" >/dev/null 2>&1 || { why="no $word here" && return 1; }
+	done
+}
+tools_not_here() {
+	for word; do
+		! command -v "$word" >/dev/null 2>&1 || { why="$word is here" && return 1; }
+	done
+}
+root_is() {
+	case $1$uid in
+	yes0) return 0 ;;
+	yes*) why='not root' && return 1 ;;
+	no0) why='root' && return 1 ;;
+	esac
+}
+sudo_is() {
+	if [ -z "${sudo-}" ]; then
+		sudo=no
+		! sudo -n true </dev/null >/dev/null 2>&1 || sudo=yes
+	fi
+	[ "$1" = "$sudo" ] && return 0
+	why='sudo without a password works' && [ "$1" = no ] || why='sudo without a password does not work'
+	return 1
+}
+label() { case $labels in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+in_phases() { [ "$PITCREW_PHASES" = all ] || [ "$1" = verify ]; }
+
+engine_plan() {
+	gather_facts
+	echo "recipe $recipe, revision $revision"
+	for n in $steps; do
+		"step_$n"
+		in_phases "$phase" || continue
+		why=
+		if "when_$n"; then
+			echo "run   $phase: $name (limit ${limit}s, tries $tries)"
+		else
+			echo "skip  $phase: $name ($why)"
+		fi
+	done
+}
+
+# Sessions: every try of a step has its own, so that it can be ended whole.
+
+# find_session sets session to the command that starts another in a session of its own; "monitor" means that only a
+# process group can be had, by the shell's job control, and "none" that members are found by descent alone.
+find_session() {
+	if command -v setsid >/dev/null 2>&1; then
+		session=setsid
+	elif command -v perl >/dev/null 2>&1; then
+		session=perl
+	elif command -v python3 >/dev/null 2>&1; then
+		session=python3
+	elif [ -z "$( (set -m) 2>&1)" ]; then
+		session=monitor
+	else
+		session=none
+	fi
+}
+
+# in_session replaces this process by the command given, in a new session where one can be had.
+in_session() {
+	case $session in
+	setsid) exec setsid "$@" ;;
+	perl) exec perl -MPOSIX -e 'POSIX::setsid(); exec { $ARGV[0] } @ARGV; exit 127' -- "$@" ;;
+	python3) exec python3 -c 'import os,sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@" ;;
+	*) exec "$@" ;;
+	esac
+}
+
+# processes prints "pid parent group session" of every process that is no zombie.
+processes() {
+	if [ ! -r /proc/self/stat ]; then
+		ps -A -o pid= -o ppid= -o pgid= | while read -r p_pid p_parent p_group; do
+			echo "$p_pid $p_parent $p_group $p_group"
+		done
+		return
+	fi
+	for p_stat in /proc/[0-9]*/stat; do
+		p_line=
+		{ IFS= read -r p_line <"$p_stat"; } 2>/dev/null
+		# A name may contain anything, a line end and ") " included: what counts comes after the last ") ".
+		case $p_line in *') '*) ;; *) p_line=$(cat "$p_stat" 2>/dev/null) ;; esac
+		p_pid=${p_stat#/proc/}
+		set -- ${p_line##*) }
+		[ $# -lt 4 ] || [ "$1" = Z ] || echo "${p_pid%/stat} $2 $3 $4"
+	done
+}
+
+# members prints the living processes of the session or group that $1 leads, and everything that descends from them.
+members() {
+	m_all=$(processes)
+	m_set=" $1 "
+	m_size=0
+	while [ "${#m_set}" -ne "$m_size" ]; do
+		m_size=${#m_set}
+		while read -r m_pid m_parent m_group m_session; do
+			case $m_set in *" $m_pid "*) continue ;; esac
+			case $m_set in
+			*" $m_parent "* | *" $m_group "* | *" $m_session "*) m_set="$m_set$m_pid " ;;
+			esac
+		done <<MEMBERS
+$m_all
+MEMBERS
+	done
+	m_alive=
+	while read -r m_pid _; do
+		case $m_set in *" $m_pid "*) m_alive="$m_alive $m_pid" ;; esac
+	done <<MEMBERS
+$m_all
+MEMBERS
+	printf '%s' "${m_alive# }"
+}
+
+# end_session ends everything that $1 leads: first politely, after $2 fifths of a second for good. It fails, with the
+# rest in victims, if something cannot be killed.
+end_session() {
+	e_round=0
+	while victims=$(members "$1") && [ -n "$victims" ]; do
+		if [ "$e_round" -eq 0 ]; then
+			kill -TERM $victims 2>/dev/null
+			kill -CONT $victims 2>/dev/null
+		elif [ "$e_round" -ge "$2" ]; then
+			kill -KILL $victims 2>/dev/null
+		fi
+		[ "$e_round" -lt $(($2 + 25)) ] || return 1
+		e_round=$((e_round + 1))
+		nap
+	done
+}
+
+nap() { sleep 0.2 2>/dev/null || sleep 1; }
+
+# rest sleeps $1 seconds and, unlike plain sleep, lets a signal through at once.
+rest() {
+	sleep "$1" &
+	rest_pid=$!
+	wait "$rest_pid"
+	rest_pid=
+}
+
+# after runs the rest of its arguments $1 seconds from now, in the background, unless calm is called first with "$after".
+# It waits until the sleep is under way: a signal to a process that has only just been forked can be lost.
+after() {
+	(
+		sleep "$1" &
+		echo "$!" >"$work/ready"
+		wait "$!"
+		shift
+		"$@"
+	) >/dev/null 2>&1 </dev/null &
+	after=$!
+	until read -r after_sleep <"$work/ready"; do :; done 2>/dev/null # some shells let a signal end the wait
+	after="$after $after_sleep"
+}
+
+# calm calls off what after has set up: $1 the process, $2 its sleep.
+calm() {
+	kill -KILL "$1" 2>/dev/null
+	kill -KILL "$2" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+# The report: facts before and after, and JSON that is pure ASCII whatever the bytes.
+
+# json_string prints standard input as a JSON string: UTF-8 where it is that, U+FFFD for each byte where it is not.
+json_string() {
+	if [ "$json_tool" = awk ]; then
+		od -An -v -tu1 | awk "$json_awk"
+	else
+		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
+	fi
+}
+json_text() { [ -n "$1" ] && printf '%s' "$1" | json_string || echo '""'; }
+
+json_awk='
+function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
+function flush_bad() { while (got-- > 0) out = out "\\ufffd"; need = got = 0 }
+function byte(b) {
+  if (need > 0) {
+    if (b >= low && b <= high) {
+      low = 128; high = 191; code = code * 64 + b - 128; got++
+      if (got == need) { out = out u(code); need = got = 0 }
+      return
+    }
+    flush_bad()
+  }
+  if (b == 10) out = out "\\n"
+  else if (b == 9) out = out "\\t"
+  else if (b == 34) out = out "\\\""
+  else if (b == 92) out = out "\\\\"
+  else if (b < 32 || b == 127) out = out u(b)
+  else if (b < 127) out = out sprintf("%c", b)
+  else if (b >= 194 && b <= 244) {
+    got = 1; low = 128; high = 191
+    if (b < 224) { need = 2; code = b - 192 }
+    else if (b < 240) { need = 3; code = b - 224; if (b == 224) low = 160; if (b == 237) high = 159 }
+    else { need = 4; code = b - 240; if (b == 240) low = 144; if (b == 244) high = 143 }
+  }
+  else out = out "\\ufffd"
+}
+{ for (i = 1; i <= NF; i++) byte($i + 0) }
+END { flush_bad(); print "\"" out "\"" }'
+
+find_json() {
+	json_tool=awk
+	[ "$(printf 'a"\303\251\377' | json_string 2>/dev/null)" = '"a\"\u00e9\ufffd"' ] || json_tool=sed
+}
+
+# disk prints free bytes and inodes of the file system that the agent works on.
+disk() {
+	d_where=${WORKSPACE:-${HOME:-/}}
+	[ -d "$d_where" ] || d_where=/
+	echo "{\"bytesFree\":$(disk_column -Pk 1024),\"inodesFree\":$(disk_column -Pi 1)}"
+}
+disk_column() {
+	d_free=$(df "$1" "$d_where" 2>/dev/null | { read -r _ && read -r _ _ _ d_free _ && echo "$d_free"; })
+	case $d_free in
+	'' | *[!0-9]*) echo 0 ;;
+	*) echo $((d_free * $2)) ;;
+	esac
+}
+
+# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+process() {
+	if [ -r "/proc/$1/stat" ]; then
+		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+		p_id=$1
+		set -- ${p_line##*) }
+		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+	elif [ ! -r /proc/self/stat ]; then
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+	fi
+}
+
+# agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
+agent_process() {
+	a_pid=$PPID
+	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
+		a_name=$(cat "/proc/$a_pid/comm" 2>/dev/null || ps -o comm= -p "$a_pid" 2>/dev/null)
+		case ${a_name##*/} in
+		java*)
+			a_process=$(process "$a_pid")
+			echo "{\"pid\":$a_pid,\"start\":$(json_text "${a_process#* }")}"
+			return
+			;;
+		esac
+		a_pid=$(parent "$a_pid")
+	done
+	echo '{"pid":0,"start":""}'
+}
+parent() {
+	if [ -r "/proc/$1/stat" ]; then
+		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+		set -- ${p_line##*) }
+		echo "${2-0}"
+	else
+		ps -o ppid= -p "$1" 2>/dev/null | tr -d ' '
+	fi
+}
+
+machine_id() {
+	for m_file in /etc/machine-id /var/lib/dbus/machine-id /sys/class/dmi/id/product_uuid; do
+		[ ! -s "$m_file" ] || { cat "$m_file" 2>/dev/null && return; }
+	done
+	sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null
+}
+boot_id() {
+	cat /proc/sys/kernel/random/boot_id 2>/dev/null || sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null ||
+		sysctl -n kern.boottime 2>/dev/null
+}
+
+report_begin() {
+	find_json
+	started=$(date +%s)
+	before=$(disk)
+}
+
+# report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
+report_end() {
+	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
+\"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",
+\"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
+\"started\":$started,\"ended\":$(date +%s),
+\"steps\":[
+$report_steps
+],
+\"disk\":{\"before\":$before,\"after\":$(disk)},
+\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$(uname -n)"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
+\"agentProcess\":$(agent_process)}"
+	if [ "$PITCREW_MODE" = hand ]; then
+		say "outcome: $outcome${reason:+ ($reason)}"
+		return
+	fi
+	print_line "PITCREW-REPORT-BEGIN $PITCREW_ATTEMPT $nonce"
+	print_line "$report"
+	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | cksum)"
+}
+case $(command -v printf) in
+printf) print_line() { printf '%s\n' "$1"; } ;;
+*) print_line() { print -r -- "$1"; } ;;
+esac
+
+# Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
+
+say() { printf 'pitcrew: %s\n' "$1"; }
+
+# find_filter chooses how each line of a step's output is prefixed as it comes. The prefix keeps a step from printing
+# a sentinel at the start of a line; carriage returns would start a line too, and escapes could hide one.
+find_filter() {
+	carriage_return=$(printf '\r') escape=$(printf '\033')
+	if [ "$(echo x | awk "$awk_filter" 2>/dev/null)" = '| x' ]; then
+		filter=awk
+		# mawk waits for a full buffer unless told not to.
+		! awk -W version 2>&1 </dev/null | grep -q mawk || filter=mawk
+	elif [ "$(echo x | sed -u 's/^/| /' 2>/dev/null)" = '| x' ]; then
+		filter=sed
+	else
+		filter=shell
+	fi
+}
+
+filter() {
+	ulimit -v 1048576 2>/dev/null # a line without end must not eat the machine
+	case $filter in
+	awk) exec awk "$awk_filter" ;;
+	mawk) exec awk -W interactive "$awk_filter" ;;
+	sed)
+		sed -u -e 's/^/| /' -e "s/$escape/^[/g" -e "s/$carriage_return/\\
+| /g"
+		echo # the last line may have had no end
+		;;
+	shell)
+		while IFS= read -r line || [ -n "$line" ]; do
+			while :; do
+				case $line in
+				*["$escape$carriage_return"]*) line=${line%%["$escape$carriage_return"]*}' '${line#*["$escape$carriage_return"]} ;;
+				*) break ;;
+				esac
+			done
+			printf '| %s\n' "$line"
+		done
+		;;
+	esac
+}
+awk_filter='{ gsub(/\033/, "^["); gsub(/\r/, "\n| "); print "| " $0; fflush() }'
+
+# launch becomes step $1: a session of its own, an environment of known variables only, nothing on standard input.
+# The variables by which Jenkins recognises the processes of a build stay, so that it can end a step whose engine died.
+launch() {
+	set -- "$1" env -i
+	for v in HOME USER LOGNAME SHELL PATH LANG TZ HOSTNAME XDG_RUNTIME_DIR http_proxy https_proxy no_proxy \
+		HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_NAME NODE_LABELS EXECUTOR_NUMBER WORKSPACE JENKINS_URL JOB_NAME \
+		JOB_BASE_NAME BUILD_NUMBER BUILD_ID BUILD_TAG BUILD_URL JENKINS_SERVER_COOKIE HUDSON_SERVER_COOKIE; do
+		eval "[ -z \"\${$v+x}\" ] || set -- \"\$@\" \"$v=\${$v}\""
+	done
+	[ -z "$PITCREW_TMPDIR" ] || set -- "$@" "TMPDIR=$PITCREW_TMPDIR"
+	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
+		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
+	mkdir -p "$work/$1/files" && cd "$work/$1/files" || exit 126
+	n=$1
+	shift
+	umask 022
+	ulimit -c 0 2>/dev/null
+	"command_$n" "$@"
+}
+
+expire() {
+	: >"$work/expired"
+	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
+}
+
+# run_try runs step $1 once: sets code to its exit code and expired to yes if its limit passed.
+run_try() {
+	rm -f "$work/expired" "$work/unkillable" "$work/out" "$work/copy" "$work/lines" "$work/tail"
+	mkfifo "$work/out" "$work/copy" "$work/lines"
+	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
+	tail_pid=$!
+	tee "$work/copy" <"$work/out" >"$work/lines" &
+	tee_pid=$!
+	filter <"$work/lines" &
+	filter_pid=$!
+	[ "$session" != monitor ] || set -m
+	launch "$1" >"$work/out" 2>&1 </dev/null &
+	step_pid=$!
+	set +m
+	after "$limit" expire "$step_pid"
+	limiter=$after
+	wait "$step_pid" 2>/dev/null
+	code=$?
+	[ -e "$work/expired" ] || calm $limiter
+	expired=no leftovers=
+	if [ -e "$work/expired" ]; then
+		expired=yes
+		wait "${limiter% *}"
+		end_session "$step_pid" 0
+	elif kill -0 "-$step_pid" 2>/dev/null; then
+		leftovers=$(members "$step_pid" | wc -w | tr -d ' ')
+		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
+	fi
+	step_pid= limiter=
+	# Whoever left the session and still holds the output must not hold us.
+	after 5 kill "$tee_pid"
+	wait "$filter_pid" "$tail_pid" 2>/dev/null
+	calm $after
+	kill "$tee_pid" 2>/dev/null
+	wait "$tee_pid" 2>/dev/null
+	tee_pid=
+}
+
+# judge sets outcome and reason from the last try of step $1.
+judge() {
+	reason=
+	if [ "$expired" = yes ]; then
+		outcome=timeout reason="no end after $limit s"
+	else
+		"outcome_$1" "$code"
+		case $outcome in
+		failed | retry) reason="exit code $code" ;;
+		esac
+	fi
+	[ -z "$leftovers" ] || reason="${reason:+$reason; }ended $leftovers processes it left behind"
+	if [ -s "$work/unkillable" ]; then
+		outcome=failed reason="cannot kill processes $(cat "$work/unkillable")"
+	fi
+}
+
+# run_step runs step $1 as often as it may and records it.
+run_step() {
+	try=1
+	began=$(date +%s)
+	while :; do
+		run_try "$1"
+		judge "$1"
+		case $outcome in
+		retry | timeout) [ "$try" -lt "$tries" ] || break ;;
+		*) break ;;
+		esac
+		say "try $try of $tries of '$name': $reason"
+		try=$((try + 1))
+		[ "$delay" -eq 0 ] || rest "$delay"
+	done
+	case $outcome in
+	retry) outcome=failed ;;
+	reconnect | reboot)
+		reason="asked for a $outcome"
+		wanted "$outcome"
+		outcome=ok
+		;;
+	esac
+	record "$code" $(($(date +%s) - began)) "$try"
+}
+
+# wanted notes that a step asks for a reconnect or a reboot; the latter brings the former with it.
+wanted() { [ "$want" = reboot ] || want=$1; }
+
+# record appends the current step to the report: exit code, seconds, tries.
+record() {
+	r_tail='""'
+	case $outcome in
+	failed | timeout)
+		failed="${failed:+$failed, }$name"
+		[ "$phase" != clean ] || clean_failed=yes
+		[ "$phase" != setup ] || setup_failed=yes
+		if [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
+			tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
+		fi
+		;;
+	esac
+	report_steps="$report_steps${report_steps:+,
+}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail}"
+	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
+}
+
+# barrier succeeds, with reason set, if the current phase must not be begun or continued.
+barrier() {
+	reason=
+	case $phase in
+	clean) return 1 ;;
+	setup) [ -z "$clean_failed$setup_failed" ] || reason='an earlier step failed' ;;
+	verify)
+		[ -z "$clean_failed$setup_failed" ] || reason='an earlier step failed'
+		[ -n "$reason" ] || [ -z "$want" ] || [ "$PITCREW_PHASES" = verify ] || reason="comes after the $want"
+		;;
+	esac
+	[ -n "$reason" ]
+}
+
+run_steps() {
+	for n in $steps; do
+		"step_$n"
+		in_phases "$phase" || continue
+		why= outcome=skipped
+		if barrier; then
+			record 0 0 0
+		elif ! "when_$n"; then
+			reason=$why
+			record 0 0 0
+		else
+			say "$phase '$name' begins"
+			run_step "$n"
+			[ "$phase" != verify ] || proved=yes
+		fi
+	done
+}
+
+# conclude sets outcome, verified and reason of the whole cleanup.
+conclude() {
+	verified=false reason=
+	if [ -n "$failed" ]; then
+		outcome=failed reason="failed: $failed"
+	elif [ -n "$want" ]; then
+		outcome=$want
+	elif [ -z "$proved" ]; then
+		outcome=failed reason='no verify step applies here, so nothing is proved'
+	else
+		outcome=cleaned verified=true
+	fi
+}
+
+# stop ends the cleanup because of signal $1.
+stop() {
+	trap '' TERM INT HUP
+	say "stopped by SIG$1"
+	[ -z "$step_pid" ] || end_session "$step_pid" 10
+	[ -z "$limiter" ] || calm $limiter
+	kill $tee_pid $rest_pid 2>/dev/null
+	exit "$2"
+}
+
+# remove_work removes private directory $1, unless a step mounted something there: removing would reach into it.
+remove_work() {
+	if [ -r /proc/mounts ] && grep -qF " $1/" /proc/mounts; then
+		say "$1 stays: something is mounted in it"
+		return 1
+	fi
+	rm -rf -- "$1" || say "$1 could not be removed"
+}
+
+# sweep removes the private directories that runs of ours left in this place because they were killed.
+sweep() {
+	for s_dir in "${work%/*}"/pitcrew.*; do
+		[ -d "$s_dir" ] && [ ! -L "$s_dir" ] && [ -O "$s_dir" ] && [ -r "$s_dir/lib/process" ] || continue
+		read -r s_process <"$s_dir/lib/process"
+		[ -z "$s_process" ] || [ "$s_process" = "$(process "${s_process%% *}")" ] || remove_work "$s_dir"
+	done
+}
+
+reboot_later() {
+	say "reboots: $reboot_command"
+	(in_session env -i "PATH=$PATH" LC_ALL=C sh -c 'sleep 2; eval "$1"' reboot "$reboot_command") \
+		</dev/null >/dev/null 2>&1 &
+}
+
+engine_main() {
+	work=$1
+	IFS= read -r nonce <&3
+	exec 3<&-
+	cd /
+	step_pid= limiter= tee_pid= rest_pid= tails=0
+	failed= clean_failed= setup_failed= want= proved= report_steps=
+	trap 'remove_work "$work"' EXIT
+	trap 'stop TERM 143' TERM
+	trap 'stop INT 130' INT
+	trap 'stop HUP 129' HUP
+	process $$ >"$work/lib/process"
+	mkfifo "$work/ready"
+	sweep
+	gather_facts
+	find_session
+	find_filter
+	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
+	report_begin
+	run_steps
+	conclude
+	report_end
+	trap - EXIT
+	remove_work "$work"
+	[ "$outcome$PITCREW_NO_REBOOT" != reboot ] || [ "$PITCREW_MODE" = hand ] || reboot_later
+	[ "$outcome" != failed ]
+	exit
+}
+
+PITCREW_ENGINE
+}
+
+PITCREW_KIB=316
+pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
+
+pitcrew_unpack() {
+	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
+	check 'lib/engine' 122ea5d0662296d042b371f682cf6471ee382754f48e6c63b88786d713b14305 '1498674494 20453'
+	put '1/script' <<'PITCREW_FILE'
+echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
+echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
+
+true
+PITCREW_FILE
+	check '1/script' 34013ac946dfa6d0c1dfedc2731f4b2bfcbbc1be7d38d3386b6fad5879d2878c '1968056226 128'
+	put64 '1/files/blob' <<'PITCREW_FILE'
+AAEC/w==
+PITCREW_FILE
+	check '1/files/blob' 3d1f57c984978ef98a18378c8166c1cb8ede02c03eeb6aee7e2f121dfeee3e56 '2107141715 4'
+	chmod 644 "$pitcrew_work/"'1/files/blob'
+	put '2/script' <<'PITCREW_FILE'
+true
+PITCREW_FILE
+	check '2/script' a17fcf0a2f50e2d495e4f90ce263410edc183add6c62699a2facbccf60410f74 '2469621148 5'
+}
+
+pitcrew_main "$@"
