@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 )
 
@@ -44,7 +45,7 @@ type CheckOptions struct {
 // trace is reported as such. About 10 requests, and those of [Client.Jobs].
 func (c *Client) Check(ctx context.Context, o CheckOptions) []Finding {
 	if o.Names == (labelexpr.Names{}) {
-		o.Names = labelexpr.DefaultNames
+		o.Names = labelexpr.Names(hygiene.DefaultNames)
 	}
 	k := checker{c: c, o: o}
 	if !k.connection(ctx) {

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/pitcrew-ci/pitcrew/internal/app"
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+)
+
+func serveCommand() *cobra.Command {
+	var path string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon",
+		Long: `Run the daemon until it is told to stop by SIGINT or SIGTERM. SIGHUP reloads the
+configuration; a bad one is refused, and the old one stays in force.
+
+With --dry-run nothing is written anywhere, neither to Jenkins nor to the database: the
+log and the API show what would be done.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), path, dryRun, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig(), "configuration file (PITCREW_CONFIG)")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done and write nothing anywhere")
+	return cmd
+}
+
+func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) error {
+	holder, err := config.NewHolder(path)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	c := holder.Current()
+	log := newLogger(c.Log, stderr)
+	for _, w := range c.Warnings() {
+		log.Warn("configuration", "warning", w.String())
+	}
+	a, err := app.New(ctx, app.Options{Config: holder, Log: log, Version: version(), DryRun: dryRun})
+	if err != nil {
+		return err
+	}
+	stop := reloadOnHangup(ctx, a)
+	defer stop()
+	return a.Run(ctx)
+}
+
+// reloadOnHangup reloads the configuration at each SIGHUP, until the returned function is called.
+func reloadOnHangup(ctx context.Context, a *app.App) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangup {
+			_ = a.Reload(ctx) // it has logged what is wrong, and the old configuration stays
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+		<-done
+	}
+}
+
+// newLogger logs coloured text to a terminal and JSON to anything else, unless told otherwise.
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	tty := isTerminal(w)
+	if c.Format == "json" || c.Format == "auto" && !tty {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: !tty || os.Getenv("NO_COLOR") != ""}))
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+)
+
+// version is what this binary was built from, as the Go toolchain recorded it.
+func version() api.Version {
+	v := api.Version{Version: "unknown", Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	v.Version = info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Commit = s.Value
+		}
+	}
+	return v
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v := version()
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "pitcrew %s %s %s/%s %s\n", v.Version, v.Commit, runtime.GOOS, runtime.GOARCH, v.Go)
+			return err
+		},
+	}
+}
