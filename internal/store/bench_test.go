@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -74,6 +75,20 @@ func BenchmarkAgents10000(b *testing.B) {
 		agents, err := s.Agents(b.Context(), "ci")
 		if err != nil || len(agents) != 10_000 {
 			b.Fatalf("got %d agents, %v", len(agents), err)
+		}
+	}
+}
+
+// BenchmarkOpen measures a restart: the check of every page, the migrations, the statements.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "pitcrew.db")
+	for b.Loop() {
+		s, err := store.Open(b.Context(), store.Options{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -225,7 +225,7 @@ func TestErrorsDoNotTellTheNonce(t *testing.T) {
 // readers never see an agent apart from its events.
 func TestConcurrentChangesLoseNothing(t *testing.T) {
 	t.Parallel()
-	const writers, rounds = 8, 40
+	const writers, rounds = 8, 15
 	s := setup(t)
 	var work sync.WaitGroup
 	for w := range writers {

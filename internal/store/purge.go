@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
 )
 
 // Retention says how long things are kept; 0 = for ever. Agents are never removed, since their
@@ -13,7 +15,7 @@ import (
 type Retention struct {
 	Events   time.Duration
 	Attempts time.Duration // since their end, reports included
-	Logs     time.Duration // since their attempt's end
+	Logs     time.Duration // since their attempt's end; the newest attempt keeps its log
 	Builds   time.Duration
 }
 
@@ -29,40 +31,86 @@ const purgeBatch = 500
 // removed when it failed or was cancelled stays removed.
 func (s *Store) Purge(ctx context.Context, now time.Time, r Retention) (p Purged, err error) {
 	for _, kind := range []struct {
-		name string
-		keep time.Duration
-		n    *int64
-		purge
+		name  string
+		keep  time.Duration
+		n     *int64
+		purge func(ctx context.Context, cutoff int64) (int64, error)
 	}{
-		{"logs", r.Logs, &p.Logs, func(t *txn) remove { return t.PurgeLogs }},
-		{"attempts", r.Attempts, &p.Attempts, func(t *txn) remove { return t.PurgeAttempts }},
-		{"events", r.Events, &p.Events, func(t *txn) remove { return t.PurgeEvents }},
-		{"builds", r.Builds, &p.Builds, func(t *txn) remove { return t.PurgeBuilds }},
+		{"logs", r.Logs, &p.Logs, s.purgeLogs},
+		{"attempts", r.Attempts, &p.Attempts, s.purgeAttempts},
+		{"events", r.Events, &p.Events, s.purgeEvents},
+		{"builds", r.Builds, &p.Builds, s.purgeBuilds},
 	} {
 		if kind.keep <= 0 {
 			continue
 		}
-		if *kind.n, err = s.purge(ctx, millis(now.Add(-kind.keep)), kind.purge); err != nil {
-			return p, fmt.Errorf("purge %s: %w", kind.name, err)
+		if *kind.n, err = kind.purge(ctx, millis(now.Add(-kind.keep))); err != nil {
+			return p, fmt.Errorf("purge %s: %w", kind.name, explain(s.path, err))
 		}
 	}
 	return p, nil
 }
 
-type (
-	purge  func(*txn) remove
-	remove func(ctx context.Context, cutoff int64, n int32) (int64, error)
-)
+func (s *Store) purgeEvents(ctx context.Context, cutoff int64) (int64, error) {
+	first, err := s.reads.FirstYoungEvent(ctx, cutoff)
+	if err != nil {
+		return 0, err
+	}
+	return s.repeat(ctx, func(ctx context.Context, t *txn) (int64, error) { return t.PurgeEvents(ctx, first, purgeBatch) })
+}
 
-func (s *Store) purge(ctx context.Context, cutoff int64, purge purge) (total int64, err error) {
+func (s *Store) purgeBuilds(ctx context.Context, cutoff int64) (int64, error) {
+	return s.repeat(ctx, func(ctx context.Context, t *txn) (int64, error) { return t.PurgeBuilds(ctx, cutoff, purgeBatch) })
+}
+
+// repeat runs remove in transactions of its own until a batch is not full.
+func (s *Store) repeat(ctx context.Context, remove func(context.Context, *txn) (int64, error)) (total int64, err error) {
 	for n := int64(purgeBatch); n == purgeBatch; total += n {
-		err := s.write(ctx, func(ctx context.Context, t *txn) (err error) {
-			n, err = purge(t)(ctx, cutoff, purgeBatch)
+		if err := s.write(ctx, func(ctx context.Context, t *txn) (err error) {
+			n, err = remove(ctx, t)
 			return err
-		})
-		if err != nil {
+		}); err != nil {
 			return total, err
 		}
 	}
 	return total, nil
+}
+
+func (s *Store) purgeAttempts(ctx context.Context, cutoff int64) (int64, error) {
+	return purgeFound(ctx, s,
+		func(after int64) ([]int64, error) { return s.reads.OldAttempts(ctx, after, cutoff, purgeBatch) },
+		func(id int64) int64 { return id },
+		func(ctx context.Context, t *txn, id int64) error { return t.DeleteAttempt(ctx, id) })
+}
+
+func (s *Store) purgeLogs(ctx context.Context, cutoff int64) (int64, error) {
+	return purgeFound(ctx, s,
+		func(after int64) ([]rows.OldLogsRow, error) { return s.reads.OldLogs(ctx, after, cutoff, purgeBatch) },
+		func(r rows.OldLogsRow) int64 { return r.ID },
+		func(ctx context.Context, t *txn, r rows.OldLogsRow) error {
+			return t.DeleteLog(ctx, r.Controller, r.Agent, r.Number)
+		})
+}
+
+// purgeFound removes what find finds, batch by batch in the order of IDs. What was found stays
+// removable until then: an attempt that has ended stays so, and never is the newest again.
+func purgeFound[R any](ctx context.Context, s *Store, find func(after int64) ([]R, error), id func(R) int64, remove func(context.Context, *txn, R) error) (total int64, err error) {
+	for after := int64(0); ; {
+		found, err := find(after)
+		if err != nil || len(found) == 0 {
+			return total, err
+		}
+		if err := s.write(ctx, func(ctx context.Context, t *txn) error {
+			for _, r := range found {
+				if err := remove(ctx, t, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return total, err
+		}
+		total += int64(len(found))
+		after = id(found[len(found)-1])
+	}
 }

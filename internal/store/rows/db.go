@@ -54,6 +54,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.cursorStmt, err = db.PrepareContext(ctx, cursor); err != nil {
 		return nil, fmt.Errorf("error preparing query Cursor: %w", err)
 	}
+	if q.deleteAttemptStmt, err = db.PrepareContext(ctx, deleteAttempt); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteAttempt: %w", err)
+	}
+	if q.deleteLogStmt, err = db.PrepareContext(ctx, deleteLog); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteLog: %w", err)
+	}
 	if q.deletePauseStmt, err = db.PrepareContext(ctx, deletePause); err != nil {
 		return nil, fmt.Errorf("error preparing query DeletePause: %w", err)
 	}
@@ -65,6 +71,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.feedStmt, err = db.PrepareContext(ctx, feed); err != nil {
 		return nil, fmt.Errorf("error preparing query Feed: %w", err)
+	}
+	if q.firstYoungEventStmt, err = db.PrepareContext(ctx, firstYoungEvent); err != nil {
+		return nil, fmt.Errorf("error preparing query FirstYoungEvent: %w", err)
 	}
 	if q.freeSlotStmt, err = db.PrepareContext(ctx, freeSlot); err != nil {
 		return nil, fmt.Errorf("error preparing query FreeSlot: %w", err)
@@ -81,6 +90,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertTokenStmt, err = db.PrepareContext(ctx, insertToken); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertToken: %w", err)
 	}
+	if q.oldAttemptsStmt, err = db.PrepareContext(ctx, oldAttempts); err != nil {
+		return nil, fmt.Errorf("error preparing query OldAttempts: %w", err)
+	}
+	if q.oldLogsStmt, err = db.PrepareContext(ctx, oldLogs); err != nil {
+		return nil, fmt.Errorf("error preparing query OldLogs: %w", err)
+	}
 	if q.openAttemptsStmt, err = db.PrepareContext(ctx, openAttempts); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenAttempts: %w", err)
 	}
@@ -93,17 +108,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.poolStmt, err = db.PrepareContext(ctx, pool); err != nil {
 		return nil, fmt.Errorf("error preparing query Pool: %w", err)
 	}
-	if q.purgeAttemptsStmt, err = db.PrepareContext(ctx, purgeAttempts); err != nil {
-		return nil, fmt.Errorf("error preparing query PurgeAttempts: %w", err)
-	}
 	if q.purgeBuildsStmt, err = db.PrepareContext(ctx, purgeBuilds); err != nil {
 		return nil, fmt.Errorf("error preparing query PurgeBuilds: %w", err)
 	}
 	if q.purgeEventsStmt, err = db.PrepareContext(ctx, purgeEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query PurgeEvents: %w", err)
-	}
-	if q.purgeLogsStmt, err = db.PrepareContext(ctx, purgeLogs); err != nil {
-		return nil, fmt.Errorf("error preparing query PurgeLogs: %w", err)
 	}
 	if q.reportStmt, err = db.PrepareContext(ctx, report); err != nil {
 		return nil, fmt.Errorf("error preparing query Report: %w", err)
@@ -208,6 +217,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing cursorStmt: %w", cerr)
 		}
 	}
+	if q.deleteAttemptStmt != nil {
+		if cerr := q.deleteAttemptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteAttemptStmt: %w", cerr)
+		}
+	}
+	if q.deleteLogStmt != nil {
+		if cerr := q.deleteLogStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteLogStmt: %w", cerr)
+		}
+	}
 	if q.deletePauseStmt != nil {
 		if cerr := q.deletePauseStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deletePauseStmt: %w", cerr)
@@ -226,6 +245,11 @@ func (q *Queries) Close() error {
 	if q.feedStmt != nil {
 		if cerr := q.feedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing feedStmt: %w", cerr)
+		}
+	}
+	if q.firstYoungEventStmt != nil {
+		if cerr := q.firstYoungEventStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing firstYoungEventStmt: %w", cerr)
 		}
 	}
 	if q.freeSlotStmt != nil {
@@ -253,6 +277,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertTokenStmt: %w", cerr)
 		}
 	}
+	if q.oldAttemptsStmt != nil {
+		if cerr := q.oldAttemptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldAttemptsStmt: %w", cerr)
+		}
+	}
+	if q.oldLogsStmt != nil {
+		if cerr := q.oldLogsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldLogsStmt: %w", cerr)
+		}
+	}
 	if q.openAttemptsStmt != nil {
 		if cerr := q.openAttemptsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing openAttemptsStmt: %w", cerr)
@@ -273,11 +307,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing poolStmt: %w", cerr)
 		}
 	}
-	if q.purgeAttemptsStmt != nil {
-		if cerr := q.purgeAttemptsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing purgeAttemptsStmt: %w", cerr)
-		}
-	}
 	if q.purgeBuildsStmt != nil {
 		if cerr := q.purgeBuildsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing purgeBuildsStmt: %w", cerr)
@@ -286,11 +315,6 @@ func (q *Queries) Close() error {
 	if q.purgeEventsStmt != nil {
 		if cerr := q.purgeEventsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing purgeEventsStmt: %w", cerr)
-		}
-	}
-	if q.purgeLogsStmt != nil {
-		if cerr := q.purgeLogsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing purgeLogsStmt: %w", cerr)
 		}
 	}
 	if q.reportStmt != nil {
@@ -410,99 +434,105 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                 DBTX
-	tx                 *sql.Tx
-	agentStmt          *sql.Stmt
-	agentsStmt         *sql.Stmt
-	agentsOfStmt       *sql.Stmt
-	attemptStmt        *sql.Stmt
-	breakersStmt       *sql.Stmt
-	buildStmt          *sql.Stmt
-	controllerStmt     *sql.Stmt
-	controllersStmt    *sql.Stmt
-	countStartStmt     *sql.Stmt
-	cursorStmt         *sql.Stmt
-	deletePauseStmt    *sql.Stmt
-	deleteTokenStmt    *sql.Stmt
-	endedSinceStmt     *sql.Stmt
-	feedStmt           *sql.Stmt
-	freeSlotStmt       *sql.Stmt
-	insertAgentStmt    *sql.Stmt
-	insertAttemptStmt  *sql.Stmt
-	insertEventStmt    *sql.Stmt
-	insertTokenStmt    *sql.Stmt
-	openAttemptsStmt   *sql.Stmt
-	openAttemptsOfStmt *sql.Stmt
-	pausesStmt         *sql.Stmt
-	poolStmt           *sql.Stmt
-	purgeAttemptsStmt  *sql.Stmt
-	purgeBuildsStmt    *sql.Stmt
-	purgeEventsStmt    *sql.Stmt
-	purgeLogsStmt      *sql.Stmt
-	reportStmt         *sql.Stmt
-	saveBreakerStmt    *sql.Stmt
-	saveBuildStmt      *sql.Stmt
-	saveControllerStmt *sql.Stmt
-	saveCursorStmt     *sql.Stmt
-	saveFeedStmt       *sql.Stmt
-	savePauseStmt      *sql.Stmt
-	savePoolStmt       *sql.Stmt
-	saveReportStmt     *sql.Stmt
-	saveSlotStmt       *sql.Stmt
-	selfStmt           *sql.Stmt
-	setEpochStmt       *sql.Stmt
-	slotsStmt          *sql.Stmt
-	tokensStmt         *sql.Stmt
-	updateAgentStmt    *sql.Stmt
-	updateAttemptStmt  *sql.Stmt
+	db                  DBTX
+	tx                  *sql.Tx
+	agentStmt           *sql.Stmt
+	agentsStmt          *sql.Stmt
+	agentsOfStmt        *sql.Stmt
+	attemptStmt         *sql.Stmt
+	breakersStmt        *sql.Stmt
+	buildStmt           *sql.Stmt
+	controllerStmt      *sql.Stmt
+	controllersStmt     *sql.Stmt
+	countStartStmt      *sql.Stmt
+	cursorStmt          *sql.Stmt
+	deleteAttemptStmt   *sql.Stmt
+	deleteLogStmt       *sql.Stmt
+	deletePauseStmt     *sql.Stmt
+	deleteTokenStmt     *sql.Stmt
+	endedSinceStmt      *sql.Stmt
+	feedStmt            *sql.Stmt
+	firstYoungEventStmt *sql.Stmt
+	freeSlotStmt        *sql.Stmt
+	insertAgentStmt     *sql.Stmt
+	insertAttemptStmt   *sql.Stmt
+	insertEventStmt     *sql.Stmt
+	insertTokenStmt     *sql.Stmt
+	oldAttemptsStmt     *sql.Stmt
+	oldLogsStmt         *sql.Stmt
+	openAttemptsStmt    *sql.Stmt
+	openAttemptsOfStmt  *sql.Stmt
+	pausesStmt          *sql.Stmt
+	poolStmt            *sql.Stmt
+	purgeBuildsStmt     *sql.Stmt
+	purgeEventsStmt     *sql.Stmt
+	reportStmt          *sql.Stmt
+	saveBreakerStmt     *sql.Stmt
+	saveBuildStmt       *sql.Stmt
+	saveControllerStmt  *sql.Stmt
+	saveCursorStmt      *sql.Stmt
+	saveFeedStmt        *sql.Stmt
+	savePauseStmt       *sql.Stmt
+	savePoolStmt        *sql.Stmt
+	saveReportStmt      *sql.Stmt
+	saveSlotStmt        *sql.Stmt
+	selfStmt            *sql.Stmt
+	setEpochStmt        *sql.Stmt
+	slotsStmt           *sql.Stmt
+	tokensStmt          *sql.Stmt
+	updateAgentStmt     *sql.Stmt
+	updateAttemptStmt   *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                 tx,
-		tx:                 tx,
-		agentStmt:          q.agentStmt,
-		agentsStmt:         q.agentsStmt,
-		agentsOfStmt:       q.agentsOfStmt,
-		attemptStmt:        q.attemptStmt,
-		breakersStmt:       q.breakersStmt,
-		buildStmt:          q.buildStmt,
-		controllerStmt:     q.controllerStmt,
-		controllersStmt:    q.controllersStmt,
-		countStartStmt:     q.countStartStmt,
-		cursorStmt:         q.cursorStmt,
-		deletePauseStmt:    q.deletePauseStmt,
-		deleteTokenStmt:    q.deleteTokenStmt,
-		endedSinceStmt:     q.endedSinceStmt,
-		feedStmt:           q.feedStmt,
-		freeSlotStmt:       q.freeSlotStmt,
-		insertAgentStmt:    q.insertAgentStmt,
-		insertAttemptStmt:  q.insertAttemptStmt,
-		insertEventStmt:    q.insertEventStmt,
-		insertTokenStmt:    q.insertTokenStmt,
-		openAttemptsStmt:   q.openAttemptsStmt,
-		openAttemptsOfStmt: q.openAttemptsOfStmt,
-		pausesStmt:         q.pausesStmt,
-		poolStmt:           q.poolStmt,
-		purgeAttemptsStmt:  q.purgeAttemptsStmt,
-		purgeBuildsStmt:    q.purgeBuildsStmt,
-		purgeEventsStmt:    q.purgeEventsStmt,
-		purgeLogsStmt:      q.purgeLogsStmt,
-		reportStmt:         q.reportStmt,
-		saveBreakerStmt:    q.saveBreakerStmt,
-		saveBuildStmt:      q.saveBuildStmt,
-		saveControllerStmt: q.saveControllerStmt,
-		saveCursorStmt:     q.saveCursorStmt,
-		saveFeedStmt:       q.saveFeedStmt,
-		savePauseStmt:      q.savePauseStmt,
-		savePoolStmt:       q.savePoolStmt,
-		saveReportStmt:     q.saveReportStmt,
-		saveSlotStmt:       q.saveSlotStmt,
-		selfStmt:           q.selfStmt,
-		setEpochStmt:       q.setEpochStmt,
-		slotsStmt:          q.slotsStmt,
-		tokensStmt:         q.tokensStmt,
-		updateAgentStmt:    q.updateAgentStmt,
-		updateAttemptStmt:  q.updateAttemptStmt,
+		db:                  tx,
+		tx:                  tx,
+		agentStmt:           q.agentStmt,
+		agentsStmt:          q.agentsStmt,
+		agentsOfStmt:        q.agentsOfStmt,
+		attemptStmt:         q.attemptStmt,
+		breakersStmt:        q.breakersStmt,
+		buildStmt:           q.buildStmt,
+		controllerStmt:      q.controllerStmt,
+		controllersStmt:     q.controllersStmt,
+		countStartStmt:      q.countStartStmt,
+		cursorStmt:          q.cursorStmt,
+		deleteAttemptStmt:   q.deleteAttemptStmt,
+		deleteLogStmt:       q.deleteLogStmt,
+		deletePauseStmt:     q.deletePauseStmt,
+		deleteTokenStmt:     q.deleteTokenStmt,
+		endedSinceStmt:      q.endedSinceStmt,
+		feedStmt:            q.feedStmt,
+		firstYoungEventStmt: q.firstYoungEventStmt,
+		freeSlotStmt:        q.freeSlotStmt,
+		insertAgentStmt:     q.insertAgentStmt,
+		insertAttemptStmt:   q.insertAttemptStmt,
+		insertEventStmt:     q.insertEventStmt,
+		insertTokenStmt:     q.insertTokenStmt,
+		oldAttemptsStmt:     q.oldAttemptsStmt,
+		oldLogsStmt:         q.oldLogsStmt,
+		openAttemptsStmt:    q.openAttemptsStmt,
+		openAttemptsOfStmt:  q.openAttemptsOfStmt,
+		pausesStmt:          q.pausesStmt,
+		poolStmt:            q.poolStmt,
+		purgeBuildsStmt:     q.purgeBuildsStmt,
+		purgeEventsStmt:     q.purgeEventsStmt,
+		reportStmt:          q.reportStmt,
+		saveBreakerStmt:     q.saveBreakerStmt,
+		saveBuildStmt:       q.saveBuildStmt,
+		saveControllerStmt:  q.saveControllerStmt,
+		saveCursorStmt:      q.saveCursorStmt,
+		saveFeedStmt:        q.saveFeedStmt,
+		savePauseStmt:       q.savePauseStmt,
+		savePoolStmt:        q.savePoolStmt,
+		saveReportStmt:      q.saveReportStmt,
+		saveSlotStmt:        q.saveSlotStmt,
+		selfStmt:            q.selfStmt,
+		setEpochStmt:        q.setEpochStmt,
+		slotsStmt:           q.slotsStmt,
+		tokensStmt:          q.tokensStmt,
+		updateAgentStmt:     q.updateAgentStmt,
+		updateAttemptStmt:   q.updateAttemptStmt,
 	}
 }

@@ -9,19 +9,113 @@ import (
 	"context"
 )
 
-const purgeAttempts = `-- name: PurgeAttempts :execrows
-DELETE FROM attempt WHERE id IN (
-    SELECT t.id FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent
-    WHERE t.ended > 0 AND t.ended < $1 AND t.number < a.attempt
-    ORDER BY t.id LIMIT $2)
+const deleteAttempt = `-- name: DeleteAttempt :exec
+DELETE FROM attempt WHERE id = $1
 `
 
-func (q *Queries) PurgeAttempts(ctx context.Context, cutoff int64, n int32) (int64, error) {
-	result, err := q.exec(ctx, q.purgeAttemptsStmt, purgeAttempts, cutoff, n)
+func (q *Queries) DeleteAttempt(ctx context.Context, id int64) error {
+	_, err := q.exec(ctx, q.deleteAttemptStmt, deleteAttempt, id)
+	return err
+}
+
+const deleteLog = `-- name: DeleteLog :exec
+UPDATE report SET log = '' WHERE controller = $1 AND agent = $2 AND number = $3
+`
+
+func (q *Queries) DeleteLog(ctx context.Context, controller string, agent string, number int64) error {
+	_, err := q.exec(ctx, q.deleteLogStmt, deleteLog, controller, agent, number)
+	return err
+}
+
+const firstYoungEvent = `-- name: FirstYoungEvent :one
+
+SELECT CAST(coalesce(
+    (SELECT y.id FROM event y WHERE y.at >= $1 ORDER BY y.id LIMIT 1),
+    (SELECT max(z.id) FROM event z), 0) AS BIGINT)
+`
+
+// What is looked for is read beside the work; what is found is removed in small transactions, so
+// that no change waits long behind it.
+// The events are in the order of time but for clock steps: everything before the first young one
+// goes. The newest stays, so that no number is given twice.
+func (q *Queries) FirstYoungEvent(ctx context.Context, cutoff int64) (int64, error) {
+	row := q.queryRow(ctx, q.firstYoungEventStmt, firstYoungEvent, cutoff)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const oldAttempts = `-- name: OldAttempts :many
+SELECT t.id FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent
+WHERE t.id > $1 AND t.ended > 0 AND t.ended < $2 AND t.number < a.attempt
+ORDER BY t.id LIMIT $3
+`
+
+// An agent's newest attempt stays, whatever its age.
+func (q *Queries) OldAttempts(ctx context.Context, after int64, cutoff int64, n int32) ([]int64, error) {
+	rows, err := q.query(ctx, q.oldAttemptsStmt, oldAttempts, after, cutoff, n)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected()
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const oldLogs = `-- name: OldLogs :many
+SELECT t.id, t.controller, t.agent, t.number FROM attempt t
+JOIN agent a ON a.controller = t.controller AND a.name = t.agent
+JOIN report r ON r.controller = t.controller AND r.agent = t.agent AND r.number = t.number
+WHERE t.id > $1 AND t.ended > 0 AND t.ended < $2 AND t.number < a.attempt AND r.log <> ''
+ORDER BY t.id LIMIT $3
+`
+
+type OldLogsRow struct {
+	ID         int64
+	Controller string
+	Agent      string
+	Number     int64
+}
+
+func (q *Queries) OldLogs(ctx context.Context, after int64, cutoff int64, n int32) ([]OldLogsRow, error) {
+	rows, err := q.query(ctx, q.oldLogsStmt, oldLogs, after, cutoff, n)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OldLogsRow
+	for rows.Next() {
+		var i OldLogsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Controller,
+			&i.Agent,
+			&i.Number,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const purgeBuilds = `-- name: PurgeBuilds :execrows
@@ -39,36 +133,11 @@ func (q *Queries) PurgeBuilds(ctx context.Context, cutoff int64, n int32) (int64
 }
 
 const purgeEvents = `-- name: PurgeEvents :execrows
-
-DELETE FROM event WHERE id IN (
-    SELECT e.id FROM event e
-    WHERE e.id < coalesce((SELECT y.id FROM event y WHERE y.at >= $1 ORDER BY y.id LIMIT 1),
-        (SELECT max(z.id) FROM event z))
-    ORDER BY e.id LIMIT $2)
+DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.id < $1 ORDER BY e.id LIMIT $2)
 `
 
-// Each statement deletes at most n rows, so that no change waits long behind it.
-// The events are in the order of time but for clock steps: everything before the first young one
-// goes. The newest stays, so that no number is given twice.
-func (q *Queries) PurgeEvents(ctx context.Context, cutoff int64, n int32) (int64, error) {
-	result, err := q.exec(ctx, q.purgeEventsStmt, purgeEvents, cutoff, n)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-const purgeLogs = `-- name: PurgeLogs :execrows
-UPDATE report SET log = '' WHERE log <> '' AND (controller, agent, number) IN (
-    SELECT r.controller, r.agent, r.number FROM report r
-    JOIN attempt t ON t.controller = r.controller AND t.agent = r.agent AND t.number = r.number
-    JOIN agent a ON a.controller = t.controller AND a.name = t.agent
-    WHERE r.log <> '' AND t.ended > 0 AND t.ended < $1 AND t.number < a.attempt
-    LIMIT $2)
-`
-
-func (q *Queries) PurgeLogs(ctx context.Context, cutoff int64, n int32) (int64, error) {
-	result, err := q.exec(ctx, q.purgeLogsStmt, purgeLogs, cutoff, n)
+func (q *Queries) PurgeEvents(ctx context.Context, first int64, n int32) (int64, error) {
+	result, err := q.exec(ctx, q.purgeEventsStmt, purgeEvents, first, n)
 	if err != nil {
 		return 0, err
 	}
