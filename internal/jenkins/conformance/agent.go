@@ -18,6 +18,7 @@ const startPatience = 2 * time.Minute
 
 // agentSpec describes a node together with the process that serves it.
 type agentSpec struct {
+	tail      string // of the name
 	labels    string
 	executors int
 	normal    bool
@@ -45,7 +46,7 @@ func (p *probe) startAgent(spec agentSpec) *agent {
 	p.Helper()
 	a := &agent{dir: p.TempDir()}
 	a.name, a.path = p.node(nodeSpec{
-		name: p.unique("a"), labels: spec.labels, executors: spec.executors, normal: spec.normal, remoteFS: a.dir,
+		name: p.unique("a") + spec.tail, labels: spec.labels, executors: spec.executors, normal: spec.normal, remoteFS: a.dir,
 	})
 	a.secret = p.secret(a.path)
 	a.process = p.startProcess(a, spec.argfile, spec.arguments...)

@@ -19,6 +19,7 @@ func agentGroups() []group {
 		{"the JNLP file needs a permission, its encrypted form only the secret", jnlpFile},
 		{"the WebSocket endpoint refuses unknown names with 400 and wrong secrets with 403", refusedHandshakes},
 		{"all options may stand in one file", argumentFile},
+		{"an agent whose name has spaces and parentheses connects and builds", oddAgent},
 		{"a missing work directory ends an agent that must have it", missingWorkDir},
 		{"an unknown option prints the usage", unknownOption},
 	}}, {name: "agent loss", behaviours: []behaviour{
@@ -115,6 +116,15 @@ func argumentFile(p *probe) {
 	a.waitOnline(p)
 	info, err := os.Stat(filepath.Join(a.dir, "remoting"))
 	p.holds(err == nil && info.IsDir(), "remoting below the work directory", "made", err)
+}
+
+func oddAgent(p *probe) {
+	a := p.startAgent(agentSpec{tail: " (rack 3)"})
+	a.waitOnline(p)
+	_, job := p.job(jobSpec{label: `"` + a.name + `"`, shell: "#!/bin/sh\necho \"name:$NODE_NAME\"\n"})
+	b, console := p.run(job)
+	p.equal("builtOn", b.BuiltOn != nil && *b.BuiltOn == a.name, true)
+	p.equal("NODE_NAME", lines(console, "name:"), []string{a.name})
 }
 
 func missingWorkDir(p *probe) {

@@ -72,7 +72,7 @@ func (d *desk) Connect(name, secret string, l jenkinstest.AgentLink) error {
 // serve starts an HTTP server with the endpoint and /login.
 func serve(t *testing.T) (*desk, *httptest.Server) {
 	t.Helper()
-	d := &desk{name: "linux 7", secret: strings.Repeat("5e", 32), links: make(chan jenkinstest.AgentLink, 8)}
+	d := &desk{name: "größer (rack 7)", secret: strings.Repeat("5e", 32), links: make(chan jenkinstest.AgentLink, 8)}
 	mux := http.NewServeMux()
 	mux.Handle("/wsagents/", &endpoint{controller: d, present: map[string]presence{}})
 	mux.HandleFunc("/login", func(http.ResponseWriter, *http.Request) {})

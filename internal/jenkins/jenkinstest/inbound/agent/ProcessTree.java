@@ -12,7 +12,7 @@ import java.util.Set;
 
 /** Ends processes the way hudson.util.ProcessTree does: found by environment, children first, SIGTERM only. */
 final class ProcessTree {
-    /** How long a process that was told to end is waited for. It is never killed by force. */
+    /** How long a process that was told to end is waited for (Jenkins: two minutes). It is never killed by force. */
     private static final long PATIENCE_NANOS = 5_000_000_000L;
 
     private static final long FIRST_LOOK_MILLIS = 5;
