@@ -5,6 +5,7 @@ package jenkinstest
 import (
 	"net/http"
 	"strconv"
+	"sync"
 )
 
 // isAPI reports whether the remaining path is the API of the object reached. Only the
@@ -22,11 +23,12 @@ func (c *call) api(class string, fields func(*object)) {
 		c.oops()
 		return
 	}
-	w := &exportWriter{buf: make([]byte, 0, 4096), j: c.j, who: c.who, lang: c.lang, base: c.rootURL()}
+	w := &exportWriter{buf: make([]byte, 0, c.j.answers.expect(class)), j: c.j, who: c.who, lang: c.lang, base: c.rootURL()}
 	if !c.export(w, p, class, fields) {
 		c.oops()
 		return
 	}
+	c.j.answers.note(class, len(w.buf))
 	h := c.w.Header()
 	c.identify()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -35,6 +37,10 @@ func (c *call) api(class string, fields func(*object)) {
 	h.Set("Content-Type", "application/json;charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(w.buf)))
 	c.w.WriteHeader(http.StatusOK)
+	if in, ok := c.w.(interface{ own([]byte) }); ok {
+		in.own(w.buf)
+		return
+	}
 	_, _ = c.w.Write(w.buf) //nolint:errcheck // the client went away
 }
 
@@ -72,4 +78,26 @@ func (c *call) field(name string) string {
 		return c.r.PostFormValue(name)
 	}
 	return ""
+}
+
+// sizes remembers how large the last answer of each class was, so that buffers need not
+// grow.
+type sizes struct {
+	mu   sync.Mutex
+	last map[string]int
+}
+
+func (s *sizes) expect(class string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 1024 + s.last[class]*9/8
+}
+
+func (s *sizes) note(class string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		s.last = map[string]int{}
+	}
+	s.last[class] = n
 }

@@ -11,6 +11,7 @@ import (
 // computer is the run-time face of a node. It may outlive the node.
 type computer struct {
 	name      string // of its node; "" for the built-in node
+	hash      uint64 // of the name
 	cfg       *node  // as of the last setNode: launcher and executor count
 	executors []*executor
 	oneOff    []*executor

@@ -69,13 +69,16 @@ func (j *Jenkins) blocked(it *item) bool {
 	return it.stage != stageBuildable && !it.task.concurrent() && j.queue.occupied(it.task)
 }
 
-// dispatch gives executors to buildable items. Items that ask for the same label
-// share one list of candidates unless hooks may answer differently for each.
+// lane is the buildable items that ask for the same label, with the computers that may
+// take them.
+type lane struct {
+	items      []*item
+	candidates []*computer
+}
+
+// dispatch gives executors to buildable items in order. Items that ask for the same
+// label share one list of candidates; items whose label has none are not looked at.
 func (j *Jenkins) dispatch() {
-	type lane struct {
-		items      []*item
-		candidates []*computer
-	}
 	var lanes []*lane
 	for _, g := range j.queue.groups {
 		if c := j.candidates(g.label); len(c) > 0 {
@@ -94,6 +97,7 @@ func (j *Jenkins) dispatch() {
 		}
 		it := next.items[0]
 		next.items = next.items[1:]
+		// A computer may have been filled through another lane.
 		next.candidates = slices.DeleteFunc(next.candidates, func(c *computer) bool { return c.parked() == nil })
 		if len(next.candidates) == 0 {
 			next.items = nil
@@ -114,7 +118,7 @@ func (j *Jenkins) offer(it *item, candidates []*computer) {
 	if j.hooks.vetoes() {
 		candidates = slices.DeleteFunc(slices.Clone(candidates), func(c *computer) bool { return j.canTakeHooks(c, it).refused() })
 	}
-	if c := j.balance(it, candidates); c != nil {
+	if c := balance(it, candidates); c != nil {
 		j.assign(it, c.parked())
 	}
 }
@@ -143,32 +147,35 @@ func (j *Jenkins) ready(c *computer) bool {
 	return !j.offline(c) && !c.rejecting && c.parked() != nil
 }
 
-// balance is the load balancer: a hash of the job's full name and the node's name, so
-// that a job tends to stick to a node and few jobs move when nodes come and go.
-func (j *Jenkins) balance(it *item, candidates []*computer) *computer {
+// balance is the load balancer: the highest of a hash of the job's full name and the
+// node's name, so that a job tends to stick to a node and few jobs move when nodes come
+// and go.
+func balance(it *item, candidates []*computer) *computer {
 	var best *computer
 	var most uint64
-	job := it.task.taskJob().fullName()
+	job := hashName(it.task.taskJob().fullName())
 	for _, c := range candidates {
-		if h := stickiness(job, c.name); best == nil || h > most || h == most && c.name < best.name {
+		if h := mix(job, c.hash); best == nil || h > most || h == most && c.name < best.name {
 			best, most = c, h
 		}
 	}
 	return best
 }
 
-// stickiness is FNV-1a over both names with a final mix, the same in every process.
-func stickiness(job, node string) uint64 {
+// hashName is FNV-1a, the same in every process.
+func hashName(s string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)
-	for _, s := range [2]string{job, node} {
-		for i := range len(s) {
-			h = (h ^ uint64(s[i])) * prime
-		}
-		h = (h ^ 0xff) * prime
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * prime
 	}
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
+	return h
+}
+
+// mix combines two hashes so that each bit depends on both.
+func mix(a, b uint64) uint64 {
+	h := a ^ b*0x9e3779b97f4a7c15
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	return h ^ h>>33
 }
 
@@ -205,7 +212,7 @@ func (j *Jenkins) tryFlyweight(it *item) bool {
 			fitting = append(fitting, c)
 		}
 	}
-	c := j.balance(it, fitting)
+	c := balance(it, fitting)
 	if c == nil {
 		return false
 	}

@@ -31,7 +31,7 @@ func (l *simulatedLink) Run(ctx context.Context, s Step) StepResult {
 	if len(s.Args) > 0 {
 		args = s.Args[0]
 	}
-	fmt.Fprintf(s.Out, "[%s] $ %s /tmp/jenkins%d.sh\n", path.Base(s.Workspace), args, stickiness(s.Job, s.Agent)>>1)
+	fmt.Fprintf(s.Out, "[%s] $ %s /tmp/jenkins%d.sh\n", path.Base(s.Workspace), args, mix(hashName(s.Job), hashName(s.Agent))>>1)
 	if l.execute == nil {
 		return StepResult{}
 	}

@@ -4,9 +4,9 @@ package jenkinstest
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"path"
 	"slices"
 	"strconv"
@@ -134,11 +134,11 @@ func (f *Fault) wrap(w http.ResponseWriter) http.ResponseWriter {
 	if f.Truncate == 0 && f.Break == 0 && !f.Lose {
 		return w
 	}
-	return &recorded{ResponseRecorder: httptest.NewRecorder(), out: w}
+	return &recorded{recorder: recorder{header: http.Header{}}, out: w}
 }
 
 type recorded struct {
-	*httptest.ResponseRecorder
+	recorder
 	out http.ResponseWriter
 }
 
@@ -164,15 +164,14 @@ func (rec *recorded) damage(f *Fault) {
 	if f.Lose {
 		panic(http.ErrAbortHandler)
 	}
-	h, body := rec.out.Header(), rec.Body.Bytes()
-	for k, v := range rec.ResponseRecorder.Header() {
-		h[k] = v
-	}
+	rec.recorder.WriteHeader(http.StatusOK)
+	h, body := rec.out.Header(), rec.body
+	maps.Copy(h, rec.sent)
 	if f.Truncate > 0 && f.Truncate < len(body) {
 		body = body[:f.Truncate]
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	rec.out.WriteHeader(rec.Code)
+	rec.out.WriteHeader(rec.status)
 	if f.Break > 0 && f.Break < len(body) {
 		_, _ = rec.out.Write(body[:f.Break]) //nolint:errcheck // about to be broken
 		if fl, ok := rec.out.(http.Flusher); ok {

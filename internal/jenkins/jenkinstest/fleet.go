@@ -152,7 +152,7 @@ func (j *Jenkins) updateComputer(n *node) *computer {
 	c := j.fleet.computers[n.name]
 	switch {
 	case c == nil && (n.executors > 0 || n.builtIn()):
-		c = &computer{name: n.name, idleSince: time.Now()}
+		c = &computer{name: n.name, hash: hashName(n.name), idleSince: time.Now()}
 		j.fleet.addComputer(c)
 		j.setNode(c, n)
 	case c != nil:

@@ -218,4 +218,11 @@ func relabelJob(doc, from, to string) string {
 	return strings.Replace(doc, "<assignedNode>"+from+"<", "<assignedNode>"+to+"<", 1)
 }
 
+// locked runs f under the queue lock, where hooks run too.
+func (b *bench) locked(f func()) {
+	b.j.mu.Lock()
+	defer b.j.mu.Unlock()
+	f()
+}
+
 func contains(s, sub string) bool { return strings.Contains(s, sub) }

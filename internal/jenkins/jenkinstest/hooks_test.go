@@ -4,6 +4,7 @@ package jenkinstest
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 )
 
@@ -11,9 +12,9 @@ func TestVetoBlocksAndIsNamedInWhy(t *testing.T) {
 	inBubble(t, Options{}, func(b *bench) {
 		b.agent(AgentSpec{Name: "a1", Labels: "clean"})
 		b.job(JobSpec{Name: "x", Label: "clean"})
-		clean := false
+		var clean atomic.Bool
 		b.j.Register(Hooks{CanTake: func(n NodeView, it ItemView) string {
-			if n.Name == "a1" && it.Job == "x" && !clean {
+			if n.Name == "a1" && it.Job == "x" && !clean.Load() {
 				return "agent is not clean"
 			}
 			return ""
@@ -21,7 +22,7 @@ func TestVetoBlocksAndIsNamedInWhy(t *testing.T) {
 		id := b.start("x")
 		settle()
 		b.want(b.why(id), "agent is not clean", "why")
-		clean = true
+		clean.Store(true)
 		pass(5 * second)
 		b.want(len(b.j.Builds("x")), 1, "builds at the next maintenance run")
 	})

@@ -44,12 +44,13 @@ type Jenkins struct {
 	history  map[string][]*build // FreeStyle builds by node, for its feed
 	pipes    []*pipelineRun
 
-	doors  doors  // sessions and users, with a lock of their own
-	faults faults // with a lock of their own
-	mounts mounts // with a lock of their own
-	trees  treeCache
-	delays atomic.Pointer[Timing]
-	serial atomic.Uint64 // of connections in memory
+	doors   doors  // sessions and users, with a lock of their own
+	faults  faults // with a lock of their own
+	mounts  mounts // with a lock of their own
+	trees   treeCache
+	answers sizes
+	delays  atomic.Pointer[Timing]
+	serial  atomic.Uint64 // of connections in memory
 }
 
 // New starts a controller: it is ready to serve when New returns.

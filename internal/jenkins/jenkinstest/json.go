@@ -22,11 +22,18 @@ type exportWriter struct {
 	who  *principal
 	lang locale
 	base string // root URL as the request sees it, with a slash at its end
+	free []*object
 }
 
 // begin opens an object; class is written unless it is "".
 func (w *exportWriter) begin(p pruner, class string) *object {
-	o := &object{w: w, p: p, first: true}
+	var o *object
+	if n := len(w.free); n > 0 {
+		o, w.free = w.free[n-1], w.free[:n-1]
+	} else {
+		o = new(object)
+	}
+	*o = object{w: w, p: p, first: true}
 	w.buf = append(w.buf, '{')
 	if class != "" {
 		o.key("_class")
@@ -35,7 +42,11 @@ func (w *exportWriter) begin(p pruner, class string) *object {
 	return o
 }
 
-func (o *object) end() { o.w.buf = append(o.w.buf, '}') }
+// end closes the object, which must not be used any more.
+func (o *object) end() {
+	o.w.buf = append(o.w.buf, '}')
+	o.w.free = append(o.w.free, o)
+}
 
 func (o *object) key(name string) {
 	if !o.first {

@@ -315,7 +315,7 @@ func (j *Jenkins) resumePipelines() {
 		}
 		b := p.build
 		j.spawn(func() {
-			j.runBuild(ctx, b)
+			j.runBuild(ctx, b, e)
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			j.endExecutor(e)

@@ -24,7 +24,7 @@ func (j *Jenkins) runExecutor(ctx context.Context, e *executor, it *item) {
 	taskAccepted(hooks, e.owner.name, view)
 	switch x := exec.(type) {
 	case *build:
-		j.runBuild(ctx, x)
+		j.runBuild(ctx, x, e)
 	case *block:
 		j.runBlock(ctx, x)
 	}
@@ -103,28 +103,30 @@ func (j *Jenkins) beginBuild(b *build, e *executor) {
 }
 
 // runBuild is the body of a FreeStyle or matrix build, and of a Pipeline's main run.
-func (j *Jenkins) runBuild(ctx context.Context, b *build) {
+func (j *Jenkins) runBuild(ctx context.Context, b *build, e *executor) {
 	var result string
 	if b.job.kind == kindPipeline {
 		result = j.runPipeline(ctx, b)
 	} else {
 		result = j.runSteps(ctx, b)
 	}
-	if !j.publish(ctx, b, result) {
+	if !j.publish(ctx, b, e, result) {
 		return
 	}
 	pause(j.ctx, j.timing().PostBuild)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.finishBuild(b)
+	if j.alive(e) {
+		j.finishBuild(b)
+	}
 }
 
 // publish makes the result visible; the executor is still occupied. It returns false
 // if the build died with its controller.
-func (j *Jenkins) publish(ctx context.Context, b *build, result string) bool {
+func (j *Jenkins) publish(ctx context.Context, b *build, e *executor, result string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if b.complete || !j.alive(b.executor) {
+	if b.complete || !j.alive(e) {
 		return false
 	}
 	if ctx.Err() != nil {

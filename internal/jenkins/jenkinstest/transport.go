@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"syscall"
 )
@@ -33,7 +32,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec := httptest.NewRecorder()
+	rec := &recorder{header: http.Header{}}
 	done := make(chan any, 1)
 	listening := m.j.listening() && m.j.spawn(func() {
 		defer func() { done <- recover() }()
@@ -70,23 +69,59 @@ func (m memory) request(req *http.Request) (*http.Request, error) {
 	return in, nil
 }
 
+// recorder keeps an answer in memory.
+type recorder struct {
+	header, sent http.Header
+	status       int
+	body         []byte
+}
+
+// Header is what the handler sets; what it sets after WriteHeader is lost.
+func (r *recorder) Header() http.Header { return r.header }
+
+// WriteHeader fixes status and headers.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status, r.sent = status, r.header.Clone()
+	}
+}
+
+// Write copies p.
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	r.body = append(r.body, p...)
+	return len(p), nil
+}
+
+// own is Write for a buffer that the handler gives away.
+func (r *recorder) own(p []byte) {
+	r.WriteHeader(http.StatusOK)
+	r.body = p
+}
+
 // response turns what was recorded into what a client sees. An aborted handler is a
 // reset connection, in the middle of the body if some of it was written.
-func response(req *http.Request, rec *httptest.ResponseRecorder, aborted any) (*http.Response, error) {
+func response(req *http.Request, rec *recorder, aborted any) (*http.Response, error) {
 	if aborted != nil && aborted != http.ErrAbortHandler { //nolint:errorlint // a panic value
 		panic(aborted)
 	}
-	if aborted != nil && rec.Body.Len() == 0 {
+	if aborted != nil && len(rec.body) == 0 {
 		return nil, fmt.Errorf("read tcp %s: %w", req.URL.Host, syscall.ECONNRESET)
 	}
-	resp := rec.Result()
-	resp.Request = req
-	resp.ContentLength = int64(rec.Body.Len())
+	rec.WriteHeader(http.StatusOK)
+	resp := &http.Response{
+		Status: strconv.Itoa(rec.status) + " " + http.StatusText(rec.status), StatusCode: rec.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: rec.sent, Request: req,
+		ContentLength: int64(len(rec.body)), Body: io.NopCloser(bytes.NewReader(rec.body)),
+	}
+	if req.Method == http.MethodHead {
+		resp.Body = http.NoBody
+	}
 	if aborted != nil {
 		if n, err := strconv.ParseInt(resp.Header.Get("Content-Length"), 10, 64); err == nil {
 			resp.ContentLength = n
 		}
-		resp.Body = io.NopCloser(io.MultiReader(rec.Body, brokenReader{}))
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(rec.body), brokenReader{}))
 	}
 	return resp, nil
 }
