@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// cksum returns what the POSIX utility of that name prints for data on its standard input: CRC and length. It is the
-// one checksum that every machine can compute.
+// cksum returns what the POSIX utility of that name computes of data: CRC and length, with a colon between. It is for
+// machines that cannot compute SHA-256.
 func cksum(data []byte) string {
 	var crc uint32
 	table := cksumTable()
@@ -18,7 +18,7 @@ func cksum(data []byte) string {
 	for n := len(data); n > 0; n >>= 8 {
 		crc = crc<<8 ^ table[byte(crc>>24)^byte(n)]
 	}
-	return fmt.Sprintf("%d %d", ^crc, len(data))
+	return fmt.Sprintf("%d:%d", ^crc, len(data))
 }
 
 // cksumTable is that of the polynomial 0x04c11db7, most significant bit first; hash/crc32 has the reflected form only.

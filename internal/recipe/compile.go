@@ -5,7 +5,6 @@ package recipe
 import (
 	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +12,9 @@ import (
 
 //go:embed shell/boot.sh
 var bootStage string
+
+//go:embed shell/digest.sh
+var digestPart string
 
 //go:embed shell/facts.sh
 var factsPart string
@@ -61,12 +63,10 @@ func (r *Recipe) Compile() (*Program, error) {
 	if len(draft) > maxProgram {
 		return nil, fmt.Errorf("compile recipe %s: the program would have %d bytes; the limit is %d", r.Name, len(draft), maxProgram)
 	}
-	sum := sha256.Sum256([]byte(draft))
-	revision := hex.EncodeToString(sum[:])
+	revision := sha256Hex([]byte(draft))
 	text, notes := r.text(revision)
-	digest := sha256.Sum256([]byte(text))
 	p := &Program{
-		Recipe: r.Name, Text: []byte(text), Digest: hex.EncodeToString(digest[:]), Revision: revision, Notes: notes,
+		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes,
 	}
 	if len(text) > comfortable {
 		p.Notes = append(p.Notes, fmt.Sprintf("the program has %.1f MB; above 1 MB it is better sent by file parameter",
@@ -89,7 +89,7 @@ func (r *Recipe) text(revision string) (text string, notes []string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
-	b.WriteString(bootStage)
+	b.WriteString(digestPart + "\n" + bootStage)
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
 	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { pitcrew_place %s; }\n", pack.kib(), r.placeWords())
 	fmt.Fprintf(&b, "\npitcrew_unpack() {\n%s}\n\npitcrew_main \"$@\"\n", pack.script.String())
@@ -124,7 +124,7 @@ func (r *Recipe) engine(revision string) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(factsPart + "\n" + sessionPart + "\n" + reportPart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + factsPart + "\n" + sessionPart + "\n" + reportPart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

@@ -85,6 +85,9 @@ func issued() []string {
 // command returns the command that runs program p on m, not yet started.
 func (m *machine) command(ctx context.Context, t *testing.T, p *Program, env []string, args ...string) *exec.Cmd {
 	t.Helper()
+	if !strings.Contains(m.path, ":") {
+		p = only(p)
+	}
 	file := filepath.Join(t.TempDir(), "program.sh")
 	if err := os.WriteFile(file, p.Text, 0o600); err != nil {
 		t.Fatal(err)

@@ -4,9 +4,7 @@ package recipe
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"path"
 	"strings"
@@ -56,8 +54,7 @@ func (p *packer) file(f packed) {
 	default:
 		fmt.Fprintf(&p.script, "\tput64 %s <<'%s'\n%s%[2]s\n", name, "PITCREW_FILE", wrapped(f.content))
 	}
-	sum := sha256.Sum256(f.content)
-	fmt.Fprintf(&p.script, "\tcheck %s %s '%s'\n", name, hex.EncodeToString(sum[:]), cksum(f.content))
+	fmt.Fprintf(&p.script, "\tcheck %s %s '%s'\n", name, sha256Hex(f.content), cksum(f.content))
 	if f.mode != "600" {
 		fmt.Fprintf(&p.script, "\tchmod %s \"$pitcrew_work/\"%s\n", f.mode, name)
 	}

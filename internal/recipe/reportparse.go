@@ -4,6 +4,8 @@ package recipe
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -88,6 +90,7 @@ func frame(log []byte, attempt, nonce string) ([]byte, error) {
 		return nil, faulty(WrongNonce, "no report is valid without a nonce")
 	}
 	var body []byte
+	var err error
 	began, ended, sum := false, false, ""
 	for line := range bytes.Lines(log) {
 		line = bytes.TrimRight(line, "\r\n")
@@ -104,27 +107,26 @@ func frame(log []byte, attempt, nonce string) ([]byte, error) {
 			return nil, faulty(WrongAttempt, "a sentinel of attempt %.20q, want %s", text[1], attempt)
 		case text[2] != nonce:
 			return nil, faulty(WrongNonce, "a sentinel has another nonce")
-		case text[0] == beginSentinel && len(text) == 3 && !began:
-			began = true
-		case text[0] == endSentinel && len(text) == 5 && began && !ended:
-			ended, sum = true, text[3]+" "+text[4]
-		case text[0] == endSentinel && !began:
-			return nil, faulty(Garbled, "it ends before it begins")
-		case len(text) == 3 || len(text) == 5:
-			return nil, faulty(Duplicated, "the log has more than one")
-		default:
-			return nil, faulty(Garbled, "a sentinel has %d words", len(text))
 		}
+		if sum, err = mark(text, began, ended); err != nil {
+			return nil, err
+		}
+		began, ended = true, text[0] == endSentinel
 	}
 	switch {
 	case !began:
 		return nil, faulty(Missing, "%s", lastWords(log))
 	case !ended:
 		return nil, faulty(Truncated, "%s", lastWords(log))
-	case sum != cksum(body):
-		return nil, faulty(Garbled, "checksum %s, want %s", cksum(body), sum)
+	case sum != cksum(body) && sum != sha256Hex(body):
+		return nil, faulty(Garbled, "its checksum is not %.64s", sum)
 	}
 	return body, nil
+}
+
+func sha256Hex(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // sentinelWords splits a line that begins like a sentinel.
@@ -133,6 +135,27 @@ func sentinelWords(line []byte) (words []string, ok bool) {
 		return nil, false
 	}
 	return strings.Split(string(line[:min(len(line), 512)]), " "), true
+}
+
+// mark judges a sentinel in its turn and returns the checksum that the closing one holds.
+func mark(words []string, began, ended bool) (sum string, err error) {
+	switch {
+	case words[0] == beginSentinel && len(words) == 3:
+		if began {
+			return "", faulty(Duplicated, "the log has more than one")
+		}
+		return "", nil
+	case words[0] == endSentinel && len(words) == 4:
+		switch {
+		case !began:
+			return "", faulty(Garbled, "it ends before it begins")
+		case ended:
+			return "", faulty(Duplicated, "it ends more than once")
+		}
+		return words[3], nil
+	default:
+		return "", faulty(Garbled, "%.40q with %d words is no sentinel", words[0], len(words))
+	}
 }
 
 // lastWords returns the last thing the program said about itself: a hint for people, not evidence.

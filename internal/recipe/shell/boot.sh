@@ -174,27 +174,11 @@ by_awk() {
 
 # check proves file $1: $2 SHA-256, $3 POSIX checksum and size, for machines that cannot compute the former.
 check() {
-	[ -n "$pitcrew_hasher" ] || pitcrew_find_hasher
-	set -- "$1" "$2" "$3" "$("$pitcrew_hasher" <"$pitcrew_work/$1")"
-	case $4 in
+	case $("$hasher" <"$pitcrew_work/$1") in
 	"$2" | "$3") ;;
 	*) pitcrew_die "$1 was damaged while unpacking" ;;
 	esac
 }
-
-pitcrew_find_hasher() {
-	for pitcrew_hasher in of_sha256sum of_shasum of_openssl of_cksum; do
-		case $("$pitcrew_hasher" </dev/null 2>/dev/null) in
-		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | '4294967295 0') return 0 ;;
-		esac
-	done
-	pitcrew_die 'no way to compute a checksum here'
-}
-of_sha256sum() { sha256sum | of_first; }
-of_shasum() { shasum -a 256 | of_first; }
-of_openssl() { openssl dgst -sha256 -r | of_first; }
-of_first() { read -r pitcrew_first _ && echo "$pitcrew_first"; }
-of_cksum() { cksum; }
 
 pitcrew_main() {
 	set +x +v +e +u
@@ -223,7 +207,8 @@ pitcrew_main() {
 # pitcrew_boot replaces this process by the engine. That also replaces the environment that /proc shows of it: the
 # nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
 pitcrew_boot() {
-	pitcrew_decoder= pitcrew_hasher= pitcrew_work= pitcrew_second=
+	pitcrew_decoder= pitcrew_work= pitcrew_second=
+	find_hasher || pitcrew_die 'no way to compute a checksum here'
 	trap 'rm -rf "$pitcrew_work" "$pitcrew_second"' EXIT
 	trap 'exit 143' TERM
 	trap 'exit 130' INT

@@ -109,6 +109,7 @@ boot_id() {
 
 report_begin() {
 	find_json
+	find_hasher
 	started=$(date +%s)
 	before=$(disk)
 }
@@ -131,7 +132,7 @@ $report_steps
 	fi
 	print_line "PITCREW-REPORT-BEGIN $PITCREW_ATTEMPT $nonce"
 	print_line "$report"
-	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | cksum)"
+	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
 }
 case $(command -v printf) in
 printf) print_line() { printf '%s\n' "$1"; } ;;

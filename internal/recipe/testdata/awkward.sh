@@ -1,6 +1,23 @@
 #!/bin/sh
-# pitcrew recipe test, revision 60bdeabc091b04eb0b85e9a8012781ef56492d7ebcf6a678d35d31e70166b567. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision c1867621cadff49aeb7704628771f8d09e9b5266bfe921c166662bd393cf0a85. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
+
+# Checksums, by whatever this machine has.
+
+# find_hasher sets hasher to the function that prints the checksum of standard input: SHA-256, or else that of POSIX.
+find_hasher() {
+	for hasher in of_sha256sum of_shasum of_openssl of_cksum; do
+		case $("$hasher" </dev/null 2>/dev/null) in
+		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | 4294967295:0) return 0 ;;
+		esac
+	done
+	return 1
+}
+of_sha256sum() { sha256sum | first_word; }
+of_shasum() { shasum -a 256 | first_word; }
+of_openssl() { openssl dgst -sha256 -r | first_word; }
+of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
+first_word() { read -r h_word _ && echo "$h_word"; }
 
 # Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
 # the very end runs anything, so that a program cut short in transport does nothing at all.
@@ -178,27 +195,11 @@ by_awk() {
 
 # check proves file $1: $2 SHA-256, $3 POSIX checksum and size, for machines that cannot compute the former.
 check() {
-	[ -n "$pitcrew_hasher" ] || pitcrew_find_hasher
-	set -- "$1" "$2" "$3" "$("$pitcrew_hasher" <"$pitcrew_work/$1")"
-	case $4 in
+	case $("$hasher" <"$pitcrew_work/$1") in
 	"$2" | "$3") ;;
 	*) pitcrew_die "$1 was damaged while unpacking" ;;
 	esac
 }
-
-pitcrew_find_hasher() {
-	for pitcrew_hasher in of_sha256sum of_shasum of_openssl of_cksum; do
-		case $("$pitcrew_hasher" </dev/null 2>/dev/null) in
-		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | '4294967295 0') return 0 ;;
-		esac
-	done
-	pitcrew_die 'no way to compute a checksum here'
-}
-of_sha256sum() { sha256sum | of_first; }
-of_shasum() { shasum -a 256 | of_first; }
-of_openssl() { openssl dgst -sha256 -r | of_first; }
-of_first() { read -r pitcrew_first _ && echo "$pitcrew_first"; }
-of_cksum() { cksum; }
 
 pitcrew_main() {
 	set +x +v +e +u
@@ -227,7 +228,8 @@ pitcrew_main() {
 # pitcrew_boot replaces this process by the engine. That also replaces the environment that /proc shows of it: the
 # nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
 pitcrew_boot() {
-	pitcrew_decoder= pitcrew_hasher= pitcrew_work= pitcrew_second=
+	pitcrew_decoder= pitcrew_work= pitcrew_second=
+	find_hasher || pitcrew_die 'no way to compute a checksum here'
 	trap 'rm -rf "$pitcrew_work" "$pitcrew_second"' EXIT
 	trap 'exit 143' TERM
 	trap 'exit 130' INT
@@ -247,7 +249,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=60bdeabc091b04eb0b85e9a8012781ef56492d7ebcf6a678d35d31e70166b567
+revision=c1867621cadff49aeb7704628771f8d09e9b5266bfe921c166662bd393cf0a85
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 
@@ -280,6 +282,23 @@ outcome_2() {
 	*) outcome=retry ;;
 	esac
 }
+
+# Checksums, by whatever this machine has.
+
+# find_hasher sets hasher to the function that prints the checksum of standard input: SHA-256, or else that of POSIX.
+find_hasher() {
+	for hasher in of_sha256sum of_shasum of_openssl of_cksum; do
+		case $("$hasher" </dev/null 2>/dev/null) in
+		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | 4294967295:0) return 0 ;;
+		esac
+	done
+	return 1
+}
+of_sha256sum() { sha256sum | first_word; }
+of_shasum() { shasum -a 256 | first_word; }
+of_openssl() { openssl dgst -sha256 -r | first_word; }
+of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
+first_word() { read -r h_word _ && echo "$h_word"; }
 
 # Facts of the machine, and the conditions that the recipe's steps ask of them.
 
@@ -624,6 +643,7 @@ boot_id() {
 
 report_begin() {
 	find_json
+	find_hasher
 	started=$(date +%s)
 	before=$(disk)
 }
@@ -646,7 +666,7 @@ $report_steps
 	fi
 	print_line "PITCREW-REPORT-BEGIN $PITCREW_ATTEMPT $nonce"
 	print_line "$report"
-	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | cksum)"
+	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
 }
 case $(command -v printf) in
 printf) print_line() { printf '%s\n' "$1"; } ;;
@@ -936,28 +956,28 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=316
+PITCREW_KIB=318
 pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
-	check 'lib/engine' 122ea5d0662296d042b371f682cf6471ee382754f48e6c63b88786d713b14305 '1498674494 20453'
+	check 'lib/engine' 5befecb4cff6cdc5fbe0390a1f1e773a4b0d413792b9e34ecec7f0f11b9fcc7c '694341552:21147'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
 
 true
 PITCREW_FILE
-	check '1/script' 34013ac946dfa6d0c1dfedc2731f4b2bfcbbc1be7d38d3386b6fad5879d2878c '1968056226 128'
+	check '1/script' 34013ac946dfa6d0c1dfedc2731f4b2bfcbbc1be7d38d3386b6fad5879d2878c '1968056226:128'
 	put64 '1/files/blob' <<'PITCREW_FILE'
 AAEC/w==
 PITCREW_FILE
-	check '1/files/blob' 3d1f57c984978ef98a18378c8166c1cb8ede02c03eeb6aee7e2f121dfeee3e56 '2107141715 4'
+	check '1/files/blob' 3d1f57c984978ef98a18378c8166c1cb8ede02c03eeb6aee7e2f121dfeee3e56 '2107141715:4'
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check '2/script' a17fcf0a2f50e2d495e4f90ce263410edc183add6c62699a2facbccf60410f74 '2469621148 5'
+	check '2/script' a17fcf0a2f50e2d495e4f90ce263410edc183add6c62699a2facbccf60410f74 '2469621148:5'
 }
 
 pitcrew_main "$@"
