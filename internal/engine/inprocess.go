@@ -76,7 +76,7 @@ func (e *InProcess) Periodic(kind, key string, every time.Duration) {
 		e.periods = append(e.periods, p)
 		return
 	}
-	e.start(p)
+	e.start(e.running, p)
 }
 
 // lane returns the lane of a kind. Keys may be enqueued before their handler is registered.
@@ -130,14 +130,13 @@ func (e *InProcess) begin(ctx context.Context) error {
 		}
 	}
 	for _, p := range e.periods {
-		e.start(p)
+		e.start(ctx, p)
 	}
 	return nil
 }
 
-// start enqueues periodically until Run ends. The caller holds the lock.
-func (e *InProcess) start(p period) {
-	ctx := e.running
+// start enqueues periodically until ctx, that of Run, ends. The caller holds the lock.
+func (e *InProcess) start(ctx context.Context, p period) {
 	if ctx.Err() != nil {
 		return
 	}

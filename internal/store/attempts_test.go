@@ -16,7 +16,7 @@ import (
 )
 
 // attempted leads an agent through a whole attempt that ends so.
-func attempted(t testing.TB, s *store.Store, id hygiene.AgentID, outcome hygiene.Outcome, now time.Time) {
+func attempted(t *testing.T, s *store.Store, id hygiene.AgentID, outcome hygiene.Outcome, now time.Time) {
 	t.Helper()
 	change(t, s, id, now, func(c *store.Change) ([]hygiene.Event, error) {
 		c.Agent.State = hygiene.Due

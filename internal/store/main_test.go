@@ -148,10 +148,10 @@ func childFillsDisk(ctx context.Context, path string) error {
 		committed++
 	}
 	if !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "free some space") {
-		return fmt.Errorf("on a full disk: got %v, want the disk full and what to do", err)
+		return fmt.Errorf("on a full disk: got %w, want the disk full and what to do", err)
 	}
 	if err := s.Backup(ctx, path+".backup"); !errors.Is(err, store.ErrFull) {
-		return fmt.Errorf("backup on a full disk: got %v, want the disk full", err)
+		return fmt.Errorf("backup on a full disk: got %w, want the disk full", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*backup*")); len(left) > 0 {
 		return fmt.Errorf("a failed backup left %v", left)
@@ -193,7 +193,7 @@ func childCreates(ctx context.Context, path string) error {
 func childMeetsReadOnly(ctx context.Context, path string) error {
 	_, err := store.Open(ctx, store.Options{Path: path})
 	if !errors.Is(err, store.ErrReadOnly) || !strings.Contains(err.Error(), "mounted read-only") {
-		return fmt.Errorf("on a read-only disk: got %v, want that and what to do", err)
+		return fmt.Errorf("on a read-only disk: got %w, want that and what to do", err)
 	}
 	return nil
 }

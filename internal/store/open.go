@@ -193,8 +193,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
-		var part *goose.PartialError
-		if errors.As(err, &part) {
+		if part, ok := errors.AsType[*goose.PartialError](err); ok {
 			err = cmp.Or(part.Err, err)
 		}
 		return fmt.Errorf("migrate: %w", err)

@@ -103,21 +103,11 @@ func TestFileThatIsNotUsableIsLeftAsItIs(t *testing.T) {
 		want  error
 		says  string
 	}{
-		{"text", func(t *testing.T, path string) { write(t, path, []byte(strings.Repeat("not a database\n", 500))) }, store.ErrForeign, "give another path"},
+		{"text", scribble, store.ErrForeign, "give another path"},
 		{"a page of garbage in the middle", garble, store.ErrCorrupt, "start from the newest backup"},
-		{"cut off", func(t *testing.T, path string) {
-			text := read(t, path)
-			write(t, path, text[:len(text)/2])
-		}, store.ErrCorrupt, "start from the newest backup"},
-		{"somebody else's database", func(t *testing.T, path string) {
-			if err := os.Remove(path); err != nil {
-				t.Fatal(err)
-			}
-			execute(t, path, "CREATE TABLE bookmarks (url TEXT)")
-		}, store.ErrForeign, "give another path"},
-		{"a newer schema", func(t *testing.T, path string) {
-			execute(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
-		}, store.ErrNewer, "schema 9999, this program knows "},
+		{"cut off", halve, store.ErrCorrupt, "start from the newest backup"},
+		{"somebody else's database", replace, store.ErrForeign, "give another path"},
+		{"a newer schema", outdate, store.ErrNewer, "schema 9999, this program knows "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -279,6 +269,30 @@ func garble(t *testing.T, path string) {
 		text[i] = 0xa5
 	}
 	write(t, path, text)
+}
+
+func scribble(t *testing.T, path string) {
+	t.Helper()
+	write(t, path, []byte(strings.Repeat("not a database\n", 500)))
+}
+
+func halve(t *testing.T, path string) {
+	t.Helper()
+	text := read(t, path)
+	write(t, path, text[:len(text)/2])
+}
+
+func replace(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, path, "CREATE TABLE bookmarks (url TEXT)")
+}
+
+func outdate(t *testing.T, path string) {
+	t.Helper()
+	execute(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
 }
 
 func execute(t *testing.T, path, statement string) {

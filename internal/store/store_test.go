@@ -14,30 +14,30 @@ import (
 // step is the function that a change applies.
 type step = func(*store.Change) ([]hygiene.Event, error)
 
-func open(t testing.TB, path string) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Path: path, Owner: t.Name(), Now: t0})
+func open(tb testing.TB, path string) *store.Store {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), store.Options{Path: path, Owner: tb.Name(), Now: t0})
 	if err != nil {
-		t.Fatalf("open: %v", err)
+		tb.Fatalf("open: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
+			tb.Errorf("close: %v", err)
 		}
 	})
 	return s
 }
 
-func setup(t testing.TB) *store.Store {
-	t.Helper()
-	return open(t, filepath.Join(t.TempDir(), "pitcrew.db"))
+func setup(tb testing.TB) *store.Store {
+	tb.Helper()
+	return open(tb, filepath.Join(tb.TempDir(), "pitcrew.db"))
 }
 
 // change applies f and fails the test when it is refused.
-func change(t testing.TB, s *store.Store, id hygiene.AgentID, now time.Time, f step) {
-	t.Helper()
-	if err := s.Change(t.Context(), id, now, f); err != nil {
-		t.Fatalf("change %s: %v", id, err)
+func change(tb testing.TB, s *store.Store, id hygiene.AgentID, now time.Time, f step) {
+	tb.Helper()
+	if err := s.Change(tb.Context(), id, now, f); err != nil {
+		tb.Fatalf("change %s: %v", id, err)
 	}
 }
 

@@ -36,7 +36,7 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) 
 	if err != nil {
 		return explain(s.path, err)
 	}
-	defer tx.Rollback() // of no effect after the commit
+	defer func() { _ = tx.Rollback() }() // of no effect after the commit
 	t := &txn{Queries: s.writes.WithTx(tx)}
 	if err := f(ctx, t); err != nil {
 		return explain(s.path, err)

@@ -3,6 +3,8 @@
 // Package enginetest holds what every engine promises, as tests that any engine can be run
 // through. They wait for what must happen, never for time to pass alone, so they hold in real
 // time and in the virtual time of testing/synctest.
+//
+//nolint:thelper // these are tests: a failure is to show its own line
 package enginetest
 
 import (
