@@ -131,3 +131,45 @@ func TestJenkinsJobBuilderMakesTheJobWithANodeParameter(t *testing.T) {
 		}
 	}
 }
+
+func TestAJobDSLScriptHoldsTheProgramInLiteralsThatGroovyTakes(t *testing.T) {
+	t.Parallel()
+	s := slot(t)
+	s.Program.Text = append(bytes.Repeat([]byte("echo 'long \\ $line'\n"), 5000), s.Program.Text...)
+	script, err := RenderJobDSL(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(script), "shell([\n")
+	list, _, closed := strings.Cut(list, "        ].join(''))")
+	if !found || !closed {
+		t.Fatalf("no list of literals in\n%.500s", script)
+	}
+	var program strings.Builder
+	for literal := range strings.SplitSeq(list, "''',\n") {
+		literal = strings.TrimPrefix(strings.TrimLeft(literal, " "), "'''")
+		if len(literal) > 65535 {
+			t.Errorf("a literal of %d bytes does not fit into a class file", len(literal))
+		}
+		program.WriteString(strings.NewReplacer(`\\`, `\`, `\'`, `'`).Replace(literal))
+	}
+	if program.String() != string(s.Program.Text) {
+		t.Error("the literals do not add up to the program")
+	}
+}
+
+func TestAJobThatCannotBeExpressedIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]func(*JobSpec){
+		"no program":        func(s *JobSpec) { s.Program = nil },
+		"no agent":          func(s *JobSpec) { s.Agent = "" },
+		"no controller":     func(s *JobSpec) { s.Controller = "" },
+		"control character": func(s *JobSpec) { s.Owner = "a\x1bb" },
+	} {
+		s := slot(t)
+		damage(&s)
+		if _, err := RenderXML(s); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
