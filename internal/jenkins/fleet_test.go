@@ -76,7 +76,7 @@ func TestFleetTellsWhatEachAgentIsDoing(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if strings.Contains(query, "depth") || !strings.HasPrefix(query, "tree=computer[displayName,") {
+	if strings.Contains(query, "depth") || !strings.HasPrefix(query, "tree=computer%5BdisplayName,") {
 		t.Errorf("query %s", query)
 	}
 }

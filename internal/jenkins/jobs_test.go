@@ -67,7 +67,8 @@ func TestAllJobsAreListedThroughFoldersAndPages(t *testing.T) {
 	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
 		j.add(r)
 		from := 0
-		_, _ = fmt.Sscanf(r.URL.RawQuery[strings.LastIndexByte(r.URL.RawQuery, '{'):], "{%d,", &from)
+		tree := r.URL.Query().Get("tree")
+		_, _ = fmt.Sscanf(tree[strings.LastIndexByte(tree, '{'):], "{%d,", &from)
 		var jobs []string
 		switch r.URL.Path {
 		case "/jenkins/api/json":

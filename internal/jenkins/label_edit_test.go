@@ -50,7 +50,7 @@ func TestAnEditReadsWritesReadsBackAndAsksTheScheduler(t *testing.T) {
 	if diff := cmp.Diff(strings.Replace(before, "linux dirty<", "linux clean<", 1), n.doc); diff != "" {
 		t.Errorf("the document changed elsewhere:\n%s", diff)
 	}
-	requests := strings.Join([]string{getNode, postNode, getNode, "GET /jenkins/label/dirty/api/json?tree=nodes[nodeName]"}, "\n")
+	requests := strings.Join([]string{getNode, postNode, getNode, "GET /jenkins/label/dirty/api/json?tree=nodes%5BnodeName%5D"}, "\n")
 	if n.journal.String() != requests {
 		t.Errorf("requests:\n%s", n.journal.String())
 	}

@@ -4,8 +4,10 @@ package conformance_test
 
 import (
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +48,7 @@ func start(t *testing.T, jar string, target conformance.Target) string {
 		t.Fatal(err)
 	}
 	inbound.Mount(j, jar)
-	server.Config.Handler = j
+	server.Config.Handler = strictContainer(j)
 	server.Start()
 	t.Cleanup(func() {
 		j.Close()
@@ -54,6 +56,18 @@ func start(t *testing.T, jar string, target conformance.Target) string {
 		server.Close()
 	})
 	return root
+}
+
+// strictContainer refuses what Tomcat refuses, and winstone does not: a request target
+// with characters that RFC 3986 does not allow there.
+func strictContainer(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.ContainsAny(r.RequestURI, "[]{}|^`\"<>\\ ") {
+			http.Error(w, "Invalid character found in the request target "+r.RequestURI, http.StatusBadRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // TestARealControllerBehavesAsStated runs against the controller that the environment

@@ -219,9 +219,15 @@ func exportLoad(o *object) {
 	}
 }
 
+// Monitors whose values tests may set.
+const (
+	monitorDisk = "hudson.node_monitors.DiskSpaceMonitor"
+	monitorTemp = "hudson.node_monitors.TemporarySpaceMonitor"
+)
+
 // monitorNames are the node monitors of a plain installation.
 var monitorNames = []string{
-	"hudson.node_monitors.SwapSpaceMonitor", "hudson.node_monitors.TemporarySpaceMonitor", "hudson.node_monitors.DiskSpaceMonitor",
+	"hudson.node_monitors.SwapSpaceMonitor", monitorTemp, monitorDisk,
 	"hudson.node_monitors.ArchitectureMonitor", "hudson.node_monitors.ResponseTimeMonitor", "hudson.node_monitors.ClockMonitor",
 }
 

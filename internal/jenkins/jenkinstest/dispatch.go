@@ -103,7 +103,9 @@ func (j *Jenkins) dispatch() {
 			next.items = nil
 			continue
 		}
-		j.offer(it, next.candidates)
+		if !it.stalled {
+			j.offer(it, next.candidates)
+		}
 	}
 }
 

@@ -18,9 +18,9 @@ import (
 // Fault makes matching requests go wrong. Its effects apply in the order of its fields;
 // zero fields have none.
 type Fault struct {
-	// Method and Path select requests: Path is a path.Match pattern, with a trailing
-	// "/**" for everything below; both match everything if empty. Match decides alone
-	// if it is set.
+	// Method and Path select requests: Path is a path.Match pattern for the decoded path,
+	// context path included, with a trailing "/**" for everything below; both match
+	// everything if empty. Match decides alone if it is set.
 	Method string
 	Path   string
 	Match  func(*http.Request) bool
@@ -194,6 +194,17 @@ func (j *Jenkins) LoseQueueItem(id int64) bool {
 	delete(j.queue.byID, id)
 	j.queue.left = without(j.queue.left, it)
 	return true
+}
+
+// StallQueueItem leaves an item in the queue for ever, though executors are free.
+func (j *Jenkins) StallQueueItem(id int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	it := j.queue.byID[id]
+	if it != nil {
+		it.stalled = true
+	}
+	return it != nil
 }
 
 // DeleteBuild removes the record of a build.

@@ -63,6 +63,7 @@ type item struct {
 	cancelled  bool
 	executable executable
 	continued  bool // a node block coming back after a restart
+	stalled    bool // a fault: never dispatched
 }
 
 // label is the effective label: a parameter may override the task's.

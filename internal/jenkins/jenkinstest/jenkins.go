@@ -23,15 +23,21 @@ type Jenkins struct {
 	version version
 	log     *slog.Logger
 	prefix  string          // context path, "" or "/x"
-	ctx     context.Context // ends at Close
+	ctx     context.Context //nolint:containedctx // ends at Close; the controller's own life
 	cancel  context.CancelFunc
 	crew    crew
-	wake    chan struct{}
+	wake    chan struct{} // asks for a maintenance run
 
 	cookie    string // JENKINS_SERVER_COOKIE
 	secretKey string // of agents' secrets
 
-	mu       sync.Mutex // the queue lock: guards everything below
+	mu sync.Mutex // the queue lock: guards state
+	state
+	edge
+}
+
+// state is the model of the controller.
+type state struct {
 	life     life
 	fleet    fleet
 	labels   labels
@@ -43,14 +49,16 @@ type Jenkins struct {
 	leases   map[lease]bool
 	history  map[string][]*build // FreeStyle builds by node, for its feed
 	pipes    []*pipelineRun
+}
 
-	doors   doors  // sessions and users, with a lock of their own
-	faults  faults // with a lock of their own
-	mounts  mounts // with a lock of their own
+// edge is what requests meet before the model; each part has a lock of its own.
+type edge struct {
+	doors   doors
+	faults  faults
+	mounts  mounts
 	trees   treeCache
 	answers sizes
 	delays  atomic.Pointer[Timing]
-	serial  atomic.Uint64 // of connections in memory
 }
 
 // New starts a controller: it is ready to serve when New returns.
@@ -74,11 +82,11 @@ func New(opts Options) (*Jenkins, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	j := &Jenkins{
-		opts: opts, version: v, log: opts.Logger, prefix: prefix, wake: make(chan struct{}, 1),
-		fleet: newFleet(), queue: newQueue(), machines: map[string]*Agent{}, leases: map[lease]bool{}, history: map[string][]*build{},
+	j := &Jenkins{opts: opts, version: v, log: opts.Logger, prefix: prefix, wake: make(chan struct{}, 1)}
+	j.state = state{
+		fleet: newFleet(), queue: newQueue(), root: &job{children: map[string]*job{}},
+		machines: map[string]*Agent{}, leases: map[lease]bool{}, history: map[string][]*build{},
 		journal: journal{limit: opts.JournalLimit, onEntry: opts.OnEntry},
-		root:    &job{children: map[string]*job{}},
 	}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
 	j.cookie, j.secretKey = j.derive("cookie")[:32], j.derive("secret")

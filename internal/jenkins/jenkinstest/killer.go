@@ -17,11 +17,11 @@ import (
 // and only process groups are killed.
 const procDir = "/proc"
 
-// killByEnvironment kills, with their descendants, all processes whose environment
+// killByEnvironment signals, with their descendants, all processes whose environment
 // holds every one of the variables (hudson.util.ProcessTree). Whoever changed one of
 // them, or cleared its environment, escapes.
-func killByEnvironment(vars map[string]string) error {
-	return killMatching(func(pid int) bool {
+func killByEnvironment(vars map[string]string, sig syscall.Signal) error {
+	return killMatching(sig, func(pid int) bool {
 		env, err := os.ReadFile(filepath.Join(procDir, strconv.Itoa(pid), "environ"))
 		if err != nil || len(env) == 0 {
 			return false
@@ -45,7 +45,7 @@ func killBelow(dir string) error {
 	if err != nil {
 		return fmt.Errorf("resolve %s: %w", dir, err)
 	}
-	return killMatching(func(pid int) bool {
+	return killMatching(syscall.SIGKILL, func(pid int) bool {
 		cwd, err := os.Readlink(filepath.Join(procDir, strconv.Itoa(pid), "cwd"))
 		cwd = strings.TrimSuffix(cwd, " (deleted)")
 		return err == nil && (cwd == real || strings.HasPrefix(cwd, real+string(filepath.Separator)))
@@ -53,11 +53,11 @@ func killBelow(dir string) error {
 }
 
 // killMatching never touches this process.
-func killMatching(match func(pid int) bool) error {
+func killMatching(sig syscall.Signal, match func(pid int) bool) error {
 	var problems []error
 	for _, p := range processes() {
 		if p.pid != os.Getpid() && match(p.pid) {
-			problems = append(problems, killTree(p.pid))
+			problems = append(problems, killTree(p.pid, sig))
 		}
 	}
 	return errors.Join(problems...)
@@ -98,8 +98,9 @@ func parentOf(pid int) (int, bool) {
 	return parent, err == nil
 }
 
-// killTree kills a process and its descendants, children first looked up.
-func killTree(pid int) error {
+// killTree signals a process and its descendants, looked up before the first dies. As
+// Jenkins sends SIGTERM, a process may ignore it and survive.
+func killTree(pid int, sig syscall.Signal) error {
 	children := map[int][]int{}
 	for _, p := range processes() {
 		children[p.parent] = append(children[p.parent], p.pid)
@@ -110,7 +111,7 @@ func killTree(pid int) error {
 	}
 	var problems []error
 	for _, d := range doomed {
-		if err := syscall.Kill(d, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(d, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			problems = append(problems, fmt.Errorf("kill process %d: %w", d, err))
 		}
 	}

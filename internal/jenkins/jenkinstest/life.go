@@ -29,6 +29,7 @@ var errControllerDied = errors.New("controller died")
 type life struct {
 	number   uint64
 	phase    phase
+	loaded   bool   // the queue is maintained, though requests may still be refused
 	session  string // X-Jenkins-Session
 	started  time.Time
 	quieting bool
@@ -40,7 +41,7 @@ type life struct {
 // begin starts the next incarnation.
 func (l *life) begin(j *Jenkins) {
 	l.number++
-	l.phase, l.quieting, l.reason = phaseUp, false, ""
+	l.phase, l.loaded, l.quieting, l.reason = phaseUp, true, false, ""
 	l.started = time.Now()
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s %d %d %s", j.opts.Version, l.started.UnixNano(), l.number, j.secretKey)

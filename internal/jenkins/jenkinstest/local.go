@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,7 +47,7 @@ func (l *LocalLink) Close(string) { l.once.Do(func() { close(l.done) }) }
 
 // Reap kills the processes that carry all the cookies.
 func (l *LocalLink) Reap(_ context.Context, cookies map[string]string) error {
-	return killByEnvironment(cookies)
+	return killByEnvironment(cookies, syscall.SIGTERM)
 }
 
 // Run runs a step as hudson.tasks.CommandInterpreter does.
@@ -96,7 +97,8 @@ func (l *LocalLink) prepare(s Step) (string, error) {
 // connection.
 func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult {
 	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // the point of it; ended below
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Workspace, s.Out, s.Out
+	out := &tap{w: s.Out}
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Workspace, out, out
 	cmd.Env = mergeEnv(os.Environ(), s.Env)
 	cmd.WaitDelay = l.Leak
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -112,12 +114,47 @@ func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult 
 	case err := <-ended:
 		return exitStatus(err)
 	case <-ctx.Done():
-		err := killTree(cmd.Process.Pid)
-		<-ended
-		return StepResult{Exit: 143, Err: err}
+		err := killTree(cmd.Process.Pid, syscall.SIGTERM)
+		l.patience(ended)
+		out.close()
+		return StepResult{Exit: 128 + int(syscall.SIGTERM), Err: err}
 	case <-l.done:
+		out.close()
 		return StepResult{Err: ErrLinkLost}
 	}
+}
+
+// patience gives an interrupted command some time to end; one that ignores the signal
+// survives its build.
+func (l *LocalLink) patience(ended <-chan error) {
+	t := time.NewTimer(l.Leak)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
+}
+
+// tap is the way of a step's output to the console, which a lost connection closes.
+type tap struct {
+	mu     sync.Mutex
+	w      io.Writer
+	closed bool
+}
+
+func (t *tap) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return len(p), nil
+	}
+	return t.w.Write(p)
+}
+
+func (t *tap) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
 }
 
 // waitForOutput waits for the command; output held open by a background process is
@@ -181,7 +218,7 @@ func (j *Jenkins) killStrays() {
 	if j.opts.Dir == "" || j.opts.Execute != nil {
 		return
 	}
-	if err := killByEnvironment(map[string]string{"JENKINS_SERVER_COOKIE": j.cookie}); err != nil {
+	if err := killByEnvironment(map[string]string{"JENKINS_SERVER_COOKIE": j.cookie}, syscall.SIGKILL); err != nil {
 		j.log.Warn("strays are left", "err", err)
 	}
 	if err := killBelow(j.opts.Dir); err != nil {

@@ -170,6 +170,15 @@ func (j *Jenkins) setTemporaryCause(c *computer, cause *offlineCause, who string
 	j.scheduleMaintenance()
 }
 
+// ReportDisk sets what the disk and temporary space monitors show for the agent.
+func (a *Agent) ReportDisk(freeBytes int64) {
+	a.j.mu.Lock()
+	defer a.j.mu.Unlock()
+	if c := a.j.fleet.computers[a.name]; c != nil {
+		c.monitors = map[string]int64{monitorDisk: freeBytes, monitorTemp: freeBytes}
+	}
+}
+
 // MonitorOffline marks the agent temporarily offline as the disk space monitor does.
 func (a *Agent) MonitorOffline(freeBytes int64) {
 	a.mark(&offlineCause{

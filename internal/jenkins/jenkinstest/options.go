@@ -90,6 +90,9 @@ type Timing struct {
 	// Down is how long a restarting controller refuses connections, Boot how long it
 	// then answers 503.
 	Down, Boot time.Duration
+	// Init is the time between the restored queue being served and Options.Boot: what the
+	// controller itself can run, it runs without the hooks of the init script.
+	Init time.Duration
 	// Reload is how long "reload configuration from disk" answers 503.
 	Reload time.Duration
 	// QueueLock delays every POST that needs the queue lock, as a long maintenance

@@ -211,8 +211,12 @@ func (c *call) agentFile(comp *computer) {
 	if !encrypted && !c.allowed(AgentConnect) {
 		return
 	}
-	secret := c.j.secretOf(comp.name)
-	args := []string{secret, comp.name, "-webSocket", "-workDir", comp.cfg.remoteFS, "-internalDir", "remoting", "-url", c.rootURL()}
+	info, err := c.j.AgentInfo(comp.name)
+	if err != nil {
+		c.notFound()
+		return
+	}
+	args := []string{info.Secret, info.Name, "-webSocket", "-workDir", info.RemoteFS, "-internalDir", "remoting", "-url", c.rootURL()}
 	doc := "<jnlp><application-desc>"
 	for _, a := range args {
 		doc += "<argument>" + html.EscapeString(a) + "</argument>"
@@ -221,7 +225,7 @@ func (c *call) agentFile(comp *computer) {
 	c.w.Header().Set("Content-Type", "application/x-java-jnlp-file")
 	out := []byte(doc)
 	if encrypted {
-		out = encryptAgentFile(out, secret)
+		out = encryptAgentFile(out, info.Secret)
 	}
 	_, _ = c.w.Write(out) //nolint:errcheck // the client went away
 }

@@ -36,7 +36,7 @@ func (j *Jenkins) maintenance() {
 		}
 		j.mu.Lock()
 		next, armed := time.Time{}, false
-		if j.life.phase == phaseUp {
+		if j.life.loaded {
 			j.maintain(time.Now())
 			next, armed = j.nextTick(time.Now())
 		}

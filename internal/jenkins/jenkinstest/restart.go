@@ -95,7 +95,7 @@ func blocksRestart(e *executor) bool {
 func (j *Jenkins) stop(mode RestartMode) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.life.phase = phaseDown
+	j.life.phase, j.life.loaded = phaseDown, false
 	j.life.number++ // threads of the old incarnation find themselves dead
 	j.life.kill()
 	j.breakBuilds()
@@ -142,44 +142,54 @@ func (j *Jenkins) saveQueue(mode RestartMode) {
 	}
 }
 
-// start is a new process: computers and executors are made anew.
+// start is a new process: computers and executors are made anew. Requests, and with
+// them inbound agents, are served only after the init script.
 func (j *Jenkins) start() {
-	j.mu.Lock()
-	if j.life.phase == phaseClosed {
-		j.mu.Unlock()
+	if !j.load() {
 		return
 	}
-	nodes := j.fleet.nodes
+	pause(j.ctx, j.timing().Init)
+	if j.opts.Boot != nil {
+		j.opts.Boot(j)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.life.phase != phaseClosed {
+		j.life.phase, j.life.loaded = phaseUp, true
+		j.reviveAgents()
+		j.scheduleMaintenance()
+	}
+}
+
+// load brings nodes, queue and Pipelines back. Without Timing.Init nothing is dispatched
+// before the init script ran.
+func (j *Jenkins) load() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.life.phase == phaseClosed {
+		return false
+	}
 	j.fleet.computers, j.fleet.sorted = map[string]*computer{}, nil
 	j.hooks = registry{}
 	j.life.begin(j)
+	j.life.phase, j.life.loaded = phaseBooting, j.timing().Init > 0
 	j.labels = newLabels(j)
 	j.doors.begin(j, j.life.number)
-	for _, name := range sortedKeys(nodes) {
-		j.updateComputer(nodes[name])
+	for _, name := range sortedKeys(j.fleet.nodes) {
+		c := j.updateComputer(j.fleet.nodes[name])
+		if c != nil && !c.builtIn() {
+			j.autoLaunch(c)
+		}
 	}
 	j.online(j.fleet.computers[""], j.newLink(""))
-	if boot := j.opts.Boot; boot != nil {
-		j.life.phase = phaseBooting
-		j.mu.Unlock()
-		boot(j)
-		j.mu.Lock()
-		j.life.phase = phaseUp
-	}
 	j.resumePipelines()
-	j.reviveAgents()
 	j.scheduleMaintenance()
-	j.mu.Unlock()
+	return true
 }
 
-// reviveAgents lets agent processes that still live come back, and launches those that
-// the controller starts itself.
+// reviveAgents lets inbound agents whose processes still live come back.
 func (j *Jenkins) reviveAgents() {
 	for _, c := range j.fleet.sorted {
-		if c.builtIn() {
-			continue
-		}
-		j.autoLaunch(c)
 		if a := j.machines[c.name]; a != nil && !a.dead && !a.lonely && c.cfg.inbound() {
 			j.spawn(a.comeBack)
 		}
