@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	crand "crypto/rand"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -15,22 +16,21 @@ import (
 func TestAStepCannotLearnTheNonce(t *testing.T) {
 	t.Parallel()
 	onEveryShell(t, func(t *testing.T, m *machine) {
-		// The pattern does not match itself, so that the arguments of grep do not count.
-		p := compiled(t, recipeOf(`
+		// A nonce of its own, for the search looks at the processes of other tests too. The pattern does not match
+		// itself, so that the arguments of grep do not count.
+		tail := crand.Text()
+		p := compiled(t, recipeOf(strings.ReplaceAll(`
 - name: search
   run: |
-    env | grep '[0]123456789abcdef0123' && exit 1
+    env | grep PATTERN && exit 1
     for place in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do
-      ! grep -l '[0]123456789abcdef0123' "$place" 2>/dev/null || exit 2
+      ! grep -l PATTERN "$place" 2>/dev/null || exit 2
     done
-    find "$PITCREW_FILES/../.." -type f -exec grep -l '[0]123456789abcdef0123' {} + | grep . && exit 3
+    find "$PITCREW_FILES/../.." -type f -exec grep -l PATTERN {} + | grep . && exit 3
     exit 0
-`))
-		// The search looks at all processes: those of other tests must not hold the nonce while they start.
-		env := issued()
-		env[len(env)-1] = "PITCREW_NONCE=0123456789abcdef01234" + "secret"
-		res := m.run(t, p, env)
-		r, err := ParseReport([]byte(res.out), testAttempt, "0123456789abcdef01234secret")
+`, "PATTERN", "'[h]idden"+tail+"'")))
+		res := m.run(t, p, append(issued(), "PITCREW_NONCE=hidden"+tail))
+		r, err := ParseReport([]byte(res.out), testAttempt, "hidden"+tail)
 		if err != nil || r.Outcome != Cleaned {
 			t.Errorf("report %+v, %v; want no trace of the nonce\n%s", r, err, res.out)
 		}
