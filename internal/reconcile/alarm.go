@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ func (c *Crew) alarms(ctx context.Context, s *Settings, views []view, now time.T
 		if err := c.breaker(ctx, p, now); err != nil {
 			return err
 		}
-		if err := c.deadMan(ctx, p, views, now); err != nil {
+		if err := c.poolAlarms(ctx, p, views, now); err != nil {
 			return err
 		}
 	}
@@ -103,31 +104,68 @@ func (c *Crew) stopped(pool string) (reason string, trial bool) {
 	return "", false
 }
 
-// deadMan raises the alarm when agents of a pool wait and nothing is cleaned.
-func (c *Crew) deadMan(ctx context.Context, p *Pool, views []view, now time.Time) error {
-	if p.DeadMan <= 0 {
-		return nil
-	}
+// poolAlarms raises and lowers the alarms of a pool: nothing is cleaned although agents wait, or
+// fewer agents than the capacity floor are of use to anybody.
+func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.Time) error {
 	row, err := c.Store.PoolState(ctx, c.PoolScope(p.Name))
 	if err != nil {
 		return err
 	}
+	var events []hygiene.Event
+	say := func(kind hygiene.EventType, reason string) {
+		events = append(events, hygiene.Event{
+			Type: kind, At: now, Actor: "pitcrew", Subject: c.PoolScope(p.Name), Pool: p.Name,
+			Agent: hygiene.AgentID{Controller: c.id}, Reason: reason,
+		})
+	}
 	waiting, cleaned := waitingSince(p, views)
-	dead := hygiene.Dead(waiting, cleaned, p.DeadMan, now)
-	if dead == !row.DeadSince.IsZero() {
+	switch dead := hygiene.Dead(waiting, cleaned, p.DeadMan, now); {
+	case dead && row.DeadSince.IsZero():
+		row.DeadSince = now
+		say(hygiene.EventDead, "agents wait, and none was cleaned for longer than "+p.DeadMan.String())
+	case !dead && !row.DeadSince.IsZero():
+		row.DeadSince = time.Time{}
+		say(hygiene.EventAlive, "agents are cleaned again, or none waits")
+	}
+	switch usable, floor := usable(p, views); {
+	case usable < floor && row.ShortSince.IsZero():
+		row.ShortSince = now
+		say(hygiene.EventShort, fmt.Sprintf("%d agents are usable, and the floor is %d", usable, floor))
+	case usable >= floor && !row.ShortSince.IsZero():
+		row.ShortSince = time.Time{}
+		say(hygiene.EventEnough, fmt.Sprintf("%d agents are usable again, and the floor is %d", usable, floor))
+	}
+	if len(events) == 0 {
 		return nil
 	}
-	e := hygiene.Event{Type: hygiene.EventDead, At: now, Actor: "pitcrew", Subject: p.Name, Pool: p.Name, Reason: "agents wait, and none was cleaned for longer than " + p.DeadMan.String()}
-	row.DeadSince = now
-	if !dead {
-		e.Type, e.Reason, row.DeadSince = hygiene.EventAlive, "agents are cleaned again, or none waits", time.Time{}
-	}
-	if err := c.Store.SavePoolState(ctx, row, e); err != nil {
+	if err := c.Store.SavePoolState(ctx, row, events...); err != nil {
 		return err
 	}
-	c.Watch.Changed(e)
-	c.Log.Warn(string(e.Type), "pool", p.Name, "reason", e.Reason)
+	for _, e := range events {
+		c.Watch.Changed(e)
+		c.Log.Warn(string(e.Type), "pool", p.Name, "reason", e.Reason)
+	}
 	return nil
+}
+
+// usable counts the agents of a pool that serve or soon will: those that are clean, in use, waiting
+// their turn or being cleaned, and that did not fail. The floor is of all that are managed.
+func usable(p *Pool, views []view) (usable, floor int) {
+	total := 0
+	for i := range views {
+		v := &views[i]
+		if v.pool == nil || v.pool.Name != p.Name || !v.agent.Managed() {
+			continue
+		}
+		total++
+		if v.agent.Failures == 0 && v.agent.Quarantine == nil && v.agent.Hold == nil && v.sighting.Present && !v.sighting.Offline {
+			usable++
+		}
+	}
+	if p.Floor != nil {
+		floor = p.Floor(total)
+	}
+	return usable, floor
 }
 
 // waitingSince returns since when the longest waiting agent of a pool could have been cleaned, and

@@ -42,6 +42,13 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if reason, ok := hygiene.MayStart(fresh, w.policy); !ok {
 		return rest, c.giveBack(ctx, w, reason)
 	}
+	offered, err := c.stillOffered(ctx, w)
+	if err != nil {
+		return rest, err
+	}
+	if offered {
+		return rest, c.giveBack(ctx, w, "the scheduler still offers it as clean, from a stale cache")
+	}
 	return c.handOver(ctx, w)
 }
 

@@ -58,6 +58,7 @@ type Crew struct {
 	remote    map[hygiene.AgentID]*remoteRun
 	asked     map[string]time.Time // when an agent's build feed was last read
 	retries   map[string]retry     // agents whose work met errors
+	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
 	owned     time.Time            // when the owner's mark was last proved to be ours
 
@@ -77,7 +78,7 @@ func New(d Deps, s Settings) *Crew {
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{},
-		retries: map[string]retry{}, tripped: map[string]trip{},
+		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))
 	if c.Turn == nil {

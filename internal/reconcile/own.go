@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -35,8 +36,7 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 		c.refuse(fmt.Sprintf("job %s exists and is not an owner's mark: %v; rename or delete it", job, err))
 		return nil
 	case mark.Owner != c.Owner:
-		c.refuse(fmt.Sprintf("it is serviced by %q on %s; stop that pitcrew and delete job %s to take over", mark.Owner, mark.Host, job))
-		return nil
+		return c.yieldTo(ctx, mark, job, look.At)
 	}
 	if err := c.checkAge(ctx, mark, look.At); err != nil {
 		return err
@@ -55,6 +55,21 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 		c.refuse("")
 	}
 	return nil
+}
+
+// yieldTo leaves the controller to another daemon, and says so once.
+func (c *Crew) yieldTo(ctx context.Context, rival mark, job string, now time.Time) error {
+	reason := fmt.Sprintf("it is serviced by %q on %s; stop that pitcrew and delete job %s to take over", rival.Owner, rival.Host, job)
+	if c.Refused() == reason {
+		return nil
+	}
+	c.refuse(reason)
+	e := hygiene.Event{
+		Type: hygiene.EventRival, At: now, Actor: "pitcrew", Subject: string(c.id),
+		Agent: hygiene.AgentID{Controller: c.id}, Reason: reason,
+	}
+	c.Watch.Changed(e)
+	return c.Store.Append(ctx, now, e)
 }
 
 // readMark reads the job that bears the mark, and makes it where there is none. It is read again

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -22,7 +23,7 @@ func (r *refusal) Error() string { return r.reason }
 // at that moment. It never writes to an agent without cleanable, except to take our labels off.
 func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard func(jenkins.NodeConfig) error) error {
 	names := w.settings.Labels
-	_, err := c.Jenkins.EditLabels(ctx, w.agent.ID.Name, func(n jenkins.NodeConfig) ([]string, error) {
+	edit, err := c.Jenkins.EditLabels(ctx, w.agent.ID.Name, func(n jenkins.NodeConfig) ([]string, error) {
 		have := names.Read(n.Labels)
 		if !have.Has(hygiene.LabelCleanable) && want != 0 {
 			return nil, &refusal{"the label cleanable was removed"}
@@ -37,13 +38,43 @@ func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard fun
 		}
 		return names.Apply(n.Labels, want), nil
 	})
-	if errors.Is(err, jenkins.ErrNoChange) {
-		return nil
-	}
 	if err != nil {
 		return fmt.Errorf("show %s: %w", want, err)
 	}
+	if slices.Contains(edit.Stale, names.Clean) {
+		c.suspect(w.agent.ID.Name)
+	}
 	return nil
+}
+
+// staleFor is how long Jenkins' label cache can go on showing a label that was removed: until its
+// own sweep, every five minutes (jenkins.model.Jenkins).
+const staleFor = 6 * time.Minute
+
+// suspect remembers that the scheduler still gave the agent to jobs that ask for clean after the
+// label was taken off.
+func (c *Crew) suspect(agent string) {
+	c.Log.Warn("the scheduler still shows a label that was taken off", "agent", agent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stale[agent] = time.Now().Add(staleFor)
+}
+
+// stillOffered asks, of an agent that is suspect, whether the scheduler still offers it as clean.
+func (c *Crew) stillOffered(ctx context.Context, w *work) (bool, error) {
+	name := w.agent.ID.Name
+	c.mu.Lock()
+	until, suspect := c.stale[name]
+	if suspect && w.now.After(until) {
+		delete(c.stale, name)
+		suspect = false
+	}
+	c.mu.Unlock()
+	if !suspect {
+		return false, nil
+	}
+	offered, err := c.Jenkins.LabelNodes(ctx, w.settings.Labels.Clean)
+	return slices.Contains(offered, name), err
 }
 
 // adopt starts managing an agent. The store is told first: from then on a build that starts there

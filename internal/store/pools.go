@@ -25,6 +25,7 @@ type PoolRow struct {
 	Pool        string
 	LastCleaned time.Time // when clean was last granted in it
 	DeadSince   time.Time // when the dead-man alarm was raised; zero = it is not
+	ShortSince  time.Time // when it fell under its capacity floor; zero = it has not
 }
 
 // Breakers returns all breakers that ever opened.
@@ -62,13 +63,15 @@ func (s *Store) PoolState(ctx context.Context, pool string) (PoolRow, error) {
 	if err != nil && !isNoRow(err) {
 		return PoolRow{}, fmt.Errorf("read pool %s: %w", pool, explain(s.path, err))
 	}
-	return PoolRow{Pool: pool, LastCleaned: moment(r.LastCleaned), DeadSince: moment(r.DeadSince)}, nil
+	return PoolRow{Pool: pool, LastCleaned: moment(r.LastCleaned), DeadSince: moment(r.DeadSince), ShortSince: moment(r.ShortSince)}, nil
 }
 
 // SavePoolState stores what is known of a pool and the events that tell of it.
 func (s *Store) SavePoolState(ctx context.Context, p PoolRow, events ...hygiene.Event) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
-		if err := t.SavePool(ctx, p.Pool, millis(p.LastCleaned), millis(p.DeadSince)); err != nil {
+		if err := t.SavePool(ctx, rows.SavePoolParams{
+			Name: p.Pool, LastCleaned: millis(p.LastCleaned), DeadSince: millis(p.DeadSince), ShortSince: millis(p.ShortSince),
+		}); err != nil {
 			return err
 		}
 		return t.tell(ctx, events...)

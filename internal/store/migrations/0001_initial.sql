@@ -142,7 +142,8 @@ CREATE TABLE breaker (
 CREATE TABLE pool (
     name         TEXT   PRIMARY KEY,
     last_cleaned BIGINT NOT NULL,
-    dead_since   BIGINT NOT NULL
+    dead_since   BIGINT NOT NULL,
+    short_since  BIGINT NOT NULL
 );
 
 -- Real builds as the agents' own build feeds tell them, and how far each feed was read.

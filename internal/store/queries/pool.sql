@@ -9,5 +9,5 @@ ON CONFLICT (pool, revision) DO UPDATE SET opened = excluded.opened, since = exc
 SELECT * FROM pool WHERE name = $1;
 
 -- name: SavePool :exec
-INSERT INTO pool (name, last_cleaned, dead_since) VALUES ($1, $2, $3)
-ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since;
+INSERT INTO pool (name, last_cleaned, dead_since, short_since) VALUES ($1, $2, $3, $4)
+ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since, short_since = excluded.short_since;

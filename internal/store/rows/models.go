@@ -122,6 +122,7 @@ type Pool struct {
 	Name        string
 	LastCleaned int64
 	DeadSince   int64
+	ShortSince  int64
 }
 
 type Report struct {

@@ -43,13 +43,18 @@ func (q *Queries) Breakers(ctx context.Context) ([]Breaker, error) {
 }
 
 const pool = `-- name: Pool :one
-SELECT name, last_cleaned, dead_since FROM pool WHERE name = $1
+SELECT name, last_cleaned, dead_since, short_since FROM pool WHERE name = $1
 `
 
 func (q *Queries) Pool(ctx context.Context, name string) (Pool, error) {
 	row := q.queryRow(ctx, q.poolStmt, pool, name)
 	var i Pool
-	err := row.Scan(&i.Name, &i.LastCleaned, &i.DeadSince)
+	err := row.Scan(
+		&i.Name,
+		&i.LastCleaned,
+		&i.DeadSince,
+		&i.ShortSince,
+	)
 	return i, err
 }
 
@@ -78,11 +83,23 @@ func (q *Queries) SaveBreaker(ctx context.Context, arg SaveBreakerParams) error 
 }
 
 const savePool = `-- name: SavePool :exec
-INSERT INTO pool (name, last_cleaned, dead_since) VALUES ($1, $2, $3)
-ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since
+INSERT INTO pool (name, last_cleaned, dead_since, short_since) VALUES ($1, $2, $3, $4)
+ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since, short_since = excluded.short_since
 `
 
-func (q *Queries) SavePool(ctx context.Context, name string, lastCleaned int64, deadSince int64) error {
-	_, err := q.exec(ctx, q.savePoolStmt, savePool, name, lastCleaned, deadSince)
+type SavePoolParams struct {
+	Name        string
+	LastCleaned int64
+	DeadSince   int64
+	ShortSince  int64
+}
+
+func (q *Queries) SavePool(ctx context.Context, arg SavePoolParams) error {
+	_, err := q.exec(ctx, q.savePoolStmt, savePool,
+		arg.Name,
+		arg.LastCleaned,
+		arg.DeadSince,
+		arg.ShortSince,
+	)
 	return err
 }
