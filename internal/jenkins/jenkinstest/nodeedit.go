@@ -5,13 +5,10 @@ package jenkinstest
 import (
 	"context"
 	"errors"
-	"time"
 )
 
-// Errors of replacing a node, with the meaning they have for the API.
+// Reasons not to add a node.
 var (
-	errGone     = errors.New("node is gone")
-	errTypes    = errors.New("node types do not match")
 	errBadName  = errors.New("bad node name")
 	errConflict = errors.New("name is taken")
 )
@@ -117,32 +114,6 @@ func (j *Jenkins) editLabels(name, labelString string, update bool) {
 	j.scheduleMaintenance()
 }
 
-// SetLabelsInPlace edits a node's label string as a script does. Without update no label
-// cache is reset, as after Node.setLabelString or Node.save alone.
-func (j *Jenkins) SetLabelsInPlace(agent, labelString string, update bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.editLabels(agent, labelString, update)
-}
-
-// SaveLabels sets the label string as a person does who saves the agent's
-// configuration page: the node object is replaced.
-func (j *Jenkins) SaveLabels(agent, labelString, who string) {
-	j.mu.Lock()
-	previous := j.fleet.nodes[agent]
-	j.mu.Unlock()
-	if previous == nil {
-		return
-	}
-	n, err := nodeFromDoc(previous.doc.clone())
-	if err != nil {
-		return
-	}
-	n.cause = previous.cause
-	n.setLabels(labelString)
-	j.replaceNode(j.ctx, previous, n, who)
-}
-
 // Labels is the label string of the node itself, "" if there is no such node.
 func (j *Jenkins) Labels(agent string) string {
 	j.mu.Lock()
@@ -168,55 +139,4 @@ func (j *Jenkins) setTemporaryCause(c *computer, cause *offlineCause, who string
 		n.cause, n.rendered = cause, nil
 	}
 	j.scheduleMaintenance()
-}
-
-// ReportDisk sets what the disk and temporary space monitors show for the agent.
-func (a *Agent) ReportDisk(freeBytes int64) {
-	a.j.mu.Lock()
-	defer a.j.mu.Unlock()
-	if c := a.j.fleet.computers[a.name]; c != nil {
-		c.monitors = map[string]int64{monitorDisk: freeBytes, monitorTemp: freeBytes}
-	}
-}
-
-// MonitorOffline marks the agent temporarily offline as the disk space monitor does.
-func (a *Agent) MonitorOffline(freeBytes int64) {
-	a.mark(&offlineCause{
-		class: causeDiskSpace, at: time.Now(), message: "Disk space is too low.",
-		fields: map[string]int64{"size": freeBytes, "threshold": 1 << 30, "totalSize": 1 << 38, "warningThreshold": 1 << 31},
-	}, "monitor")
-}
-
-// MonitorOnline lifts the mark again, whoever set it.
-func (a *Agent) MonitorOnline() { a.mark(nil, "monitor") }
-
-// MarkOffline marks the agent temporarily offline as a person does.
-func (a *Agent) MarkOffline(user, message string) { a.mark(userCause(user, message), user) }
-
-func (a *Agent) mark(cause *offlineCause, who string) {
-	a.j.mu.Lock()
-	defer a.j.mu.Unlock()
-	if c := a.j.fleet.computers[a.name]; c != nil {
-		a.j.setTemporaryCause(c, cause, who)
-	}
-}
-
-// RefuseTasks makes the computer accept or refuse tasks; the flag dies with the computer
-// object.
-func (a *Agent) RefuseTasks(refuse bool) {
-	a.j.mu.Lock()
-	defer a.j.mu.Unlock()
-	if c := a.j.fleet.computers[a.name]; c != nil {
-		c.rejecting = refuse
-		a.j.scheduleMaintenance()
-	}
-}
-
-// Omit makes the export of the computer fail, so that listings silently leave it out.
-func (a *Agent) Omit(omit bool) {
-	a.j.mu.Lock()
-	defer a.j.mu.Unlock()
-	if c := a.j.fleet.computers[a.name]; c != nil {
-		c.omit = omit
-	}
 }

@@ -4,11 +4,14 @@ package jenkinstest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"strconv"
 )
+
+var errNoForm = errors.New("malformed form submission")
 
 // nodeForm is the data-bound form of a new agent.
 type nodeForm struct {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkinstest
+
+import "net/http"
+
+func (c *call) quietDown() {
+	if c.isPOST() && c.allowed(Manage) {
+		c.j.QuietDown(c.field("reason"))
+		c.redirect("")
+	}
+}
+
+func (c *call) cancelQuietDown() {
+	if c.isPOST() && c.allowed(Manage) {
+		c.j.CancelQuietDown()
+		c.redirect("")
+	}
+}
+
+func (c *call) restart()     { c.restartAs(RestartNow) }
+func (c *call) safeRestart() { c.restartAs(RestartSafe) }
+
+// restartAs answers first and restarts then; GET shows a confirmation page.
+func (c *call) restartAs(mode RestartMode) {
+	if !c.allowed(Manage) {
+		return
+	}
+	if !c.isWrite() {
+		c.page("Are you sure you want to restart Jenkins?")
+		return
+	}
+	j := c.j
+	j.spawn(func() {
+		if err := j.Restart(j.ctx, mode); err != nil {
+			j.log.Info("restart was interrupted", "err", err)
+		}
+	})
+	c.redirect("")
+}
+
+func (c *call) isWrite() bool { return c.r.Method == http.MethodPost }
+
+func (c *call) reload() {
+	if c.isPOST() && c.allowed(Manage) {
+		j := c.j
+		j.setPhase(phaseReload)
+		j.spawn(func() { j.Reload(j.ctx) })
+		c.redirect("")
+	}
+}
+
+// scriptText is refused: without Overall/Administer as Jenkins does, otherwise because
+// no Groovy runs here.
+func (c *call) scriptText() {
+	if c.allowed(Administer) && c.isPOST() {
+		c.refuse(http.StatusInternalServerError, "unsupported: this controller runs no scripts")
+	}
+}
+
+func (c *call) agentScript(*computer) { c.scriptText() }
