@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Backup writes a copy of the database, as of one moment, while work goes on. Opening the copy
@@ -41,9 +42,6 @@ func (s *Store) backup(ctx context.Context, path string) (err error) {
 	if err := markCopied(ctx, part); err != nil {
 		return err
 	}
-	if err := flush(part); err != nil {
-		return err
-	}
 	if err := os.Link(part, path); errors.Is(err, fs.ErrExist) { // unlike a rename, it overwrites nothing
 		return ErrExists
 	} else if err != nil {
@@ -65,8 +63,9 @@ func (s *Store) copyTo(ctx context.Context, path string) (err error) {
 	return nil
 }
 
+// markCopied also brings the copy to the disk: the commit waits for the whole file.
 func markCopied(ctx context.Context, path string) (err error) {
-	db, err := sql.Open("sqlite", fileURL(path))
+	db, err := sql.Open("sqlite", fileURL(path)+"?_synchronous=FULL")
 	if err != nil {
 		return err
 	}
@@ -77,8 +76,11 @@ func markCopied(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// flush waits until a file, or the names in a directory, are on the disk.
+// flush waits until the names in a directory are on the disk.
 func flush(path string) error {
+	if runtime.GOOS == "windows" { // it has no such call for directories
+		return nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err
