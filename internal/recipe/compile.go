@@ -16,6 +16,9 @@ var bootStage string
 //go:embed shell/digest.sh
 var digestPart string
 
+//go:embed shell/process.sh
+var processPart string
+
 //go:embed shell/facts.sh
 var factsPart string
 
@@ -89,7 +92,7 @@ func (r *Recipe) text(revision string) (text string, notes []string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
-	b.WriteString(digestPart + "\n" + bootStage)
+	b.WriteString(digestPart + "\n" + processPart + "\n" + bootStage)
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
 	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { pitcrew_place %s; }\n", pack.kib(), r.placeWords())
 	fmt.Fprintf(&b, "\npitcrew_unpack() {\n%s}\n\npitcrew_main \"$@\"\n", pack.script.String())
@@ -124,7 +127,7 @@ func (r *Recipe) engine(revision string) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + factsPart + "\n" + sessionPart + "\n" + reportPart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + reportPart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

@@ -214,6 +214,8 @@ pitcrew_boot() {
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
 	pitcrew_places
+	# Whose directory this is, for the sweep of a later run; the engine keeps the process.
+	mkdir "$pitcrew_work/lib" && process $$ >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
 	export PITCREW_TMPDIR TMPDIR

@@ -260,7 +260,6 @@ engine_main() {
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
-	process $$ >"$work/lib/process"
 	mkfifo "$work/ready"
 	sweep
 	gather_facts

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision c1867621cadff49aeb7704628771f8d09e9b5266bfe921c166662bd393cf0a85. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 5fcf33c2ef9e80fcb7ca46c9185368dcdccf4ee0e8509fcb8a66501d5edab1fc. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -18,6 +18,18 @@ of_shasum() { shasum -a 256 | first_word; }
 of_openssl() { openssl dgst -sha256 -r | first_word; }
 of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
 first_word() { read -r h_word _ && echo "$h_word"; }
+
+# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+process() {
+	if [ -r "/proc/$1/stat" ]; then
+		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+		p_id=$1
+		set -- ${p_line##*) }
+		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+	elif [ ! -r /proc/self/stat ]; then
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+	fi
+}
 
 # Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
 # the very end runs anything, so that a program cut short in transport does nothing at all.
@@ -235,6 +247,8 @@ pitcrew_boot() {
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
 	pitcrew_places
+	# Whose directory this is, for the sweep of a later run; the engine keeps the process.
+	mkdir "$pitcrew_work/lib" && process $$ >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
 	export PITCREW_TMPDIR TMPDIR
@@ -249,7 +263,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=c1867621cadff49aeb7704628771f8d09e9b5266bfe921c166662bd393cf0a85
+revision=5fcf33c2ef9e80fcb7ca46c9185368dcdccf4ee0e8509fcb8a66501d5edab1fc
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 
@@ -299,6 +313,18 @@ of_shasum() { shasum -a 256 | first_word; }
 of_openssl() { openssl dgst -sha256 -r | first_word; }
 of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
 first_word() { read -r h_word _ && echo "$h_word"; }
+
+# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+process() {
+	if [ -r "/proc/$1/stat" ]; then
+		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+		p_id=$1
+		set -- ${p_line##*) }
+		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+	elif [ ! -r /proc/self/stat ]; then
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+	fi
+}
 
 # Facts of the machine, and the conditions that the recipe's steps ask of them.
 
@@ -590,18 +616,6 @@ disk_column() {
 	'' | *[!0-9]*) echo 0 ;;
 	*) echo $((d_free * $2)) ;;
 	esac
-}
-
-# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
-process() {
-	if [ -r "/proc/$1/stat" ]; then
-		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
-		p_id=$1
-		set -- ${p_line##*) }
-		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
-	elif [ ! -r /proc/self/stat ]; then
-		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
-	fi
 }
 
 # agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
@@ -935,7 +949,6 @@ engine_main() {
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
-	process $$ >"$work/lib/process"
 	mkfifo "$work/ready"
 	sweep
 	gather_facts
@@ -961,7 +974,7 @@ pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" 
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
-	check 'lib/engine' 5befecb4cff6cdc5fbe0390a1f1e773a4b0d413792b9e34ecec7f0f11b9fcc7c '694341552:21147'
+	check 'lib/engine' c4983780cb1e0291d057b967ee3f17363c45d7bdeb30731e34e97f79d067e9cc '941227079:21114'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
