@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.configure(ctx); err != nil {
 		return nil, err
 	}
-	a.serveAPI()
+	a.serveAPI() //nolint:contextcheck // each request brings its own context
 	if err := a.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serve(ctx) })
 	g.Go(func() error { return a.notify(ctx) })
 	g.Go(func() error { return a.purge(ctx) })
-	a.Log.Info("pitcrew serves", "address", a.Addr().String(), "controllers", len(a.crews), "owner", a.owner())
+	a.Log.InfoContext(ctx, "pitcrew serves", "address", a.Addr().String(), "controllers", len(a.crews), "owner", a.owner())
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -194,7 +194,7 @@ func (a *App) serve(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()
 	if err := server.Shutdown(bounded); err != nil {
-		a.Log.Warn("requests were cut off at the end", "err", err)
+		a.Log.WarnContext(ctx, "requests were cut off at the end", "err", err)
 		return server.Close()
 	}
 	return nil
@@ -203,7 +203,7 @@ func (a *App) serve(ctx context.Context) error {
 // close releases what New opened, in reverse order.
 func (a *App) close() {
 	if a.listener != nil {
-		a.listener.Close() //nolint:errcheck // closed already after a regular end
+		a.listener.Close()
 	}
 	if a.ssh != nil {
 		if err := a.ssh.Close(); err != nil {

@@ -51,7 +51,7 @@ func (a *App) configure(ctx context.Context) error {
 			next[controller.Name] = old
 			continue
 		}
-		r, err := a.newCrew(controller, settings)
+		r, err := a.newCrew(controller, settings) //nolint:contextcheck // a crew runs under the context of Run
 		if err != nil {
 			return err
 		}
@@ -222,13 +222,13 @@ func (a *App) controllers() []api.Controller {
 func (a *App) Reload(ctx context.Context) error {
 	change, err := a.Config.Reload()
 	if err != nil {
-		a.Log.Error("configuration was not reloaded", "err", err)
+		a.Log.ErrorContext(ctx, "configuration was not reloaded", "err", err)
 		return err
 	}
 	if err := a.configure(ctx); err != nil {
-		a.Log.Error("configuration was read, but cannot be used; the old one stays until a restart", "err", err)
+		a.Log.ErrorContext(ctx, "configuration was read, but cannot be used; the old one stays until a restart", "err", err)
 		return err
 	}
-	a.Log.Info("configuration was reloaded", "applied", change.Applied, "needs_restart", change.Restart)
+	a.Log.InfoContext(ctx, "configuration was reloaded", "applied", change.Applied, "needs_restart", change.Restart)
 	return nil
 }

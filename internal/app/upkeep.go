@@ -29,9 +29,9 @@ func (a *App) purge(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			a.Log.Error("old history could not be removed", "err", err)
+			a.Log.ErrorContext(ctx, "old history could not be removed", "err", err)
 		case removed != store.Purged{}:
-			a.Log.Info("old history was removed", "events", removed.Events, "attempts", removed.Attempts, "logs", removed.Logs, "builds", removed.Builds)
+			a.Log.InfoContext(ctx, "old history was removed", "events", removed.Events, "attempts", removed.Attempts, "logs", removed.Logs, "builds", removed.Builds)
 		}
 		select {
 		case <-ctx.Done():
@@ -65,6 +65,6 @@ func (a *App) bootstrapToken(ctx context.Context) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("leave the first token in %s: %w", path, err)
 	}
-	a.Log.Info("the first admin token is made", "file", path)
+	a.Log.InfoContext(ctx, "the first admin token is made", "file", path)
 	return nil
 }

@@ -64,7 +64,7 @@ verify:
 `
 
 // writeRecipe writes the recipe for the agents below dir and compiles it.
-func writeRecipe(path, dir, cookie string, setup string) (*recipe.Program, error) {
+func writeRecipe(path, dir, cookie, setup string) (*recipe.Program, error) {
 	text := strings.NewReplacer("ROOT", dir, "COOKIE", cookie, "MESSVAR", messVar, "SETUP", setup).Replace(recipeText)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demo's recipe: %w", err)

@@ -63,12 +63,11 @@ func (s *show) summary(ctx context.Context) (Summary, error) {
 		return sum, err
 	}
 	for _, a := range agents {
-		switch a.Hygiene() {
-		case hygiene.IsClean:
+		if a.Hygiene() == hygiene.IsClean {
 			sum.Clean++
-		case hygiene.IsQuarantined:
+		}
+		if a.Hygiene() == hygiene.IsQuarantined {
 			sum.Quarantined++
-		default:
 		}
 	}
 	attempts, err := s.app.Store().Attempts(ctx, store.AttemptFilter{Limit: 100_000})
@@ -76,13 +75,11 @@ func (s *show) summary(ctx context.Context) (Summary, error) {
 		return sum, err
 	}
 	for _, t := range attempts {
-		switch t.Outcome {
-		case hygiene.Cleaned:
+		if t.Outcome == hygiene.Cleaned || t.Outcome == hygiene.Failed {
 			sum.Cleanups++
-		case hygiene.Failed:
-			sum.Cleanups++
+		}
+		if t.Outcome == hygiene.Failed {
 			sum.CleanupFailures++
-		default:
 		}
 	}
 	if sum.Cleanups > 0 {

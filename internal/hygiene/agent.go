@@ -8,9 +8,9 @@ import "time"
 type Need string
 
 const (
-	// NeedCleanup: all phases. The agent was used, or nobody knows.
+	// NeedCleanup is all phases. The agent was used, or nobody knows.
 	NeedCleanup Need = "cleanup"
-	// NeedVerify: the verify phase is proof enough; it was proven clean and nothing is known
+	// NeedVerify is the verify phase alone, which is proof enough: it was proven clean and nothing is known
 	// to have run since (too old, or its connection was lost). A failed verification turns
 	// into NeedCleanup.
 	NeedVerify Need = "verify"

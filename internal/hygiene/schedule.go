@@ -4,6 +4,7 @@ package hygiene
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -88,14 +89,7 @@ func fair(a, b Candidate) int {
 }
 
 func rank(k Kind) int {
-	switch k {
-	case Begin:
-		return 0
-	case Launch:
-		return 1
-	default:
-		return 2
-	}
+	return slices.Index([]Kind{Begin, Launch, Refresh}, k)
 }
 
 type scheduler struct {
@@ -175,8 +169,6 @@ func (l Load) clone() Load {
 // cloned copies m, and gives a map to write to for a nil one.
 func cloned(m map[string]int) map[string]int {
 	out := make(map[string]int, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	return out
 }

@@ -33,6 +33,7 @@ func launch(c *hygiene.Candidate)  { c.Action.Kind = hygiene.Launch }
 func serves(d ...int) func(*hygiene.Candidate) {
 	return func(c *hygiene.Candidate) { c.Serves = d }
 }
+
 func domain(d string) func(*hygiene.Candidate) { return func(c *hygiene.Candidate) { c.Domain = d } }
 
 func TestSchedule(t *testing.T) {

@@ -71,7 +71,7 @@ func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
 		return err
 	}
 	c.Watch.Changed(e)
-	c.Log.Warn(string(e.Type), "pool", p.Name, "reason", e.Reason)
+	c.Log.WarnContext(ctx, "alarm changed", "event", string(e.Type), "pool", p.Name, "reason", e.Reason)
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 	}
 	for _, e := range events {
 		c.Watch.Changed(e)
-		c.Log.Warn(string(e.Type), "pool", p.Name, "reason", e.Reason)
+		c.Log.WarnContext(ctx, "alarm changed", "event", string(e.Type), "pool", p.Name, "reason", e.Reason)
 	}
 	return nil
 }

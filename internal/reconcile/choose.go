@@ -16,16 +16,14 @@ func choose(s *Settings, look *Look, views []view, load hygiene.Load) map[string
 	var candidates []hygiene.Candidate
 	for i := range views {
 		v := &views[i]
-		switch v.action.Kind {
-		case hygiene.Begin, hygiene.Refresh, hygiene.Launch:
-			agent := v.agent
-			agent.Pool = v.pool.Name
-			candidates = append(candidates, hygiene.Candidate{
-				Action: v.action, Agent: agent, Domain: v.pool.Domain.of(v.labels),
-				Serves: serves(s, v, exprs),
-			})
-		default:
+		if kind := v.action.Kind; kind != hygiene.Begin && kind != hygiene.Refresh && kind != hygiene.Launch {
+			continue
 		}
+		agent := v.agent
+		agent.Pool = v.pool.Name
+		candidates = append(candidates, hygiene.Candidate{
+			Action: v.action, Agent: agent, Domain: v.pool.Domain.of(v.labels), Serves: serves(s, v, exprs),
+		})
 	}
 	if len(candidates) == 0 {
 		return nil

@@ -23,9 +23,8 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if limit := w.policy.Limits.Queue; limit > 0 && w.now.Sub(w.attempt.Claimed) > limit {
 		return rest, c.giveBack(ctx, w, fmt.Sprintf("could not be handed over within %s", limit))
 	}
-	var refused *refusal
 	err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		return rest, c.giveBack(ctx, w, refused.reason)
 	}
 	if err != nil {
@@ -167,7 +166,7 @@ func (c *Crew) release(ctx context.Context, w *work) error {
 	c.reportEnd(ctx, w.agent.ID)
 	if w.attempt.Run.Mark != "" {
 		if err := c.Jenkins.SetOffline(ctx, w.agent.ID.Name, w.attempt.Run.Mark); err != nil && !jenkins.IsNotFound(err) {
-			c.Log.Warn("offline mark could not be put back", "agent", w.agent.ID.Name, "err", err)
+			c.Log.WarnContext(ctx, "offline mark could not be put back", "agent", w.agent.ID.Name, "err", err)
 		}
 	}
 	return c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)

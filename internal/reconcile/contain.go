@@ -23,7 +23,7 @@ func (c *Crew) contain(ctx context.Context) error {
 	return every(ctx, func() time.Duration { return min(containEvery, c.settings.Load().FeedEvery) }, nil, func(ctx context.Context) {
 		c.Watch.Beat(c.id, "contain", time.Now())
 		if err := c.containOnce(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Warn("build feeds could not be read", "err", err)
+			c.Log.WarnContext(ctx, "build feeds could not be read", "err", err)
 		}
 	})
 }
@@ -77,12 +77,12 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *st
 	c.mu.Unlock()
 	feed, err := c.Jenkins.AgentBuilds(ctx, id.Name)
 	if err != nil {
-		c.Log.Warn("builds of an agent could not be learnt", "agent", id.Name, "err", err)
+		c.Log.WarnContext(ctx, "builds of an agent could not be learnt", "agent", id.Name, "err", err)
 		return nil
 	}
 	newest, err := c.record(ctx, id, feed, now)
 	if err != nil {
-		c.Log.Error("builds of an agent could not be recorded", "agent", id.Name, "err", err)
+		c.Log.ErrorContext(ctx, "builds of an agent could not be recorded", "agent", id.Name, "err", err)
 	}
 	return newest
 }
@@ -138,7 +138,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	}
 	for _, e := range events {
 		c.Watch.Changed(e)
-		c.Log.Warn("contaminated build", "agent", id.Name, "reason", e.Reason)
+		c.Log.WarnContext(ctx, "contaminated build", "agent", id.Name, "reason", e.Reason)
 	}
 	return newest, nil
 }

@@ -127,7 +127,7 @@ func (c *Crew) Run(ctx context.Context) error {
 // unlessEnded drops the errors of work that our own end interrupted.
 func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		err = nil
 	}
 	return err
 }

@@ -36,7 +36,7 @@ func (c *Crew) decide(ctx context.Context) error {
 	return every(ctx, func() time.Duration { return idleDecide }, c.wake, func(ctx context.Context) {
 		c.Watch.Beat(c.id, "decide", time.Now())
 		if err := c.decideOnce(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error("decisions could not be made", "err", err)
+			c.Log.ErrorContext(ctx, "decisions could not be made", "err", err)
 		}
 	})
 }
@@ -335,7 +335,7 @@ func (c *Crew) change(ctx context.Context, id hygiene.AgentID, now time.Time, f 
 	}
 	for _, e := range events {
 		c.Watch.Changed(e)
-		c.Log.Info(string(e.Type), "agent", id.Name, "attempt", e.Attempt, "reason", e.Reason)
+		c.Log.InfoContext(ctx, "state changed", "event", string(e.Type), "agent", id.Name, "attempt", e.Attempt, "reason", e.Reason)
 	}
 	return nil
 }

@@ -81,15 +81,14 @@ func (c *Crew) stillOwned(ctx context.Context, id hygiene.AgentID) bool {
 }
 
 func (c *Crew) judgedEvents(a hygiene.Agent, t hygiene.Attempt, before *hygiene.Quarantine, v hygiene.Verdict) []hygiene.Event {
-	switch a.State {
-	case hygiene.Granting:
+	if a.State == hygiene.Granting {
 		return []hygiene.Event{event(hygiene.EventProved, a, "the report says cleaned and verified")}
-	case hygiene.Reconnecting:
-		return []hygiene.Event{event(hygiene.EventReconnecting, a, a.Reason)}
-	default:
-		v.Reason, v.Step = t.Reason, t.Step
-		return c.endEvents(hygiene.EventFailed, a, before, v)
 	}
+	if a.State == hygiene.Reconnecting {
+		return []hygiene.Event{event(hygiene.EventReconnecting, a, a.Reason)}
+	}
+	v.Reason, v.Step = t.Reason, t.Step
+	return c.endEvents(hygiene.EventFailed, a, before, v)
 }
 
 // judgeMissing ends an attempt whose program left no report that proves anything. Where the agent
@@ -180,16 +179,15 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		return again, c.ungranted(ctx, w, reason, fresh.Real)
 	case hygiene.GrantNow:
 	}
-	var refused *refusal
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
-		switch have := w.settings.Labels.Read(n.Labels); {
-		case have == hygiene.ShowClean, have == hygiene.ShowDirty:
+		switch have := w.settings.Labels.Read(n.Labels); have {
+		case hygiene.ShowClean, hygiene.ShowDirty:
 			return c.fitness(w)(n)
 		default:
 			return &refusal{fmt.Sprintf("its labels are %s, somebody changed them", have)}
 		}
 	})
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		return again, c.ungranted(ctx, w, refused.reason, false)
 	}
 	if err != nil {

@@ -147,6 +147,6 @@ func (c *Crew) stop(ctx context.Context, w *work) {
 		err = c.Jenkins.CancelQueueItem(ctx, run.QueueID)
 	}
 	if err != nil && !jenkins.IsNotFound(err) {
-		c.Log.Warn("program could not be stopped", "agent", w.agent.ID.Name, "attempt", w.attempt.Number, "err", fmt.Errorf("stop: %w", err))
+		c.Log.WarnContext(ctx, "program could not be stopped", "agent", w.agent.ID.Name, "attempt", w.attempt.Number, "err", fmt.Errorf("stop: %w", err))
 	}
 }

@@ -146,11 +146,11 @@ func (c *Crew) drive(ctx context.Context, w *work) (time.Duration, error) {
 // tried again with back-off.
 func (c *Crew) judgeError(ctx context.Context, w *work, err error) error {
 	if errors.Is(err, hygiene.ErrStale) {
-		c.Log.Warn("stale result ignored", "agent", w.agent.ID.Name, "err", err)
+		c.Log.WarnContext(ctx, "stale result ignored", "agent", w.agent.ID.Name, "err", err)
 		return nil
 	}
 	if jenkins.IsNotFound(err) && w.agent.State.InProgress() {
-		c.Log.Info("not found, looked for by the next poll", "agent", w.agent.ID.Name, "err", err)
+		c.Log.InfoContext(ctx, "not found, looked for by the next poll", "agent", w.agent.ID.Name, "err", err)
 		return nil
 	}
 	return err
@@ -184,8 +184,7 @@ func (c *Crew) noteRetry(name string, err error) {
 	r := c.retries[name]
 	r.failures++
 	wait := hygiene.Backoff{First: retryFirst, Max: retryMax}.After(r.failures, name)
-	var apiErr *jenkins.Error
-	if errors.As(err, &apiErr) {
+	if apiErr, ok := errors.AsType[*jenkins.Error](err); ok {
 		wait = max(wait, apiErr.RetryAfter)
 	}
 	r.until = time.Now().Add(wait)

@@ -53,7 +53,7 @@ func parseMark(config []byte) (mark, error) {
 		return mark{}, errNoMark
 	}
 	end := bytes.IndexFunc(rest, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+		return ('a' > r || r > 'z') && ('A' > r || r > 'Z') && ('0' > r || r > '9') && r != '-' && r != '_'
 	})
 	if end < 0 {
 		return mark{}, errNoMark

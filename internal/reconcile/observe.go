@@ -122,7 +122,7 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 	row.Session, row.Version = look.Session, look.Version
 	if !first {
 		row.SessionSince = look.At
-		c.Log.Info("controller was restarted", "version", look.Version)
+		c.Log.InfoContext(ctx, "controller was restarted", "version", look.Version)
 	}
 	if err := c.Store.SaveController(ctx, row); err != nil {
 		return time.Time{}, err

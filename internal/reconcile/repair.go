@@ -104,9 +104,8 @@ func (c *Crew) adopt(ctx context.Context, w *work, act hygiene.Action) error {
 
 // writeLabels writes and remembers when, so that older looks are not believed.
 func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) error {
-	var refused *refusal
 	err := c.show(ctx, w, want, nil)
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*refusal](err); ok {
 		return nil // withdrawn meanwhile; the next poll sees it
 	}
 	if err != nil {
@@ -162,14 +161,13 @@ func (c *Crew) withdraw(ctx context.Context, w *work, act hygiene.Action) error 
 		c.stop(ctx, w)
 	}
 	if act.Write {
-		var refused *refusal
 		err := c.show(ctx, w, 0, func(n jenkins.NodeConfig) error {
 			if w.settings.Labels.Read(n.Labels).Has(hygiene.LabelCleanable) {
 				return &refusal{"the label cleanable is back"}
 			}
 			return nil
 		})
-		if errors.As(err, &refused) {
+		if _, ok := errors.AsType[*refusal](err); ok {
 			return nil
 		}
 		if err != nil {

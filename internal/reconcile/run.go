@@ -44,7 +44,7 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 		if !late || item.Pending {
 			return rest, nil
 		}
-		if err := c.Jenkins.CancelQueueItem(ctx, item.ID); err != nil {
+		if c.Jenkins.CancelQueueItem(ctx, item.ID) != nil {
 			return rest, nil // it left the queue meanwhile: the next poll says where to
 		}
 		return again, c.giveBack(ctx, w, "waited too long in the queue: "+item.Why)

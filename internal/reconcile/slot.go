@@ -60,9 +60,8 @@ func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, er
 	if busy, err := c.clearSlot(ctx, w, slot.Job); err != nil || busy {
 		return "", false, err
 	}
-	var refused *refusal
 	err = c.tie(ctx, w, slot)
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		return "", false, c.refuseSlot(ctx, w, slot, refused.reason)
 	}
 	return slot.Job, err == nil, err
