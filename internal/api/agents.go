@@ -150,32 +150,33 @@ func (s *Server) views(only hygiene.ControllerID) map[hygiene.ControllerID]View 
 }
 
 func (s *Server) getAgent(ctx context.Context, in *agentInput) (*answer[AgentDetail], error) {
-	v, attempt, err := s.find(ctx, in.id())
+	v, err := s.find(ctx, in.id())
 	if err != nil {
 		return nil, err
 	}
 	a := v.agent
 	d := AgentDetail{
 		Agent: v.wire(), Need: string(a.Need), LastServed: utc(a.LastServed), Machine: a.Machine, Used: useOf(a.Used),
-		Decided: utc(v.decision.At), Current: currentOf(attempt),
+		Decided: utc(v.decision.At),
 	}
 	if look := v.view.Look; look != nil {
 		d.Offline = look.Agents[a.ID.Name].OfflineReason
 	}
-	return answered(d, s.fill(ctx, a.ID, &d))
+	err = s.fill(ctx, a.ID, &d)
+	return answered(d, err)
 }
 
-// find returns one agent and its newest attempt, or [store.ErrNotFound].
-func (s *Server) find(ctx context.Context, id hygiene.AgentID) (sight, *hygiene.Attempt, error) {
+// find returns one agent, or [store.ErrNotFound].
+func (s *Server) find(ctx context.Context, id hygiene.AgentID) (sight, error) {
 	view := s.views(id.Controller)[id.Controller]
-	a, attempt, err := s.Store.Agent(ctx, id)
+	a, _, err := s.Store.Agent(ctx, id)
 	if _, decided := view.Decisions[id.Name]; errors.Is(err, store.ErrNotFound) && decided {
 		a, err = hygiene.Agent{ID: id}, nil
 	}
 	if err != nil {
-		return sight{}, nil, err
+		return sight{}, err
 	}
-	return view.sight(a, time.Now()), attempt, nil
+	return view.sight(a, time.Now()), nil
 }
 
 // fill adds the agent's newest attempts, events and builds.
@@ -193,7 +194,12 @@ func (s *Server) fill(ctx context.Context, id hygiene.AgentID, d *AgentDetail) e
 		return err
 	}
 	d.Attempts, d.Events, d.Builds = each(attempts, attemptOf), each(events, eventOf), each(builds, buildOf)
-	return nil
+	if len(d.Attempts) > 0 && d.Attempts[0].Ended.IsZero() {
+		d.Current = &d.Attempts[0]
+	}
+	asked, _, err := s.Store.FeedState(ctx, id)
+	d.FeedRead = utc(asked)
+	return err
 }
 
 // each converts all; the list of a JSON answer is never null.

@@ -5,7 +5,6 @@ package api
 import (
 	"time"
 
-	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -47,13 +46,4 @@ func attemptOf(r store.AttemptRecord) Attempt {
 		Outcome: string(t.Outcome), Reason: t.Reason, Step: t.Step, Asked: string(t.Asked),
 		Job: t.Run.Job, Build: t.Run.Build, URL: t.Run.URL, QueueID: t.Run.QueueID,
 	}
-}
-
-// currentOf is the attempt in progress, if there is one.
-func currentOf(t *hygiene.Attempt) *Attempt {
-	if t == nil || !t.Ended.IsZero() {
-		return nil
-	}
-	w := attemptOf(store.AttemptRecord{Attempt: *t})
-	return &w
 }

@@ -104,7 +104,7 @@ func (s *Server) orderQuarantine(ctx context.Context, in *reasonedInput) (*answe
 
 // order gives an order about a managed agent and answers with the agent as it is then.
 func (s *Server) order(ctx context.Context, p AgentPath, give func(Orders, string) error) (*answer[Agent], error) {
-	v, _, err := s.find(ctx, p.id())
+	v, err := s.find(ctx, p.id())
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (s *Server) order(ctx context.Context, p AgentPath, give func(Orders, strin
 	if err := give(c.Orders, caller(ctx).Name); err != nil {
 		return nil, err
 	}
-	if v, _, err = s.find(ctx, p.id()); err != nil {
+	if v, err = s.find(ctx, p.id()); err != nil {
 		return nil, err
 	}
 	return answered(v.wire(), nil)

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -40,6 +39,9 @@ type Alert struct {
 
 // shownInOverview bounds the lists of events and builds.
 const shownInOverview = 25
+
+// maxRunning is above any cap on cleanups at once.
+const maxRunning = 10000
 
 func (s *Server) overviewRoutes() {
 	register(s, operation{
@@ -79,11 +81,11 @@ func (s *Server) overview(ctx context.Context, now time.Time) (Overview, error) 
 
 // happenings adds what goes on and what has happened.
 func (s *Server) happenings(ctx context.Context, o *Overview) error {
-	open, err := s.Store.OpenAttempts(ctx, "")
+	open, err := s.Store.Attempts(ctx, store.AttemptFilter{Open: true, Limit: maxRunning})
 	if err != nil {
 		return err
 	}
-	o.Running = each(open, func(t hygiene.Attempt) Attempt { return attemptOf(store.AttemptRecord{Attempt: t}) })
+	o.Running = each(open, attemptOf)
 	slices.SortFunc(o.Running, func(a, b Attempt) int {
 		return cmp.Or(a.Claimed.Compare(b.Claimed), cmp.Compare(a.Controller, b.Controller), cmp.Compare(a.Agent, b.Agent))
 	})

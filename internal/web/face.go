@@ -62,7 +62,7 @@ func why(a agent) string {
 	case a.Quarantine != nil && a.Hygiene == "quarantined":
 		return a.Quarantine.Reason
 	case a.Build != "":
-		return a.Build
+		return titleOf(a.Build)
 	case a.Hygiene == "clean", a.Hygiene == "cleaning":
 		return a.Reason
 	}

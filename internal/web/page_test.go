@@ -95,3 +95,45 @@ func picture(t *testing.T, ctx context.Context, scheme string, width int64) {
 		t.Fatal(err)
 	}
 }
+
+func TestLargeFleetsHaveCompactTiles(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	f := newFleet(t, store.Viewer)
+	for i := range 300 {
+		f.add("vm-"+strconv.Itoa(i), state{pool: "linux", to: []hygiene.State{hygiene.Due, hygiene.Running, hygiene.Clean}[i%3], seen: idle})
+	}
+	for _, width := range []int64{400, 1280} {
+		do(t, ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url))
+		if got := eval[int64](t, ctx, `document.querySelectorAll(".compact .tile").length`); got != 300 {
+			t.Errorf("%d compact tiles at a width of %d, want 300", got, width)
+		}
+		if got := eval[int64](t, ctx, "document.documentElement.scrollWidth"); got > width {
+			t.Errorf("at a width of %d the page is %d wide", width, got)
+		}
+		picture(t, ctx, "many", width)
+	}
+}
+
+func TestAPersonSignsInAndOut(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	f := newFleet(t, "")
+	f.populate()
+	complaints := console(t, ctx)
+	do(t, ctx, chromedp.EmulateViewport(400, 700), chromedp.Navigate(f.url))
+	picture(t, ctx, "login", 400)
+	await(t, ctx, `location.pathname === "/login"`)
+	do(t, ctx, chromedp.SendKeys("#token", f.token+"\r"))
+	await(t, ctx, `location.pathname === "/" && document.getElementById("link")?.dataset.link === "live"`)
+	if got := eval[string](t, ctx, "document.cookie"); got != "" {
+		t.Errorf("scripts can read the cookie: %s", got)
+	}
+	do(t, ctx, chromedp.Click(".who button"))
+	await(t, ctx, `location.pathname === "/login"`)
+	do(t, ctx, chromedp.Navigate(f.url))
+	await(t, ctx, `location.pathname === "/login"`)
+	if diff := cmp.Diff([]string(nil), complaints()); diff != "" {
+		t.Errorf("the page complains on the console: %s", diff)
+	}
+}

@@ -9,27 +9,28 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // fleetView is everything that the template "fleet" places.
 type fleetView struct {
-	At       stamp
-	Event    int64
-	Version  string
-	Counts   []count
-	Total    int
-	DryRun   []string // controllers on which nothing is written
-	Alerts   []alertView
-	More     int // alerts that are not shown
-	Pools    []*poolView
-	Running  []runView
-	Events   []eventView
-	Builds   []buildView
-	Sources  []sourceView // controllers
-	Compact  bool         // many agents: their tiles say less
-	NoAgents bool
+	At                 stamp
+	Event              int64
+	Version            string
+	Counts             []count
+	Total              int
+	DryRun             []string // controllers on which nothing is written
+	Alerts             []alertView
+	More               int // alerts that are not shown
+	Pools              []*poolView
+	Running            []runView
+	Events             []eventView
+	Builds             []buildView
+	Sources            []sourceView // controllers
+	MoreBuilds         bool
+	Going, MoreRunning int  // cleanups in progress, and those that are not listed
+	Compact            bool // many agents: their tiles say less
+	NoAgents           bool
 }
 
 // stamp is a time for people and for the script.
@@ -60,7 +61,7 @@ type tile struct {
 	face
 	Key, Name, Why string
 	Since          stamp
-	Failures       int
+	Failures       int // in a row, where nothing else tells of them
 }
 
 type runView struct {
@@ -89,6 +90,7 @@ const (
 	agentsPerRequest = 10000
 	manyAgents       = 120 // from here on tiles are compact
 	shownAlerts      = 8
+	shownRunning     = 12
 	shownEvents      = 15
 	shownBuilds      = 8
 )
@@ -188,6 +190,7 @@ func poolsOf(o overview, agents []agent, now time.Time) []*poolView {
 		counts[p][t.Class]++
 	}
 	for _, p := range pools {
+		slices.SortFunc(p.Tiles, func(a, b tile) int { return natural(a.Name, b.Name) })
 		p.Total, p.Counts = len(p.Tiles), countsOf(counts[p], false)
 		p.Name = cmp.Or(p.Name, "no pool")
 	}
@@ -195,10 +198,11 @@ func poolsOf(o overview, agents []agent, now time.Time) []*poolView {
 }
 
 func tileOf(a agent, now time.Time) tile {
-	return tile{
-		face: faceOf(a), Key: a.Controller + "/" + a.Name, Name: a.Name, Why: why(a),
-		Since: stampAt(a.Since, now), Failures: a.Failures,
+	t := tile{face: faceOf(a), Key: a.Controller + "/" + a.Name, Name: a.Name, Why: why(a), Since: stampAt(a.Since, now)}
+	if a.Quarantine == nil {
+		t.Failures = a.Failures
 	}
+	return t
 }
 
 func (v *fleetView) addAlerts(alerts []alert, now time.Time) {
@@ -209,7 +213,8 @@ func (v *fleetView) addAlerts(alerts []alert, now time.Time) {
 }
 
 func (v *fleetView) addHappenings(o overview, now time.Time) {
-	for _, t := range o.Running {
+	v.Going, v.MoreRunning = len(o.Running), max(0, len(o.Running)-shownRunning)
+	for _, t := range o.Running[:min(len(o.Running), shownRunning)] {
 		v.Running = append(v.Running, runView{
 			Key: t.Controller + "/" + t.Agent, Agent: t.Agent, What: cmp.Or(t.Recipe, "cleanup"), Phase: phase(t), URL: web(t.URL),
 			Since: stampAt(t.Claimed, now),
@@ -217,9 +222,10 @@ func (v *fleetView) addHappenings(o overview, now time.Time) {
 	}
 	for _, e := range o.Events[:min(len(o.Events), shownEvents)] {
 		v.Events = append(v.Events, eventView{
-			ID: e.ID, At: stampAt(e.At, now), Type: strings.ReplaceAll(e.Type, "_", " "), Subject: cmp.Or(e.Agent, e.Subject), Reason: e.Reason, Actor: e.Actor,
+			ID: e.ID, At: stampAt(e.At, now), Type: e.Type, Subject: cmp.Or(e.Agent, e.Subject), Reason: e.Reason, Actor: e.Actor,
 		})
 	}
+	v.MoreBuilds = len(o.Contaminated) > shownBuilds
 	for _, b := range o.Contaminated[:min(len(o.Contaminated), shownBuilds)] {
 		v.Builds = append(v.Builds, buildView{
 			URL: web(b.URL), Name: buildName(b), Agent: b.Agent, Reason: b.Reason, At: stampAt(b.At, now),
@@ -229,7 +235,7 @@ func (v *fleetView) addHappenings(o overview, now time.Time) {
 
 func buildName(b build) string {
 	if b.Job == "" {
-		return b.URL
+		return titleOf(b.URL)
 	}
 	return fmt.Sprintf("%s #%d", b.Job, b.Number)
 }
