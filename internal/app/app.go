@@ -203,7 +203,7 @@ func (a *App) serve(ctx context.Context) error {
 // close releases what New opened, in reverse order.
 func (a *App) close() {
 	if a.listener != nil {
-		a.listener.Close()
+		_ = a.listener.Close()
 	}
 	if a.ssh != nil {
 		if err := a.ssh.Close(); err != nil {

@@ -21,6 +21,7 @@ const recipeText = `version: 1
 name: demo
 description: Cleans one agent of the demo, and nothing else.
 disjoint: true
+places: ["ROOT/unpack"]
 clean:
   - name: processes
     timeout: 30s
@@ -78,8 +79,10 @@ func writeRecipe(path, dir, cookie, setup string) (*recipe.Program, error) {
 
 // prepareDirs makes what the agents own.
 func prepareDirs(dir string, fleet []agentPlan) error {
-	if err := os.MkdirAll(filepath.Join(dir, "first"), 0o700); err != nil {
-		return fmt.Errorf("make the demo's directories: %w", err)
+	for _, shared := range []string{"first", "unpack"} {
+		if err := os.MkdirAll(filepath.Join(dir, shared), 0o700); err != nil {
+			return fmt.Errorf("make the demo's directories: %w", err)
+		}
 	}
 	for _, a := range fleet {
 		own := filepath.Join(dir, a.name)

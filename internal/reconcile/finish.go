@@ -180,12 +180,11 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	case hygiene.GrantNow:
 	}
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
-		switch have := w.settings.Labels.Read(n.Labels); have {
-		case hygiene.ShowClean, hygiene.ShowDirty:
-			return c.fitness(w)(n)
-		default:
+		have := w.settings.Labels.Read(n.Labels)
+		if have != hygiene.ShowClean && have != hygiene.ShowDirty {
 			return &refusal{fmt.Sprintf("its labels are %s, somebody changed them", have)}
 		}
+		return c.fitness(w)(n)
 	})
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return again, c.ungranted(ctx, w, refused.reason, false)

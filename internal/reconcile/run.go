@@ -44,10 +44,7 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 		if !late || item.Pending {
 			return rest, nil
 		}
-		if c.Jenkins.CancelQueueItem(ctx, item.ID) != nil {
-			return rest, nil // it left the queue meanwhile: the next poll says where to
-		}
-		return again, c.giveBack(ctx, w, "waited too long in the queue: "+item.Why)
+		return c.takeBack(ctx, w, item)
 	}
 	item, err := c.Jenkins.QueueItem(ctx, run.QueueID)
 	switch {
@@ -62,6 +59,17 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 	case late:
 		return again, c.giveBack(ctx, w, "its queued build never started")
 	}
+	return rest, nil
+}
+
+// takeBack cancels a queued build. An item that cannot be cancelled has left the queue meanwhile, and
+// the next poll says where to.
+func (c *Crew) takeBack(ctx context.Context, w *work, item jenkins.QueueItem) (time.Duration, error) {
+	err := c.Jenkins.CancelQueueItem(ctx, item.ID)
+	if err == nil {
+		return again, c.giveBack(ctx, w, "waited too long in the queue: "+item.Why)
+	}
+	c.Log.DebugContext(ctx, "queued build could not be cancelled", "agent", w.agent.ID.Name, "err", err)
 	return rest, nil
 }
 
