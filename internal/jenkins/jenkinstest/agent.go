@@ -48,7 +48,8 @@ func (j *Jenkins) AddAgent(spec AgentSpec) (*Agent, error) {
 	if problem := checkGoodName(spec.Name); problem != "" {
 		return nil, fmt.Errorf("add agent %q: %s", spec.Name, problem)
 	}
-	a := &Agent{j: j, name: spec.Name, lonely: spec.Lonely, dead: spec.Offline}
+	comes := !spec.Offline && !spec.Launched && !spec.Demand // by itself
+	a := &Agent{j: j, name: spec.Name, lonely: spec.Lonely, dead: spec.Offline || comes}
 	j.mu.Lock()
 	if j.fleet.nodes[spec.Name] != nil {
 		j.mu.Unlock()
@@ -57,7 +58,7 @@ func (j *Jenkins) AddAgent(spec AgentSpec) (*Agent, error) {
 	j.machines[spec.Name] = a
 	j.createNode(n, "test")
 	j.mu.Unlock()
-	if spec.Offline || spec.Launched || spec.Demand {
+	if !comes {
 		return a, nil
 	}
 	return a, a.Connect()
@@ -182,9 +183,7 @@ func (a *Agent) lose(dead bool) {
 	if j.timing().Notice == 0 {
 		j.unlink(c, terminated())
 	}
-	if !a.dead && !a.lonely {
-		j.spawn(func() { a.comeBack() })
-	}
+	j.invite(c)
 }
 
 // comeBack reconnects after a loss, as an inbound agent process does by itself.

@@ -57,6 +57,9 @@ func (j *Jenkins) remember(b *build) {
 	for len(list) > feedFloor && time.Since(list[0].started) > feedAge {
 		list = list[1:]
 	}
+	if len(list)%32 == 0 {
+		list = slices.DeleteFunc(list, func(x *build) bool { return x.deleted })
+	}
 	j.history[b.node] = list
 }
 

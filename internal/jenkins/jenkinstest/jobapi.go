@@ -67,9 +67,8 @@ func (c *call) exportJob(o *object, jb *job) {
 
 func (c *call) exportBuildable(o *object, jb *job) {
 	o.Bool("buildable", jb.buildable)
-	newest := jb.newest(100)
-	c.exportBuilds(o, "builds", newest)
-	c.exportBuildsVisible(o, "allBuilds", jb, 2)
+	exportBuilds(o, "builds", 1, jb, newestBuilds)
+	exportBuilds(o, "allBuilds", -2, jb, len(jb.builds))
 	o.str("color", 2, jb.color)
 	o.Obj("firstBuild", 1, false, func() (string, func(*object)) {
 		if len(jb.builds) == 0 {
@@ -123,20 +122,20 @@ func (c *call) buildRef(b *build) (string, func(*object)) {
 	return b.executableClass(), func(o *object) { b.exportExecutable(o) }
 }
 
-func (c *call) exportBuilds(o *object, name string, list []*build) {
-	o.List(name, 1, false, func() int { return len(list) }, func(i int, w *exportWriter, p pruner) {
+// newestBuilds is how many builds a job lists.
+const newestBuilds = 100
+
+// exportBuilds lists up to limit builds, newest first.
+func exportBuilds(o *object, name string, visibility int, jb *job, limit int) {
+	var list []*build
+	if _, shown := o.p.property(name, visibility); shown {
+		list = jb.newest(limit)
+	}
+	o.List(name, visibility, false, func() int { return len(list) }, func(i int, w *exportWriter, p pruner) {
 		in := w.begin(p, list[i].executableClass())
 		list[i].exportExecutable(in)
 		in.end()
 	})
-}
-
-// exportBuildsVisible lists all builds; the property is shown only on request.
-func (c *call) exportBuildsVisible(o *object, name string, jb *job, deeper int) {
-	if o.p.tree == nil && 1-deeper < o.p.level {
-		return
-	}
-	c.exportBuilds(o, name, jb.newest(len(jb.builds)))
 }
 
 // newest returns up to n builds, newest first.

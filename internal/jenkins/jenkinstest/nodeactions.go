@@ -80,9 +80,7 @@ func (c *call) doDisconnect(comp *computer) {
 	c.j.mu.Lock()
 	if comp.link != nil && !comp.builtIn() {
 		c.j.unlink(comp, cause)
-		if a := c.j.machines[comp.name]; a != nil && !a.dead && !a.lonely && comp.cfg.inbound() {
-			c.j.spawn(a.comeBack)
-		}
+		c.j.invite(comp)
 	}
 	c.j.mu.Unlock()
 	c.redirect(comp.urlPath())

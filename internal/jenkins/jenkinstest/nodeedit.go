@@ -20,6 +20,14 @@ func (j *Jenkins) createNode(n *node, who string) {
 	if c != nil {
 		j.noteAgent(EntryCreated, c, who)
 		j.autoLaunch(c)
+		j.invite(c)
+	}
+}
+
+// invite lets an inbound agent process that lives and knows the name connect.
+func (j *Jenkins) invite(c *computer) {
+	if a := j.machines[c.name]; a != nil && !a.dead && !a.lonely && c.cfg.inbound() {
+		j.spawn(a.comeBack)
 	}
 }
 

@@ -167,8 +167,6 @@ func (c *call) health() {
 // tcpListener: the TCP port for agents is disabled.
 func (c *call) tcpListener() { c.notFound() }
 
-func (c *call) loadPage() { c.notFound() }
-
 // createView is accepted and forgotten: only the view of all jobs exists.
 func (c *call) createView() {
 	if c.isPOST() && c.allowed(ViewCreate) {

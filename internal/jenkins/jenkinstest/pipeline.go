@@ -83,7 +83,7 @@ func (p *placeholder) create(it *item, e *executor) executable {
 }
 
 // abandon ends a block that never ran to its end.
-func (p *placeholder) abandon(string) { p.finish(resultAborted) }
+func (p *placeholder) abandon() { p.finish(resultAborted) }
 
 func (p *placeholder) finish(result string) {
 	if !p.over {

@@ -119,7 +119,7 @@ func (j *Jenkins) cancelItem(it *item) bool {
 	j.queue.enter(it, stageLeft)
 	j.onLeft(nil, it)
 	if p, ok := it.task.(*placeholder); ok {
-		p.abandon("cancelled in the queue")
+		p.abandon()
 	}
 	return true
 }

@@ -190,8 +190,8 @@ func (j *Jenkins) load() bool {
 // reviveAgents lets inbound agents whose processes still live come back.
 func (j *Jenkins) reviveAgents() {
 	for _, c := range j.fleet.sorted {
-		if a := j.machines[c.name]; a != nil && !a.dead && !a.lonely && c.cfg.inbound() {
-			j.spawn(a.comeBack)
+		if !c.builtIn() {
+			j.invite(c)
 		}
 	}
 }

@@ -140,20 +140,20 @@ func (c *call) rootURL() string {
 	return c.base()
 }
 
-// open are the paths that need no Overall/Read.
+// openPaths are those that need no Overall/Read.
 var openPaths = map[string]func(*call){
 	"login": (*call).login, "logout": (*call).logout, "j_spring_security_check": (*call).formLogin,
 	"whoAmI": (*call).whoAmI, "health": (*call).health, "tcpSlaveAgentListener": (*call).tcpListener,
 	"crumbIssuer": (*call).crumbIssuer, "loginError": (*call).login, "accessDenied": (*call).login,
 }
 
-// closedPaths are the others.
+// closedPaths need Overall/Read.
 var closedPaths = map[string]func(*call){
 	"": (*call).front, "api": (*call).front, "computer": (*call).computerSet, "label": (*call).labelPage, "queue": (*call).queuePages,
 	"job": (*call).rootJob, "view": (*call).viewPage, "createItem": (*call).rootCreateItem, "createView": (*call).createView, "me": (*call).me, "user": (*call).userPage,
 	"quietDown": (*call).quietDown, "cancelQuietDown": (*call).cancelQuietDown, "restart": (*call).restart, "safeRestart": (*call).safeRestart,
 	"reload": (*call).reload, "scriptText": (*call).scriptText, "pluginManager": (*call).pluginManager,
-	"rssAll": (*call).rootFeed, "rssLatest": (*call).rootFeed, "rssFailed": (*call).rootFeed, "overallLoad": (*call).loadPage,
+	"rssAll": (*call).rootFeed, "rssLatest": (*call).rootFeed, "rssFailed": (*call).rootFeed,
 }
 
 func (c *call) route() {
