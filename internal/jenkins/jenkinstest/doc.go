@@ -17,6 +17,13 @@
 // computer with an identity of its own, an item an entry of the queue, a task
 // what an item will run (a job, or a node block of a Pipeline).
 //
+// Not emulated: Groovy (scriptText is refused), the TCP agent port, the XML flavour of
+// the API, pages for people beyond a title, load prediction, Agent/Build permissions. A
+// Pipeline is a sequence of node blocks with one sh step each, and a step that a
+// restart interrupts is run again where a durable one would go on.
+//
+// Texts are German unless Accept-Language begins with "en".
+//
 // Invariants: one mutex guards the whole control plane and plays the part of
 // Jenkins' queue lock; it is never held while waiting, doing I/O or running a
 // step. Hooks registered with [Jenkins.Register] run under it. Everything that

@@ -45,6 +45,13 @@ func inBubbleNamed(t *testing.T, name string, opts Options, test func(b *bench))
 	t.Run(name, func(t *testing.T) { inBubble(t, opts, test) })
 }
 
+// inBubbleFree runs a test in virtual time that makes its own controllers.
+func inBubbleFree(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
 func newBench(t *testing.T, opts Options) *bench {
 	t.Helper()
 	if opts.Security.Users == nil {
