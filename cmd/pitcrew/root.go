@@ -8,18 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
-)
-
-// Exit codes, also listed by `pitcrew help exit-codes`.
-const (
-	exitOK      = 0
-	exitFailed  = 1 // the operation failed
-	exitUsage   = 2 // the command line is wrong
-	exitFound   = 3 // the operation worked, and what it looked for is not well (audit, check, doctor)
-	exitNoReach = 4 // the daemon cannot be reached
-	exitDenied  = 5 // the daemon refused the token, or its role
 )
 
 // streams are where a command reads and writes; tests give their own.
@@ -28,63 +20,153 @@ type streams struct {
 	out, err io.Writer
 }
 
-// exitError is an error with an exit code of its own.
-type exitError struct {
-	code int
-	err  error
+// cli is what the commands share: where they read and write, and what surrounds them.
+type cli struct {
+	streams
+	getenv func(string) string
+	now    func() time.Time // what ages are counted from
 }
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-// exit gives err an exit code.
-func exit(code int, err error) error { return &exitError{code: code, err: err} }
 
 // run is the whole command; it returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	root := newRoot(s)
+	c := &cli{streams: s, getenv: os.Getenv, now: time.Now}
+	return c.run(ctx, args)
+}
+
+func (c *cli) run(ctx context.Context, args []string) int {
+	root := c.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = exit(exitInterrupted, errSilent)
+	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(s.err, "pitcrew: "+text)
+		fmt.Fprintln(c.err, "pitcrew: "+text)
 	}
-	var coded *exitError
-	if errors.As(err, &coded) {
-		return coded.code
-	}
-	return exitFailed
+	return codeOf(err)
 }
 
-// newRoot assembles the command line.
-func newRoot(s streams) *cobra.Command {
+// The groups of commands, in the order of help.
+const (
+	groupStart   = "start"
+	groupAgents  = "agents"
+	groupFleet   = "fleet"
+	groupRecipes = "recipes"
+	groupDaemon  = "daemon"
+)
+
+// root assembles the command line.
+func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "pitcrew",
 		Short: "Service Jenkins agents out of band",
-		Long: `pitcrew cleans and sets up Jenkins agents between builds, proves the result, and only
-then lets jobs have them. A failing cleanup fails nobody's build.
+		Long: `pitcrew cleans and sets up Jenkins agents between builds, proves the result, and
+only then lets jobs have them. A failing cleanup fails nobody's build.
 
-Begin with: pitcrew demo`,
+See it without a Jenkins:   pitcrew demo
+Use it with yours:          pitcrew init, then pitcrew serve`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return exit(exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
-	})
-	root.AddCommand(demoCommand(), serveCommand(), versionCommand())
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.AddGroup(
+		&cobra.Group{ID: groupStart, Title: "Begin:"},
+		&cobra.Group{ID: groupAgents, Title: "Agents:"},
+		&cobra.Group{ID: groupFleet, Title: "Fleet:"},
+		&cobra.Group{ID: groupRecipes, Title: "Recipes:"},
+		&cobra.Group{ID: groupDaemon, Title: "The daemon and this program:"},
+	)
+	grouped(root, groupStart, demoCommand(), c.initCommand(), c.configCommand(), c.serveCommand())
+	grouped(root, groupAgents, c.agentsCommand(), c.agentCommand(), c.cleanCommand(), c.holdCommand(), c.releaseCommand(),
+		c.quarantineCommand(), c.attemptsCommand(), c.attemptCommand())
+	grouped(root, groupFleet, c.eventsCommand(), c.buildsCommand(), c.jobsCommand(), c.planCommand(), c.pauseCommand(), c.resumeCommand(),
+		c.pausesCommand(), c.slotsCommand())
+	grouped(root, groupRecipes, c.recipeCommand())
+	grouped(root, groupDaemon, c.doctorCommand(), c.tokenCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand())
+	root.AddCommand(c.manCommand(), exitCodesTopic())
+	helpful(root)
+	strictUsage(root)
 	return root
 }
 
-// defaultConfig is where the configuration is looked for.
-func defaultConfig() string {
-	if path := os.Getenv("PITCREW_CONFIG"); path != "" {
-		return path
+func grouped(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		cmd.GroupID = group
 	}
-	return "/etc/pitcrew/pitcrew.yaml"
+	root.AddCommand(commands...)
+}
+
+// strictUsage makes every mistake on the command line end with the same code, and say where help is.
+func strictUsage(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w\nSee %s --help", err, cmd.CommandPath())
+	})
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usage("%w\nSee %s --help", err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		strictUsage(sub)
+	}
+}
+
+// noun is a command that only groups others.
+func noun(name, short, long string, verbs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: short, Long: long,
+		Args: onlyCommands,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(verbs...)
+	return cmd
+}
+
+// onlyCommands refuses what is no command, and says which may be meant.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("%q is no command of %s", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; do you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
+}
+
+// one, some and none check the number of arguments, and name what is missing.
+
+func one(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("want one %s, got %d", what, len(args))
+		}
+		return nil
+	}
+}
+
+func some(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("want at least one %s", what)
+		}
+		return nil
+	}
+}
+
+func none(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("want no argument, got %q", args[0])
+	}
+	return nil
 }

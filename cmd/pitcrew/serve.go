@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -12,13 +13,12 @@ import (
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/pitcrew-ci/pitcrew/internal/app"
 	"github.com/pitcrew-ci/pitcrew/internal/config"
 )
 
-func serveCommand() *cobra.Command {
+func (c *cli) serveCommand() *cobra.Command {
 	var path string
 	var dryRun bool
 	cmd := &cobra.Command{
@@ -29,12 +29,12 @@ configuration; a bad one is refused, and the old one stays in force.
 
 With --dry-run nothing is written anywhere, neither to Jenkins nor to the database: the
 log and the API show what would be done.`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), path, dryRun, cmd.ErrOrStderr())
+			return serve(cmd.Context(), cmp.Or(path, c.getenv(envConfig), usualConfig), dryRun, c.err)
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig(), "configuration file (PITCREW_CONFIG)")
+	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file ("+envConfig+"; default: "+usualConfig+")")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be done and write nothing anywhere")
 	return cmd
 }
@@ -87,9 +87,4 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 	}
 	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: !tty || os.Getenv("NO_COLOR") != ""}))
-}
-
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

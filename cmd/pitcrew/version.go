@@ -28,15 +28,23 @@ func version() api.Version {
 	return v
 }
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
+func (c *cli) versionCommand() *cobra.Command {
+	var f format
+	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Short: "Print the version of this program",
+		Long: `Print the version of this program. "pitcrew doctor" also shows that of the
+daemon.`,
+		Args: none,
+		RunE: func(*cobra.Command, []string) error {
 			v := version()
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "pitcrew %s %s %s/%s %s\n", v.Version, v.Commit, runtime.GOOS, runtime.GOARCH, v.Go)
+			if f.structured() {
+				return c.print(f, v)
+			}
+			_, err := fmt.Fprintf(c.out, "pitcrew %s %s %s/%s %s\n", v.Version, v.Commit, runtime.GOOS, runtime.GOARCH, v.Go)
 			return err
 		},
 	}
+	f.flag(cmd, formatText, formatJSON, formatYAML)
+	return cmd
 }

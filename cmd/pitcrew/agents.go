@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+func (c *cli) agentsCommand() *cobra.Command {
+	var o connection
+	var q api.AgentQuery
+	var f format
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "agents",
+		Short: "List agents with state and reason",
+		Long: `List the agents that are managed, or about to be: what each is worth to a job, what
+it is doing, and why. "--state unmanaged" lists the others.
+
+The agents of several controllers are listed as CONTROLLER/NAME.`,
+		Example: `  pitcrew agents
+  pitcrew agents --state due,quarantined
+  pitcrew agents --labels 'el9 && !gpu' -o wide
+  pitcrew agents --watch`,
+		Args: none,
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if watch {
+				return c.watchAgents(ctx, d, q, f)
+			}
+			return c.listAgents(ctx, d, q, f)
+		}),
+	}
+	cmd.Flags().StringVar(&q.Controller, "controller", "", "only agents of this controller")
+	cmd.Flags().StringVar(&q.Pool, "pool", "", "only agents of this pool")
+	cmd.Flags().StringSliceVar(&q.Hygiene, "state", nil, "only agents that are "+strings.Join(allHygiene, ", "))
+	cmd.Flags().StringVar(&q.Labels, "labels", "", "only agents whose labels satisfy this label expression")
+	cmd.Flags().BoolVar(&q.Held, "held", false, "only agents that a person keeps out")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show changes as they happen, until Ctrl-C")
+	f.flag(cmd, listFormats...)
+	complete(cmd, "state", allHygiene...)
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+func (c *cli) listAgents(ctx context.Context, d *daemon, q api.AgentQuery, f format) error {
+	agents, err := collect(d.Agents(ctx, q))
+	if err != nil {
+		return err
+	}
+	if len(agents) == 0 && !f.structured() {
+		fmt.Fprintln(c.err, "No agents match.")
+		return nil
+	}
+	return c.showAgents(agents, f)
+}
+
+func (c *cli) showAgents(agents []api.Agent, f format) error {
+	switch f.value {
+	case formatJSON, formatYAML:
+		return c.print(f, agents)
+	case formatName:
+		for _, a := range agents {
+			if _, err := fmt.Fprintln(c.out, fullName(a.Controller, a.Name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_, err := io.WriteString(c.out, c.agentTable(agents, f.value == formatWide))
+	return err
+}
+
+// agentTable is for people: why comes last, because it may be long.
+func (c *cli) agentTable(agents []api.Agent, wide bool) string {
+	name := namer(agents)
+	rows := make([][]string, len(agents))
+	for i, a := range agents {
+		row := []string{name(a), dash(a.Pool), c.state(a), c.since(a.Since), doing(a)}
+		if wide {
+			row = append(row, strconv.FormatInt(a.Attempt, 10), strconv.Itoa(a.Failures), c.since(a.LastCleaned), strings.Join(a.Labels, " "))
+		}
+		rows[i] = append(row, c.why(a))
+	}
+	if wide {
+		return tabular([]string{"AGENT", "POOL", "STATE", "FOR", "DOING", "ATTEMPT", "FAILURES", "CLEANED", "LABELS", "WHY"}, rows, 0)
+	}
+	return tabular([]string{"AGENT", "POOL", "STATE", "FOR", "DOING", "WHY"}, rows, c.width())
+}
+
+// namer names agents: with their controller where there are several.
+func namer(agents []api.Agent) func(api.Agent) string {
+	for _, a := range agents {
+		if a.Controller != agents[0].Controller {
+			return func(a api.Agent) string { return fullName(a.Controller, a.Name) }
+		}
+	}
+	return func(a api.Agent) string { return a.Name }
+}
+
+// state is what an agent is worth to a job.
+func (c *cli) state(a api.Agent) string {
+	text := c.paint(stateColour(a.Hygiene), a.Hygiene)
+	if a.Hold != nil {
+		text += c.paint(yellow, " (held)")
+	}
+	return text
+}
+
+func stateColour(state string) colour {
+	switch hygiene.Hygiene(state) {
+	case hygiene.IsClean:
+		return green
+	case hygiene.IsCleaning:
+		return cyan
+	case hygiene.IsDue:
+		return yellow
+	case hygiene.IsQuarantined:
+		return red
+	case hygiene.IsUnmanaged:
+		return faint
+	}
+	return plain
+}
+
+// doing is short for what takes a whole phrase to say.
+func doing(a api.Agent) string {
+	if a.Occupancy == string(hygiene.IsSetAside) {
+		return "set aside"
+	}
+	return a.Occupancy
+}
+
+// why says why an agent is as it is, and what it waits for.
+func (c *cli) why(a api.Agent) string {
+	text := a.Why
+	switch {
+	case a.Hold != nil:
+		text = fmt.Sprintf("held by %s: %s", a.Hold.By, a.Hold.Reason)
+		if !a.Hold.Expires.IsZero() {
+			text += ", for " + age(a.Hold.Expires.Sub(c.now()))
+		}
+		return oneLine(text)
+	case a.Quarantine != nil:
+		text = a.Quarantine.Reason
+	case text == "":
+		text = a.Reason
+	}
+	switch hygiene.Hygiene(a.Hygiene) {
+	case hygiene.IsDue, hygiene.IsQuarantined: // those that somebody waits for
+	default:
+		return oneLine(strings.TrimPrefix(text, a.Hygiene))
+	}
+	if a.NextLook.After(c.now()) {
+		text += ", next look in " + age(a.NextLook.Sub(c.now()))
+	}
+	return oneLine(text)
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+// usualLimit is how much of a long history is listed.
+const usualLimit = 30
+
+func (c *cli) attemptsCommand() *cobra.Command {
+	var o connection
+	var q api.AttemptQuery
+	var f format
+	var agent string
+	cmd := &cobra.Command{
+		Use:     "attempts",
+		Short:   "List attempts to clean agents",
+		Long:    "List attempts to clean agents, newest first. The ID is for \"pitcrew attempt\".",
+		Example: "  pitcrew attempts --outcome failed\n  pitcrew attempts --agent el9-7 --limit 5\n  pitcrew attempts --open",
+		Args:    none,
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := d.narrowTo(ctx, agent, &q.Controller, &q.Agent); err != nil {
+				return err
+			}
+			found, err := collect(d.Attempts(ctx, q))
+			if err != nil {
+				return err
+			}
+			return c.showAttempts(found, f)
+		}),
+	}
+	cmd.Flags().StringVar(&agent, "agent", "", "only attempts on this agent")
+	cmd.Flags().StringVar(&q.Controller, "controller", "", "only attempts on agents of this controller")
+	cmd.Flags().StringVar(&q.Pool, "pool", "", "only attempts of this pool")
+	outcomes := []string{string(hygiene.Cleaned), string(hygiene.Failed), string(hygiene.Lost), string(hygiene.GivenBack)}
+	cmd.Flags().StringVar(&q.Outcome, "outcome", "", "only attempts that ended so: "+strings.Join(outcomes, ", "))
+	cmd.Flags().BoolVar(&q.Open, "open", false, "only attempts in progress")
+	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most attempts to list; 0 lists all")
+	complete(cmd, "outcome", outcomes...)
+	c.offerForFlag(cmd, "agent", &o)
+	f.flag(cmd, listFormats...)
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+// narrowTo fills a filter in with the agent that a flag names; "" leaves it alone.
+func (d *daemon) narrowTo(ctx context.Context, arg string, controller, agent *string) error {
+	if arg == "" {
+		return nil
+	}
+	if *controller != "" && !strings.Contains(arg, "/") {
+		arg = fullName(*controller, arg)
+	}
+	a, err := d.agent(ctx, arg)
+	*controller, *agent = a.Controller, a.Name
+	return err
+}
+
+// offerForFlag lets the shell offer names of agents for a flag.
+func (c *cli) offerForFlag(cmd *cobra.Command, flag string, o *connection) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, c.offerAgents(o, true)); err != nil {
+		panic(err) // the flag does not exist: a mistake in this program
+	}
+}
+
+func (c *cli) showAttempts(found []api.Attempt, f format) error {
+	switch {
+	case f.structured():
+		return c.print(f, found)
+	case len(found) == 0:
+		fmt.Fprintln(c.err, "No attempts match.")
+		return nil
+	case f.value == formatName:
+		for _, t := range found {
+			if _, err := fmt.Fprintln(c.out, t.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	wide := f.value == formatWide
+	width := c.width()
+	if wide {
+		width = 0
+	}
+	_, err := io.WriteString(c.out, c.attemptTable(found, wide, width))
+	return err
+}
+
+func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string {
+	rows := make([][]string, len(attempts))
+	for i, t := range attempts {
+		row := []string{strconv.FormatInt(t.ID, 10), fullName(t.Controller, t.Agent), c.since(t.Claimed), took(t.Claimed, t.Ended), c.outcome(t)}
+		if wide {
+			row = append(row, strconv.FormatInt(t.Number, 10), dash(t.Pool), dash(t.Recipe), short(t.Revision), dash(t.Need), dash(t.Delivery), dash(t.URL))
+		}
+		rows[i] = append(row, oneLine(attemptReason(t)))
+	}
+	head := []string{"ID", "AGENT", "AGO", "TOOK", "OUTCOME"}
+	if wide {
+		head = append(head, "NUMBER", "POOL", "RECIPE", "REVISION", "NEED", "DELIVERY", "BUILD")
+	}
+	return tabular(append(head, "REASON"), rows, width)
+}
+
+// attemptReason begins with the step that failed: it tells more than the rest.
+func attemptReason(t api.Attempt) string {
+	if t.Step != "" && !strings.Contains(t.Reason, t.Step) {
+		return strings.TrimSuffix(t.Step+": "+t.Reason, ": ")
+	}
+	return t.Reason
+}
+
+func (c *cli) outcome(t api.Attempt) string {
+	if t.Outcome == "" {
+		return c.paint(cyan, phaseOf(t))
+	}
+	return c.paint(outcomeColour(t.Outcome), t.Outcome)
+}
+
+func outcomeColour(outcome string) colour {
+	switch outcome {
+	case string(hygiene.Cleaned), "ok":
+		return green
+	case string(hygiene.Failed), "timeout":
+		return red
+	case "warned":
+		return yellow
+	}
+	return faint
+}
+
+// short is enough of a digest to tell it from others.
+func short(digest string) string { return dash(digest[:min(len(digest), 12)]) }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+func (c *cli) configCommand() *cobra.Command {
+	return noun("config", "Check and show the configuration file",
+		"Check and show the configuration file. \"pitcrew init\" writes one to start from.",
+		c.configCheckCommand(), c.configShowCommand(), c.configSchemaCommand())
+}
+
+func (c *cli) configCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Report everything that is wrong with it",
+		Long: `Report everything that is wrong with a configuration file and with the recipes that
+it names, each with file, line and column. No daemon and no controller is asked. Ends
+with code 3 when something is wrong; what merely deserves a look does not count.`,
+		Example: "  pitcrew config check\n  pitcrew config check ./pitcrew.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return c.checkConfig(c.configPath(args))
+		},
+	}
+}
+
+// configPath is the configuration file that is meant.
+func (c *cli) configPath(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return cmp.Or(c.getenv(envConfig), usualConfig)
+}
+
+func (c *cli) checkConfig(path string) error {
+	found, err := config.Load(path)
+	if err != nil {
+		return c.configProblems(err)
+	}
+	for _, w := range found.Warnings() {
+		c.problem("warning: "+w.String(), w.Excerpt)
+	}
+	bad := 0
+	for _, r := range found.Recipes {
+		for _, p := range recipe.Check(r.File) {
+			bad++
+			c.problem(p.String(), p.Excerpt)
+		}
+	}
+	if bad > 0 {
+		fmt.Fprintf(c.err, "%s is good, but there is %s in its recipes.\n", path, count(bad, "problem"))
+		return notWell
+	}
+	fmt.Fprintf(c.err, "%s is good: %s, %s, %s.\n", path,
+		count(len(found.Controllers), "controller"), count(len(found.Pools), "pool"), count(len(found.Recipes), "recipe"))
+	return nil
+}
+
+// configProblems shows what is wrong with a file; that it cannot be read is no finding.
+func (c *cli) configProblems(err error) error {
+	var bad *config.Error
+	if !errors.As(err, &bad) {
+		return err
+	}
+	for _, p := range bad.Problems {
+		c.problem(p.String(), p.Excerpt)
+	}
+	fmt.Fprintf(c.err, "%s.\n", count(len(bad.Problems), "problem"))
+	return notWell
+}
+
+// problem shows one finding on standard output: it is what was asked for.
+func (c *cli) problem(text, excerpt string) {
+	fmt.Fprintln(c.out, text)
+	if excerpt != "" {
+		fmt.Fprintln(c.out, excerpt)
+	}
+}
+
+func (c *cli) configShowCommand() *cobra.Command {
+	var o connection
+	var running bool
+	cmd := &cobra.Command{
+		Use:   "show [FILE]",
+		Short: "Print it with all defaults",
+		Long: `Print a configuration with all its defaults, as YAML. Secrets appear as the references
+that they are. --running asks the daemon for the one in force, which needs the role
+admin.`,
+		Example: "  pitcrew config show ./pitcrew.yaml\n  pitcrew config show --running",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if running {
+				return c.asking(&o, c.showRunning)(cmd, args)
+			}
+			found, err := config.Load(cmp.Or(o.config, c.configPath(args)))
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			text, err := found.Show()
+			if err != nil {
+				return err
+			}
+			_, err = c.out.Write(text)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&running, "running", false, "ask the daemon for the one in force")
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+func (c *cli) showRunning(ctx context.Context, d *daemon, args []string) error {
+	if len(args) > 0 {
+		return usage("--running asks the daemon: it takes no file")
+	}
+	text, err := d.Config(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(c.out, text)
+	return err
+}
+
+func (c *cli) configSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print its JSON Schema, for editors",
+		Example: "  pitcrew config schema > pitcrew.schema.json",
+		Args:    none,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := c.out.Write(config.Schema())
+			return err
+		},
+	}
+}

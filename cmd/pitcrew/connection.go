@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+)
+
+// connection says how to reach the daemon. The token is never an argument: those can be read by
+// everybody on the machine.
+type connection struct {
+	server, tokenFile, config string
+	timeout                   time.Duration
+}
+
+// usualTimeout bounds the wait for an answer; commands that make the daemon ask controllers for a
+// lot have more patience.
+const (
+	usualTimeout   = 30 * time.Second
+	patientTimeout = 5 * time.Minute
+	dialTimeout    = 10 * time.Second
+)
+
+const (
+	envServer = "PITCREW_SERVER"
+	envToken  = "PITCREW_TOKEN"
+	envConfig = "PITCREW_CONFIG"
+)
+
+const (
+	usualConfig = "/etc/pitcrew/pitcrew.yaml"
+	usualData   = "/var/lib/pitcrew"
+	usualListen = "127.0.0.1:8473"
+	tokenName   = "admin.token" // that the daemon leaves in its data directory
+)
+
+// flags gives a command the flags of a connection.
+func (o *connection) flags(cmd *cobra.Command, timeout time.Duration) {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.StringVar(&o.server, "server", "", "address of the daemon ("+envServer+"; default: that of the configuration, or http://"+usualListen+")")
+	own.StringVar(&o.tokenFile, "token-file", "", "file with the token ("+envToken+" holds the token itself; default: "+tokenName+" of the daemon's data directory, where you may read it)")
+	own.StringVarP(&o.config, "config", "c", "", "configuration file of a daemon on this machine ("+envConfig+"; default: "+usualConfig+")")
+	own.DurationVar(&o.timeout, "timeout", timeout, "longest wait for an answer")
+	own.VisitAll(func(f *pflag.Flag) {
+		f.Annotations = map[string][]string{connectionFlag: {"true"}}
+		cmd.Flags().AddFlag(f)
+	})
+}
+
+// daemon is a daemon to ask, and what to say when it cannot be.
+type daemon struct {
+	*client.Client
+	url     string
+	token   string // where the token came from; "" = there is none
+	noToken string // why there is none, and how to have one
+	timeout time.Duration
+}
+
+// asking makes a command of a function that asks the daemon. The errors of the function are
+// explained to the user.
+func (c *cli) asking(o *connection, f func(ctx context.Context, d *daemon, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		d, err := c.connect(o)
+		if err != nil {
+			return err
+		}
+		return d.explain(f(cmd.Context(), d, args))
+	}
+}
+
+// connect finds out where the daemon is and which token to use. It sends nothing.
+func (c *cli) connect(o *connection) (*daemon, error) {
+	here, err := c.local(o)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{url: cmp.Or(o.server, c.getenv(envServer), here.url), timeout: o.timeout}
+	token, err := c.findToken(o, here, d)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := newTransport(o.timeout, here, d.url)
+	if err != nil {
+		return nil, err
+	}
+	d.Client, err = client.New(client.Options{URL: d.url, Token: token, Transport: transport, UserAgent: "pitcrew/" + version().Version})
+	if err != nil {
+		return nil, exit(exitUsage, err)
+	}
+	return d, nil
+}
+
+// localDaemon is a daemon of this machine, as its configuration says.
+type localDaemon struct {
+	url, data, cert string
+}
+
+// local reads the configuration, if there is one that this user may read. One that was named must
+// be good; of the usual one nothing is expected.
+func (c *cli) local(o *connection) (localDaemon, error) {
+	here := localDaemon{url: "http://" + usualListen, data: usualData}
+	named := cmp.Or(o.config, c.getenv(envConfig))
+	found, err := config.Load(cmp.Or(named, usualConfig))
+	switch {
+	case err == nil:
+	case named != "":
+		return here, exit(exitUsage, err)
+	default:
+		return here, nil
+	}
+	here.data, here.url = found.Data, "http://"+dialable(found.API.Listen)
+	if found.API.TLS != nil {
+		here.cert = found.API.TLS.Cert
+		here.url = cmp.Or(found.API.URL, "https://"+dialable(found.API.Listen))
+	}
+	return here, nil
+}
+
+// dialable is an address to listen on as one to connect to.
+func dialable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// findToken returns the token to use; "" if there is none. The local daemon's own is for that daemon
+// only: it is never sent to another address.
+func (c *cli) findToken(o *connection, here localDaemon, d *daemon) (string, error) {
+	if o.tokenFile != "" {
+		d.token = o.tokenFile
+		return readToken(o.tokenFile)
+	}
+	if token := c.getenv(envToken); token != "" {
+		d.token = envToken
+		return strings.TrimSpace(token), nil
+	}
+	if d.url != here.url {
+		d.noToken = "set " + envToken + ", or give --token-file FILE"
+		return "", nil
+	}
+	path := filepath.Join(here.data, tokenName)
+	token, err := readToken(path)
+	switch {
+	case err == nil:
+		d.token = path
+		return token, nil
+	case errors.Is(err, os.ErrPermission):
+		d.noToken = fmt.Sprintf("set %s, give --token-file FILE, or run this as the daemon's user: you may not read %s", envToken, path)
+	default:
+		d.noToken = fmt.Sprintf("set %s, or give --token-file FILE; the daemon leaves a first token in %s of its data directory", envToken, tokenName)
+	}
+	return "", nil
+}
+
+func readToken(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", exit(exitUsage, fmt.Errorf("read token: %w", err))
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsAny(token, " \t\n") {
+		return "", usage("read token: %s holds no token", path)
+	}
+	return token, nil
+}
+
+// newTransport bounds the waits for a connection and for the begin of an answer; what follows may
+// be a stream. It trusts the certificate that the local configuration names.
+func newTransport(timeout time.Duration, here localDaemon, url string) (*http.Transport, error) {
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: min(timeout, dialTimeout)}).DialContext,
+		TLSHandshakeTimeout:   min(timeout, dialTimeout),
+		ResponseHeaderTimeout: timeout,
+		ForceAttemptHTTP2:     true,
+	}
+	if here.cert == "" || url != here.url {
+		return t, nil
+	}
+	pem, err := os.ReadFile(here.cert)
+	if err != nil {
+		return nil, fmt.Errorf("read the daemon's certificate: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(pem)
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	return t, nil
+}

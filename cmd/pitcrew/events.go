@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+func (c *cli) eventsCommand() *cobra.Command {
+	var o connection
+	var q api.EventQuery
+	var f format
+	var agent string
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show the audit trail",
+		Long: `Show the audit trail: who or what did what to which agent, and why. The newest events
+come last; --follow goes on with those that happen, until Ctrl-C, and misses none when
+the daemon restarts.
+
+With -o json each event is one line.`,
+		Example: `  pitcrew events --agent el9-7
+  pitcrew events --follow --type agent.quarantined,build.contaminated
+  pitcrew events --follow --limit 0 -o json`,
+		Args: none,
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := d.narrowTo(ctx, agent, &q.Controller, &q.Agent); err != nil {
+				return err
+			}
+			return c.showEvents(ctx, d, q, f, follow)
+		}),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they happen")
+	cmd.Flags().StringSliceVar(&q.Type, "type", nil, "only events of these types")
+	cmd.Flags().StringVar(&agent, "agent", "", "only events of this agent")
+	cmd.Flags().StringVar(&q.Controller, "controller", "", "only events of this controller")
+	cmd.Flags().StringVar(&q.Pool, "pool", "", "only events of this pool")
+	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most events of the past to show")
+	complete(cmd, "type", eventTypes()...)
+	c.offerForFlag(cmd, "agent", &o)
+	f.flag(cmd, formatText, formatJSON)
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+func eventTypes() []string {
+	types := []hygiene.EventType{
+		hygiene.EventAdopted, hygiene.EventWithdrawn, hygiene.EventForgotten, hygiene.EventUncleaned, hygiene.EventRelabelled,
+		hygiene.EventClaimed, hygiene.EventHanded, hygiene.EventReconnecting, hygiene.EventProved, hygiene.EventGranted,
+		hygiene.EventFailed, hygiene.EventLost, hygiene.EventGivenBack, hygiene.EventQuarantined, hygiene.EventReleased,
+		hygiene.EventHeld, hygiene.EventUnheld, hygiene.EventRequested, hygiene.EventContaminated, hygiene.EventStale,
+		hygiene.EventMarked, hygiene.EventPaused, hygiene.EventResumed, hygiene.EventBreakerOpen, hygiene.EventBreakerShut,
+		hygiene.EventDead, hygiene.EventAlive, hygiene.EventShort, hygiene.EventEnough, hygiene.EventController,
+		hygiene.EventRival, hygiene.EventConfig, hygiene.EventSlot, hygiene.EventEpoch,
+	}
+	out := make([]string, len(types))
+	for i, t := range types {
+		out[i] = string(t)
+	}
+	return out
+}
+
+func (c *cli) showEvents(ctx context.Context, d *daemon, q api.EventQuery, f format, follow bool) error {
+	if err := knownTypes(q.Type); err != nil {
+		return err
+	}
+	past, err := c.pastEvents(ctx, d, q, follow)
+	if err != nil {
+		return err
+	}
+	last := int64(0)
+	for _, e := range past {
+		last = e.ID
+		if q.Limit == 0 {
+			break // only to know where to begin
+		}
+		if err := c.showEvent(e, f); err != nil {
+			return err
+		}
+	}
+	if !follow {
+		return nil
+	}
+	for e, err := range d.Watch(ctx, q.EventSelect, last) {
+		if err == nil {
+			err = c.showEvent(e, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil // only Ctrl-C ends it otherwise
+}
+
+func knownTypes(types []string) error {
+	known := eventTypes()
+	for _, t := range types {
+		if !slices.Contains(known, t) {
+			return usage("%q is no type of event; there are:\n%s", t, wrap(strings.Join(known, " "), helpWidth))
+		}
+	}
+	return nil
+}
+
+// pastEvents returns the newest events, oldest first. With limit 0 it is the newest one of all, so
+// that following begins after it, and none is shown twice.
+func (c *cli) pastEvents(ctx context.Context, d *daemon, q api.EventQuery, follow bool) ([]api.Event, error) {
+	if q.Limit == 0 {
+		if !follow {
+			return nil, nil
+		}
+		q.Limit, q.EventSelect = 1, api.EventSelect{}
+	}
+	past, err := collect(d.Events(ctx, q))
+	slices.Reverse(past)
+	return past, err
+}
+
+func (c *cli) showEvent(e api.Event, f format) error {
+	if f.structured() {
+		return c.line(e)
+	}
+	_, err := io.WriteString(c.out, c.eventLine(e, c.width()))
+	return err
+}
+
+// eventLine is one line, cut at width columns; 0 cuts nothing and leaves nothing out.
+func (c *cli) eventLine(e api.Event, width int) string {
+	parts := []string{stamp(e.At), c.paint(eventColour(e.Type), fmt.Sprintf("%-18s", e.Type))}
+	if width > 0 {
+		parts[0] = c.brief(e.At)
+	}
+	if e.Subject != "" {
+		parts = append(parts, fmt.Sprintf("%-14s", e.Subject))
+	}
+	if e.Actor != "pitcrew" && e.Actor != "" {
+		parts = append(parts, "by "+e.Actor)
+	}
+	line := strings.Join(parts, "  ")
+	if e.Reason != "" {
+		line += "  " + oneLine(e.Reason)
+	}
+	if width > 0 {
+		line = snip(line, width)
+	}
+	return strings.TrimRight(line, " ") + "\n"
+}
+
+func eventColour(kind string) colour {
+	switch hygiene.EventType(kind) {
+	case hygiene.EventGranted, hygiene.EventAlive, hygiene.EventEnough, hygiene.EventBreakerShut:
+		return green
+	case hygiene.EventFailed, hygiene.EventQuarantined, hygiene.EventContaminated, hygiene.EventDead, hygiene.EventShort,
+		hygiene.EventBreakerOpen, hygiene.EventRival, hygiene.EventConfig, hygiene.EventSlot:
+		return red
+	case hygiene.EventLost, hygiene.EventGivenBack, hygiene.EventHeld, hygiene.EventPaused:
+		return yellow
+	default:
+		return plain
+	}
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+)
+
+// initiation is what `pitcrew init` is told.
+type initiation struct {
+	config.Answers
+	file    string
+	force   bool
+	noCheck bool
+}
+
+func (c *cli) initCommand() *cobra.Command {
+	var i initiation
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write a first configuration",
+		Long: `Write a commented configuration to start from. On a terminal it asks for what no flag
+says. It looks whether pitcrew can work with the controller, changes nothing there,
+and overwrites no file without --force.
+
+The API token of the Jenkins user is given as a reference to where it is kept, never
+itself: env:NAME, file:/path, credential:NAME (systemd) or exec:/program arguments.`,
+		Example: `  pitcrew init
+  pitcrew init --config ./pitcrew.yaml --url https://jenkins.example.org/ \
+    --user pitcrew --token file:/etc/pitcrew/main.token --agents 'el9 || el8'`,
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			i.file = cmp.Or(i.file, c.getenv(envConfig), usualConfig)
+			return c.initiate(cmd.Context(), &i)
+		},
+	}
+	cmd.Flags().StringVarP(&i.file, "config", "c", "", "file to write ("+envConfig+"; default: "+usualConfig+")")
+	cmd.Flags().StringVar(&i.Controller, "controller", "", "what to call the controller (default: main)")
+	cmd.Flags().StringVar(&i.URL, "url", "", "address of the controller")
+	cmd.Flags().StringVar(&i.User, "user", "", "user on the controller")
+	cmd.Flags().StringVar(&i.Token, "token", "", "reference to the user's API token, such as file:/etc/pitcrew/main.token")
+	cmd.Flags().StringVar(&i.Agents, "agents", "", "label expression of the agents to service (default: linux)")
+	cmd.Flags().StringVar(&i.Recipe, "recipe", "", "file of the recipe (default: recipes/linux.yaml, beside the configuration)")
+	cmd.Flags().StringVar(&i.Data, "data", "", "directory for the database (default: "+usualData+")")
+	cmd.Flags().BoolVar(&i.force, "force", false, "overwrite the file, and write it even if the controller is not as it should be")
+	cmd.Flags().BoolVar(&i.noCheck, "no-check", false, "do not ask the controller")
+	return cmd
+}
+
+func (c *cli) initiate(ctx context.Context, i *initiation) error {
+	if _, err := os.Lstat(i.file); err == nil && !i.force {
+		return fmt.Errorf("%s exists: it is overwritten with --force only; --config names another file", i.file)
+	}
+	if c.interactive() {
+		if err := i.complete(newQuestioner(c.in, c.err)); err != nil {
+			return err
+		}
+	}
+	for flag, value := range map[string]string{"url": i.URL, "user": i.User, "token": i.Token} {
+		if value == "" {
+			return usage("--%s is required where nobody can be asked", flag)
+		}
+	}
+	text, err := config.Example(i.Answers)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	if !i.noCheck {
+		if err := c.checkController(ctx, i, text); err != nil {
+			return err
+		}
+	}
+	return c.writeConfig(i, text)
+}
+
+// complete asks for what no flag said.
+func (i *initiation) complete(q *questioner) error {
+	for _, question := range []struct {
+		to            *string
+		text, offered string
+	}{
+		{&i.URL, "Address of the Jenkins controller, such as https://jenkins.example.org/:", ""},
+		{&i.Controller, "What to call it:", "main"},
+		{&i.User, "User of pitcrew there:", "pitcrew"},
+		{&i.Token, "Where that user's API token is kept (env:NAME, file:/path, exec:/program):", "file:/etc/pitcrew/main.token"},
+		{&i.Agents, "Label expression of the agents to service:", "linux"},
+		{&i.Recipe, "File of their recipe:", "recipes/linux.yaml"},
+		{&i.Data, "Directory for the database:", usualData},
+	} {
+		for *question.to == "" {
+			answer, err := q.ask(question.text, question.offered)
+			if err != nil {
+				return err
+			}
+			*question.to = answer
+		}
+	}
+	return nil
+}
+
+// checkController looks at the controller of a configuration as the daemon would.
+func (c *cli) checkController(ctx context.Context, i *initiation, text []byte) error {
+	parsed, err := config.Parse(i.file, text)
+	if err != nil {
+		return err
+	}
+	findings, err := examine(ctx, &parsed.Controllers[0], jenkins.CheckOptions{})
+	if err != nil {
+		return err
+	}
+	failed := c.showFindings(findings)
+	if failed && !i.force {
+		return exit(exitFound, fmt.Errorf("%s is not written: mend what failed, or say --force or --no-check", i.file))
+	}
+	return nil
+}
+
+// examineLimit bounds a look at a controller.
+const examineLimit = 2 * time.Minute
+
+func examine(ctx context.Context, controller *config.Controller, o jenkins.CheckOptions) ([]jenkins.Finding, error) {
+	client, err := jenkins.New(jenkins.Options{
+		Name: controller.Name, URL: controller.URL, User: controller.User, Token: controller.Token.Read,
+		RequestTimeout: controller.Requests.Timeout.Std(),
+	})
+	if err != nil {
+		return nil, exit(exitUsage, err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, examineLimit)
+	defer cancel()
+	return client.Check(ctx, o), ctx.Err()
+}
+
+// showFindings reports whether there is one that pitcrew cannot work with.
+func (c *cli) showFindings(findings []jenkins.Finding) (failed bool) {
+	for _, f := range findings {
+		failed = failed || f.Level == jenkins.LevelFail
+		_, _ = io.WriteString(c.out, c.findingText(string(f.Level), f.Topic, f.Message, f.Remedy))
+	}
+	return failed
+}
+
+// findingText is a finding with what to do about it, at most 80 columns wide.
+func (c *cli) findingText(level, topic, message, remedy string) string {
+	const indent = 6
+	text := topic + ": " + message
+	if remedy != "" {
+		text += "\n" + remedy
+	}
+	colours := map[string]colour{"ok": green, "warn": yellow, "fail": red}
+	lines := strings.Split(wrap(text, helpWidth-indent), "\n")
+	return c.paint(colours[level], fmt.Sprintf("%-*s", indent, level)) + strings.Join(lines, "\n"+strings.Repeat(" ", indent)) + "\n"
+}
+
+func (c *cli) writeConfig(i *initiation, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(i.file), 0o755); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if i.force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(i.file, flags, 0o644) //nolint:gosec // it holds references to secrets, and no secret
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if _, err = f.Write(text); err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	fmt.Fprintf(c.err, `%s is written. Next:
+  1. write the recipe that it names, and check both: pitcrew config check %[1]s
+  2. look what would be done, without doing it:      pitcrew serve --dry-run -c %[1]s
+  3. start the daemon:                               pitcrew serve -c %[1]s
+  4. put the label cleanable on an agent
+`, i.file)
+	return nil
+}

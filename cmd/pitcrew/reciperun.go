@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+func (c *cli) recipeRunCommand() *cobra.Command {
+	var r recipe.Runner
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run a recipe on this machine",
+		Long: `Run a recipe on this machine, now, as the user that you are: it does here what it says.
+The output comes as it is made; Ctrl-C stops the step in progress with all its
+processes and removes what was unpacked.
+
+It ends with the code of the program: 0 unless the cleanup failed (1), was refused
+(78), or found no place to unpack itself (74).`,
+		Example: "  pitcrew recipe run recipes/linux.yaml --yes\n  pitcrew recipe run recipes/linux.yaml --labels 'el9 big' --phases verify",
+		Args:    one("recipe"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if r.Phases != "all" && r.Phases != "verify" {
+				return usage("--phases is %q: want all or verify", r.Phases)
+			}
+			p, err := c.program(args[0])
+			if err != nil {
+				return err
+			}
+			if r.Phases == "all" && !yes {
+				if err := c.confirm("This cleans this machine as " + args[0] + " says. Go on?"); err != nil {
+					return err
+				}
+			}
+			r.Output = c.out
+			return c.runRecipe(cmd.Context(), r, p)
+		},
+	}
+	cmd.Flags().StringVar(&r.Agent, "agent", "", "name of the agent that this machine serves (default: the host's name)")
+	cmd.Flags().StringSliceVar(&r.Labels, "labels", nil, "labels of the agent, for the conditions of steps")
+	cmd.Flags().StringVar(&r.Phases, "phases", "all", "all, or verify for that phase alone")
+	cmd.Flags().StringVar(&r.Shell, "shell", "", "shell to run it with (default: sh)")
+	cmd.Flags().BoolVar(&r.Reboot, "reboot", false, "let it reboot this machine when a step asks for it")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	complete(cmd, "phases", "all", "verify")
+	return cmd
+}
+
+// runRecipe passes the program's output and exit code on.
+func (c *cli) runRecipe(ctx context.Context, r recipe.Runner, p *recipe.Program) error {
+	r.Labels = words(r.Labels)
+	ran, err := r.Run(ctx, p)
+	var bad *recipe.ReportError
+	switch {
+	case errors.As(err, &bad) && ran.Exit > 0:
+		return exit(ran.Exit, fmt.Errorf("the program ended with code %d: %w", ran.Exit, err))
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(c.err, "%s in %s%s\n", ran.Report.Outcome, ran.Report.Duration(), because(ran.Report.Reason))
+	if ran.Exit != 0 {
+		return exit(ran.Exit, errSilent)
+	}
+	return nil
+}
+
+// words splits values at blanks as well: labels have none.
+func words(values []string) []string { return strings.Fields(strings.Join(values, " ")) }
+
+func (c *cli) recipePlanCommand() *cobra.Command {
+	var facts recipe.Facts
+	cmd := &cobra.Command{
+		Use:   "plan FILE",
+		Short: "Show what a recipe would do, without doing it",
+		Long: `Show which steps of a recipe would run, and why the others would not. Without --os or
+--arch the program itself looks at this machine, and changes nothing; with them it is
+told for a machine that has these facts and no others.`,
+		Example: `  pitcrew recipe plan recipes/linux.yaml --labels 'el9 big'
+  pitcrew recipe plan recipes/linux.yaml --os linux,rhel,centos7 --arch s390x --root`,
+		Args: one("recipe"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			facts.Labels = words(facts.Labels)
+			elsewhere := slices.ContainsFunc([]string{"os", "arch", "tools", "root", "sudo"}, cmd.Flags().Changed)
+			if elsewhere {
+				r, err := c.loadRecipe(args[0])
+				if err != nil {
+					return err
+				}
+				return c.showPlanned(r.Plan(facts))
+			}
+			p, err := c.program(args[0])
+			if err != nil {
+				return err
+			}
+			return c.planHere(cmd.Context(), p, facts.Labels)
+		},
+	}
+	cmd.Flags().StringSliceVar(&facts.Labels, "labels", nil, "labels of the agent")
+	cmd.Flags().StringSliceVar(&facts.OS, "os", nil, "words for the system, such as linux,rhel,centos7")
+	cmd.Flags().StringVar(&facts.Arch, "arch", "", "machine, as uname -m names it")
+	cmd.Flags().StringSliceVar(&facts.Tools, "tools", nil, "commands that are there")
+	cmd.Flags().BoolVar(&facts.Root, "root", false, "the program runs as root")
+	cmd.Flags().BoolVar(&facts.Sudo, "sudo", false, "sudo works without a password")
+	return cmd
+}
+
+// planHere lets the program itself say what it would do on this machine.
+func (c *cli) planHere(ctx context.Context, p *recipe.Program, labels []string) error {
+	cmd := exec.CommandContext(ctx, "sh", "-s", "--", "--plan", "--labels", strings.Join(labels, " "))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(p.Text), c.out, c.err
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("plan recipe %s: %w", p.Recipe, err)
+	}
+	return nil
+}
+
+func (c *cli) showPlanned(steps []recipe.Planned) error {
+	rows := make([][]string, len(steps))
+	for i, s := range steps {
+		runs := c.paint(green, "runs")
+		if !s.Runs {
+			runs = c.paint(faint, "skipped")
+		}
+		rows[i] = []string{string(s.Phase), s.Name, runs, s.Limits.Timeout.String(), s.Why}
+	}
+	_, err := fmt.Fprint(c.out, tabular([]string{"PHASE", "STEP", "WOULD BE", "LIMIT", "WHY NOT"}, rows, c.width()))
+	return err
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+func (c *cli) recipeCommand() *cobra.Command {
+	return noun("recipe", "Check, build, run and render recipes", `Work on recipes, the files that say what is done to an agent. None of these needs a
+daemon.`, c.recipeCheckCommand(), c.recipePlanCommand(), c.recipeRunCommand(), c.recipeBuildCommand(), c.recipeRenderCommand())
+}
+
+func (c *cli) recipeCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE...",
+		Short: "Report everything that is wrong with recipes",
+		Long: `Report everything that is wrong with recipes and the scripts that they carry, each with
+file, line and column. Ends with code 3 when something is.`,
+		Example: "  pitcrew recipe check recipes/*.yaml",
+		Args:    some("recipe"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			bad := 0
+			for _, path := range args {
+				for _, p := range recipe.Check(path) {
+					bad++
+					c.problem(p.String(), p.Excerpt)
+				}
+			}
+			if bad > 0 {
+				fmt.Fprintf(c.err, "%s.\n", count(bad, "problem"))
+				return notWell
+			}
+			fmt.Fprintf(c.err, "%s without problems.\n", count(len(args), "recipe"))
+			return nil
+		},
+	}
+}
+
+// program compiles a recipe. What is wrong with it is shown as `recipe check` shows it.
+func (c *cli) program(path string) (*recipe.Program, error) {
+	r, err := c.loadRecipe(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.Compile()
+	if err != nil {
+		return nil, fmt.Errorf("compile %s: %w", path, err)
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintln(c.err, wrap("Note: "+note, helpWidth))
+	}
+	return p, nil
+}
+
+func (c *cli) loadRecipe(path string) (*recipe.Recipe, error) {
+	r, err := recipe.Load(path)
+	var bad recipe.Problems
+	if !errors.As(err, &bad) {
+		return r, err
+	}
+	for _, p := range bad {
+		fmt.Fprintln(c.err, p.String())
+		if p.Excerpt != "" {
+			fmt.Fprintln(c.err, p.Excerpt)
+		}
+	}
+	return nil, exit(exitUsage, fmt.Errorf("%s cannot be used: %s", path, count(len(bad), "problem")))
+}
+
+func (c *cli) recipeBuildCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "build FILE",
+		Short: "Write the program that a recipe compiles to",
+		Long: `Write the one self-contained shell program that a recipe compiles to. The same recipe
+gives the same bytes. "sh PROGRAM --help" says how it is run by hand.`,
+		Example: "  pitcrew recipe build recipes/linux.yaml > linux.sh\n  pitcrew recipe build recipes/linux.yaml --file linux.sh",
+		Args:    one("recipe"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := c.program(args[0])
+			if err != nil {
+				return err
+			}
+			if err := c.write(file, p.Text); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.err, "Recipe %s: %s, sha256 %s, revision %s\n", p.Recipe, bytesText(int64(len(p.Text))), p.Digest, short(p.Revision))
+			return nil
+		},
+	}
+	fileFlag(cmd, &file)
+	return cmd
+}
+
+func fileFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "file", "", "write to this file (default: standard output)")
+}
+
+// write writes to a file, or to standard output for "".
+func (c *cli) write(file string, text []byte) error {
+	if file == "" {
+		_, err := c.out.Write(text)
+		return err
+	}
+	return os.WriteFile(file, text, 0o644) //nolint:gosec // programs and jobs hold no secrets and are for others to read
+}
+
+func (c *cli) recipeRenderCommand() *cobra.Command {
+	var file, kind string
+	var spec recipe.JobSpec
+	cmd := &cobra.Command{
+		Use:   "render FILE",
+		Short: "Write the Jenkins job that carries a recipe",
+		Long: `Write the Jenkins job that carries a recipe's program, for people who keep their jobs
+as code: as config.xml (xml), for Jenkins Job Builder (jjb) or for the Job DSL plugin
+(jobdsl).
+
+With --node-parameter it is one job for all agents and needs the nodelabelparameter
+plugin; with --agent it is a slot, tied to that agent at first.`,
+		Example: `  pitcrew recipe render linux.yaml --format jjb --name infra/pitcrew-clean \
+    --controller main --owner ci-lab --node-parameter AGENT`,
+		Args: one("recipe"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			render, ok := renderings[kind]
+			if !ok {
+				return usage("%q is no format of jobs: want xml, jjb or jobdsl", kind)
+			}
+			if (spec.Agent == "") == (spec.NodeParameter == "") {
+				return usage("give either --node-parameter, for one job for all agents, or --agent, for a slot")
+			}
+			var err error
+			if spec.Program, err = c.program(args[0]); err != nil {
+				return err
+			}
+			text, err := render(spec)
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			return c.write(file, text)
+		},
+	}
+	cmd.Flags().StringVar(&kind, "format", "xml", "one of xml, jjb, jobdsl")
+	cmd.Flags().StringVar(&spec.Name, "name", "pitcrew-clean", "full name of the job, with its folders")
+	cmd.Flags().StringVar(&spec.Controller, "controller", "", "name of the controller, as in the configuration (required)")
+	cmd.Flags().StringVar(&spec.Owner, "owner", "", "owner of the installation, as in the configuration (required)")
+	cmd.Flags().StringVar(&spec.NodeParameter, "node-parameter", "", "make one job for all agents; name of the parameter that chooses one")
+	cmd.Flags().StringVar(&spec.Agent, "agent", "", "make a slot that is tied to this agent at first")
+	cmd.Flags().IntVar(&spec.KeepBuilds, "keep-builds", 0, "how many builds Jenkins keeps (default 50)")
+	requireFlags(cmd, "controller", "owner")
+	complete(cmd, "format", "xml", "jjb", "jobdsl")
+	fileFlag(cmd, &file)
+	return cmd
+}
+
+var renderings = map[string]func(recipe.JobSpec) ([]byte, error){
+	"xml": recipe.RenderXML, "jjb": recipe.RenderJJB, "jobdsl": recipe.RenderJobDSL,
+}
+
+// requireFlags refuses a command without these flags, as a mistake on the command line.
+func requireFlags(cmd *cobra.Command, names ...string) {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		for _, name := range names {
+			if !cmd.Flags().Changed(name) {
+				return usage("--%s is required\nSee %s --help", name, cmd.CommandPath())
+			}
+		}
+		return run(cmd, args)
+	}
+}

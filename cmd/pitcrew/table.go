@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// gap stands between two columns.
+const gap = "  "
+
+// leastLast is how much of a last column is shown, however narrow the terminal.
+const leastLast = 12
+
+// tabular renders rows below a head, without lines and within width columns: what is too long is
+// cut in the last column. Width 0 cuts nothing, so that pipes get everything.
+func tabular(head []string, rows [][]string, width int) string {
+	w := table.NewWriter()
+	w.SetStyle(tableStyle())
+	w.SuppressTrailingSpaces()
+	w.AppendHeader(tableRow(head))
+	last := len(head) - 1
+	room := roomForLast(head, rows, width)
+	for _, r := range rows {
+		if room > 0 {
+			r = slices.Clone(r)
+			r[last] = text.Snip(r[last], room, "…")
+		}
+		w.AppendRow(tableRow(r))
+	}
+	return w.Render() + "\n"
+}
+
+func tableRow(cells []string) table.Row {
+	row := make(table.Row, len(cells))
+	for i, cell := range cells {
+		row[i] = cell
+	}
+	return row
+}
+
+func roomForLast(head []string, rows [][]string, width int) int {
+	if width <= 0 {
+		return 0
+	}
+	last := len(head) - 1
+	taken := len(gap) * last
+	for i := range last {
+		widest := text.StringWidthWithoutEscSequences(head[i])
+		for _, r := range rows {
+			widest = max(widest, text.StringWidthWithoutEscSequences(r[i]))
+		}
+		taken += widest
+	}
+	return max(width-taken, leastLast)
+}
+
+func tableStyle() table.Style {
+	s := table.StyleDefault
+	s.Options = table.OptionsNoBordersAndSeparators
+	s.Box.PaddingLeft, s.Box.PaddingRight = "", gap
+	s.Format.Header = text.FormatDefault
+	return s
+}
+
+// fact is one line of a description.
+type fact struct{ name, value string }
+
+// factWidth is the column in which values begin.
+const factWidth = 14
+
+// describe renders facts below each other; those without a value are left out. Long values are
+// broken into lines of width columns, 0 meaning the usual 80.
+func describe(facts []fact, width int) string {
+	if width <= 0 {
+		width = helpWidth
+	}
+	var b strings.Builder
+	for _, f := range facts {
+		if f.value == "" {
+			continue
+		}
+		lines := strings.Split(wrap(f.value, max(width-factWidth, leastLast)), "\n")
+		fmt.Fprintf(&b, "%-*s%s\n", factWidth, f.name, strings.Join(lines, "\n"+strings.Repeat(" ", factWidth)))
+	}
+	return b.String()
+}
+
+// section renders a heading with what is below it, indented; nothing if there is nothing.
+func (c *cli) section(title, body string) string {
+	if body == "" {
+		return ""
+	}
+	lines := strings.Split(strings.TrimRight(body, "\n"), "\n")
+	return "\n" + c.paint(bold, title) + "\n  " + strings.Join(lines, "\n  ") + "\n"
+}
+
+// snip cuts a line at width columns, and shows that it did.
+func snip(line string, width int) string { return text.Snip(line, width, "…") }
