@@ -27,8 +27,8 @@ type Options struct {
 	Config  *config.Holder
 	Log     *slog.Logger
 	Version api.Version
-	// DryRun shows what would be done on every controller, and writes nothing anywhere: the store is
-	// a copy in a temporary directory that is removed at the end.
+	// DryRun shows what would be done on every controller as for a first start, and writes nothing
+	// there nor in the data directory: the store is a new one, removed at the end.
 	DryRun bool
 	// Anonymous is what requests without a token may do; "" = nothing.
 	Anonymous store.Role
@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	return a, a.bootstrapToken(ctx)
 }
 
-// openStore opens the database, or a copy of it for a dry run.
+// openStore opens the database, or for a dry run one that is thrown away.
 func (a *App) openStore(ctx context.Context) error {
 	c := a.Config.Current()
 	dir := c.Data

@@ -153,7 +153,7 @@ type Attempt struct {
 
 	Session   string    // controller session (X-Jenkins-Session) when it was claimed
 	Claimed   time.Time // when it was stored
-	Handed    time.Time // when the program was handed over; zero before
+	Handed    time.Time // when its hand-over was begun, then when it was done; zero before
 	Started   time.Time // when the program was first known to run; zero before
 	Ended     time.Time // zero while in progress
 	Proved    time.Time // when a report of this attempt said cleaned and verified

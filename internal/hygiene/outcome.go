@@ -92,6 +92,10 @@ func fence(a Agent, t Attempt, v Verdict) error {
 	return nil
 }
 
+// unfitLook is when an agent is looked at again whose configuration forbids calling it clean. It is
+// no failure of the agent or its recipe, and a person mends it with one click.
+const unfitLook = 15 * time.Minute
+
 // End closes attempt t of agent a with an outcome that is not a success, and says when to look
 // at the agent next. Lost and given-back attempts cost the agent nothing.
 func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt, error) {
@@ -102,6 +106,10 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 	}
 	seed := a.ID.String()
 	switch {
+	case v.Outcome == GivenBack && v.Permanent:
+		a.Quarantine = &Quarantine{Reason: v.Reason, Since: now, By: "pitcrew", NextLook: now.Add(unfitLook)}
+		a.NextLook = a.Quarantine.NextLook
+		return a, t, nil
 	case v.Outcome == GivenBack:
 		a.NextLook = now.Add(p.Backoff.After(1, seed) / 4)
 		return a, t, nil

@@ -25,7 +25,7 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	}
 	err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
 	if refused, ok := errors.AsType[*refusal](err); ok {
-		return rest, c.giveBack(ctx, w, refused.reason)
+		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: refused.reason, Permanent: refused.unfit})
 	}
 	if err != nil {
 		return rest, err
@@ -57,9 +57,9 @@ func (c *Crew) fitness(w *work) func(jenkins.NodeConfig) error {
 	return func(n jenkins.NodeConfig) error {
 		switch {
 		case n.Mode != "EXCLUSIVE":
-			return &refusal{fmt.Sprintf("its usage is %s; it must be EXCLUSIVE (only build jobs with matching label expressions)", n.Mode)}
+			return &refusal{reason: fmt.Sprintf("its usage is %s; it must be EXCLUSIVE (only build jobs with matching label expressions)", n.Mode), unfit: true}
 		case n.Executors != 1:
-			return &refusal{fmt.Sprintf("it has %d executors; without the gate a clean agent must have one", n.Executors)}
+			return &refusal{reason: fmt.Sprintf("it has %d executors; without the gate a clean agent must have one", n.Executors), unfit: true}
 		}
 		return nil
 	}

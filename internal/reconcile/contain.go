@@ -48,7 +48,8 @@ func (c *Crew) containOnce(ctx context.Context) error {
 		if newest == nil {
 			continue
 		}
-		if err := c.lose(ctx, a.ID, hygiene.NeedCleanup, "used by "+newest.URL+", which no poll saw", time.Now()); err != nil {
+		use := &hygiene.Use{URL: newest.URL, At: newest.At}
+		if err := c.lose(ctx, a.ID, hygiene.NeedCleanup, use, "used by "+newest.URL+", which no poll saw", time.Now()); err != nil {
 			return err
 		}
 		poke(c.wake)
@@ -118,6 +119,15 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 		}
 		starts = append(starts, start)
 	}
+	for _, t := range ours { // over SSH: they stand in no feed, and go by our clock
+		if t.Delivery != hygiene.BySSH || t.Started.IsZero() {
+			continue
+		}
+		starts = append(starts, hygiene.Started{At: t.Started, Attempt: t.Number})
+		if !t.Proved.IsZero() && t.Started.After(lastGrant) {
+			lastGrant = t.Started
+		}
+	}
 	if asked.IsZero() {
 		from = agent.Since // what ran before the agent was ours is not judged
 	}
@@ -125,22 +135,90 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 		return slices.ContainsFunc(values(ours), func(t hygiene.Attempt) bool { return t.Number == n && !t.Proved.IsZero() })
 	}
 	dirty := map[string]string{}
-	var events []hygiene.Event
 	for _, x := range hygiene.Contaminations(starts, granted, false, from) {
 		dirty[x.URL] = x.Reason
-		e := event(hygiene.EventContaminated, agent, fmt.Sprintf("%s: %s", x.URL, x.Reason))
-		e.At, e.Before, e.After, e.Data = now, agent.State, agent.State, map[string]string{"build": x.URL}
-		events = append(events, e)
 	}
 	builds, newest := c.builds(id, s, feed, dirty, lastGrant)
-	if err := c.Store.RecordBuilds(ctx, id, now, builds, events...); err != nil {
-		return nil, err
+	return newest, c.keep(ctx, agent, now, now, builds)
+}
+
+// keep stores builds, and tells of those that are contaminated and not known to be. Asked is when
+// the feed that told of them was read, zero for builds that a poll saw.
+func (c *Crew) keep(ctx context.Context, agent hygiene.Agent, asked, now time.Time, builds []store.Build) error {
+	known, err := c.Store.Builds(ctx, store.BuildFilter{Agent: agent.ID, Contaminated: true, Limit: 1000})
+	if err != nil {
+		return err
+	}
+	var events []hygiene.Event
+	for _, b := range builds {
+		if !b.Contaminated || slices.ContainsFunc(known, func(k store.Build) bool { return k.URL == b.URL }) {
+			continue
+		}
+		e := event(hygiene.EventContaminated, agent, fmt.Sprintf("%s: %s", b.URL, b.Reason))
+		e.At, e.Before, e.After, e.Data = now, agent.State, agent.State, map[string]string{"url": b.URL}
+		events = append(events, e)
+	}
+	if err := c.Store.RecordBuilds(ctx, agent.ID, asked, builds, events...); err != nil {
+		return err
 	}
 	for _, e := range events {
 		c.Watch.Changed(e)
-		c.Log.WarnContext(ctx, "contaminated build", "agent", id.Name, "reason", e.Reason)
+		c.Log.WarnContext(ctx, "contaminated build", "agent", agent.ID.Name, "reason", e.Reason)
 	}
-	return newest, nil
+	return nil
+}
+
+// witness records builds that a poll sees on agents that are not clean, blocks of Pipelines among
+// them, which no feed tells of. The build that used the cleanliness up is none of them, and neither
+// is one that ran before the agent was ours.
+func (c *Crew) witness(ctx context.Context, s *Settings, views []view, now time.Time) error {
+	if s.DryRun {
+		return nil
+	}
+	for i := range views {
+		v := &views[i]
+		b, ok := v.intruder()
+		if !ok || !c.firstSeen(b) {
+			continue
+		}
+		if err := c.keep(ctx, v.agent, time.Time{}, now, []store.Build{b}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// intruder is the real build that was seen to start on an agent that was not clean, if there is one.
+func (v *view) intruder() (store.Build, bool) {
+	a, s := v.agent, v.sighting
+	if !s.Real || !a.Managed() || a.State == hygiene.Clean || a.Used != nil && a.Used.URL == s.RealURL {
+		return store.Build{}, false
+	}
+	began := s.At.Add(-s.BusyFor)
+	if !began.After(a.Since) {
+		return store.Build{}, false // it may have begun before the agent was due
+	}
+	b := store.Build{
+		Agent: a.ID, URL: s.RealURL, At: began, Contaminated: true,
+		Reason: "it was seen to start while the agent was " + string(a.State),
+	}
+	for _, e := range v.running {
+		if e.URL == b.URL {
+			b.Job, b.Number = e.Job, e.Number
+		}
+	}
+	return b, true
+}
+
+// firstSeen reports whether a build is witnessed for the first time by this process.
+func (c *Crew) firstSeen(b store.Build) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.witnessed[b.Agent.Name] == b.URL {
+		return false
+	}
+	c.witnessed[b.Agent.Name] = b.URL
+	return true
 }
 
 // builds turns a feed into rows, and finds the newest real build since the last grant.
@@ -161,16 +239,24 @@ func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild,
 	return rows, newest
 }
 
-// ourBuilds are the attempts on an agent that ran as builds, by URL.
+// maxAttempts is how many of an agent's newest attempts its builds are compared with.
+const maxAttempts = 50
+
+// ourBuilds are the newest attempts on an agent, by the URL of their build. Those that ran over SSH
+// have none and get a key of their own.
 func (c *Crew) ourBuilds(ctx context.Context, id hygiene.AgentID) (map[string]hygiene.Attempt, error) {
-	attempts, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Limit: 200})
+	attempts, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Limit: maxAttempts})
 	if err != nil {
 		return nil, err
 	}
 	out := make(map[string]hygiene.Attempt, len(attempts))
 	for _, t := range attempts {
-		if t.Run.URL != "" {
-			out[t.Run.URL] = t.Attempt
+		key := t.Run.URL
+		if t.Delivery == hygiene.BySSH {
+			key = fmt.Sprintf("ssh %d", t.Number)
+		}
+		if key != "" {
+			out[key] = t.Attempt
 		}
 	}
 	return out, nil

@@ -60,6 +60,7 @@ type Crew struct {
 	retries   map[string]retry     // agents whose work met errors
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
+	witnessed map[string]string    // newest build that was witnessed on an agent
 	owned     time.Time            // when the owner's mark was last proved to be ours
 
 	mayNotDescribe atomic.Bool // Run/Update is not granted
@@ -78,7 +79,7 @@ func New(d Deps, s Settings) *Crew {
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{},
-		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{},
+		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))
 	if c.Turn == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -48,6 +49,7 @@ type view struct {
 	pool     *Pool
 	policy   hygiene.Policy
 	labels   []string
+	running  []jenkins.Executable
 	trial    bool // its pool's breaker lets one cleanup at a time start
 	action   hygiene.Action
 }
@@ -84,6 +86,9 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	if err := c.alarms(ctx, s, views, now); err != nil {
 		return err
 	}
+	if err := c.witness(ctx, s, views, now); err != nil {
+		return err
+	}
 	for i := range views {
 		if err := c.start(ctx, &views[i], decisions[views[i].agent.ID.Name], now); err != nil {
 			return err
@@ -117,7 +122,7 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 		seen, ok := look.Agents[a.ID.Name]
 		v := view{agent: a, sighting: hygiene.Sighting{At: look.At, Gone: look.Gone[a.ID.Name]}}
 		if ok {
-			v.sighting, v.labels = c.sighting(s, look, seen, look.At), seen.Labels
+			v.sighting, v.labels, v.running = c.sighting(s, look, seen, look.At), seen.Labels, seen.Running
 		}
 		views = append(views, v)
 	}
@@ -302,7 +307,7 @@ func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 
 // displace takes the cleanliness of a neighbour, because its machine is about to be cleaned.
 func (c *Crew) displace(ctx context.Context, v *view, now time.Time) error {
-	return c.lose(ctx, c.agentID(v.action.Displace), hygiene.NeedCleanup, "its machine is cleaned for "+v.agent.ID.Name, now)
+	return c.lose(ctx, c.agentID(v.action.Displace), hygiene.NeedCleanup, nil, "its machine is cleaned for "+v.agent.ID.Name, now)
 }
 
 // Decisions returns the newest decision about every agent, by name.

@@ -182,7 +182,7 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
 		have := w.settings.Labels.Read(n.Labels)
 		if have != hygiene.ShowClean && have != hygiene.ShowDirty {
-			return &refusal{fmt.Sprintf("its labels are %s, somebody changed them", have)}
+			return &refusal{reason: fmt.Sprintf("its labels are %s, somebody changed them", have)}
 		}
 		return c.fitness(w)(n)
 	})

@@ -36,6 +36,7 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, err
 	}
 	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) {
+		t.Handed = time.Now()
 		t.Run.Job, t.Run.Intent, t.Run.QueueID, t.Run.Build, t.Run.URL = job, true, 0, 0, ""
 	}, "", "")
 	if err != nil {
@@ -89,6 +90,9 @@ func (c *Crew) handed(ctx context.Context, w *work, queueID, build int64, url st
 		t := *ch.Attempt
 		t.Handed = now
 		t.Run.QueueID, t.Run.Build, t.Run.URL = queueID, build, url
+		if build != 0 {
+			t.Started = now // its limit counts from here, which is later than its start
+		}
 		ch.Agent, ch.Attempt = a, &t
 		return []hygiene.Event{event(hygiene.EventHanded, a, "runs as a build of "+t.Run.Job)}, nil
 	})
@@ -100,7 +104,7 @@ func (c *Crew) findHanded(ctx context.Context, w *work) (time.Duration, error) {
 	if w.attempt.Delivery == hygiene.BySSH {
 		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "the daemon ended while it started the program over SSH"})
 	}
-	if !w.look.At.After(w.agent.Since) {
+	if !w.look.At.After(w.attempt.Handed) {
 		return rest, nil
 	}
 	job := w.attempt.Run.Job

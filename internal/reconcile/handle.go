@@ -110,7 +110,7 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, w.look.Agents[w.agent.ID.Name].OfflineReason)
 	case hygiene.Refresh:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Refresh {
-			return rest, c.lose(ctx, w.agent.ID, act.Need, act.Reason, w.now)
+			return rest, c.lose(ctx, w.agent.ID, act.Need, nil, act.Reason, w.now)
 		}
 	case hygiene.Launch:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Launch {

@@ -124,8 +124,10 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 		row.SessionSince = look.At
 		c.Log.InfoContext(ctx, "controller was restarted", "version", look.Version)
 	}
-	if err := c.Store.SaveController(ctx, row); err != nil {
-		return time.Time{}, err
+	if !c.settings.Load().DryRun {
+		if err := c.Store.SaveController(ctx, row); err != nil {
+			return time.Time{}, err
+		}
 	}
 	c.forgetOwner()
 	c.mu.Lock()

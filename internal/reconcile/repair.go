@@ -15,7 +15,10 @@ import (
 )
 
 // refusal is a reason not to write labels, found in the configuration that was just read.
-type refusal struct{ reason string }
+type refusal struct {
+	reason string
+	unfit  bool // the agent may not be called clean as it is configured
+}
 
 func (r *refusal) Error() string { return r.reason }
 
@@ -26,7 +29,7 @@ func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard fun
 	edit, err := c.Jenkins.EditLabels(ctx, w.agent.ID.Name, func(n jenkins.NodeConfig) ([]string, error) {
 		have := names.Read(n.Labels)
 		if !have.Has(hygiene.LabelCleanable) && want != 0 {
-			return nil, &refusal{"the label cleanable was removed"}
+			return nil, &refusal{reason: "the label cleanable was removed"}
 		}
 		if guard != nil {
 			if err := guard(n); err != nil {
@@ -129,7 +132,11 @@ func (c *Crew) relabel(ctx context.Context, w *work, act hygiene.Action) error {
 
 // unclean ends the cleanliness of an agent: store first, labels after.
 func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
-	if err := c.lose(ctx, w.agent.ID, act.Need, act.Reason, w.now); err != nil {
+	var use *hygiene.Use
+	if w.sighting.Real {
+		use = &hygiene.Use{URL: w.sighting.RealURL, At: w.sighting.At}
+	}
+	if err := c.lose(ctx, w.agent.ID, act.Need, use, act.Reason, w.now); err != nil {
 		return err
 	}
 	if !act.Write {
@@ -138,8 +145,9 @@ func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
 	return c.writeLabels(ctx, w, act.Labels)
 }
 
-// lose moves a clean agent to due. An agent that is not clean any more is left as it is.
-func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, reason string, now time.Time) error {
+// lose moves a clean agent to due, because of use if that is not nil. An agent that is not clean any
+// more is left as it is.
+func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, use *hygiene.Use, reason string, now time.Time) error {
 	return c.change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if ch.Agent.State != hygiene.Clean {
 			return nil, store.ErrUnchanged
@@ -149,6 +157,9 @@ func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, 
 			return nil, err
 		}
 		a.Need = need
+		if use != nil {
+			a.Used = use
+		}
 		ch.Agent = a
 		return []hygiene.Event{event(hygiene.EventUncleaned, a, reason)}, nil
 	})
@@ -163,7 +174,7 @@ func (c *Crew) withdraw(ctx context.Context, w *work, act hygiene.Action) error 
 	if act.Write {
 		err := c.show(ctx, w, 0, func(n jenkins.NodeConfig) error {
 			if w.settings.Labels.Read(n.Labels).Has(hygiene.LabelCleanable) {
-				return &refusal{"the label cleanable is back"}
+				return &refusal{reason: "the label cleanable is back"}
 			}
 			return nil
 		})

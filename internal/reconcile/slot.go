@@ -98,11 +98,11 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	digest, err := recipe.SlotDigest(have)
 	switch {
 	case err != nil:
-		return &refusal{fmt.Sprintf("job %s is not one of pitcrew's: %v", slot.Job, err)}
+		return &refusal{reason: fmt.Sprintf("job %s is not one of pitcrew's: %v", slot.Job, err)}
 	case slot.Digest != "" && slot.Pending == "" && digest != slot.Digest:
-		return &refusal{fmt.Sprintf("job %s was changed by somebody; pitcrew owns all of it but may be told to write it anew: pitcrew slots reset %s", slot.Job, slot.Job)}
+		return &refusal{reason: fmt.Sprintf("job %s was changed by somebody; pitcrew owns all of it but may be told to write it anew: pitcrew slots reset %s", slot.Job, slot.Job)}
 	case slot.Digest == "" && slot.Pending == "" && !c.owns(have):
-		return &refusal{fmt.Sprintf("job %s exists and was not made by this pitcrew; rename or delete it", slot.Job)}
+		return &refusal{reason: fmt.Sprintf("job %s exists and was not made by this pitcrew; rename or delete it", slot.Job)}
 	case slot.Digest != digest || slot.Content != w.pool.Program.Digest:
 		return c.fill(ctx, w, slot, have)
 	}
@@ -143,7 +143,7 @@ func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) 
 		return err
 	}
 	if !recipe.Carries(back, w.pool.Program) {
-		return &refusal{fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
+		return &refusal{reason: fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
 	}
 	if slot.Digest, err = recipe.SlotDigest(back); err != nil {
 		return err

@@ -34,7 +34,8 @@ type BuildFilter struct {
 }
 
 // RecordBuilds stores what an agent's build feed said when it was asked, with the events that
-// tell of it. Recording a build again changes nothing that is known to its disadvantage, and the
+// tell of it. A zero asked means that the builds were learnt in another way: then nothing changes
+// about how far the feed is known, and the events must have their time. Recording a build again changes nothing that is known to its disadvantage, and the
 // events of type [hygiene.EventContaminated] whose Data["url"] names a build that was known to be
 // contaminated are left out: a repeated call tells nothing twice.
 func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build, events ...hygiene.Event) error {
@@ -50,10 +51,12 @@ func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time
 				return fmt.Errorf("record build %s: %w", b.URL, err)
 			}
 		}
-		if err := t.SaveFeed(ctx, rows.SaveFeedParams{
-			Controller: string(id.Controller), Agent: id.Name, Asked: max(feed.Asked, millis(asked)), Newest: feed.Newest,
-		}); err != nil {
-			return err
+		if !asked.IsZero() {
+			if err := t.SaveFeed(ctx, rows.SaveFeedParams{
+				Controller: string(id.Controller), Agent: id.Name, Asked: max(feed.Asked, millis(asked)), Newest: feed.Newest,
+			}); err != nil {
+				return err
+			}
 		}
 		fresh := slices.DeleteFunc(slices.Clone(events), func(e hygiene.Event) bool {
 			return e.Type == hygiene.EventContaminated && known[e.Data["url"]]
