@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,16 +37,25 @@ func TestTheDocumentIsWholeInBothSpellings(t *testing.T) {
 		if o.Summary == "" || len(o.Tags) != 1 {
 			t.Errorf("operation %s: want a summary and one tag, got %q and %q", o.ID, o.Summary, o.Tags)
 		}
+		for _, name := range strings.Split(o.Path, "{")[1:] {
+			name, _, _ = strings.Cut(name, "}")
+			if !slices.ContainsFunc(o.Parameters, func(p parameter) bool { return p.Name == name && p.In == "path" }) {
+				t.Errorf("operation %s does not read {%s} of its path", o.ID, name)
+			}
+		}
 	}
 }
 
 // operation is what the document says about a route.
 type operation struct {
 	Method, Path string
-	ID           string   `json:"operationId"`
-	Summary      string   `json:"summary"`
-	Tags         []string `json:"tags"`
+	ID           string      `json:"operationId"`
+	Summary      string      `json:"summary"`
+	Tags         []string    `json:"tags"`
+	Parameters   []parameter `json:"parameters"`
 }
+
+type parameter struct{ Name, In string }
 
 func (h *house) operations(t *testing.T) []operation {
 	t.Helper()

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -51,17 +52,19 @@ func register[I, O any](s *Server, o operation, handle func(context.Context, *I)
 
 func (o operation) describe() huma.Operation {
 	faults := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusInternalServerError}
+	if strings.Contains(o.path, "{") {
+		faults = append(faults, http.StatusNotFound)
+	}
+	if o.method != http.MethodGet {
+		faults = append(faults, http.StatusConflict)
+	}
 	return huma.Operation{
 		OperationID: o.id, Method: o.method, Path: "/api/v1" + o.path, Summary: o.summary, Tags: []string{o.tag},
 		Description:   joined(o.detail, "Needs the role "+string(o.role)+"."),
 		DefaultStatus: o.status, Errors: faults, MaxBodyBytes: maxBody,
 		Security: []map[string][]string{{"token": {}}},
-		Metadata: map[string]any{roleKey: o.role},
 	}
 }
-
-// roleKey is where an operation's role is kept for those who walk over all operations.
-const roleKey = "role"
 
 func joined(first, second string) string {
 	if first == "" {

@@ -104,24 +104,31 @@ func (s *Server) orderQuarantine(ctx context.Context, in *reasonedInput) (*answe
 
 // order gives an order about a managed agent and answers with the agent as it is then.
 func (s *Server) order(ctx context.Context, p AgentPath, give func(Orders, string) error) (*answer[Agent], error) {
-	v, err := s.find(ctx, p.id())
-	if err != nil {
+	if _, err := s.orderable(ctx, p); err != nil {
 		return nil, err
 	}
 	c, serviced := s.controller(p.Controller)
-	switch {
-	case !serviced:
+	if !serviced {
 		return nil, refusal(http.StatusConflict, fmt.Sprintf("controller %s is not in the configuration any more", p.Controller))
-	case !v.agent.Managed():
-		return nil, refusal(http.StatusConflict, "the agent is not managed: it does not carry the label "+v.view.Labels.Cleanable)
+	}
+	given := give(c.Orders, caller(ctx).Name)
+	v, err := s.orderable(ctx, p)
+	if err != nil {
+		return nil, err // it left our care meanwhile, which says more than what the crew said of it
+	}
+	return answered(v.wire(), given)
+}
+
+// orderable returns an agent to which something may be done.
+func (s *Server) orderable(ctx context.Context, p AgentPath) (sight, error) {
+	v, err := s.find(ctx, p.id())
+	switch {
+	case err != nil:
+		return v, err
 	case v.view.DryRun:
-		return nil, refusal(http.StatusConflict, "this is a dry run: nothing is done to any agent of controller "+p.Controller)
+		return v, refusal(http.StatusConflict, "this is a dry run: nothing is done to any agent of controller "+p.Controller)
+	case !v.agent.Managed():
+		return v, refusal(http.StatusConflict, "the agent is not managed: it does not carry the label "+v.view.Labels.Cleanable)
 	}
-	if err := give(c.Orders, caller(ctx).Name); err != nil {
-		return nil, err
-	}
-	if v, err = s.find(ctx, p.id()); err != nil {
-		return nil, err
-	}
-	return answered(v.wire(), nil)
+	return v, nil
 }

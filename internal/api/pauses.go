@@ -28,13 +28,19 @@ const (
 	poolScope       = "pool:"
 )
 
-type scopeInput struct {
-	strict
+// ScopePath names what a pause is about.
+type ScopePath struct {
 	Scope string `path:"scope" doc:"all, controller:NAME or pool:NAME"`
 }
 
+type scopeInput struct {
+	strict
+	ScopePath
+}
+
 type pauseInput struct {
-	scopeInput
+	strict
+	ScopePath
 	Body ReasonedOrder
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -124,12 +123,13 @@ func (h *house) change(t *testing.T, id hygiene.AgentID, f func(*store.Change) (
 
 // crew stands for the crew of controller main: it keeps its orders in the store as the real one does.
 type crew struct {
-	store *store.Store
-	mu    sync.Mutex
-	view  api.View
-	jobs  []jenkins.JobInfo
-	fault error // what the controller answers
-	poked int
+	store  *store.Store
+	mu     sync.Mutex
+	view   api.View
+	jobs   []jenkins.JobInfo
+	fault  error  // what the controller answers
+	before func() // an order is carried out
+	poked  int
 }
 
 func view() api.View {
@@ -162,7 +162,13 @@ func (c *crew) see(name string, labels ...string) {
 }
 
 func (c *crew) order(ctx context.Context, name, actor string, kind hygiene.EventType, reason string, f func(*hygiene.Agent)) error {
+	if c.before != nil {
+		c.before()
+	}
 	return c.store.Change(ctx, hygiene.AgentID{Controller: "main", Name: name}, began, func(ch *store.Change) ([]hygiene.Event, error) {
+		if !ch.Agent.Managed() {
+			return nil, errUnknown
+		}
 		f(&ch.Agent)
 		return []hygiene.Event{{Type: kind, Actor: actor, Reason: reason, Before: ch.Agent.State, After: ch.Agent.State}}, c.fault
 	})
@@ -232,5 +238,3 @@ func escape(segment string) string {
 	}
 	return b.String()
 }
-
-var _ http.Handler = (*api.Server)(nil)

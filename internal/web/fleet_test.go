@@ -6,7 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"net/http"
+
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
@@ -195,5 +195,3 @@ type crew struct{ api.Orders }
 func (crew) Jobs(context.Context) iter.Seq2[jenkins.JobInfo, error] { return nil }
 
 func (crew) Check(context.Context, jenkins.CheckOptions) []jenkins.Finding { return nil }
-
-var _ http.Handler = web.New(web.Options{API: http.NotFoundHandler()})

@@ -52,7 +52,7 @@ func New(o Options) http.Handler {
 	pages.HandleFunc("GET /login", s.loginForm)
 	pages.HandleFunc("POST /login", s.login)
 	pages.HandleFunc("POST /logout", s.logout)
-	pages.Handle("GET /static/", http.HandlerFunc(s.static))
+	pages.HandleFunc("GET /static/{file}", s.static)
 	guarded := http.NewCrossOriginProtection().Handler(guard(pages))
 	all := http.NewServeMux()
 	all.Handle("/", o.API)
@@ -82,7 +82,7 @@ func (s *site) static(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("v") == s.assets {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	http.ServeFileFS(w, r, staticFiles, path.Clean(r.URL.Path)[1:])
+	http.ServeFileFS(w, r, staticFiles, path.Join("static", r.PathValue("file")))
 }
 
 // digest names the content of a file tree.
