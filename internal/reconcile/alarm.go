@@ -14,8 +14,19 @@ import (
 
 // trip is the breaker of a pool as the newest decision found it.
 type trip struct {
-	state  hygiene.BreakerState
-	reason string
+	state    hygiene.BreakerState
+	reason   string
+	revision string
+	stale    bool      // an attempt failed since
+	at       time.Time // when it was computed
+}
+
+// tripEvery is how often a closed breaker is computed when nothing fails.
+const tripEvery = time.Minute
+
+// fresh reports whether a breaker need not be computed again: it reads every attempt of its window.
+func (t trip) fresh(revision string, now time.Time) bool {
+	return t.state == hygiene.BreakerClosed && t.revision == revision && !t.stale && now.Sub(t.at) < tripEvery
 }
 
 // alarms looks after breaker and dead-man of every pool. Each says something once per change.
@@ -37,7 +48,10 @@ func (c *Crew) alarms(ctx context.Context, s *Settings, views []view, now time.T
 
 // breaker opens and closes the breaker of a pool's present recipe revision.
 func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
-	if p.Breaker.Agents <= 0 {
+	c.mu.Lock()
+	fresh := c.tripped[p.Name].fresh(p.Policy.Revision, now)
+	c.mu.Unlock()
+	if fresh || p.Breaker.Agents <= 0 {
 		return nil
 	}
 	row, err := c.breakerRow(ctx, p)
@@ -55,7 +69,7 @@ func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
 	ended = slices.DeleteFunc(ended, func(e hygiene.Ended) bool { return e.Agent.Controller != c.id })
 	state, reason := hygiene.Trip(hygiene.Breaker{Opened: row.Opened, Since: row.Since}, ended, p.Policy.Revision, p.Breaker, now)
 	c.mu.Lock()
-	c.tripped[p.Name] = trip{state, reason}
+	c.tripped[p.Name] = trip{state: state, reason: reason, revision: p.Policy.Revision, at: now}
 	c.mu.Unlock()
 	open := state != hygiene.BreakerClosed
 	if open == !row.Opened.IsZero() {

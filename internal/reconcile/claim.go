@@ -183,4 +183,12 @@ func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) {
 		queued, ran = t.Started.Sub(t.Claimed), t.Ended.Sub(t.Started)
 	}
 	c.Watch.Ended(a, *t, queued, ran)
+	if t.Outcome != hygiene.Failed {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.tripped[t.Pool]
+	last.stale = true
+	c.tripped[t.Pool] = last
 }

@@ -87,6 +87,34 @@ func (c *Crew) OrderQuarantine(ctx context.Context, name, actor, reason string, 
 	})
 }
 
+// OrderTrial closes the open breaker of a pool, because a person says that its recipe is well again.
+// What failed before does not count any more. It reports whether the breaker was open.
+func (c *Crew) OrderTrial(ctx context.Context, pool, actor, reason string) (bool, error) {
+	p := c.settings.Load().named(pool)
+	if p == nil {
+		return false, nil
+	}
+	row, err := c.breakerRow(ctx, p)
+	if err != nil || row.Opened.IsZero() {
+		return false, err
+	}
+	now := time.Now()
+	row.Opened, row.Since, row.Reason = time.Time{}, now, reason
+	e := hygiene.Event{
+		Type: hygiene.EventBreakerShut, At: now, Actor: actor, Subject: pool, Pool: pool,
+		Agent: hygiene.AgentID{Controller: c.id}, Reason: reason,
+	}
+	if err := c.Store.SaveBreaker(ctx, row, e); err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	delete(c.tripped, pool)
+	c.mu.Unlock()
+	c.Watch.Changed(e)
+	c.Poke()
+	return true, nil
+}
+
 // Explain says what was decided about an agent last, and why.
 func (c *Crew) Explain(name string) (Decision, bool) {
 	c.mu.Lock()
