@@ -43,7 +43,7 @@ func (s *Server) finish(rec *recorder, r *http.Request, began time.Time) {
 		if cause == http.ErrAbortHandler { //nolint:errorlint // net/http compares this value as well
 			panic(cause)
 		}
-		s.Logger.Error("request handler panicked", "method", r.Method, "path", r.URL.Path,
+		s.Logger.ErrorContext(r.Context(), "request handler panicked", "method", r.Method, "path", r.URL.Path,
 			"cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		if rec.status == 0 {
 			writeProblem(rec, http.StatusInternalServerError, internalDetail)

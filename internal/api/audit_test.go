@@ -71,7 +71,8 @@ func TestAuditSeesPipelinesWhereTheyShow(t *testing.T) {
 	pipeline := func(name string) jenkins.JobInfo { return jenkins.JobInfo{FullName: name, Class: "WorkflowJob"} }
 	h.crew.jobs = []jenkins.JobInfo{pipeline("good"), pipeline("hidden"), pipeline("queued"), pipeline("running")}
 	h.crew.view.Look.Queue.Items = []jenkins.QueueItem{
-		{ID: 1, Job: "queued", LabelExpression: "el9", LabelKnown: true}, {ID: 2, Job: "queued", LabelExpression: "el9", LabelKnown: true},
+		{ID: 1, Job: "queued", LabelExpression: "el9", LabelKnown: true},
+		{ID: 2, Job: "queued", LabelExpression: "el9", LabelKnown: true},
 		{ID: 3, Job: "good", LabelExpression: "clean && el9", LabelKnown: true},
 		{ID: 4, Job: "hidden", LabelExpression: "el9", LabelKnown: false},
 	}

@@ -29,12 +29,14 @@ func TestHealth(t *testing.T) {
 		}, ""},
 		{"refused", nil, func(_ *testing.T, h *house) { h.crew.view.Refused = "it is serviced by \"other\"" }, "controller main is not serviced: it is serviced by \"other\""},
 		{"dead-man", nil, func(t *testing.T, h *house) {
+			t.Helper()
 			if err := h.store.SavePoolState(t.Context(), store.PoolRow{Pool: "main/linux", DeadSince: began}); err != nil {
 				t.Fatal(err)
 			}
 		}, "pool linux of controller main: agents wait"},
 		{"stopping", nil, func(_ *testing.T, h *house) { h.EndStreams() }, "the daemon stops"},
 		{"no store", nil, func(t *testing.T, h *house) {
+			t.Helper()
 			if err := h.store.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -227,10 +227,6 @@ func status(t *testing.T, w *httptest.ResponseRecorder, want int) {
 
 var errUnknown = errors.New("an error that nobody foresaw, with a secret: " + nonce)
 
-func agentPath(name string) string {
-	return "/api/v1/agents/main/" + escape(name)
-}
-
 func escape(segment string) string {
 	var b strings.Builder
 	for _, c := range []byte(segment) {

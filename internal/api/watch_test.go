@@ -178,7 +178,7 @@ func TestAQuietWatchBeats(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Authorization", "Bearer "+h.tokens[store.Viewer])
-		res, err := x.RoundTrip(r)
+		res, err := x.RoundTrip(r) //nolint:bodyclose // it is closed, behind the check of the error
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,6 +245,7 @@ func TestAWatchEndsWhenTheDaemonStops(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer res.Body.Close()
 		h.EndStreams()
 		if _, err := io.ReadAll(res.Body); err != nil {
 			t.Errorf("the stream ended with %v, want its end", err)

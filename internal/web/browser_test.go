@@ -34,7 +34,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
 	))
 	t.Cleanup(stop)
-	do(t, ctx, chromedp.Navigate("about:blank"))
+	do(ctx, t, chromedp.Navigate("about:blank"))
 	return ctx
 }
 
@@ -47,7 +47,7 @@ func findBrowser() string {
 	return ""
 }
 
-func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+func do(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatalf("browser: %v", err)
@@ -55,7 +55,7 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 }
 
 // eval returns what an expression is in the page.
-func eval[T any](t *testing.T, ctx context.Context, expression string) T {
+func eval[T any](ctx context.Context, t *testing.T, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -65,11 +65,11 @@ func eval[T any](t *testing.T, ctx context.Context, expression string) T {
 }
 
 // await waits until an expression is true in the page.
-func await(t *testing.T, ctx context.Context, expression string) {
+func await(ctx context.Context, t *testing.T, expression string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !eval[bool](t, ctx, expression) {
+	for !eval[bool](ctx, t, expression) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("browser: %s did not become true", expression)
@@ -79,7 +79,7 @@ func await(t *testing.T, ctx context.Context, expression string) {
 }
 
 // console collects what the page complains about.
-func console(t *testing.T, ctx context.Context) (complaints func() []string) {
+func console(ctx context.Context, t *testing.T) (complaints func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var all []string
@@ -103,7 +103,7 @@ func console(t *testing.T, ctx context.Context) (complaints func() []string) {
 	}
 }
 
-func withoutScripts(t *testing.T, ctx context.Context) {
+func withoutScripts(ctx context.Context, t *testing.T) {
 	t.Helper()
 	p := emulation.SetScriptExecutionDisabledParams{Value: true}
 	if _, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, p); err != nil {
@@ -111,7 +111,7 @@ func withoutScripts(t *testing.T, ctx context.Context) {
 	}
 }
 
-func colours(t *testing.T, ctx context.Context, scheme string) {
+func colours(ctx context.Context, t *testing.T, scheme string) {
 	t.Helper()
 	p := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
 	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, p); err != nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
@@ -113,7 +112,7 @@ func (f *fleet) step(id hygiene.AgentID, pool string, to hygiene.State, at time.
 		hygiene.Granting: hygiene.EventProved, hygiene.Clean: hygiene.EventGranted,
 	}
 	f.change(id, at, func(c *store.Change) {
-		switch to {
+		switch to { //nolint:exhaustive // the other steps only change the state
 		case hygiene.Claimed:
 			p := hygiene.Policy{Pool: pool, Recipe: "linux-scrub", Revision: "r1", Delivery: hygiene.ByJob}
 			a, attempt, err := hygiene.Claim(c.Agent, p, "session", "nonce", at)

@@ -26,20 +26,20 @@ func TestThePageLoadsAndChangesWhenAnEventArrives(t *testing.T) {
 	ctx := browser(t)
 	f := newFleet(t, store.Viewer)
 	f.populate()
-	complaints := console(t, ctx)
-	do(t, ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(f.url))
-	await(t, ctx, `document.getElementById("link").dataset.link === "live"`)
+	complaints := console(ctx, t)
+	do(ctx, t, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(f.url))
+	await(ctx, t, `document.getElementById("link").dataset.link === "live"`)
 	const tile = `document.querySelector('[data-key="main/el9-22"]').className`
-	if got := eval[string](t, ctx, tile); got != "tile due" {
+	if got := eval[string](ctx, t, tile); got != "tile due" {
 		t.Fatalf("the agent looks like %q before the event, want \"tile due\"", got)
 	}
-	eval[bool](t, ctx, `(document.querySelector('[data-key="main/el9-22"]').kept = true)`)
+	eval[bool](ctx, t, `(document.querySelector('[data-key="main/el9-22"]').kept = true)`)
 	f.step(hygiene.AgentID{Controller: "main", Name: "el9-22"}, "linux", hygiene.Claimed, time.Now())
-	await(t, ctx, tile+` === "tile cleaning"`)
-	if !eval[bool](t, ctx, `document.querySelector('[data-key="main/el9-22"]').kept === true`) {
+	await(ctx, t, tile+` === "tile cleaning"`)
+	if !eval[bool](ctx, t, `document.querySelector('[data-key="main/el9-22"]').kept === true`) {
 		t.Error("the tile was made anew: what a person selected or focused in it would be lost")
 	}
-	await(t, ctx, `document.querySelector("#events li .type").textContent === "cleanup.claimed"`)
+	await(ctx, t, `document.querySelector("#events li .type").textContent === "cleanup.claimed"`)
 	if diff := cmp.Diff([]string(nil), complaints()); diff != "" {
 		t.Errorf("the page complains on the console: %s", diff)
 	}
@@ -50,8 +50,8 @@ func TestThePageIsWholeWithoutScripts(t *testing.T) {
 	ctx := browser(t)
 	f := newFleet(t, store.Viewer)
 	f.populate()
-	withoutScripts(t, ctx)
-	do(t, ctx, chromedp.Navigate(f.url))
+	withoutScripts(ctx, t)
+	do(ctx, t, chromedp.Navigate(f.url))
 	text, err := chromedp.Run(ctx, chromedp.Text("body"))
 	if err != nil {
 		t.Fatal(err)
@@ -69,19 +69,19 @@ func TestNothingHangsOverTheEdgeOfASmallScreen(t *testing.T) {
 	f := newFleet(t, store.Viewer)
 	f.populate()
 	for _, width := range []int64{320, 400, 768, 1280} {
-		do(t, ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url))
-		if got := eval[int64](t, ctx, "document.documentElement.scrollWidth"); got > width {
+		do(ctx, t, chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url))
+		if got := eval[int64](ctx, t, "document.documentElement.scrollWidth"); got > width {
 			t.Errorf("at a width of %d the page is %d wide", width, got)
 		}
 		for _, scheme := range []string{"light", "dark"} {
-			colours(t, ctx, scheme)
-			picture(t, ctx, scheme, width)
+			colours(ctx, t, scheme)
+			picture(ctx, t, scheme, width)
 		}
 	}
 }
 
 // picture keeps a picture of the page where -shots says so.
-func picture(t *testing.T, ctx context.Context, scheme string, width int64) {
+func picture(ctx context.Context, t *testing.T, scheme string, width int64) {
 	t.Helper()
 	if *shots == "" {
 		return
@@ -104,14 +104,14 @@ func TestLargeFleetsHaveCompactTiles(t *testing.T) {
 		f.add("vm-"+strconv.Itoa(i), state{pool: "linux", to: []hygiene.State{hygiene.Due, hygiene.Running, hygiene.Clean}[i%3], seen: idle})
 	}
 	for _, width := range []int64{400, 1280} {
-		do(t, ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url))
-		if got := eval[int64](t, ctx, `document.querySelectorAll(".compact .tile").length`); got != 300 {
+		do(ctx, t, chromedp.EmulateViewport(width, 900), chromedp.Navigate(f.url))
+		if got := eval[int64](ctx, t, `document.querySelectorAll(".compact .tile").length`); got != 300 {
 			t.Errorf("%d compact tiles at a width of %d, want 300", got, width)
 		}
-		if got := eval[int64](t, ctx, "document.documentElement.scrollWidth"); got > width {
+		if got := eval[int64](ctx, t, "document.documentElement.scrollWidth"); got > width {
 			t.Errorf("at a width of %d the page is %d wide", width, got)
 		}
-		picture(t, ctx, "many", width)
+		picture(ctx, t, "many", width)
 	}
 }
 
@@ -120,19 +120,19 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	ctx := browser(t)
 	f := newFleet(t, "")
 	f.populate()
-	complaints := console(t, ctx)
-	do(t, ctx, chromedp.EmulateViewport(400, 700), chromedp.Navigate(f.url))
-	picture(t, ctx, "login", 400)
-	await(t, ctx, `location.pathname === "/login"`)
-	do(t, ctx, chromedp.SendKeys("#token", f.token+"\r"))
-	await(t, ctx, `location.pathname === "/" && document.getElementById("link")?.dataset.link === "live"`)
-	if got := eval[string](t, ctx, "document.cookie"); got != "" {
+	complaints := console(ctx, t)
+	do(ctx, t, chromedp.EmulateViewport(400, 700), chromedp.Navigate(f.url))
+	picture(ctx, t, "login", 400)
+	await(ctx, t, `location.pathname === "/login"`)
+	do(ctx, t, chromedp.SendKeys("#token", f.token+"\r"))
+	await(ctx, t, `location.pathname === "/" && document.getElementById("link")?.dataset.link === "live"`)
+	if got := eval[string](ctx, t, "document.cookie"); got != "" {
 		t.Errorf("scripts can read the cookie: %s", got)
 	}
-	do(t, ctx, chromedp.Click(".who button"))
-	await(t, ctx, `location.pathname === "/login"`)
-	do(t, ctx, chromedp.Navigate(f.url))
-	await(t, ctx, `location.pathname === "/login"`)
+	do(ctx, t, chromedp.Click(".who button"))
+	await(ctx, t, `location.pathname === "/login"`)
+	do(ctx, t, chromedp.Navigate(f.url))
+	await(ctx, t, `location.pathname === "/login"`)
 	if diff := cmp.Diff([]string(nil), complaints()); diff != "" {
 		t.Errorf("the page complains on the console: %s", diff)
 	}

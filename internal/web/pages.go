@@ -93,7 +93,7 @@ func (s *site) logout(w http.ResponseWriter, r *http.Request) {
 }
 
 func cookie(r *http.Request, token string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure would keep it from a page that is served without TLS, on localhost
 		Name: tokenCookie, Value: token, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	}

@@ -82,7 +82,7 @@ func (s *site) static(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("v") == s.assets {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	http.ServeFileFS(w, r, staticFiles, path.Join("static", r.PathValue("file")))
+	http.ServeFileFS(w, r, staticFiles, path.Join("static", r.PathValue("file"))) //nolint:gosec // an embedded file system has nothing else
 }
 
 // digest names the content of a file tree.

@@ -79,7 +79,7 @@ func (c *Client) connect(ctx context.Context, q api.EventSelect, after int64) (*
 	query := values(q)
 	query.Set("after", strconv.FormatInt(after, 10))
 	alive := time.AfterFunc(silence, cancel)
-	res, err := c.send(ctx, http.MethodGet, "/events/watch", query, nil)
+	res, err := c.send(ctx, http.MethodGet, "/events/watch", query, nil) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		alive.Stop()
 		cancel()
