@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,10 +45,11 @@ func (s *Server) watchRoute() {
 	}
 	op := o.describe()
 	op.Middlewares = huma.Middlewares{s.require(o.role)}
-	event := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Event](), true, "Event")
 	op.Responses = map[string]*huma.Response{"200": {
-		Description: "A stream that ends with the daemon",
-		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString, Description: "Each data line is one of", Items: event}}},
+		Description: "A stream that ends with the daemon, or with the token",
+		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
+			Type: huma.TypeString, Description: "Server-sent events; what follows \"data: \" is an Event of this document as JSON",
+		}}},
 	}}
 	huma.Register(s.api, op, func(ctx context.Context, in *watchInput) (*huma.StreamResponse, error) {
 		w, err := s.watch(ctx, in)

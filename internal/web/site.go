@@ -103,11 +103,17 @@ func digest(files fs.FS) string {
 // snapshot is the fleet as it was rendered at a time. All who may look see the same.
 type snapshot struct {
 	at   time.Time
+	took time.Duration // to make
 	html template.HTML
 }
 
-// freshFor is how long a rendering serves all viewers: many of them must not cost much more than one.
-const freshFor = 900 * time.Millisecond
+const (
+	// freshFor is how long a rendering serves all viewers: many must not cost much more than one.
+	freshFor = 900 * time.Millisecond
+	// restFor is how many times as long as it took to make a rendering it serves: the page of a large
+	// fleet must not take more than a tenth of a core.
+	restFor = 10
+)
 
 // fleet renders the fleet, with the rights of the request unless somebody's rendering is fresh.
 func (s *site) fleet(r *http.Request) (*snapshot, error) {
@@ -132,13 +138,13 @@ func (s *site) fleet(r *http.Request) (*snapshot, error) {
 	if err := s.templates.ExecuteTemplate(&out, "fleet", data); err != nil {
 		return nil, err
 	}
-	made := &snapshot{at: at, html: template.HTML(out.String())} //nolint:gosec // it is what our own template rendered
+	made := &snapshot{at: at, took: time.Since(at), html: template.HTML(out.String())} //nolint:gosec // it is what our own template rendered
 	s.newest.Store(made)
 	return made, nil
 }
 
 func (s *site) fresh() *snapshot {
-	if found := s.newest.Load(); found != nil && time.Since(found.at) < freshFor {
+	if found := s.newest.Load(); found != nil && time.Since(found.at) < max(freshFor, restFor*found.took) {
 		return found
 	}
 	return nil

@@ -12,7 +12,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,4 +183,44 @@ func TestThePageTrustsNobodyElse(t *testing.T) {
 	if strings.Contains(w.Body.String(), "style=") || strings.Contains(w.Body.String(), "<script>") {
 		t.Error("the page has styles or scripts in it, which its own policy forbids")
 	}
+}
+
+func TestManyViewersCostOneRendering(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var overviews atomic.Int32
+		answers := canned(t)
+		h := web.New(web.Options{API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/v1/overview" {
+				overviews.Add(1)
+				time.Sleep(time.Second) // a large fleet
+			}
+			answers.ServeHTTP(w, r)
+		})})
+		look := func(viewers int) {
+			var all sync.WaitGroup
+			for range viewers {
+				all.Go(func() {
+					if w := ask(h, http.MethodGet, "/fleet", sesame, nil); w.Code != http.StatusOK {
+						t.Errorf("status %d", w.Code)
+					}
+				})
+			}
+			all.Wait()
+		}
+		look(20)
+		time.Sleep(5 * time.Second)
+		look(20)
+		if got := overviews.Load(); got != 1 {
+			t.Errorf("40 viewers cost %d renderings, want 1", got)
+		}
+		if w := ask(h, http.MethodGet, "/fleet", nil, nil); w.Code != http.StatusUnauthorized {
+			t.Errorf("a stranger got the rendering of others: status %d", w.Code)
+		}
+		time.Sleep(time.Minute)
+		look(1)
+		if got := overviews.Load(); got != 2 {
+			t.Errorf("a minute later %d renderings, want 2", got)
+		}
+	})
 }
