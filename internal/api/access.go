@@ -45,9 +45,10 @@ func (s *Server) finish(rec *recorder, r *http.Request, began time.Time) {
 		}
 		s.Logger.ErrorContext(r.Context(), "request handler panicked", "method", r.Method, "path", r.URL.Path,
 			"cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-		if rec.status == 0 {
-			writeProblem(rec, http.StatusInternalServerError, internalDetail)
+		if rec.status != 0 {
+			panic(http.ErrAbortHandler) // a part of the answer is out: it must not look whole
 		}
+		writeProblem(rec, http.StatusInternalServerError, internalDetail)
 	}
 	level := slog.LevelDebug
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && rec.status < http.StatusBadRequest {

@@ -17,7 +17,7 @@ import (
 
 // Options say where the daemon is, and who asks.
 type Options struct {
-	URL       string            // such as http://127.0.0.1:8080
+	URL       string            // such as http://127.0.0.1:8473
 	Token     string            // "" = none
 	Transport http.RoundTripper // nil: the default one
 	UserAgent string
