@@ -95,7 +95,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	if err != nil {
 		return nil, err
 	}
-	asked, from, err := c.Store.FeedState(ctx, id)
+	_, from, err := c.Store.FeedState(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +106,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	s := c.settings.Load()
 	starts := make([]hygiene.Started, 0, len(feed))
 	var lastGrant time.Time
+	slices.Reverse(feed) // oldest first: what began in one second keeps its order then
 	for _, b := range feed {
 		start := hygiene.Started{URL: b.URL, At: b.At}
 		if s.ours(b.Job) {
@@ -128,18 +129,39 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 			lastGrant = t.Started
 		}
 	}
-	if asked.IsZero() {
-		from = agent.Since // what ran before the agent was ours is not judged
-	}
 	granted := func(n int64) bool {
 		return slices.ContainsFunc(values(ours), func(t hygiene.Attempt) bool { return t.Number == n && !t.Proved.IsZero() })
 	}
 	dirty := map[string]string{}
-	for _, x := range hygiene.Contaminations(starts, granted, false, from) {
-		dirty[x.URL] = x.Reason
+	from = from.Add(-feedTick)
+	found := hygiene.Contaminations(starts, granted, false, from)
+	adopted, err := c.adoptedAt(ctx, id, len(found) > 0)
+	if err != nil {
+		return nil, err
 	}
-	builds, newest := c.builds(id, s, feed, dirty, lastGrant)
+	for _, x := range found {
+		if !x.At.Before(adopted.Truncate(feedTick)) { // what ran before the agent was ours is not judged
+			dirty[x.URL] = x.Reason
+		}
+	}
+	builds, newest := c.builds(id, s, feed, dirty, from, lastGrant)
 	return newest, c.keep(ctx, agent, now, now, builds)
+}
+
+// feedTick is how exact the times of a feed are.
+const feedTick = time.Second
+
+// adoptedAt returns when the agent came into our care last. It is looked for only when needed,
+// because that means to walk through the agent's events.
+func (c *Crew) adoptedAt(ctx context.Context, id hygiene.AgentID, needed bool) (time.Time, error) {
+	if !needed {
+		return time.Time{}, nil
+	}
+	events, err := c.Store.Events(ctx, store.EventFilter{Agent: id, Types: []hygiene.EventType{hygiene.EventAdopted}, Newest: true, Limit: 1})
+	if err != nil || len(events) == 0 {
+		return time.Time{}, err
+	}
+	return events[0].At, nil
 }
 
 // keep stores builds, and tells of those that are contaminated and not known to be. Asked is when
@@ -221,18 +243,18 @@ func (c *Crew) firstSeen(b store.Build) bool {
 	return true
 }
 
-// builds turns a feed into rows, and finds the newest real build since the last grant.
-func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild, dirty map[string]string, lastGrant time.Time) ([]store.Build, *store.Build) {
+// builds turns what is new in a feed into rows, and finds the newest real build since the last grant.
+func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild, dirty map[string]string, from, lastGrant time.Time) ([]store.Build, *store.Build) {
 	var rows []store.Build
 	var newest *store.Build
 	for _, b := range feed {
-		if s.ours(b.Job) {
+		if s.ours(b.Job) || !b.At.After(from) {
 			continue
 		}
 		reason, contaminated := dirty[b.URL]
 		row := store.Build{Agent: id, URL: b.URL, Job: b.Job, Number: b.Number, At: b.At, Contaminated: contaminated, Reason: reason}
 		rows = append(rows, row)
-		if b.At.After(lastGrant) && !lastGrant.IsZero() && (newest == nil || b.At.After(newest.At)) {
+		if b.At.After(lastGrant) && !lastGrant.IsZero() {
 			newest = &row
 		}
 	}
