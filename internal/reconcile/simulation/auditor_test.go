@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// auditor compares what really happens on a controller with what the engine says, at each entry of
+// the controller's journal and at each event of the engine.
+type auditor struct {
+	shop *workshop
+
+	mu        sync.Mutex
+	agents    map[string]*truth
+	problems  []string
+	restarted time.Time
+	requests  map[string]tally
+	counts    map[hygiene.EventType]int
+	builds    int // real ones that started
+	cleanups  int // programs that started as builds
+}
+
+// tally is the requests of one operation.
+type tally struct {
+	n       int
+	in, out int64
+}
+
+// truth is what really is and was on one agent.
+type truth struct {
+	state   hygiene.State
+	changed time.Time // when state was entered
+	attempt int64     // newest claimed
+	claimed time.Time
+	held    bool
+	used    bool // a real build started since the newest proof
+	known   bool // its machine is known to the engine
+
+	real   map[string]time.Time // real builds and node blocks that live, with their start
+	own    int                  // cleanups that run
+	lost   time.Time            // when it last lost its connection
+	labels hygiene.Labels
+
+	firm  map[string]string // builds that must be reported as contaminated, by URL, with the reason
+	maybe map[string]bool   // builds that may be
+}
+
+// people are those who edit labels in the scenarios; every other edit is the engine's.
+var people = map[string]bool{"ann": true, "test": true, "jcasc": true}
+
+func newAuditor(shop *workshop) *auditor {
+	return &auditor{shop: shop, agents: map[string]*truth{}, requests: map[string]tally{}, counts: map[hygiene.EventType]int{}}
+}
+
+func (a *auditor) of(agent string) *truth {
+	t := a.agents[agent]
+	if t == nil {
+		t = &truth{state: hygiene.Unmanaged, real: map[string]time.Time{}, firm: map[string]string{}, maybe: map[string]bool{}}
+		a.agents[agent] = t
+	}
+	return t
+}
+
+// maxProblems bounds what is kept: the first problem is the one to look at.
+const maxProblems = 20
+
+func (a *auditor) fault(format string, args ...any) {
+	if len(a.problems) < maxProblems {
+		a.problems = append(a.problems, time.Now().Format("02 15:04:05.000 ")+fmt.Sprintf(format, args...))
+	}
+}
+
+// found returns the problems so far.
+func (a *auditor) found() []string {
+	a.shop.mu.Lock()
+	overlaps := slices.Clone(a.shop.overlaps)
+	a.shop.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Concat(a.problems, overlaps)
+}
+
+// entry sees each line of ground truth, under the controller's queue lock.
+func (a *auditor) entry(e jenkinstest.Entry) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e.Kind == jenkinstest.EntryRestart {
+		a.restarted = e.At
+		return
+	}
+	if e.Agent == "" || e.Flyweight {
+		return
+	}
+	t := a.of(e.Agent)
+	switch e.Kind {
+	case jenkinstest.EntryBuildStart:
+		a.started(t, e)
+	case jenkinstest.EntryBuildEnd:
+		a.ended(t, e)
+	case jenkinstest.EntryLabels:
+		a.labelled(t, e)
+	case jenkinstest.EntryOffline:
+		if !e.Connected {
+			t.lost = e.At
+			a.shop.lost(e.Agent)
+		}
+	case jenkinstest.EntryDeleted:
+		t.real, t.own = map[string]time.Time{}, 0
+		t.doubt()
+	case jenkinstest.EntryOnline, jenkinstest.EntryMarked, jenkinstest.EntryUnmarked, jenkinstest.EntryCreated, jenkinstest.EntryRestart:
+	}
+}
+
+func ours(job string) bool { return strings.HasPrefix(job, "pitcrew-") }
+
+func key(e jenkinstest.Entry) string {
+	if e.Block {
+		return fmt.Sprintf("%s #%d (block)", e.Job, e.Number)
+	}
+	return buildURL(e.Job, e.Number)
+}
+
+func buildURL(job string, number int) string { return fmt.Sprintf("%sjob/%s/%d/", root, job, number) }
+
+func (a *auditor) started(t *truth, e jenkinstest.Entry) {
+	if ours(e.Job) {
+		a.cleanups++
+		t.own++
+		a.cleanupStarted(t, e)
+		return
+	}
+	a.builds++
+	if _, goesOn := t.real[key(e)]; goesOn {
+		return // a Pipeline's block that came back
+	}
+	t.real[key(e)] = e.At
+	if t.own > 0 {
+		a.fault("I4: %s started on %s beside a cleanup", key(e), e.Agent)
+	}
+	a.judge(t, e)
+	t.used = true
+}
+
+// judge decides whether a real build started on an agent that was not clean.
+func (a *auditor) judge(t *truth, e jenkinstest.Entry) {
+	url := key(e)
+	switch {
+	case t.state == hygiene.Unmanaged || t.changed.Equal(e.At):
+		t.maybe[url] = true
+	case t.used:
+		t.expect(e, "another build used the agent before")
+	case t.state == hygiene.Clean:
+	case t.state == hygiene.Granting:
+		t.maybe[url] = true // it has the label, and the store is about to say so
+	default:
+		t.expect(e, "the agent was "+string(t.state))
+	}
+}
+
+// expect notes that a build must be reported. Node blocks have no record that could be read.
+func (t *truth) expect(e jenkinstest.Entry, why string) {
+	if !e.Block {
+		t.firm[key(e)] = e.At.Format("02 15:04:05.000: ") + why
+	}
+}
+
+// doubt says that builds need no longer be reported: the agent left pitcrew's care.
+func (t *truth) doubt() {
+	for url := range t.firm {
+		t.maybe[url] = true
+	}
+	clear(t.firm)
+}
+
+func (a *auditor) cleanupStarted(t *truth, e jenkinstest.Entry) {
+	for build := range t.real {
+		a.fault("I4: a cleanup started on %s beside %s", e.Agent, build)
+	}
+	if t.own > 1 {
+		a.fault("I3: %d cleanups at once on %s", t.own, e.Agent)
+	}
+	if e.TempMarked {
+		a.fault("I4: a cleanup started on %s, which is marked offline", e.Agent)
+	}
+	if hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) {
+		a.fault("I2: %s was labelled clean when a cleanup started", e.Agent)
+	}
+	machine := a.shop.machineOf(e.Agent)
+	for name, n := range a.agents {
+		if n == t || a.shop.machineOf(name) != machine || !n.known || !t.known {
+			continue
+		}
+		for build, since := range n.real {
+			if since.Before(t.claimed.Add(-sure)) {
+				a.fault("I4: a cleanup started on %s beside %s on %s, the same machine", e.Agent, build, name)
+			}
+		}
+	}
+}
+
+// sure is how long after its start each build has been seen by a poll.
+const sure = 2 * time.Minute
+
+func (a *auditor) ended(t *truth, e jenkinstest.Entry) {
+	if ours(e.Job) {
+		t.own = max(0, t.own-1)
+		return
+	}
+	since, ok := t.real[key(e)]
+	delete(t.real, key(e))
+	if ok && e.Result != "SUCCESS" && t.lost.Before(since) && a.restarted.Before(since) {
+		a.fault("I5: %s ended %s on %s, and nothing happened to its agent", key(e), e.Result, e.Agent)
+	}
+}
+
+// labelled judges an edit of labels by the engine.
+func (a *auditor) labelled(t *truth, e jenkinstest.Entry) {
+	names := hygiene.DefaultNames
+	before, after := labelexpr.Tokens(e.Before), labelexpr.Tokens(e.Labels)
+	t.labels = names.Read(after)
+	if people[e.Who] {
+		return
+	}
+	if !slices.Equal(names.Apply(before, 0), names.Apply(after, 0)) {
+		a.fault("I8: other labels of %s changed from %q to %q by %q", e.Agent, e.Before, e.Labels, e.Who)
+	}
+	had := names.Read(before)
+	if !had.Has(hygiene.LabelCleanable) && t.labels != 0 {
+		a.fault("I8: %s is not cleanable, and was labelled %q by %q", e.Agent, e.Labels, e.Who)
+	}
+	if had.Has(hygiene.LabelCleanable) && !t.labels.Has(hygiene.LabelCleanable) {
+		a.fault("I8: cleanable was taken off %s", e.Agent)
+	}
+	if !had.Has(hygiene.LabelClean) && t.labels.Has(hygiene.LabelClean) {
+		a.cleanGiven(t, e)
+	}
+}
+
+func (a *auditor) cleanGiven(t *truth, e jenkinstest.Entry) {
+	switch {
+	case t.state != hygiene.Granting:
+		a.fault("I2: %s got the label clean while it was %s", e.Agent, t.state)
+	case !a.shop.proved(e.Agent, t.attempt):
+		a.fault("I2: %s got the label clean, and attempt %d proved nothing", e.Agent, t.attempt)
+	case t.own > 0:
+		a.fault("I2: %s got the label clean while its cleanup was running", e.Agent)
+	case len(t.real) > 0:
+		a.fault("I2: %s got the label clean while %v ran on it", e.Agent, slices.Collect(maps.Keys(t.real)))
+	}
+}
+
+// Changed implements [reconcile.Watcher]: the engine's events, each told once its transaction is
+// committed.
+func (a *auditor) Changed(e hygiene.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts[e.Type]++
+	if e.Agent.Name == "" {
+		return
+	}
+	t := a.of(e.Agent.Name)
+	switch e.Type { //nolint:exhaustive // the others change nothing that is judged
+	case hygiene.EventClaimed:
+		a.claimed(t, e)
+	case hygiene.EventHeld:
+		t.held = true
+	case hygiene.EventUnheld:
+		t.held = false
+	case hygiene.EventProved:
+		t.used, t.known = false, true
+	case hygiene.EventGranted:
+		if e.Attempt != t.attempt || !a.shop.proved(e.Agent.Name, e.Attempt) {
+			a.fault("I2: %s was granted clean by attempt %d, which proved nothing (newest: %d)", e.Agent.Name, e.Attempt, t.attempt)
+		}
+	case hygiene.EventWithdrawn, hygiene.EventForgotten:
+		t.held = false
+		t.doubt()
+	}
+	if e.After == "" || e.Before == e.After {
+		return
+	}
+	from := cmp.Or(e.Before, hygiene.Unmanaged)
+	if e.After == t.state && e.At.Equal(t.changed) {
+		return // the second event of one transaction
+	}
+	if from != t.state {
+		a.fault("I7: %s went from %s to %s, and was %s", e.Agent.Name, from, e.After, t.state)
+	}
+	if !hygiene.CanGo(from, e.After) {
+		a.fault("I2: %s went from %s to %s, which the table does not have", e.Agent.Name, from, e.After)
+	}
+	t.state, t.changed = e.After, e.At
+}
+
+func (a *auditor) claimed(t *truth, e hygiene.Event) {
+	if e.Attempt != t.attempt+1 {
+		a.fault("I3: attempt %d of %s follows %d", e.Attempt, e.Agent.Name, t.attempt)
+	}
+	t.attempt, t.claimed = e.Attempt, e.At
+	if t.held {
+		a.fault("I4: %s was claimed while it was held", e.Agent.Name)
+	}
+	if len(t.real) > 0 {
+		for build, since := range t.real {
+			if since.Before(e.At.Add(-sure)) {
+				a.fault("I4: %s was claimed while %s ran on it", e.Agent.Name, build)
+			}
+		}
+	}
+}
+
+// The rest of [reconcile.Watcher].
+
+func (a *auditor) Swept(hygiene.ControllerID, time.Duration, error)                   {}
+func (a *auditor) Decided(hygiene.ControllerID, []reconcile.Decision)                 {}
+func (a *auditor) Ended(hygiene.Agent, hygiene.Attempt, time.Duration, time.Duration) {}
+func (a *auditor) Beat(hygiene.ControllerID, string, time.Time)                       {}
+
+// call counts a request of the engine.
+func (a *auditor) call(c jenkins.Call) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.requests[c.Op]
+	a.requests[c.Op] = tally{t.n + 1, t.in + c.BytesIn, t.out + c.BytesOut}
+}
+
+// reported compares the builds that the engine reports with those that it had to.
+func (a *auditor) reported(urls map[string]bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maybe := map[string]bool{}
+	for name, t := range a.agents {
+		maps.Copy(maybe, t.maybe)
+		for url, why := range t.firm {
+			if !urls[url] {
+				a.fault("I1: %s on %s was not reported: %s", url, name, why)
+			}
+			maybe[url] = true
+		}
+	}
+	for url := range urls {
+		if !maybe[url] {
+			a.fault("I1: %s was reported, and started on a clean agent", url)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// everything that can happen in a trace.
+var everything = []string{
+	"build", "build", "proper build", "pipeline", "labels", "jcasc", "offline", "connection",
+	"controller", "daemon", "order", "queue", "recreate", "fault",
+}
+
+// hold checks random traces of the given kinds. All invariants are judged in each.
+func hold(t *testing.T, kinds ...string) {
+	t.Helper()
+	gen := traces(kinds...)
+	rapid.Check(t, func(rt *rapid.T) {
+		tr := gen.Draw(rt, "trace")
+		if problems := check(t, tr); len(problems) > 0 {
+			rt.Fatalf("%s\n%s", strings.Join(problems, "\n"), tr)
+		}
+	})
+}
+
+func TestI1EveryContaminatedBuildIsReported(t *testing.T) {
+	hold(t, "build", "build", "proper build", "labels", "order", "daemon")
+}
+
+func TestI2CleanIsGrantedOnlyForTheCurrentProof(t *testing.T) {
+	hold(t, "proper build", "labels", "connection", "fault", "jcasc")
+}
+
+func TestI3OneCleanupPerAgentAtATime(t *testing.T) {
+	hold(t, "proper build", "daemon", "daemon", "controller", "fault", "queue", "order")
+}
+
+func TestI4NoCleanupBesideABuildOrAgainstAPerson(t *testing.T) {
+	hold(t, "build", "pipeline", "pipeline", "controller", "offline", "order")
+}
+
+func TestI5AFailingCleanupFailsNobody(t *testing.T) {
+	hold(t, "proper build", "proper build", "fault", "queue", "labels")
+}
+
+func TestI6NothingIsStuck(t *testing.T) { hold(t, everything...) }
+
+func TestI7ARestartLosesNothing(t *testing.T) {
+	hold(t, "proper build", "daemon", "daemon", "daemon", "controller", "fault")
+}
+
+func TestI8OnlyOurLabelsChange(t *testing.T) {
+	hold(t, "proper build", "labels", "labels", "jcasc", "recreate", "fault", "offline")
+}
+
+func long() bool { return os.Getenv("PITCREW_LONG") != "" }

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/engine"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// root is where the emulated controller lives.
+const root = "http://ci.test/"
+
+// rig is a controller, a daemon that services it, and an auditor that sees what really happens.
+// It lives inside a synctest bubble.
+type rig struct {
+	t       testing.TB
+	jenkins *jenkinstest.Jenkins
+	client  *jenkins.Client
+	store   *store.Store
+	crew    *reconcile.Crew
+	audit   *auditor
+	shop    *workshop
+	path    string
+	bend    func(*reconcile.Settings)
+
+	stop    context.CancelFunc
+	stopped chan error
+	log     *slog.Logger
+}
+
+// newRig makes everything but the daemon, which starts with [rig.start].
+func newRig(t testing.TB, timing jenkinstest.Timing, agents []jenkinstest.AgentSpec, bend func(*reconcile.Settings)) *rig {
+	t.Helper()
+	r := &rig{
+		t: t, path: filepath.Join(t.TempDir(), "pitcrew.db"), bend: bend,
+		log: slog.New(slog.DiscardHandler),
+	}
+	if testing.Verbose() && len(agents) < 10 {
+		r.log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	r.shop = newWorkshop(compile(t))
+	r.audit = newAuditor(r.shop)
+	var err error
+	r.jenkins, err = jenkinstest.New(jenkinstest.Options{
+		Execute: r.shop.execute, RootURL: root, Timing: timing, Seed: 1, JournalLimit: 1, OnEntry: r.audit.entry,
+		Plugins: []string{jenkinstest.PluginPipeline},
+	})
+	must(t, err)
+	for _, spec := range agents {
+		_, err := r.jenkins.AddAgent(spec)
+		must(t, err)
+	}
+	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: r.jenkins.Transport(), RequestsPerSecond: -1, Observe: r.audit.call})
+	must(t, err)
+	return r
+}
+
+// close ends the daemon and the controller.
+func (r *rig) close() {
+	r.end()
+	r.client.Close()
+	r.jenkins.Close()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// compiled is the program of all tests; compiling it once saves time.
+var compiled = sync.OnceValues(func() (*recipe.Program, error) {
+	r, err := recipe.Parse("test.yaml", []byte(`
+version: 1
+name: test
+clean:
+  - name: sweep
+    run: rm -rf "$WORKSPACE/../other"
+verify:
+  - name: swept
+    run: test ! -e "$WORKSPACE/../other"
+`), nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Compile()
+})
+
+func compile(t testing.TB) *recipe.Program {
+	t.Helper()
+	program, err := compiled()
+	must(t, err)
+	return program
+}
+
+// settings are those of a crew with one pool that has every agent.
+func (r *rig) settings() reconcile.Settings {
+	s := reconcile.Settings{
+		ID: "ci", Labels: hygiene.DefaultNames, Poll: 15 * time.Second, MaxCleanups: 3,
+		Jobs: reconcile.Jobs{Prefix: "pitcrew-"}, FeedEvery: 10 * time.Minute,
+		Pools: []reconcile.Pool{{
+			Name: "all", Program: r.shop.program,
+			Policy: hygiene.Policy{
+				Pool: "all", Recipe: "test", Revision: r.shop.program.Revision, Delivery: hygiene.ByJob,
+				Backoff:         hygiene.Backoff{First: time.Minute, Max: 10 * time.Minute},
+				QuarantineAfter: 3, QuarantineLook: 30 * time.Minute, Settle: 5 * time.Minute, HiddenAfter: time.Minute,
+				TTL: 3 * time.Hour, OnDemand: true, Monitor: hygiene.MonitorLift,
+				Limits: hygiene.Limits{Queue: 10 * time.Minute, Run: 20 * time.Minute, Reconnect: 10 * time.Minute, Grant: 10 * time.Minute},
+			},
+		}},
+	}
+	if r.bend != nil {
+		r.bend(&s)
+	}
+	return s
+}
+
+// start begins servicing; end stops it. Both may be repeated, as restarts of a daemon.
+func (r *rig) start() {
+	r.t.Helper()
+	var err error
+	r.store, err = store.Open(r.t.Context(), store.Options{Path: r.path, Owner: "rig"})
+	must(r.t, err)
+	r.crew = reconcile.New(reconcile.Deps{
+		Jenkins: r.client, Store: r.store, Engine: engine.NewInProcess(engine.Options{}),
+		Owner: "rig", Host: "rig.test", Log: r.log, Watch: r.audit,
+	}, r.settings())
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(r.t.Context())
+	r.stopped = make(chan error, 1)
+	go func() { r.stopped <- r.crew.Run(ctx) }()
+}
+
+func (r *rig) end() {
+	r.t.Helper()
+	if r.stop == nil {
+		return
+	}
+	r.stop()
+	r.stop = nil
+	if err := <-r.stopped; err != nil {
+		r.t.Errorf("crew ended with %v", err)
+	}
+	must(r.t, r.store.Close())
+}
+
+func (r *rig) restart() {
+	r.end()
+	r.start()
+}
+
+// agent reads a stored row; the zero Agent if there is none.
+func (r *rig) agent(name string) hygiene.Agent {
+	a, _, err := r.store.Agent(r.t.Context(), id(name))
+	if err != nil {
+		return hygiene.Agent{ID: id(name)}
+	}
+	return a
+}
+
+func id(name string) hygiene.AgentID { return hygiene.AgentID{Controller: "ci", Name: name} }
+
+// config is an agent's whole configuration with the text of its label element taken out.
+func (r *rig) config(path string) string {
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, root+path+"config.xml", nil)
+	must(r.t, err)
+	resp, err := r.jenkins.Transport().RoundTrip(req)
+	must(r.t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(r.t, err)
+	before, rest, ok := strings.Cut(string(text), "\n  <label")
+	if !ok {
+		return string(text)
+	}
+	if _, after, ok := strings.Cut(rest, "</label>"); ok && !strings.HasPrefix(rest, "/>") {
+		return before + after
+	}
+	return before + strings.TrimPrefix(rest, "/>")
+}
