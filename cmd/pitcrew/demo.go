@@ -5,14 +5,17 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/pitcrew-ci/pitcrew/internal/demo"
 )
@@ -26,23 +29,35 @@ func demoCommand() *cobra.Command {
 		Short: "See the whole scheme live, without Jenkins",
 		Long: `Run two simulated controllers with the same agents and the same builds side by side: one
 is serviced by pitcrew out of band, on the other each job cleans its agent first. It needs
-no network and no root, listens on 127.0.0.1 only, and leaves no process and no file.`,
+no network and no root, is reached from this machine only, and leaves no process and no
+file. On a terminal it shows the numbers as they grow; they are explained in the
+operator's guide.`,
 		Example: "  pitcrew demo\n  pitcrew demo --agents 20 --seed 7 --for 1m\n  pitcrew demo --for 30s -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" && output != "json" {
-				return exit(exitUsage, fmt.Errorf("output %q: want json, or nothing for text", output))
+				return usage("output %q: want json, or nothing for text", output)
+			}
+			if err := o.Check(); err != nil {
+				return exit(exitUsage, err)
 			}
 			level := slog.LevelError
 			if verbose {
 				level = slog.LevelInfo
 			}
+			o.Version = version()
 			o.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			return runDemo(cmd.Context(), o, output == "json", cmd.OutOrStdout())
+			// A terminal that is closed, or a reader that went away, is no reason to leave anything behind.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+			defer stop()
+			if output == "json" {
+				return demoJSON(ctx, o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
+			return demoText(ctx, o, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "of the builds: the same seed gives the same builds")
-	cmd.Flags().IntVar(&o.Agents, "agents", 10, "of each controller")
+	cmd.Flags().IntVar(&o.Agents, "agents", 10, "of each controller, 1 to 200")
 	cmd.Flags().DurationVar(&o.For, "for", 0, "end after this time (default: at Ctrl-C)")
 	cmd.Flags().StringVar(&o.Listen, "listen", "", "address of the page and the API (default: a free port of 127.0.0.1)")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log every change of state to standard error")
@@ -50,19 +65,23 @@ no network and no root, listens on 127.0.0.1 only, and leaves no process and no 
 	return cmd
 }
 
-func runDemo(ctx context.Context, o demo.Options, asJSON bool, out io.Writer) error {
-	o.Version = version()
-	if asJSON {
-		sum, err := demo.Run(ctx, o)
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(out).Encode(sum)
+// demoJSON prints one object at the end. Where to look meanwhile is told to a terminal only.
+func demoJSON(ctx context.Context, o demo.Options, out, errOut io.Writer) error {
+	if isTerminal(errOut) {
+		o.Begun = func(w demo.Where) { fmt.Fprint(errOut, demoPlaces(w)) }
 	}
-	screen := &demoScreen{out: out, live: isTerminal(out)}
+	sum, err := demo.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(sum)
+}
+
+func demoText(ctx context.Context, o demo.Options, out io.Writer) error {
+	screen := &demoScreen{out: out, live: demoFits(out)}
 	o.Begun, o.Tick = screen.begun, screen.tick
 	sum, err := demo.Run(ctx, o)
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil {
 		return err
 	}
 	screen.end(sum)
@@ -77,52 +96,115 @@ type demoScreen struct {
 	last  time.Time // of a line on something that is no terminal
 }
 
+// demoFits reports whether out is a terminal with room for what is redrawn in place.
+func demoFits(out io.Writer) bool {
+	if !isTerminal(out) || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	columns, lines, err := term.GetSize(int(out.(*os.File).Fd()))
+	return err == nil && columns >= 80 && lines >= 20
+}
+
 func (d *demoScreen) begun(w demo.Where) {
-	fmt.Fprintf(d.out, "Live page of the fleet:  %s\nSimulated controller:    %s\nFiles of the demo:       %s\nEnd with Ctrl-C.\n\n", w.Page, w.Jenkins, w.Dir)
+	fmt.Fprintf(d.out, `The same builds go to two simulated controllers with %s each. On one
+pitcrew cleans agents between builds; on the other each job cleans its agent first,
+by the same recipe.%s
+
+%s
+`, demoCount(w.Agents, "agent"), demoTroubles(w), demoPlaces(w))
+}
+
+func demoPlaces(w demo.Where) string {
+	return fmt.Sprintf("  Live page of the fleet   %s\n  Simulated controller     %s\n  Files                    %s\n  End                      Ctrl-C\n",
+		w.Page, w.Jenkins, w.Dir)
+}
+
+// demoTroubles says what is wrong with the fleet from the beginning.
+func demoTroubles(w demo.Where) string {
+	if w.Sick+w.Flaky == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Of each fleet %d cannot be cleaned, %d fail now and then.", w.Sick, w.Flaky)
 }
 
 const lineEvery = 5 * time.Second
 
 func (d *demoScreen) tick(s demo.Summary) {
 	if d.live {
-		text := demoTable(s)
-		if d.lines > 0 {
-			fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", d.lines)
-		}
-		d.lines = strings.Count(text, "\n")
-		fmt.Fprint(d.out, text)
+		d.draw(demoTable(s))
 		return
 	}
 	if time.Since(d.last) < lineEvery {
 		return
 	}
 	d.last = time.Now()
-	fmt.Fprintf(d.out, "%3ds  %d of %d clean, %d builds, %d cleanups (%d failed), wait %s with pitcrew, %s without\n",
-		s.Seconds, s.Clean, s.Agents, s.RealBuilds, s.Cleanups, s.CleanupFailures, seconds(s.WaitOutOfBand), seconds(s.WaitInBand))
+	fmt.Fprintf(d.out, "%4d s  wait %s, without pitcrew %s; failed by cleaning %d, without %d; %d of %d clean\n",
+		s.Seconds, demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand),
+		s.UserBuildsFailedByCleaning, s.InBand.UserBuildsFailedByCleaning, s.Clean, s.Agents)
+}
+
+// draw puts text in the place of what was drawn last, line by line and in one write, so that
+// nothing flickers.
+func (d *demoScreen) draw(text string) {
+	var b strings.Builder
+	if d.lines > 0 {
+		fmt.Fprintf(&b, "\r\x1b[%dA", d.lines)
+	}
+	b.WriteString(strings.ReplaceAll(text, "\n", "\x1b[K\n"))
+	b.WriteString("\x1b[J")
+	d.lines = strings.Count(text, "\n")
+	fmt.Fprint(d.out, b.String())
 }
 
 func (d *demoScreen) end(s demo.Summary) {
-	if d.live && d.lines > 0 {
-		fmt.Fprintf(d.out, "\x1b[%dA\x1b[J", d.lines)
+	text := demoTable(s) + "\n" + demoGain(s) + "No process and no file of the demo is left.\n"
+	if d.live {
+		d.draw(text)
+		return
 	}
-	fmt.Fprint(d.out, "\n"+demoTable(s)+"\nNo process and no file of the demo is left.\n")
+	fmt.Fprint(d.out, "\n"+text)
 }
 
 // demoTable fits into 80 columns.
 func demoTable(s demo.Summary) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "After %d s with %d agents        with pitcrew    cleaning in each job\n", s.Seconds, s.Agents)
-	row := func(what string, with, without any) { fmt.Fprintf(&b, "  %-32s %11v    %11v\n", what, with, without) }
-	row("builds ended", s.RealBuilds, s.InBand.RealBuilds)
-	row("builds failed by cleaning", s.UserBuildsFailedByCleaning, s.InBand.UserBuildsFailedByCleaning)
-	row("wait for a build's first line", seconds(s.WaitOutOfBand), seconds(s.WaitInBand))
-	row("builds on a used agent", s.Contaminated, "-")
-	row("cleanups", s.Cleanups, "-")
-	row("  of them failed", s.CleanupFailures, "-")
+	fmt.Fprintf(&b, "%-40s %14s %14s\n", fmt.Sprintf("After %d s", s.Seconds), "with pitcrew", "without")
+	row := func(what string, with, without any) { fmt.Fprintf(&b, "  %-38s %14v %14v\n", what, with, without) }
+	row("wait until a build begins (median)", demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand))
+	row("builds that ended", s.RealBuilds, s.InBand.RealBuilds)
+	row("  of them failed by cleaning", s.UserBuildsFailedByCleaning, s.InBand.UserBuildsFailedByCleaning)
+	row("builds begun on an unclean agent", s.Contaminated, "-")
+	row("cleanups out of band", s.Cleanups, "-")
+	row("  of them failed, failing no build", s.CleanupFailures, "-")
+	row("agents clean now", fmt.Sprintf("%d of %d", s.Clean, s.Agents), "-")
 	row("agents in quarantine", s.Quarantined, "-")
-	row("overhead from used to clean", seconds(s.TurnaroundOverhead), "-")
+	row("from used to clean, beside the recipe", demoTime(s.TurnaroundOverhead), "-")
 	row("requests to Jenkins per cleanup", s.RequestsPerCleanup, "-")
 	return b.String()
 }
 
-func seconds(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) }
+// demoGain says in words what the numbers mean for those who wait for builds.
+func demoGain(s demo.Summary) string {
+	if s.RealBuilds == 0 || s.InBand.RealBuilds == 0 {
+		return "That was too short to show what is gained: give it half a minute.\n"
+	}
+	return fmt.Sprintf("With pitcrew half of the builds began within %s, without it within %s.\nCleaning failed %s with pitcrew, and %d of %d without.\n",
+		demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand),
+		demoCount(s.UserBuildsFailedByCleaning, "build"), s.InBand.UserBuildsFailedByCleaning, s.InBand.RealBuilds)
+}
+
+// demoCount is a number of things in words.
+func demoCount(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// demoTime is a time in milliseconds for people.
+func demoTime(ms int64) string {
+	if ms < 1000 {
+		return fmt.Sprintf("%d ms", ms)
+	}
+	return fmt.Sprintf("%.1f s", float64(ms)/1000)
+}

@@ -15,6 +15,9 @@ import (
 // agent. Cleanups do not carry it, so that they do not end themselves.
 const messVar = "PITCREW_DEMO_MESS"
 
+// setupSeconds is how long the recipe's setup step takes.
+const setupSeconds = "1.5"
+
 // recipeText is the demo's recipe. ROOT, COOKIE and SETUP are filled in; ROOT/<agent> is all that
 // an agent owns. Processes are recognised by their environment, never by user or command line.
 const recipeText = `version: 1
@@ -65,8 +68,8 @@ verify:
 `
 
 // writeRecipe writes the recipe for the agents below dir and compiles it.
-func writeRecipe(path, dir, cookie, setup string) (*recipe.Program, error) {
-	text := strings.NewReplacer("ROOT", dir, "COOKIE", cookie, "MESSVAR", messVar, "SETUP", setup).Replace(recipeText)
+func writeRecipe(path, dir, cookie string) (*recipe.Program, error) {
+	text := strings.NewReplacer("ROOT", dir, "COOKIE", cookie, "MESSVAR", messVar, "SETUP", setupSeconds).Replace(recipeText)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demo's recipe: %w", err)
 	}

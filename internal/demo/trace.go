@@ -16,6 +16,11 @@ type kind struct {
 
 var kinds = []kind{{"el7", 0.5}, {"el8", 0.3}, {"s390x", 0.2}}
 
+// projects have one job for each kind of agents. Several, because a controller likes to send a job
+// to the agent that it ran on before: with one job alone, chance would decide about all builds
+// whether a sick agent is that one.
+var projects = []string{"api", "client", "docs", "engine", "installer", "storage"}
+
 // agentPlan is one agent of the fleet.
 type agentPlan struct {
 	name, label string
@@ -45,36 +50,28 @@ func plannedFleet(n int) []agentPlan {
 
 // order is one build that a user asks for.
 type order struct {
-	at    time.Duration
-	label string
-	mess  string
-	work  time.Duration
+	at             time.Duration // since the demo began
+	project, label string
+	mess           string
+	work           time.Duration
 }
 
 var messes = []string{"files", "process", "full", "none"}
 
-// trace is an endless stream of orders, equal for equal seeds. Its rate keeps about half of the
-// fleet busy.
-func trace(seed uint64, agents int) func() order {
+// meanTurn is about how long one build keeps its agent, cleaning included.
+const meanTurn = 9 * time.Second
+
+// trace is an endless stream of orders for the kinds of agents that the fleet has, equal for equal
+// seeds and fleets. Its rate keeps about half of the fleet busy.
+func trace(seed uint64, fleet []agentPlan) func() order {
 	r := rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)) //nolint:gosec // a trace that can be repeated is the point
 	at := time.Duration(0)
-	gap := meanTurn / time.Duration(max(1, agents)) * 2
+	gap := 2 * meanTurn / time.Duration(len(fleet))
 	return func() order {
 		at += time.Duration(float64(gap) * (0.5 + r.Float64()))
-		pick := r.Float64()
-		label := kinds[len(kinds)-1].label
-		for _, k := range kinds {
-			if pick -= k.share; pick < 0 {
-				label = k.label
-				break
-			}
-		}
 		return order{
-			at: at, label: label, mess: messes[r.IntN(len(messes))],
-			work: time.Duration(2000+r.IntN(4000)) * time.Millisecond,
+			at: at, project: projects[r.IntN(len(projects))], label: fleet[r.IntN(len(fleet))].label,
+			mess: messes[r.IntN(len(messes))], work: time.Duration(2000+r.IntN(4000)) * time.Millisecond,
 		}
 	}
 }
-
-// meanTurn is about how long one build keeps its agent, cleaning included.
-const meanTurn = 9 * time.Second

@@ -4,6 +4,7 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -21,25 +22,30 @@ import (
 type track struct {
 	jenkins  *jenkinstest.Jenkins
 	url      string
+	token    string // of the daemon's account
 	dir      string // what the agents own
 	server   *http.Server
-	requests atomic.Int64 // but for the shared polls
+	requests atomic.Int64 // of the daemon, but for the shared polls
+	ledger   *ledger
 
 	mu     sync.Mutex
 	orders []*placed
 }
 
-// placed is an order that was given to a controller.
-type placed struct {
-	order
-	id    string
-	since time.Time
+// trackSpec says in what the two controllers differ, and what they share.
+type trackSpec struct {
+	root, cookie string
+	seed         uint64
+	fleet        []agentPlan
+	labels       string // of every agent, beside its kind
+	wants        string // what every job asks for, before the kind
+	first        string // what every job does before its own script
 }
 
-// messScript is what users' builds do: they print a first line, work, and leave a mess. MARK, DIR
-// and PREFIX are filled in; PREFIX is the cleanup for the track that cleans in band.
+// messScript is what users' builds do: they print a first line, work, and leave a mess. FIRST,
+// DIR, MESSVAR and COOKIE are filled in. The time of the first line is written to a file.
 const messScript = `#!/bin/sh
-PREFIX
+FIRST
 echo "first line of $ORDER"
 date +%s%N >"DIR/first/$ORDER"
 export MESSVAR="COOKIE:$NODE_NAME"
@@ -52,11 +58,10 @@ esac
 sleep "$WORK"
 `
 
-// newTrack starts a controller with the fleet. Jobs of the demo ask for label, which has %s for
-// the kind of agent.
-func newTrack(ctx context.Context, root, label, prefix, cookie string, seed uint64, fleet []agentPlan, labels string) (*track, error) {
-	t := &track{dir: filepath.Join(root, "own")}
-	if err := prepareDirs(t.dir, fleet); err != nil {
+// newTrack starts a controller with its agents and jobs.
+func newTrack(ctx context.Context, spec trackSpec) (_ *track, err error) {
+	t := &track{dir: filepath.Join(spec.root, "own"), token: rand.Text(), ledger: newLedger()}
+	if err := prepareDirs(t.dir, spec.fleet); err != nil {
 		return nil, err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -65,32 +70,55 @@ func newTrack(ctx context.Context, root, label, prefix, cookie string, seed uint
 	}
 	t.url = "http://" + l.Addr().String() + "/"
 	t.jenkins, err = jenkinstest.New(jenkinstest.Options{
-		RootURL: t.url, Dir: root, Seed: seed, JournalLimit: 20000, Security: security(cookie),
+		RootURL: t.url, Dir: spec.root, Seed: spec.seed, JournalLimit: journalLimit, OnEntry: t.ledger.note,
+		Security: security(t.token),
 	})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	t.server = &http.Server{Handler: http.HandlerFunc(t.count), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = t.server.Serve(l) }() // ends with the server's own Close
-	for _, a := range fleet {
-		if _, err := t.jenkins.AddAgent(jenkinstest.AgentSpec{Name: a.name, Labels: strings.TrimSpace(labels + " " + a.label)}); err != nil {
-			return nil, errors.Join(err, t.close())
-		}
-	}
-	script := strings.NewReplacer("DIR", t.dir, "PREFIX", prefix, "MESSVAR", messVar, "COOKIE", cookie).Replace(messScript)
-	for _, k := range kinds {
-		err := t.jenkins.CreateFreeStyle(jenkinstest.JobSpec{
-			Name: "app-" + k.label, Label: fmt.Sprintf(label, k.label), Script: script, Concurrent: true,
-			Params: []jenkinstest.ParamSpec{{Name: "ORDER"}, {Name: "MESS"}, {Name: "WORK"}},
-		})
-		if err != nil {
-			return nil, errors.Join(err, t.close())
-		}
+	if err := errors.Join(t.addAgents(spec), t.addJobs(spec)); err != nil {
+		return nil, errors.Join(err, t.close())
 	}
 	return t, nil
 }
 
-// userName is the daemon's account on the simulated controller; its token is the run's cookie.
+// Bounds of what a controller keeps of a long demo.
+const (
+	journalLimit = 1000
+	keptBuilds   = 500 // of each job
+)
+
+func (t *track) addAgents(spec trackSpec) error {
+	for _, a := range spec.fleet {
+		labels := strings.TrimSpace(spec.labels + " " + a.label)
+		if _, err := t.jenkins.AddAgent(jenkinstest.AgentSpec{Name: a.name, Labels: labels}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *track) addJobs(spec trackSpec) error {
+	script := strings.NewReplacer("FIRST", spec.first, "DIR", t.dir, "MESSVAR", messVar, "COOKIE", spec.cookie).Replace(messScript)
+	for _, k := range kinds {
+		for _, project := range projects {
+			err := t.jenkins.CreateFreeStyle(jenkinstest.JobSpec{
+				Name: jobName(project, k.label), Label: spec.wants + k.label, Script: script, Concurrent: true, KeepBuilds: keptBuilds,
+				Params: []jenkinstest.ParamSpec{{Name: "ORDER"}, {Name: "MESS"}, {Name: "WORK"}},
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func jobName(project, label string) string { return project + "-" + label }
+
+// userName is the daemon's account on the simulated controller.
 const userName = "pitcrew"
 
 // security gives the daemon what it needs and nothing more, and lets everybody look.
@@ -108,9 +136,11 @@ func security(token string) jenkinstest.Security {
 	}
 }
 
-// count serves the controller and counts requests, but for the two of each poll.
+// count serves the controller and counts the daemon's requests, but for the two of each poll.
+// People who look with a browser are not counted.
 func (t *track) count(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/computer/api/json" && r.URL.Path != "/queue/api/json" {
+	user, _, _ := r.BasicAuth()
+	if user == userName && r.URL.Path != "/computer/api/json" && r.URL.Path != "/queue/api/json" {
 		t.requests.Add(1)
 	}
 	t.jenkins.ServeHTTP(w, r)
@@ -121,7 +151,7 @@ func (t *track) place(o order) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := &placed{order: o, id: fmt.Sprintf("order-%04d", len(t.orders)+1), since: time.Now()}
-	_, err := t.jenkins.Schedule("app-"+o.label, map[string]string{
+	_, err := t.jenkins.Schedule(jobName(o.project, o.label), map[string]string{
 		"ORDER": p.id, "MESS": o.mess, "WORK": fmt.Sprintf("%.1f", o.work.Seconds()),
 	})
 	if err != nil {

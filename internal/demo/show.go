@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pitcrew-ci/pitcrew/internal/app"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+// show is one run of the demo.
+type show struct {
+	Options
+	dir, cookie string
+	fleet       []agentPlan
+	out, in     *track // out of band, in band
+	app         *app.App
+	began       time.Time
+	cleanups    cleanups
+}
+
+// The agents of both controllers have the same names; these marks keep their processes apart.
+const (
+	outMark = ".out-of-band"
+	inMark  = ".in-band"
+)
+
+func newShow(o Options) (*show, error) {
+	dir, err := makeDir()
+	if err != nil {
+		return nil, err
+	}
+	return &show{Options: o, dir: dir, cookie: rand.Text(), fleet: plannedFleet(o.Agents)}, nil
+}
+
+// run shows it. What it started has ended when it returns, but for processes that escaped their
+// build, and the directory is still there.
+func (s *show) run(ctx context.Context) (_ Summary, err error) {
+	if s.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.For)
+		defer cancel()
+	}
+	defer func() { err = errors.Join(err, s.closeTracks()) }()
+	if err := s.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return Summary{Agents: s.Agents}, nil // ended before there was anything to show
+		}
+		return Summary{}, err
+	}
+	s.began = time.Now()
+	if s.Begun != nil {
+		s.Begun(s.where())
+	}
+	return s.play(ctx)
+}
+
+// play runs the daemon beside the orders. The daemon ends last, so that the last summary is whole.
+func (s *show) play(ctx context.Context) (Summary, error) {
+	g, alive := errgroup.WithContext(context.WithoutCancel(ctx))
+	serving, stop := context.WithCancel(alive)
+	defer stop()
+	g.Go(func() error { return s.app.Run(serving) })
+	var last Summary
+	g.Go(func() (err error) {
+		defer stop()
+		last, err = s.follow(ctx, alive)
+		return err
+	})
+	err := g.Wait()
+	return last, err
+}
+
+// follow gives both controllers the same orders at the same times, and tells how it goes, until
+// ctx ends. It returns the last summary. When alive ends first, the daemon's error says why.
+func (s *show) follow(ctx, alive context.Context) (Summary, error) {
+	next := trace(s.Seed, s.fleet)
+	o := next()
+	due := time.NewTimer(time.Until(s.began.Add(o.at)))
+	defer due.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-alive.Done():
+			return Summary{}, nil
+		case <-ctx.Done():
+			return s.summary(alive)
+		case <-due.C:
+			if err := errors.Join(s.out.place(o), s.in.place(o)); err != nil {
+				return Summary{}, err
+			}
+			o = next()
+			due.Reset(time.Until(s.began.Add(o.at)))
+		case <-ticker.C:
+			if err := s.tick(alive); err != nil {
+				return Summary{}, err
+			}
+		}
+	}
+}
+
+func (s *show) tick(ctx context.Context) error {
+	sum, err := s.summary(ctx)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	if err == nil && s.Tick != nil {
+		s.Tick(sum)
+	}
+	return nil
+}
+
+func (s *show) where() Where {
+	w := Where{Page: "http://" + s.app.Addr().String() + "/", Jenkins: s.out.url, Dir: s.dir, Agents: s.Agents}
+	for _, a := range s.fleet {
+		switch {
+		case a.sick:
+			w.Sick++
+		case a.flaky:
+			w.Flaky++
+		}
+	}
+	return w
+}
+
+// open starts both controllers and sets the daemon up.
+func (s *show) open(ctx context.Context) error {
+	outDir, inDir := filepath.Join(s.dir, "out-of-band"), filepath.Join(s.dir, "in-band")
+	if err := errors.Join(os.Mkdir(outDir, 0o700), os.Mkdir(inDir, 0o700)); err != nil {
+		return fmt.Errorf("make the demo's directories: %w", err)
+	}
+	recipeFile := filepath.Join(s.dir, "recipe.yaml")
+	if _, err := writeRecipe(recipeFile, filepath.Join(outDir, "own"), s.cookie+outMark); err != nil {
+		return err
+	}
+	first, err := s.inBandStep(filepath.Join(inDir, "own"))
+	if err != nil {
+		return err
+	}
+	s.out, err = newTrack(ctx, trackSpec{
+		root: outDir, cookie: s.cookie + outMark, seed: s.Seed, fleet: s.fleet,
+		labels: string(hygiene.DefaultNames.Cleanable), wants: string(hygiene.DefaultNames.Clean) + " && ",
+	})
+	if err != nil {
+		return err
+	}
+	s.in, err = newTrack(ctx, trackSpec{root: inDir, cookie: s.cookie + inMark, seed: s.Seed, fleet: s.fleet, first: first})
+	if err != nil {
+		return err
+	}
+	return s.openApp(ctx, recipeFile)
+}
+
+// inBandStep compiles the recipe for the other controller and returns the lines by which a job
+// cleans its agent itself. Where that fails the build has failed, and its order waits no longer.
+func (s *show) inBandStep(dir string) (string, error) {
+	program, err := writeRecipe(filepath.Join(s.dir, "in-band.yaml"), dir, s.cookie+inMark)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(s.dir, "in-band.sh")
+	if err := os.WriteFile(path, program.Text, 0o600); err != nil {
+		return "", fmt.Errorf("write the in-band program: %w", err)
+	}
+	return `sh ` + path + ` --by-hand --agent "$NODE_NAME" || { echo ` + failedFirst + ` >"` + filepath.Join(dir, "first") + `/$ORDER"; exit 1; }`, nil
+}
+
+func (s *show) closeTracks() error {
+	var err error
+	for _, t := range []*track{s.out, s.in} {
+		if t != nil {
+			err = errors.Join(err, t.close())
+		}
+	}
+	return err
+}
