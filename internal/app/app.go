@@ -20,6 +20,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/config"
 	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
+	"github.com/pitcrew-ci/pitcrew/internal/web"
 )
 
 // Options are what a daemon is made of.
@@ -134,7 +135,7 @@ func (a *App) serveAPI() {
 			return string(text), err
 		},
 	})
-	a.handler, a.streams = s, s.EndStreams
+	a.handler, a.streams = web.New(web.Options{API: s, Logger: a.Log.With("component", "web")}), s.EndStreams
 }
 
 func (a *App) listen(ctx context.Context) error {

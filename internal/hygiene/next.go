@@ -66,6 +66,9 @@ func rested(a Agent, reason string, now time.Time) Action {
 	if a.State.InProgress() {
 		return Action{Kind: Drive, Reason: "an attempt is in progress"}
 	}
+	if a.State == Clean {
+		reason = a.Reason
+	}
 	return Action{Kind: Rest, Reason: reason, Wake: now}
 }
 

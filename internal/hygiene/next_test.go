@@ -103,7 +103,7 @@ func TestNext(t *testing.T) {
 		{"an agent that a direct look does not find is forgotten", hygiene.Clean, 0, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			*s = hygiene.Sighting{At: now, Gone: true}
 		}, hygiene.Forget, "no such agent"},
-		{"a sighting older than our own write says nothing", hygiene.Clean, hygiene.ShowDirty, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { a.LabelsAt = s.At }, hygiene.Rest, "newer than our last write"},
+		{"a sighting older than our own write says nothing", hygiene.Due, hygiene.ShowClean, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { a.LabelsAt = s.At }, hygiene.Rest, "newer than our last write"},
 		{"a visible build takes the cleanliness", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Idle, s.Real, s.RealURL = false, true, "u"
 		}, hygiene.Unclean, "used by u"},
