@@ -157,3 +157,18 @@ func TestASlotIsResetOnlyWhenItIsRefused(t *testing.T) {
 		t.Errorf("stored %+v: it must be written anew, whatever stands there", got)
 	}
 }
+
+func TestResumingClosesTheBreakersInItsScope(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	open := store.BreakerRow{Pool: "main/linux", Revision: "sha256:0001", Opened: began, Reason: "3 failures on 3 agents"}
+	if err := h.store.SaveBreaker(t.Context(), open); err != nil {
+		t.Fatal(err)
+	}
+	status(t, h.ask(t, store.Operator, http.MethodDelete, "/api/v1/pauses/pool:linux", ""), http.StatusNoContent)
+	rows, err := h.store.Breakers(t.Context())
+	if err != nil || len(rows) != 1 || !rows[0].Opened.IsZero() || rows[0].Since.IsZero() {
+		t.Errorf("breakers are %+v, %v", rows, err)
+	}
+	h.refused(t, store.Operator, http.MethodDelete, "/api/v1/pauses/pool:linux", "", http.StatusNotFound)
+}

@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -59,6 +60,7 @@ func (s *Server) pauseRoutes() {
 	register(s, operation{
 		id: "resume", method: http.MethodDelete, path: "/pauses/{scope}", role: store.Operator, tag: "pauses",
 		summary: "Start cleanups again", status: http.StatusNoContent,
+		detail: "Ends the pause, and closes the breakers of the pools in the scope whose recipe failed on many agents.",
 	}, s.clearPause)
 }
 
@@ -109,12 +111,35 @@ func (s *Server) setPause(ctx context.Context, in *pauseInput) (*answer[Pause], 
 }
 
 func (s *Server) clearPause(ctx context.Context, in *scopeInput) (*struct{}, error) {
-	e := pauseEvent(hygiene.EventResumed, in.Scope, caller(ctx).Name, "resumed", time.Now())
-	if err := s.Store.ClearPause(ctx, in.Scope, e); err != nil {
+	who := caller(ctx).Name
+	closed, err := s.closeBreakers(ctx, in.Scope, who)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Store.ClearPause(ctx, in.Scope, pauseEvent(hygiene.EventResumed, in.Scope, who, "resumed", time.Now()))
+	if err != nil && !(closed && errors.Is(err, store.ErrNotFound)) {
 		return nil, err
 	}
 	s.pokeAll()
 	return nil, nil
+}
+
+// closeBreakers closes the open breakers of the pools in a scope, and reports whether there were any.
+func (s *Server) closeBreakers(ctx context.Context, scope, who string) (bool, error) {
+	closedAny := false
+	for _, c := range s.controllers() {
+		for _, p := range c.View().Pools {
+			if scope != everywhere && scope != controllerScope+string(c.ID) && scope != poolScope+p.Name {
+				continue
+			}
+			closed, err := c.Orders.OrderTrial(ctx, p.Name, who, "resumed by "+who)
+			if err != nil {
+				return closedAny, err
+			}
+			closedAny = closedAny || closed
+		}
+	}
+	return closedAny, nil
 }
 
 // pauseEvent tells of a pause. It belongs to what its scope names, so that filters find it there.

@@ -234,3 +234,21 @@ func escape(segment string) string {
 	}
 	return b.String()
 }
+
+// OrderTrial closes the breaker of a pool in the store.
+func (c *crew) OrderTrial(ctx context.Context, pool, actor, reason string) (bool, error) {
+	rows, err := c.store.Breakers(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, row := range rows {
+		if row.Pool != "main/"+pool || row.Opened.IsZero() {
+			continue
+		}
+		row.Opened, row.Since, row.Reason = time.Time{}, time.Now(), reason
+		return true, c.store.SaveBreaker(ctx, row, hygiene.Event{
+			Type: hygiene.EventBreakerShut, At: time.Now(), Actor: actor, Subject: pool, Pool: pool, Reason: reason,
+		})
+	}
+	return false, nil
+}
