@@ -32,9 +32,9 @@ type site struct {
 
 // siteSpec says what a site is made of; the zero value has one agent and fast polls.
 type siteSpec struct {
-	agents   []jenkinstest.AgentSpec
-	config   func(string) string // changes the configuration
-	recipe   string
+	agents []jenkinstest.AgentSpec
+	config func(string) string // changes the configuration
+	recipe string
 }
 
 const siteRecipe = `
@@ -57,7 +57,7 @@ func newSite(t *testing.T, spec siteSpec) *site {
 	s.jenkins, err = jenkinstest.New(jenkinstest.Options{
 		RootURL: s.url, Dir: filepath.Join(s.dir, "fleet"),
 		Security: jenkinstest.Security{Users: []jenkinstest.User{{Name: "pitcrew", Tokens: []string{"test-token"}, Admin: true}}},
-		OnEntry: func(jenkinstest.Entry) { s.entries.raise() },
+		OnEntry:  func(jenkinstest.Entry) { s.entries.raise() },
 	})
 	must(t, err)
 	server.Config.Handler = s.jenkins

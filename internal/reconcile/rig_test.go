@@ -176,6 +176,44 @@ func (r *rig) runBuild(job, label string) {
 	r.wait(time.Hour, "a build of "+job, func() bool { return len(r.jenkins.Builds(job)) > before })
 }
 
+// marks lists who set and lifted offline marks, in order.
+func (r *rig) marks() []string {
+	var marks []string
+	for _, e := range r.jenkins.Journal() {
+		if e.Kind == jenkinstest.EntryMarked || e.Kind == jenkinstest.EntryUnmarked {
+			marks = append(marks, string(e.Kind)+" by "+e.Who)
+		}
+	}
+	return marks
+}
+
+// pause stops cleanups in scope.
+func pause(scope string, since, until time.Time) store.Pause {
+	return store.Pause{Scope: scope, Reason: "moving", By: "ann", Since: since, Until: until}
+}
+
+// others are the labels that are not ours.
+func others(labels string) []string { return hygiene.DefaultNames.Apply(strings.Fields(labels), 0) }
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// overwritten reports whether the newest edit of an agent's labels by somebody else was overwritten
+// at once by one of ours that was under way.
+func (r *rig) overwritten(agent string) bool {
+	other := -1
+	journal := r.jenkins.Journal()
+	for i, e := range journal {
+		if e.Kind == jenkinstest.EntryLabels && e.Agent == agent && !us(e.Who) {
+			other = i
+		}
+	}
+	return other >= 0 && slices.ContainsFunc(journal[other+1:], func(e jenkinstest.Entry) bool {
+		return e.Kind == jenkinstest.EntryLabels && e.Agent == agent && e.At.Equal(journal[other].At)
+	})
+}
+
 // hasNextLooks holds I6: each managed agent that is not clean has an owner or a next look.
 func (r *rig) hasNextLooks() {
 	r.t.Helper()
@@ -205,10 +243,10 @@ func isPoll(r *http.Request) bool {
 func line(r *http.Request) string { return r.Method + " " + r.URL.Path }
 
 // at calls f beside the n-th request that matches from now on, before or after it is served, and
-// reports later whether that came. Requests are counted from 1.
-func (r *rig) at(n int, after bool, match func(*http.Request) bool, f func()) (came func() bool) {
+// tells later which request that was, "" if it never came. Requests are counted from 1.
+func (r *rig) at(n int, after bool, match func(*http.Request) bool, f func()) (came func() string) {
 	var mu sync.Mutex
-	seen, done := 0, false
+	seen, done, which := 0, false, ""
 	fault := jenkinstest.Fault{Count: 1, Match: func(req *http.Request) bool {
 		mu.Lock()
 		defer mu.Unlock()
@@ -216,7 +254,9 @@ func (r *rig) at(n int, after bool, match func(*http.Request) bool, f func()) (c
 			return false
 		}
 		seen++
-		done = seen == n
+		if done = seen == n; done {
+			which = line(req)
+		}
 		return done
 	}}
 	act := func(*http.Request) { f() }
@@ -224,20 +264,23 @@ func (r *rig) at(n int, after bool, match func(*http.Request) bool, f func()) (c
 		fault.Before, fault.After = nil, act
 	}
 	remove := r.jenkins.Inject(fault)
-	return func() bool {
+	return func() string {
 		remove()
 		mu.Lock()
 		defer mu.Unlock()
-		return done
+		return which
 	}
 }
 
-// truth holds the journal of what really happened against the invariants.
+// truth holds the journal of what really happened against the invariants. It forgives one thing:
+// Jenkins has no conditional write, so what somebody else does between our last look and our write
+// is overlooked. Requests take no time here, so that both bear the same time.
 func truth(t *testing.T, journal []jenkinstest.Entry, unproved bool) {
 	t.Helper()
 	type life struct {
 		real, ours int
-		proved     bool // a cleanup ended well and no real build started since
+		proved     bool      // a cleanup ended well and no real build started since
+		other      time.Time // when somebody else last did something to the agent
 	}
 	lives := map[string]*life{}
 	for i, e := range journal {
@@ -259,13 +302,15 @@ func truth(t *testing.T, journal []jenkinstest.Entry, unproved bool) {
 			l.proved = false
 		case e.Kind == jenkinstest.EntryBuildStart:
 			l.real++
-			l.proved = false
+			l.proved, l.other = false, e.At
 		case e.Kind == jenkinstest.EntryBuildEnd && ours:
 			l.ours--
 			l.proved = e.Result == "SUCCESS"
 		case e.Kind == jenkinstest.EntryBuildEnd:
 			l.real--
-		case e.Kind == jenkinstest.EntryLabels && e.Who == us:
+		case e.Kind == jenkinstest.EntryLabels && !us(e.Who):
+			l.other = e.At
+		case e.Kind == jenkinstest.EntryLabels && !l.other.Equal(e.At):
 			truthOfEdit(t, e)
 			if granted(e) && !l.proved && !unproved {
 				t.Errorf("I2: entry %d: clean was granted to %s without proof", i, e.Agent)
@@ -274,8 +319,15 @@ func truth(t *testing.T, journal []jenkinstest.Entry, unproved bool) {
 	}
 }
 
-// us is the user as whom the crew edits labels, where Jenkins has no users.
-const us = ""
+// us is the user as whom the crew edits labels: pitcrew, or nobody where Jenkins has no users.
+func us(who string) bool { return who == "" || who == "anonymous" || who == "pitcrew" }
+
+// asPitcrew lets the client log in.
+func asPitcrew(token string) func(*jenkins.Options) {
+	return func(o *jenkins.Options) {
+		o.User, o.Token = "pitcrew", func(context.Context) (string, error) { return token, nil }
+	}
+}
 
 func granted(e jenkinstest.Entry) bool {
 	clean := func(labels string) bool { return slices.Contains(strings.Fields(labels), "clean") }

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+)
+
+// queued waits for the item of our first cleanup in the queue of a controller that does not
+// dispatch.
+func (r *rig) queued() int64 {
+	r.t.Helper()
+	r.waitState("linux-7", hygiene.Running)
+	queue, err := r.client.Queue(r.t.Context())
+	must(r.t, err)
+	if len(queue.Items) != 1 {
+		r.t.Fatalf("the queue holds %d items", len(queue.Items))
+	}
+	return queue.Items[0].ID
+}
+
+func TestALostQueueItemIsNoticedAndTheAgentCleanedAnew(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.jenkins.QuietDown("test")
+		if !r.jenkins.LoseQueueItem(r.queued()) {
+			t.Fatal("nothing to lose")
+		}
+		r.jenkins.CancelQuietDown()
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost {
+			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		if n := len(r.cleanups()); n != 1 {
+			t.Errorf("%d programs ran", n)
+		}
+	})
+}
+
+func TestAnItemThatIsNeverBuiltIsCancelledAndTheClaimGivenBack(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.jenkins.QuietDown("test")
+		r.queued()
+		r.wait(11*time.Minute, "the claim given back", func() bool { return r.agent("linux-7").State == hygiene.Due })
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack || !strings.Contains(got.Reason, "waited too long in the queue") {
+			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		if n := r.jenkins.QueueLength(); n != 0 {
+			t.Errorf("%d items are left in the queue", n)
+		}
+		if a := r.agent("linux-7"); a.Failures != 0 {
+			t.Errorf("the agent was blamed: %+v", a)
+		}
+		r.jenkins.CancelQuietDown()
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestACleanupThatAPersonCancelsInTheQueueIsGivenBack(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.jenkins.QuietDown("test")
+		must(t, r.client.CancelQueueItem(r.t.Context(), r.queued()))
+		r.jenkins.CancelQuietDown()
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack {
+			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+	})
+}
+
+func TestACleanupThatAPersonAbortsIsNoSuccess(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.wait(time.Hour, "a running cleanup", func() bool { return len(r.cleanups()) == 1 })
+		must(t, r.client.StopBuild(r.t.Context(), "pitcrew-slot-01", 1))
+		r.waitState("linux-7", hygiene.Due)
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Failed || !strings.Contains(got.Reason, "ABORTED") {
+			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestABuildThatWasDeletedProvesNothing(t *testing.T) {
+	t.Parallel()
+	requests := map[string]func(*http.Request) bool{
+		"before its result is read": func(r *http.Request) bool { return line(r) == "GET /job/pitcrew-slot-01/1/api/json" },
+		"before its log is read":    func(r *http.Request) bool { return line(r) == "GET /job/pitcrew-slot-01/1/consoleText" },
+	}
+	for name, match := range requests {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				came := r.at(1, false, match, func() { r.jenkins.DeleteBuild("pitcrew-slot-01", 1) })
+				r.waitState("linux-7", hygiene.Clean)
+				if came() == "" {
+					t.Fatal("the request was never made")
+				}
+				if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost {
+					t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+				}
+				if a := r.agent("linux-7"); a.Attempt != 2 || a.Failures != 0 {
+					t.Errorf("got %+v", a)
+				}
+			})
+		})
+	}
+}
+
+func TestABuildDispatchedToTheWrongAgentTouchesNothingAndProvesNothing(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "el7"}}
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		// Somebody points the slot at another agent just before it is built.
+		r.at(1, false, isBuildRequest, func() {
+			config, err := r.client.JobConfig(r.t.Context(), "pitcrew-slot-01")
+			must(t, err)
+			must(t, r.client.UpdateJob(r.t.Context(), "pitcrew-slot-01", []byte(strings.Replace(string(config), ">linux-7<", ">linux-8<", 1))))
+		})
+		r.wait(time.Hour, "the first attempt's end", func() bool {
+			return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 1 && a.State == hygiene.Due })
+		})
+		build := r.cleanups()[0]
+		if build.Agent != "linux-8" || build.Result != "FAILURE" {
+			t.Errorf("the build ran on %s and ended %s", build.Agent, build.Result)
+		}
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Failed || !strings.Contains(got.Reason, `ran on "linux-8"`) {
+			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.jenkins.Labels("linux-8"); got != "el7" {
+			t.Errorf("the other agent's labels became %q", got)
+		}
+	})
+}
+
+func isBuildRequest(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/buildWithParameters")
+}
+
+func TestACleanupThatHangsIsStoppedAtItsLimit(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.takesFor(24 * time.Hour)
+		r.wait(2*time.Hour, "a failure", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Failures == 1 }) })
+		build := r.cleanups()[0]
+		if build.Result != "ABORTED" {
+			t.Errorf("the build ended %q", build.Result)
+		}
+		got := r.attempt("linux-7", 1)
+		if ran := got.Ended.Sub(got.Started); ran < time.Hour || ran > time.Hour+time.Minute || got.Outcome != hygiene.Failed {
+			t.Errorf("it ended %q after %s: %s", got.Outcome, ran, got.Reason)
+		}
+		if labels := r.labels("linux-7"); labels != "cleanable dirty" {
+			t.Errorf("labels are %s", labels)
+		}
+		r.takesFor(time.Second)
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestAJobThatWasDeletedIsMadeAnew(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.eachRequest(false, func() {
+			if err := r.client.DeleteJob(r.t.Context(), "pitcrew-slot-01"); err != nil && !jenkins.IsNotFound(err) {
+				t.Error(err)
+			}
+		}, func(request string) {
+			if a := r.agent("linux-7"); a.Quarantine != nil {
+				t.Errorf("request %s: the agent was blamed: %+v", request, a)
+			}
+		})
+	})
+}

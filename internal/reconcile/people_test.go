@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+func TestLabelsEditedByAPersonBesideEveryRequestAreMended(t *testing.T) {
+	t.Parallel()
+	for name, labels := range map[string]string{
+		"clean granted by hand":    "cleanable clean el7",
+		"dirty removed":            "cleanable el7",
+		"all three":                "dirty clean cleanable el7",
+		"dirty set":                "cleanable dirty el7",
+		"another label added":      "cleanable gpu el7",
+		"our label at another end": "el7 cleanable",
+	} {
+		for _, after := range sides() {
+			t.Run(fmt.Sprintf("%s, after the request %t", name, after), func(t *testing.T) {
+				inRig(t, setup{agents: one}, func(r *rig) {
+					r.eachRequest(after, func() { r.jenkins.SaveLabels("linux-7", labels, "ann") }, func(request string) {
+						r.pass(15 * time.Second) // an edit beside the last request is seen by the next poll
+						r.waitState("linux-7", hygiene.Clean)
+						want := append(others(labels), "cleanable", "clean")
+						if got := strings.Fields(r.jenkins.Labels("linux-7")); !sameSet(got, want) && !r.overwritten("linux-7") {
+							t.Errorf("request %s: labels are %q, want %q", request, got, want)
+						}
+						if a := r.agent("linux-7"); a.Failures != 0 {
+							t.Errorf("request %s: the agent was blamed: %+v", request, a)
+						}
+						r.jenkins.SaveLabels("linux-7", "cleanable clean el7", "bob") // back to the beginning
+					})
+				})
+			})
+		}
+	}
+}
+
+func TestWithdrawalBesideEveryRequestIsRespected(t *testing.T) {
+	t.Parallel()
+	for _, labels := range []string{"el7", "el7 clean", "dirty clean el7"} {
+		for _, after := range sides() {
+			t.Run(fmt.Sprintf("%s, after the request %t", labels, after), func(t *testing.T) {
+				inRig(t, setup{agents: one}, func(r *rig) {
+					respected := true
+					r.eachRequest(after, func() {
+						r.jenkins.SaveLabels("linux-7", labels, "ann")
+						time.AfterFunc(45*time.Second, func() {
+							respected = r.overwritten("linux-7") || r.jenkins.Labels("linux-7") == "el7"
+							r.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
+						})
+					}, func(request string) {
+						// The edit may have come so late that the agent was clean before it was seen.
+						r.pass(time.Minute)
+						if !respected {
+							t.Errorf("request %s: ours were not taken off, or not left alone then", request)
+						}
+						r.waitState("linux-7", hygiene.Clean)
+					})
+					if len(r.events(hygiene.EventWithdrawn)) == 0 {
+						t.Error("no withdrawal was recorded")
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAConfigurationAsCodeRewriteOfAllAgentsCostsACleanupEachAndNoMore(t *testing.T) {
+	var agents []jenkinstest.AgentSpec
+	for i := range 5 {
+		agents = append(agents, jenkinstest.AgentSpec{Name: fmt.Sprintf("linux-%d", i), Labels: "cleanable el7"})
+	}
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		allClean := func() bool {
+			return !slices.ContainsFunc(agents, func(a jenkinstest.AgentSpec) bool { return !r.has(a.Name, isClean) })
+		}
+		r.wait(time.Hour, "all clean", allClean)
+		for round := range 3 {
+			for _, a := range agents {
+				r.jenkins.SaveLabels(a.Name, a.Labels, "casc")
+			}
+			r.wait(time.Minute, "all due", func() bool {
+				return !slices.ContainsFunc(agents, func(a jenkinstest.AgentSpec) bool { return r.has(a.Name, isClean) })
+			})
+			r.wait(time.Hour, "all clean again", allClean)
+			for _, a := range agents {
+				if got := r.agent(a.Name); got.Attempt != int64(round+2) {
+					t.Errorf("round %d: %s is at attempt %d", round, a.Name, got.Attempt)
+				}
+			}
+		}
+	})
+}
+
+func TestAnAgentThatAPersonTookOfflineIsLeftAlone(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.jenkins.Agent("linux-7").MarkOffline("ann", "new disk")
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "bob", "please"))
+		r.pass(2 * time.Hour)
+		if a := r.agent("linux-7"); a.State != hygiene.Due || a.Attempt != 1 {
+			t.Errorf("got %+v", a)
+		}
+		if d, _ := r.crew.Explain("linux-7"); d.Reason != "a person took it offline" {
+			t.Errorf("the reason is %q", d.Reason)
+		}
+		if marks := r.marks(); !slices.Equal(marks, []string{"marked-offline by ann"}) {
+			t.Errorf("marks: %q", marks)
+		}
+		r.jenkins.Agent("linux-7").MonitorOnline() // lifts the mark, whoever set it
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestAnAgentTakenOfflineByAPersonBesideEveryRequestGetsNoNewProgram(t *testing.T) {
+	t.Parallel()
+	for _, after := range sides() {
+		t.Run(fmt.Sprintf("after the request %t", after), func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				started := 0
+				r.eachRequest(after, func() {
+					r.jenkins.Agent("linux-7").MarkOffline("ann", "new disk")
+					running := len(r.cleanups())
+					time.AfterFunc(2*time.Minute, func() {
+						started = len(r.cleanups()) - running
+						if marks := r.marks(); marks[len(marks)-1] != "marked-offline by ann" {
+							started = 0 // the mark was undone by a write of labels that was under way
+						}
+						r.jenkins.Agent("linux-7").MonitorOnline()
+					})
+				}, func(request string) {
+					r.pass(3 * time.Minute)
+					if started > 0 {
+						t.Errorf("request %s: %d programs were started on an agent that a person took offline", request, started)
+					}
+					r.waitState("linux-7", hygiene.Clean)
+				})
+			})
+		})
+	}
+}
+
+func TestABuildThatSneaksInBesideAnyRequestWins(t *testing.T) {
+	t.Parallel()
+	for _, after := range sides() {
+		t.Run(fmt.Sprintf("after the request %t", after), func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "el7", Script: "make"})) // asks for no clean agent
+				n := 0
+				r.eachRequest(after, func() {
+					n++
+					_, err := r.jenkins.Schedule("app", nil)
+					must(r.t, err)
+				}, func(request string) {
+					var build jenkinstest.BuildState
+					r.wait(time.Hour, "the build's end", func() bool {
+						if builds := r.jenkins.Builds("app"); len(builds) == n {
+							build = builds[n-1]
+						}
+						return build.Complete
+					})
+					if build.Result != "SUCCESS" {
+						t.Errorf("request %s: the build ended %s", request, build.Result)
+					}
+					r.pass(time.Minute)
+					r.waitState("linux-7", hygiene.Clean)
+				})
+			})
+		})
+	}
+}
+
+func TestOrders(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		ctx := r.t.Context()
+		r.waitState("linux-7", hygiene.Clean)
+		must(t, r.crew.OrderHold(ctx, "linux-7", "ann", "debugging", time.Now().Add(2*time.Hour)))
+		r.wait(time.Minute, "the hold shown", func() bool { return r.labels("linux-7") == "cleanable dirty" })
+		r.pass(time.Hour)
+		if a := r.agent("linux-7"); a.State != hygiene.Due || a.Attempt != 1 {
+			t.Errorf("held: %+v", a)
+		}
+		r.wait(2*time.Hour, "a cleanup after the hold expired", func() bool { return r.has("linux-7", isClean) })
+
+		must(t, r.crew.OrderHold(ctx, "linux-7", "ann", "debugging", time.Time{}))
+		r.pass(3 * time.Hour)
+		if a := r.agent("linux-7"); a.Attempt != 2 {
+			t.Errorf("held without end, and yet: %+v", a)
+		}
+		must(t, r.crew.OrderRelease(ctx, "linux-7", "ann", "done"))
+		r.waitState("linux-7", hygiene.Clean)
+
+		must(t, r.crew.OrderQuarantine(ctx, "linux-7", "ann", "smells", time.Time{}))
+		r.wait(time.Minute, "the quarantine shown", func() bool { return r.labels("linux-7") == "cleanable dirty" })
+		r.pass(3 * time.Hour)
+		if a := r.agent("linux-7"); a.Hygiene() != hygiene.IsQuarantined || a.Attempt != 3 {
+			t.Errorf("in quarantine: %+v", a)
+		}
+		must(t, r.crew.OrderClean(ctx, "linux-7", "ann", "try"))
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Quarantine != nil {
+			t.Errorf("after a cleanup on order: %+v", a)
+		}
+		if err := r.crew.OrderClean(ctx, "no-such", "ann", ""); err == nil {
+			t.Error("an order about an unknown agent was taken")
+		}
+	})
+}
+
+func TestAPauseStopsNewCleanupsAndEndsByItself(t *testing.T) {
+	for _, scope := range []string{reconcile.ScopeAll, reconcile.ControllerScope("ci"), reconcile.PoolScope("all")} {
+		t.Run(scope, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				now := time.Now()
+				must(t, r.store.SetPause(r.t.Context(), pause(scope, now, now.Add(3*time.Hour))))
+				r.runBuild("app", "clean&&el7")
+				r.waitState("linux-7", hygiene.Due)
+				r.pass(2 * time.Hour)
+				if a := r.agent("linux-7"); a.Attempt != 1 {
+					t.Errorf("paused, and yet: %+v", a)
+				}
+				if d, _ := r.crew.Explain("linux-7"); !strings.Contains(d.Reason, "paused by ann: moving") {
+					t.Errorf("the reason is %q", d.Reason)
+				}
+				r.wait(2*time.Hour, "a cleanup after the pause", func() bool { return r.has("linux-7", isClean) })
+			})
+		})
+	}
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+)
+
+// slowBoot makes a restart take as long as that of a real controller.
+var slowBoot = jenkinstest.Timing{Down: 10 * time.Second, Boot: 20 * time.Second, Reconnect: 8 * time.Second}
+
+// sides are those of a request on which something is done to it: what is done before a request is
+// much the same as what is done after the one before, so that both are left to the long run.
+func sides() []bool {
+	if os.Getenv("PITCREW_LONG") != "" {
+		return []bool{false, true}
+	}
+	return []bool{true}
+}
+
+// eachRequest runs one cleanup after the other, with disturb beside the first request of the first,
+// the second of the second, and so on, until all have been disturbed.
+func (r *rig) eachRequest(after bool, disturb func(), check func(request string)) {
+	r.t.Helper()
+	r.takesFor(time.Second)
+	r.waitState("linux-7", hygiene.Clean)
+	for n := 1; ; n++ {
+		came := r.at(n, after, nil, disturb)
+		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "another round"))
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		request := came()
+		if request == "" {
+			if n < 20 {
+				r.t.Errorf("a cleanup took %d requests only", n-1)
+			}
+			return
+		}
+		check(fmt.Sprintf("%d, %s", n, request))
+	}
+}
+
+func TestARestartOfTheControllerBesideEveryRequestDelaysOnly(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]jenkinstest.RestartMode{"orderly": jenkinstest.RestartNow, "crash": jenkinstest.RestartCrash} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing = slowBoot }}, func(r *rig) {
+				r.eachRequest(true, func() {
+					go r.jenkins.Restart(r.t.Context(), mode) //nolint:errcheck // ends with the test at the latest
+				}, func(request string) {
+					if a := r.agent("linux-7"); a.Failures != 0 || a.Quarantine != nil {
+						t.Errorf("request %s: the agent was blamed: %+v", request, a)
+					}
+					if got := r.labels("linux-7"); got != "cleanable clean" {
+						t.Errorf("request %s: labels are %s", request, got)
+					}
+				})
+			})
+		})
+	}
+}
+
+func TestARestartOfTheControllerInMidRunLosesTheAttemptAndBlamesNobody(t *testing.T) {
+	inRig(t, setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing = slowBoot }}, func(r *rig) {
+		r.wait(time.Hour, "a running cleanup", func() bool { return len(r.cleanups()) == 1 })
+		must(t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost {
+			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		if a := r.agent("linux-7"); a.Attempt != 2 || a.Failures != 0 {
+			t.Errorf("got %+v", a)
+		}
+	})
+}
+
+func TestNoCleanupStartsWithinTheGraceAfterARestart(t *testing.T) {
+	spec := setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing = slowBoot }}
+	inRig(t, spec, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.runBuild("app", "clean&&el7")
+		r.waitState("linux-7", hygiene.Due)
+		must(t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.pass(4 * time.Minute) // of the grace of five
+		if a := r.agent("linux-7"); a.State != hygiene.Due || a.Attempt != 1 {
+			t.Errorf("a cleanup was started within the grace time: %+v", a)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestAReloadOfTheConfigurationFromDiskIsNoRestart(t *testing.T) {
+	spec := setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing.Reload = 12 * time.Second }}
+	inRig(t, spec, func(r *rig) {
+		r.eachRequest(true, func() { go r.jenkins.Reload(context.WithoutCancel(r.t.Context())) }, func(request string) {
+			if a := r.agent("linux-7"); a.Failures != 0 {
+				t.Errorf("request %s: the agent was blamed: %+v", request, a)
+			}
+		})
+	})
+}
+
+func TestAWrongTokenInMidFlightStopsEverythingUntilItIsRight(t *testing.T) {
+	admin := func(token string) jenkinstest.User {
+		return jenkinstest.User{Name: "pitcrew", Tokens: []string{token}, Admin: true}
+	}
+	spec := setup{
+		agents:  one,
+		jenkins: func(o *jenkinstest.Options) { o.Security.Users = []jenkinstest.User{admin("right")} },
+		client:  asPitcrew("right"),
+	}
+	inRig(t, spec, func(r *rig) {
+		r.eachRequest(false, func() {
+			r.jenkins.SetUser(admin("rotated"))
+			time.AfterFunc(3*time.Minute, func() { r.jenkins.SetUser(admin("right")) })
+		}, func(request string) {
+			if a := r.agent("linux-7"); a.Failures != 0 {
+				t.Errorf("request %s: the agent was blamed: %+v", request, a)
+			}
+		})
+	})
+}
+
+func TestAControllerThatQuietsDownGetsItsAgentsCleanedLater(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.jenkins.QuietDown("maintenance")
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.wait(time.Hour, "a cleanup being called off", func() bool { return len(r.events(hygiene.EventGivenBack)) > 0 })
+		if n := r.jenkins.QueueLength(); n != 0 {
+			t.Errorf("%d items are left in the queue", n)
+		}
+		r.jenkins.CancelQuietDown()
+		r.waitState("linux-7", hygiene.Clean)
+		if n := len(r.cleanups()); n != 2 {
+			t.Errorf("%d programs ran, want the first and the last", n)
+		}
+	})
+}
+
+func TestALongQueueLockDelaysOnly(t *testing.T) {
+	spec := setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing.QueueLock = 25 * time.Second }}
+	inRig(t, spec, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Attempt != 1 {
+			t.Errorf("it took %d attempts", a.Attempt)
+		}
+	})
+}
