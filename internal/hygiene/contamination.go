@@ -13,6 +13,9 @@ type Started struct {
 	URL     string
 	At      time.Time
 	Attempt int64 // for a cleanup of ours: its number; 0 for a real build
+	// Lost marks no build at all, but the moment when the agent stopped being clean without being
+	// used: held, asked for, too old, displaced, disconnected.
+	Lost bool
 }
 
 // Contaminated is a real build that started while its agent was not proven clean.
@@ -32,6 +35,10 @@ func Contaminations(starts []Started, granted func(int64) bool, wasClean bool, f
 	var out []Contaminated
 	isClean, reason := wasClean, "it started before the agent was cleaned"
 	for _, s := range starts {
+		if s.Lost {
+			isClean, reason = false, "it started when the agent was not clean any more"
+			continue
+		}
 		if s.Attempt != 0 {
 			isClean = granted(s.Attempt)
 			reason = "it started after a cleanup that did not succeed"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -13,12 +14,12 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// containEvery is how often the crew looks for clean agents whose build feed is due.
+// containEvery is how often the crew looks for agents whose build feed is due.
 const containEvery = 15 * time.Second
 
-// contain asks agents that stay clean for their builds, each at least once per interval, so that a
-// short build between two polls is found even if nothing else happens. Agents that are cleaned are
-// asked at that moment.
+// contain asks agents that stay as they are for their builds, each at least once per interval, so
+// that a short build between two polls is found even if nothing else happens: on clean agents, and
+// on those that wait for long or are never cleaned. Agents that are cleaned are asked at that moment.
 func (c *Crew) contain(ctx context.Context) error {
 	return every(ctx, func() time.Duration { return min(containEvery, c.settings.Load().FeedEvery) }, nil, func(ctx context.Context) {
 		c.Watch.Beat(c.id, "contain", time.Now())
@@ -38,14 +39,14 @@ func (c *Crew) containOnce(ctx context.Context) error {
 		return err
 	}
 	for _, a := range agents {
-		if a.State != hygiene.Clean || !c.feedDue(a, s.FeedEvery) {
+		if !a.Managed() || a.State.InProgress() || !c.feedDue(a, s.FeedEvery) {
 			continue
 		}
 		if _, listed := look.Agents[a.ID.Name]; !listed {
 			continue
 		}
 		newest := c.learn(ctx, a.ID, time.Now())
-		if newest == nil {
+		if newest == nil || a.State != hygiene.Clean {
 			continue
 		}
 		use := &hygiene.Use{URL: newest.URL, At: newest.At}
@@ -57,7 +58,7 @@ func (c *Crew) containOnce(ctx context.Context) error {
 	return nil
 }
 
-// feedDue reports whether a clean agent's feed is to be read, and takes its turn.
+// feedDue reports whether an agent's feed is to be read, and takes its turn.
 func (c *Crew) feedDue(a hygiene.Agent, period time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,8 +130,15 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 			lastGrant = t.Started
 		}
 	}
+	lost, err := c.lostAt(ctx, agent)
+	if err != nil {
+		return nil, err
+	}
+	if !lost.IsZero() {
+		starts = append(starts, hygiene.Started{At: lost, Lost: true})
+	}
 	granted := func(n int64) bool {
-		return slices.ContainsFunc(values(ours), func(t hygiene.Attempt) bool { return t.Number == n && !t.Proved.IsZero() })
+		return slices.ContainsFunc(values(ours), func(t hygiene.Attempt) bool { return t.Number == n && t.Outcome == hygiene.Cleaned })
 	}
 	dirty := map[string]string{}
 	from = from.Add(-feedTick)
@@ -150,6 +158,25 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 
 // feedTick is how exact the times of a feed are.
 const feedTick = time.Second
+
+// lostAt returns when the agent last stopped being clean without being used; zero if it is clean,
+// or a build ended that.
+func (c *Crew) lostAt(ctx context.Context, a hygiene.Agent) (time.Time, error) {
+	if a.State == hygiene.Clean || a.LastCleaned.IsZero() {
+		return time.Time{}, nil
+	}
+	events, err := c.Store.Events(ctx, store.EventFilter{Agent: a.ID, Newest: true, Limit: 20, Types: []hygiene.EventType{
+		hygiene.EventUncleaned, hygiene.EventRequested, hygiene.EventQuarantined, hygiene.EventHeld,
+	}})
+	if err != nil {
+		return time.Time{}, err
+	}
+	i := slices.IndexFunc(events, func(e hygiene.Event) bool { return e.Before == hygiene.Clean && e.After == hygiene.Due })
+	if i < 0 || a.Used != nil && strings.Contains(events[i].Reason, a.Used.URL) {
+		return time.Time{}, nil
+	}
+	return events[i].At, nil
+}
 
 // adoptedAt returns when the agent came into our care last. It is looked for only when needed,
 // because that means to walk through the agent's events.

@@ -46,7 +46,7 @@ type truth struct {
 	attempt int64     // newest claimed
 	claimed time.Time
 	held    bool
-	used    bool // a real build started since the newest proof
+	used    bool // a real build started since the newest cleanup ended
 	known   bool // its machine is known to the engine
 
 	real   map[string]time.Time // real builds and node blocks that live, with their start
@@ -97,6 +97,9 @@ func (a *auditor) found() []string {
 func (a *auditor) entry(e jenkinstest.Entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if verboseTruth && e.Agent != "" {
+		fmt.Printf("%s %s %s %s #%d %q by %s\n", e.At.Format("04:05.000"), e.Kind, e.Agent, e.Job, e.Number, e.Labels, e.Who)
+	}
 	if e.Kind == jenkinstest.EntryRestart {
 		a.restarted = e.At
 		return
@@ -158,8 +161,8 @@ func (a *auditor) started(t *truth, e jenkinstest.Entry) {
 func (a *auditor) judge(t *truth, e jenkinstest.Entry) {
 	url := key(e)
 	switch {
-	case t.state == hygiene.Unmanaged || t.changed.Equal(e.At):
-		t.maybe[url] = true
+	case t.state == hygiene.Unmanaged, e.At.Sub(t.changed) < time.Second && !t.used:
+		t.maybe[url] = true // feeds know whole seconds
 	case t.used:
 		t.expect(e, "another build used the agent before")
 	case t.state == hygiene.Clean:
@@ -216,7 +219,7 @@ const sure = 2 * time.Minute
 
 func (a *auditor) ended(t *truth, e jenkinstest.Entry) {
 	if ours(e.Job) {
-		t.own = max(0, t.own-1)
+		t.own, t.used = max(0, t.own-1), false
 		return
 	}
 	since, ok := t.real[key(e)]
@@ -257,8 +260,8 @@ func (a *auditor) cleanGiven(t *truth, e jenkinstest.Entry) {
 		a.fault("I2: %s got the label clean, and attempt %d proved nothing", e.Agent, t.attempt)
 	case t.own > 0:
 		a.fault("I2: %s got the label clean while its cleanup was running", e.Agent)
-	case len(t.real) > 0:
-		a.fault("I2: %s got the label clean while %v ran on it", e.Agent, slices.Collect(maps.Keys(t.real)))
+	case t.used:
+		a.fault("I2: %s got the label clean, and a build used it since it was cleaned (%v run)", e.Agent, slices.Collect(maps.Keys(t.real)))
 	}
 }
 
@@ -280,7 +283,7 @@ func (a *auditor) Changed(e hygiene.Event) {
 	case hygiene.EventUnheld:
 		t.held = false
 	case hygiene.EventProved:
-		t.used, t.known = false, true
+		t.known = true
 	case hygiene.EventGranted:
 		if e.Attempt != t.attempt || !a.shop.proved(e.Agent.Name, e.Attempt) {
 			a.fault("I2: %s was granted clean by attempt %d, which proved nothing (newest: %d)", e.Agent.Name, e.Attempt, t.attempt)
