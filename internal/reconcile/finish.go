@@ -168,10 +168,6 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	if wait := w.attempt.Proved.Sub(w.now); wait >= 0 {
 		return wait + time.Millisecond, nil // the look must be younger than the proof
 	}
-	if b := c.learn(ctx, w.agent.ID, w.now); b != nil {
-		// It was over before this look, and started after the program had ended.
-		return again, c.ungranted(ctx, w, "a build ran on it since it was cleaned: "+b.URL, true)
-	}
 	fresh, err := c.freshLook(ctx, w)
 	if err != nil {
 		return rest, err
@@ -182,6 +178,10 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	case hygiene.GrantNever:
 		return again, c.ungranted(ctx, w, reason, fresh.Real)
 	case hygiene.GrantNow:
+	}
+	if b := c.learn(ctx, w.agent.ID, w.now); b != nil {
+		// It was over before this look, and started after the program had ended.
+		return again, c.ungranted(ctx, w, "a build ran on it since it was cleaned: "+b.URL, true)
 	}
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
 		have := w.settings.Labels.Read(n.Labels)
