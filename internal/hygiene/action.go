@@ -29,6 +29,8 @@ const (
 	Launch Kind = "launch"
 	// Unmark: lift an offline mark of our own that nothing needs any more.
 	Unmark Kind = "unmark"
+	// Stop: a cleanup that belongs to no attempt any more runs on it and is to be stopped.
+	Stop Kind = "stop"
 	// Drive: an attempt owns the agent; its next step is the attempt's business.
 	Drive Kind = "drive"
 )

@@ -167,6 +167,8 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 	switch {
 	case hold != nil:
 		return wait(fmt.Sprintf("held by %s: %s", hold.By, hold.Reason), hold.Expires)
+	case !s.Idle && s.Own && !s.Real:
+		return Action{Kind: Stop, Reason: "a cleanup that no attempt owns runs on it"}, true
 	case !s.Idle:
 		return wait("a build runs on it", time.Time{})
 	case p.Paused != "":

@@ -159,6 +159,10 @@ func TestNext(t *testing.T) {
 		{"our own mark left behind is lifted", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Offline, s.OfflineBy = true, hygiene.ByUs
 		}, hygiene.Unmark, ""},
+		{"a stray cleanup is stopped", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle, s.Own = false, true }, hygiene.Stop, "no attempt owns"},
+		{"a real build is none", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Idle, s.Own, s.Real = false, true, true
+		}, hygiene.Rest, "a build runs on it"},
 		{"an unfit agent is not cleaned", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Unfit = "two executors" }, hygiene.Rest, "two executors"},
 	}
 	for _, tt := range tests {

@@ -272,7 +272,7 @@ func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) er
 		if !d.Chosen {
 			return nil
 		}
-	case hygiene.Adopt, hygiene.Withdraw, hygiene.Forget, hygiene.Unclean, hygiene.Relabel, hygiene.Unmark:
+	case hygiene.Adopt, hygiene.Withdraw, hygiene.Forget, hygiene.Unclean, hygiene.Relabel, hygiene.Unmark, hygiene.Stop:
 	}
 	c.enqueue(name)
 	return nil

@@ -108,6 +108,8 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, nil
 	case hygiene.Unmark:
 		return rest, c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, w.look.Agents[w.agent.ID.Name].OfflineReason)
+	case hygiene.Stop:
+		return rest, c.stopStray(ctx, w)
 	case hygiene.Refresh:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Refresh {
 			return rest, c.lose(ctx, w.agent.ID, act.Need, nil, act.Reason, w.now)

@@ -18,6 +18,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -50,7 +51,7 @@ func rigUp(t *testing.T, s setup, f func(*rig)) {
 	t.Helper()
 	p := &pit{t: t, takes: 30 * time.Second, watch: &watcher{}, path: filepath.Join(t.TempDir(), "pitcrew.db"), owner: "pit", program: compile(t)}
 	r := &rig{pit: p, spec: s}
-	server := jenkinstest.Options{Execute: p.execute, RootURL: "http://ci.test/"}
+	server := jenkinstest.Options{Execute: p.execute, RootURL: "http://ci.test/", Security: jenkinstest.Security{NoCrumbs: true}}
 	if s.jenkins != nil {
 		s.jenkins(&server)
 	}
@@ -194,6 +195,14 @@ func pause(scope string, since, until time.Time) store.Pause {
 
 // others are the labels that are not ours.
 func others(labels string) []string { return hygiene.DefaultNames.Apply(strings.Fields(labels), 0) }
+
+func mustParse(expression string) labelexpr.Expr {
+	e, err := labelexpr.Parse(expression)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
 
 func sameSet(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// meddle changes a job as a person does.
+func (r *rig) meddle(job, old, replacement string) {
+	r.t.Helper()
+	path := "/job/" + job + "/config.xml"
+	config := r.ask(http.MethodGet, path, "")
+	if !strings.Contains(config, old) {
+		r.t.Fatalf("%s has no %q:\n%s", job, old, config)
+	}
+	r.ask(http.MethodPost, path, strings.Replace(config, old, replacement, 1))
+}
+
+func oneSlot(s *reconcile.Settings) { s.MaxCleanups = 1 }
+
+func TestASlotChangedBySomebodyIsNeverBuiltAndSaysSoOnce(t *testing.T) {
+	inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.meddle("pitcrew-slot-01", "</builders>", "<hudson.tasks.Shell><command>id</command></hudson.tasks.Shell></builders>")
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.wait(time.Hour, "the slot being refused", func() bool { return len(r.events(hygiene.EventSlot)) > 0 })
+		r.pass(3 * time.Hour)
+		if n := len(r.cleanups()); n != 1 {
+			t.Errorf("%d programs ran, want the one before the change", n)
+		}
+		events := r.events(hygiene.EventSlot)
+		if len(events) != 1 || !strings.Contains(events[0].Reason, "was changed by somebody") {
+			t.Errorf("it was said %d times: %+v", len(events), events)
+		}
+		if a := r.agent("linux-7"); a.State == hygiene.Clean || a.Failures != 0 {
+			t.Errorf("got %+v", a)
+		}
+		slots, err := r.store.Slots(r.t.Context(), "ci")
+		must(t, err)
+		slots[0].Refused, slots[0].Digest, slots[0].Content, slots[0].Pending = "", "", "", "reset"
+		must(t, r.store.SaveSlot(r.t.Context(), slots[0])) // as `pitcrew slots reset` does
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestAnotherSlotIsUsedWhileOneIsRefused(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.meddle("pitcrew-slot-01", "<concurrentBuild>false", "<concurrentBuild>true")
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		if n := len(r.jenkins.Builds("pitcrew-slot-02")); n != 1 {
+			t.Errorf("%d programs ran in the second slot", n)
+		}
+	})
+}
+
+func TestAJobOfThatNameWhichIsNotOursIsLeftAlone(t *testing.T) {
+	inRig(t, setup{agents: one, settings: oneSlot, asleep: true}, func(r *rig) {
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "pitcrew-slot-01", Label: "el7", Script: "echo mine"}))
+		before := r.ask(http.MethodGet, "/job/pitcrew-slot-01/config.xml", "")
+		r.start()
+		r.wait(time.Hour, "the job being refused", func() bool { return len(r.events(hygiene.EventSlot)) > 0 })
+		r.pass(time.Hour)
+		if after := r.ask(http.MethodGet, "/job/pitcrew-slot-01/config.xml", ""); after != before {
+			t.Errorf("somebody's job was changed to:\n%s", after)
+		}
+		if n := len(r.cleanups()); n != 0 {
+			t.Errorf("it was built %d times", n)
+		}
+	})
+}
+
+func TestASlotThatSomebodyQueuedOrRunsIsClearedFirst(t *testing.T) {
+	t.Parallel()
+	for _, queued := range []bool{true, false} {
+		t.Run(map[bool]string{true: "queued", false: "running"}[queued], func(t *testing.T) {
+			inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				if queued {
+					r.jenkins.QuietDown("test")
+				}
+				r.takesFor(12 * time.Hour)
+				_, err := r.jenkins.Schedule("pitcrew-slot-01", map[string]string{"PITCREW_AGENT": "linux-7", "PITCREW_ATTEMPT": "1", "PITCREW_NONCE": "x"})
+				must(t, err)
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+				r.wait(time.Hour, "the foreign build being ended", func() bool {
+					builds := r.cleanups()
+					if queued {
+						return r.jenkins.QueueLength() == 0
+					}
+					return len(builds) > 1 && builds[1].Result == "ABORTED"
+				})
+				r.takesFor(time.Minute)
+				r.jenkins.CancelQuietDown()
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
+
+func TestANewRecipeRevisionIsWrittenIntoTheSlots(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		next, err := recipe.Parse("test.yaml", []byte("version: 1\nname: test\nclean:\n  - name: sweep\n    run: rm -rf /tmp/x\nverify:\n  - name: swept\n    run: test ! -e /tmp/x\n"), nil)
+		must(t, err)
+		program, err := next.Compile()
+		must(t, err)
+		r.mu.Lock()
+		r.program = program
+		r.mu.Unlock()
+		r.set(func(*reconcile.Settings) {})
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); got.Revision != program.Revision {
+			t.Errorf("it was cleaned with revision %.12s, not %.12s", got.Revision, program.Revision)
+		}
+	})
+}
+
+// onlyPool makes the pool take the agents of one label only.
+func onlyPool(label string) func(*reconcile.Settings) {
+	return func(s *reconcile.Settings) { s.Pools[0].Agents = mustParse(label) }
+}
