@@ -227,6 +227,8 @@ func begin(s Sighting, p Policy, a Agent) Action {
 		case MonitorLeave:
 		}
 		return rest("a node monitor took it offline")
+	case ByHealth:
+		return rest("a node monitor took it offline, for something that no cleanup mends")
 	case ByDemand:
 		if p.OnDemand && s.Launchable {
 			return Action{Kind: Launch, Reason: "offline until it is wanted"}

@@ -42,7 +42,8 @@ const (
 	OnlineNow    OfflineBy = ""
 	ByConnection OfflineBy = "connection" // lost, never had, or launch failed
 	ByDemand     OfflineBy = "demand"     // idle agents of the demand strategy
-	ByMonitor    OfflineBy = "monitor"    // a node monitor (disk space, clock, ...)
+	ByMonitor    OfflineBy = "monitor"    // a node monitor that misses disk space, which a cleanup may give back
+	ByHealth     OfflineBy = "health"     // any other node monitor (clock, response time, ...): no cleanup helps
 	ByPerson     OfflineBy = "person"
 	ByUs         OfflineBy = "pitcrew" // our own mark, recognised by its message
 )

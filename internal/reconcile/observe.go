@@ -227,8 +227,10 @@ func offlineBy(a jenkins.Agent) hygiene.OfflineBy {
 		return hygiene.OnlineNow
 	case strings.HasPrefix(a.OfflineReason, MarkPrefix):
 		return hygiene.ByUs
+	case strings.HasPrefix(class, "hudson.node_monitors.DiskSpace"):
+		return hygiene.ByMonitor // of the temporary directory, too: hudson.node_monitors.TemporarySpaceMonitor
 	case strings.HasPrefix(class, "hudson.node_monitors."):
-		return hygiene.ByMonitor
+		return hygiene.ByHealth
 	case strings.HasSuffix(class, "$IdleOfflineCause"), class == "" && a.LaunchSupported:
 		return hygiene.ByDemand
 	case a.TemporarilyOffline, strings.HasSuffix(class, "$UserCause"), strings.HasSuffix(class, "$ByCLI"):
