@@ -109,14 +109,14 @@ func (c *cli) holdText(h *api.Hold) string {
 	if h == nil {
 		return ""
 	}
-	return fmt.Sprintf("by %s since %s, until %s: %s", h.By, c.moment(h.Since), cmp.Or(c.moment(h.Expires), "it is released"), oneLine(h.Reason))
+	return fmt.Sprintf("by %s for %s, ends %s: %s", h.By, c.since(h.Since), cmp.Or(c.moment(h.Expires), "when it is released"), oneLine(h.Reason))
 }
 
 func (c *cli) quarantineText(q *api.Quarantine) string {
 	if q == nil {
 		return ""
 	}
-	return fmt.Sprintf("by %s since %s: %s", q.By, c.moment(q.Since), oneLine(q.Reason))
+	return fmt.Sprintf("by %s for %s: %s", q.By, c.since(q.Since), oneLine(q.Reason))
 }
 
 // shownOfAgent is how much of each list a person sees; the lists of their own show the rest.

@@ -41,12 +41,11 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
 	}
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only agents of this controller")
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only agents of this pool")
-	cmd.Flags().StringSliceVar(&q.Hygiene, "state", nil, "only agents that are "+strings.Join(allHygiene, ", "))
+	choosing(cmd, &q.Hygiene, "state", "only agents that are "+strings.Join(allHygiene, ", "), allHygiene...)
 	cmd.Flags().StringVar(&q.Labels, "labels", "", "only agents whose labels satisfy this label expression")
 	cmd.Flags().BoolVar(&q.Held, "held", false, "only agents that a person keeps out")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show changes as they happen, until Ctrl-C")
 	f.flag(cmd, listFormats...)
-	complete(cmd, "state", allHygiene...)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }
@@ -151,15 +150,15 @@ func (c *cli) why(a api.Agent) string {
 		return oneLine(text)
 	case a.Quarantine != nil:
 		text = a.Quarantine.Reason
+	case text == a.Hygiene:
+		return ""
 	case text == "":
 		text = a.Reason
+	case a.Failures > 0 && !strings.Contains(text, a.Reason):
+		text = a.Reason + ", " + text
 	}
-	switch hygiene.Hygiene(a.Hygiene) {
-	case hygiene.IsDue, hygiene.IsQuarantined: // those that somebody waits for
-	default:
-		return oneLine(strings.TrimPrefix(text, a.Hygiene))
-	}
-	if a.NextLook.After(c.now()) {
+	awaited := a.Hygiene == string(hygiene.IsDue) || a.Hygiene == string(hygiene.IsQuarantined)
+	if awaited && a.NextLook.After(c.now()) {
 		text += ", next look in " + age(a.NextLook.Sub(c.now()))
 	}
 	return oneLine(text)

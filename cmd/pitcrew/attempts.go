@@ -43,11 +43,10 @@ func (c *cli) attemptsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&agent, "agent", "", "only attempts on this agent")
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only attempts on agents of this controller")
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only attempts of this pool")
-	outcomes := []string{string(hygiene.Cleaned), string(hygiene.Failed), string(hygiene.Lost), string(hygiene.GivenBack)}
-	cmd.Flags().StringVar(&q.Outcome, "outcome", "", "only attempts that ended so: "+strings.Join(outcomes, ", "))
+	choose(cmd, &q.Outcome, "outcome", "only attempts that ended so",
+		string(hygiene.Cleaned), string(hygiene.Failed), string(hygiene.Lost), string(hygiene.GivenBack))
 	cmd.Flags().BoolVar(&q.Open, "open", false, "only attempts in progress")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most attempts to list; 0 lists all")
-	complete(cmd, "outcome", outcomes...)
 	c.offerForFlag(cmd, "agent", &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)

@@ -26,6 +26,7 @@ type diagnosis struct {
 	Server   string      `json:"server"`
 	Token    string      `json:"token" doc:"Where it came from"`
 	Identity string      `json:"identity,omitempty" doc:"Who the daemon takes us for"`
+	Health   *api.Health `json:"health,omitempty" doc:"What the daemon says of itself to everybody"`
 	Trouble  string      `json:"trouble,omitempty" doc:"Why the daemon could not be asked"`
 	Daemon   *api.Doctor `json:"daemon,omitempty"`
 }
@@ -87,6 +88,9 @@ func (c *cli) diagnose(ctx context.Context, o *connection, controller string, jo
 }
 
 func (d *daemon) examine(ctx context.Context, found *diagnosis, controller string, jobs bool) (api.Doctor, error) {
+	if health, err := d.Health(ctx); err == nil {
+		found.Health = &health
+	}
 	who, err := d.WhoAmI(ctx)
 	if err != nil {
 		return api.Doctor{}, err
@@ -127,8 +131,11 @@ func (d diagnosis) sick() bool {
 			return true
 		}
 	}
-	if d.Daemon == nil || d.Daemon.Health.Status != "ok" {
+	if d.Health == nil || d.Health.Status != "ok" {
 		return true
+	}
+	if d.Daemon == nil {
+		return false
 	}
 	for _, a := range d.Daemon.Alerts {
 		if a.Level == "fail" {
@@ -156,6 +163,7 @@ func (c *cli) showDiagnosis(d diagnosis, f format) error {
 		{"Server", d.Server},
 		{"Token", d.Token},
 		{"Identity", d.Identity},
+		{"Health", healthText(d.Health)},
 	}, c.width()))
 	for _, p := range d.Problems {
 		level := "fail"
@@ -171,6 +179,13 @@ func (c *cli) showDiagnosis(d diagnosis, f format) error {
 	return err
 }
 
+func healthText(h *api.Health) string {
+	if h == nil {
+		return ""
+	}
+	return strings.TrimSpace(h.Status + " " + strings.Join(h.Reasons, "; "))
+}
+
 // daemonText shows what the daemon found out about itself and its controllers.
 func (c *cli) daemonText(d *api.Doctor) string {
 	var b strings.Builder
@@ -179,7 +194,6 @@ func (c *cli) daemonText(d *api.Doctor) string {
 		{"Started", c.moment(d.Started)},
 		{"Process", fmt.Sprintf("%d as user %d on %s (%s), %s, heap %s, %d goroutines", d.Process.PID, d.Process.UID, d.Process.Host, d.Platform, count(d.Process.CPUs, "CPU"), bytesText(int64(d.Process.HeapBytes)), d.Process.Goroutines)}, //nolint:gosec // a heap fits
 		{"Database", fmt.Sprintf("%s, %s, epoch %s, opened %s", d.Store.Path, bytesText(d.Store.Bytes), d.Store.Epoch, count(int(d.Store.Starts), "time"))},
-		{"Health", strings.TrimSpace(d.Health.Status + " " + strings.Join(d.Health.Reasons, "; "))},
 		{"Agents", countsText(d.Counts)},
 	}, c.narrow())))
 	for _, p := range d.Pauses {

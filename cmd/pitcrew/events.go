@@ -41,12 +41,11 @@ With -o json each event is one line.`,
 		}),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with events as they happen")
-	cmd.Flags().StringSliceVar(&q.Type, "type", nil, "only events of these types")
+	choosing(cmd, &q.Type, "type", "only events of these types", eventTypes()...)
 	cmd.Flags().StringVar(&agent, "agent", "", "only events of this agent")
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only events of this controller")
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only events of this pool")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most events of the past to show")
-	complete(cmd, "type", eventTypes()...)
 	c.offerForFlag(cmd, "agent", &o)
 	f.flag(cmd, formatText, formatJSON)
 	o.flags(cmd, usualTimeout)
@@ -71,9 +70,6 @@ func eventTypes() []string {
 }
 
 func (c *cli) showEvents(ctx context.Context, d *daemon, q api.EventQuery, f format, follow bool) error {
-	if err := knownTypes(q.Type); err != nil {
-		return err
-	}
 	past, err := c.pastEvents(ctx, d, q, follow)
 	if err != nil {
 		return err
@@ -100,16 +96,6 @@ func (c *cli) showEvents(ctx context.Context, d *daemon, q api.EventQuery, f for
 		}
 	}
 	return nil // only Ctrl-C ends it otherwise
-}
-
-func knownTypes(types []string) error {
-	known := eventTypes()
-	for _, t := range types {
-		if !slices.Contains(known, t) {
-			return usage("%q is no type of event; there are:\n%s", t, wrap(strings.Join(known, " "), helpWidth))
-		}
-	}
-	return nil
 }
 
 // pastEvents returns the newest events, oldest first. With limit 0 it is the newest one of all, so

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -26,33 +25,15 @@ const (
 // listFormats are those of commands that list things, the default first.
 var listFormats = []string{formatTable, formatWide, formatJSON, formatYAML, formatName}
 
-// format is the value of the flag --output.
-type format struct {
-	value   string
-	choices []string
-}
+// format is what the flag --output says.
+type format struct{ value string }
 
 // flag gives a command the flag --output with its choices, the default first.
 func (f *format) flag(cmd *cobra.Command, choices ...string) {
-	f.choices, f.value = choices, choices[0]
-	cmd.Flags().VarP(f, "output", "o", "one of "+strings.Join(choices, ", "))
+	f.value = choices[0]
+	cmd.Flags().VarP(&choice{&f.value, choices}, "output", "o", "format: "+strings.Join(choices, ", "))
 	complete(cmd, "output", choices...)
 }
-
-// String returns the chosen format.
-func (f *format) String() string { return f.value }
-
-// Set chooses a format.
-func (f *format) Set(s string) error {
-	if !slices.Contains(f.choices, s) {
-		return fmt.Errorf("want one of %s", strings.Join(f.choices, ", "))
-	}
-	f.value = s
-	return nil
-}
-
-// Type names the value in help.
-func (f *format) Type() string { return "format" }
 
 // structured reports whether the output is for programs.
 func (f *format) structured() bool { return f.value == formatJSON || f.value == formatYAML }

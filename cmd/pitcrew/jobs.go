@@ -43,8 +43,8 @@ func (c *cli) auditCommand() *cobra.Command {
 that do not ask for clean as they should:
 
   unprotected  it can start on a managed agent that is not clean
-  stale        it asks for the absence of one of pitcrew's labels, and Jenkins' cache
-               goes on for minutes with agents that got that label since
+  stale        it asks for the absence of one of pitcrew's labels, and Jenkins'
+               cache goes on for minutes with agents that got it since
   unlabelled   it runs on any agent that takes jobs without a label
   unknown      it uses managed agents, and nobody can see what it asks for
 
@@ -141,9 +141,9 @@ func auditSummary(a audited) string {
 		text += count(len(a.Findings), "finding")
 	}
 	if a.Unknown > 0 {
-		text += fmt.Sprintf("; %s choose agents while they run, and were not seen doing so", count(a.Unknown, "job"))
+		text += fmt.Sprintf("; %d of the jobs choose agents while they run, and were not seen doing so", a.Unknown)
 	}
-	return text
+	return wrap(text, helpWidth)
 }
 
 func (c *cli) auditTable(a audited, several, wide bool) string {
@@ -172,6 +172,17 @@ func problemColour(problem string) colour {
 	return yellow
 }
 
+// withoutHint is what to do where no expression can be told.
+func withoutHint(problem string) string {
+	switch problem {
+	case "unlabelled":
+		return "any label expression, unless all managed agents are in mode EXCLUSIVE"
+	case "unknown":
+		return "clean in the labels that its Pipeline asks for"
+	}
+	return "another expression: this one never accepts an agent that is clean"
+}
+
 // hintText tells job by job what to change.
 func (c *cli) hintText(a audited) string {
 	var b strings.Builder
@@ -184,7 +195,7 @@ func (c *cli) hintText(a audited) string {
 			{"  problem", x.Problem},
 			{"  asks for", cmp.Or(x.Expression, "nothing")},
 			{"  could get", could},
-			{"  use", cmp.Or(x.Use, "no expression helps: it never accepts an agent that is clean")},
+			{"  use", cmp.Or(x.Use, withoutHint(x.Problem))},
 		}, c.width()))
 	}
 	return b.String()

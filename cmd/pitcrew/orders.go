@@ -58,6 +58,9 @@ the agent is back in service.`,
 	})
 }
 
+// errNoReason refuses what others will wonder about.
+var errNoReason = usage("--reason is required: others must be able to understand it later")
+
 // orderCommand makes the command of an order.
 func (c *cli) orderCommand(o *connection, kind order) *cobra.Command {
 	var reason string
@@ -67,7 +70,7 @@ func (c *cli) orderCommand(o *connection, kind order) *cobra.Command {
 		Args: some("agent"), ValidArgsFunction: c.offerAgents(o, true),
 		RunE: c.asking(o, func(ctx context.Context, d *daemon, args []string) error {
 			if kind.reasonRequired && reason == "" {
-				return usage("--reason is required: others must be able to understand it later")
+				return errNoReason
 			}
 			_, err := c.give(ctx, d, kind, args, reason, l)
 			return err

@@ -19,7 +19,14 @@ type scope struct{ controller, pool string }
 func (s *scope) flags(cmd *cobra.Command, what string) {
 	cmd.Flags().StringVar(&s.controller, "controller", "", what+" of this controller only")
 	cmd.Flags().StringVar(&s.pool, "pool", "", what+" of this pool only")
-	cmd.MarkFlagsMutuallyExclusive("controller", "pool")
+}
+
+// check refuses two scopes at once.
+func (s *scope) check() error {
+	if s.controller != "" && s.pool != "" {
+		return usage("give --controller or --pool, not both")
+	}
+	return nil
 }
 
 // String spells the scope as the API does.
@@ -47,8 +54,11 @@ service.`,
 		Example: "  pitcrew pause --reason 'mirror is down' --for 2h\n  pitcrew pause --pool el7 --reason 'recipe is being mended'",
 		Args:    none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := s.check(); err != nil {
+				return err
+			}
 			if reason == "" {
-				return usage("--reason is required: others must be able to understand it later")
+				return errNoReason
 			}
 			p, err := d.Pause(ctx, s.String(), reason, l.Std())
 			if err != nil {
@@ -80,6 +90,9 @@ everything and no other; "pitcrew pauses" lists them.`,
 		Example: "  pitcrew resume\n  pitcrew resume --pool el7",
 		Args:    none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := s.check(); err != nil {
+				return err
+			}
 			err := d.Resume(ctx, s.String())
 			if client.IsNotFound(err) {
 				return fmt.Errorf("%s is not paused; \"pitcrew pauses\" lists what is", s.String())

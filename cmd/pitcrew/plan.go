@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
 func (c *cli) planCommand() *cobra.Command {
@@ -48,6 +49,8 @@ func (c *cli) planTable(found []api.Plan) string {
 	for i, p := range found {
 		when := "now"
 		switch {
+		case p.Action == string(hygiene.Rest):
+			when = "-"
 		case p.DryRun:
 			when = "never (dry run)"
 		case !p.Now:

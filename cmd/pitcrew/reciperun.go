@@ -17,7 +17,7 @@ import (
 )
 
 func (c *cli) recipeRunCommand() *cobra.Command {
-	var r recipe.Runner
+	r := recipe.Runner{Phases: "all"}
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -31,9 +31,6 @@ It ends with the code of the program: 0 unless the cleanup failed (1), was refus
 		Example: "  pitcrew recipe run recipes/linux.yaml --yes\n  pitcrew recipe run recipes/linux.yaml --labels 'el9 big' --phases verify",
 		Args:    one("recipe"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if r.Phases != "all" && r.Phases != "verify" {
-				return usage("--phases is %q: want all or verify", r.Phases)
-			}
 			p, err := c.program(args[0])
 			if err != nil {
 				return err
@@ -49,11 +46,10 @@ It ends with the code of the program: 0 unless the cleanup failed (1), was refus
 	}
 	cmd.Flags().StringVar(&r.Agent, "agent", "", "name of the agent that this machine serves (default: the host's name)")
 	cmd.Flags().StringSliceVar(&r.Labels, "labels", nil, "labels of the agent, for the conditions of steps")
-	cmd.Flags().StringVar(&r.Phases, "phases", "all", "all, or verify for that phase alone")
+	choose(cmd, &r.Phases, "phases", "what to run", "all", "verify")
 	cmd.Flags().StringVar(&r.Shell, "shell", "", "shell to run it with (default: sh)")
 	cmd.Flags().BoolVar(&r.Reboot, "reboot", false, "let it reboot this machine when a step asks for it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	complete(cmd, "phases", "all", "verify")
 	return cmd
 }
 
@@ -87,7 +83,7 @@ func (c *cli) recipePlanCommand() *cobra.Command {
 --arch the program itself looks at this machine, and changes nothing; with them it is
 told for a machine that has these facts and no others.`,
 		Example: `  pitcrew recipe plan recipes/linux.yaml --labels 'el9 big'
-  pitcrew recipe plan recipes/linux.yaml --os linux,rhel,centos7 --arch s390x --root`,
+  pitcrew recipe plan recipes/linux.yaml --os linux,rhel,centos7 --arch s390x`,
 		Args: one("recipe"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			facts.Labels = words(facts.Labels)

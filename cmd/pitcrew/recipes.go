@@ -113,7 +113,7 @@ func (c *cli) write(file string, text []byte) error {
 }
 
 func (c *cli) recipeRenderCommand() *cobra.Command {
-	var file, kind string
+	file, kind := "", "xml"
 	var spec recipe.JobSpec
 	cmd := &cobra.Command{
 		Use:   "render FILE",
@@ -128,10 +128,6 @@ plugin; with --agent it is a slot, tied to that agent at first.`,
     --controller main --owner ci-lab --node-parameter AGENT`,
 		Args: one("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			render, ok := renderings[kind]
-			if !ok {
-				return usage("%q is no format of jobs: want xml, jjb or jobdsl", kind)
-			}
 			if (spec.Agent == "") == (spec.NodeParameter == "") {
 				return usage("give either --node-parameter, for one job for all agents, or --agent, for a slot")
 			}
@@ -139,14 +135,14 @@ plugin; with --agent it is a slot, tied to that agent at first.`,
 			if spec.Program, err = c.program(args[0]); err != nil {
 				return err
 			}
-			text, err := render(spec)
+			text, err := renderings[kind](spec)
 			if err != nil {
 				return exit(exitUsage, err)
 			}
 			return c.write(file, text)
 		},
 	}
-	cmd.Flags().StringVar(&kind, "format", "xml", "one of xml, jjb, jobdsl")
+	choose(cmd, &kind, "format", "what to write", "xml", "jjb", "jobdsl")
 	cmd.Flags().StringVar(&spec.Name, "name", "pitcrew-clean", "full name of the job, with its folders")
 	cmd.Flags().StringVar(&spec.Controller, "controller", "", "name of the controller, as in the configuration (required)")
 	cmd.Flags().StringVar(&spec.Owner, "owner", "", "owner of the installation, as in the configuration (required)")
@@ -154,7 +150,6 @@ plugin; with --agent it is a slot, tied to that agent at first.`,
 	cmd.Flags().StringVar(&spec.Agent, "agent", "", "make a slot that is tied to this agent at first")
 	cmd.Flags().IntVar(&spec.KeepBuilds, "keep-builds", 0, "how many builds Jenkins keeps (default 50)")
 	requireFlags(cmd, "controller", "owner")
-	complete(cmd, "format", "xml", "jjb", "jobdsl")
 	fileFlag(cmd, &file)
 	return cmd
 }

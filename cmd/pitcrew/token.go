@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,9 +14,6 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 )
-
-// roles are what a token may be for, from the least to the most.
-var roles = []string{"viewer", "operator", "admin"}
 
 func (c *cli) tokenCommand() *cobra.Command {
 	return noun("token", "Manage who may use the daemon's API", `Manage the tokens with which people and programs use the daemon's API. The first one
@@ -27,7 +23,7 @@ need the role admin.`, c.tokenCreateCommand(), c.tokenListCommand(), c.tokenRevo
 
 func (c *cli) tokenCreateCommand() *cobra.Command {
 	var o connection
-	var role, file string
+	role, file := "viewer", ""
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a token",
@@ -40,15 +36,11 @@ with everything that is done with it.
 		Example: "  pitcrew token create nightly-report --role viewer\n  pitcrew token create anna --role operator --file ~/.pitcrew-token",
 		Args:    one("name"),
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
-			if !slices.Contains(roles, role) {
-				return usage("%q is no role: want one of %s", role, strings.Join(roles, ", "))
-			}
 			return c.createToken(ctx, d, args[0], role, file)
 		}),
 	}
-	cmd.Flags().StringVar(&role, "role", "viewer", "what it may do: "+strings.Join(roles, ", "))
+	choose(cmd, &role, "role", "what it may do", "viewer", "operator", "admin")
 	cmd.Flags().StringVar(&file, "file", "", "write it to this new file, for you alone, and do not print it")
-	complete(cmd, "role", roles...)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }

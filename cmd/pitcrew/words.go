@@ -11,7 +11,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/config"
 )
 
-// age is a length of time in one unit, for people.
+// age is a length of time for people: two digits are enough.
 func age(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -20,6 +20,8 @@ func age(d time.Duration) string {
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < 100*time.Minute:
 		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 10*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}

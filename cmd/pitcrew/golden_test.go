@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+)
+
+// noon is when everything in these tests happens, so that output can be compared with files.
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) time.Time { return noon.Add(-d) }
+
+// fakeDaemon answers requests with what never changes.
+type fakeDaemon struct {
+	url string
+
+	mu    sync.Mutex
+	looks int // at agents, still to come before then is called
+	then  func()
+}
+
+func newFakeDaemon(t *testing.T) *fakeDaemon {
+	t.Helper()
+	f := &fakeDaemon{}
+	mux := http.NewServeMux()
+	for path, body := range answers() {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/v1/agents" {
+				f.looked()
+			}
+			body := body
+			if agents, ok := body.(api.Page[api.Agent]); ok && r.URL.Query().Has("name") {
+				body = page(agents.Items[0])
+			}
+			w.Header().Set("Content-Type", "application/json")
+			if err := json.NewEncoder(w).Encode(body); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	mux.HandleFunc("GET /api/v1/events/watch", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for {
+			if _, err := w.Write([]byte("data: {\"type\":\"agent.clean\"}\n\n")); err != nil {
+				return
+			}
+			if http.NewResponseController(w).Flush() != nil || pause(r.Context(), 10*time.Millisecond) != nil {
+				return
+			}
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	f.url = server.URL
+	return f
+}
+
+// onAgents calls then at the n-th look at the list of agents.
+func (f *fakeDaemon) onAgents(n int, then func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks, f.then = n, then
+}
+
+func (f *fakeDaemon) looked() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.looks--; f.looks == 0 {
+		f.then()
+	}
+}
+
+// run runs a command in this process, at noon.
+func (f *fakeDaemon) run(ctx context.Context, s streams, env map[string]string, args ...string) int {
+	c := &cli{streams: s, now: func() time.Time { return noon }, getenv: func(name string) string {
+		switch name {
+		case envServer:
+			return f.url
+		case envConfig:
+			return filepath.Join("testdata", "pitcrew.yaml")
+		}
+		return env[name]
+	}}
+	return c.run(ctx, args)
+}
+
+func page[T any](items ...T) api.Page[T] { return api.Page[T]{Items: items} }
+
+// answers are one of everything that output shows.
+func answers() map[string]any {
+	clean := api.Agent{
+		Controller: "main", Name: "el9-1", Pool: "el9", Hygiene: "clean", Occupancy: "idle", State: "clean", Since: ago(3 * time.Minute),
+		Reason: "cleaned and verified by attempt 12", Next: "rest", Why: "clean", Labels: []string{"clean", "cleanable", "el9", "el9-1"},
+		Attempt: 12, LastCleaned: ago(3 * time.Minute),
+	}
+	sick := api.Agent{
+		Controller: "main", Name: "büro (2)", Pool: "rest", Hygiene: "quarantined", Occupancy: "offline", State: "due", Since: ago(26 * time.Hour),
+		Reason: "failed: disk", Next: "rest", Why: "quarantined", NextLook: noon.Add(90 * time.Minute), Labels: []string{"büro (2)", "cleanable", "dirty"},
+		Attempt: 7, Failures: 3, Quarantine: &api.Quarantine{Reason: "3 failures, the last: failed: disk", By: "pitcrew", Since: ago(26 * time.Hour)},
+	}
+	held := api.Agent{
+		Controller: "main", Name: "el9-2", Pool: "el9", Hygiene: "due", Occupancy: "offline by a person", State: "due", Since: ago(30 * time.Second),
+		Reason: "held", Next: "rest", Labels: []string{"cleanable", "el9", "el9-2"}, Attempt: 4,
+		Hold: &api.Hold{Reason: "the disk is replaced by somebody from the data centre", By: "anna", Since: ago(30 * time.Second), Expires: noon.Add(2 * time.Hour)},
+	}
+	attempt := api.Attempt{
+		ID: 41, Controller: "main", Agent: "büro (2)", Number: 7, Pool: "rest", Recipe: "linux", Revision: "0123456789abcdef0123", Need: "cleanup", Delivery: "job",
+		Claimed: ago(26 * time.Hour), Handed: ago(26*time.Hour - time.Second), Started: ago(26*time.Hour - 2*time.Second), Ended: ago(26*time.Hour - 95*time.Second),
+		Outcome: "failed", Step: "disk", Reason: "failed: disk", Job: "pitcrew-slot-01", Build: 9, URL: "https://jenkins.example/job/pitcrew-slot-01/9/",
+	}
+	running := api.Attempt{ID: 42, Controller: "main", Agent: "el9-1", Number: 13, Recipe: "linux", Revision: "0123456789abcdef0123", Claimed: ago(12 * time.Second), Handed: ago(11 * time.Second), Started: ago(9 * time.Second)}
+	events := []api.Event{
+		{ID: 9, Type: "agent.quarantined", At: ago(26 * time.Hour), Actor: "pitcrew", Subject: "main/büro (2)", Controller: "main", Agent: "büro (2)", Reason: "3 failures, the last: failed: disk"},
+		{ID: 8, Type: "agent.held", At: ago(30 * time.Second), Actor: "anna", Subject: "main/el9-2", Controller: "main", Agent: "el9-2", Reason: "the disk is replaced by somebody from the data centre"},
+	}
+	builds := []api.Build{{
+		Controller: "main", Agent: "el9-2", URL: "https://jenkins.example/job/team/job/app/17/", Job: "team/app", Number: 17, At: ago(50 * time.Minute),
+		Contaminated: true, Reason: "second build on one cleaning",
+	}, {Controller: "main", Agent: "el9-1", URL: "https://jenkins.example/job/team/job/app/16/", Job: "team/app", Number: 16, At: ago(time.Hour), Attempt: 11}}
+	findings := []api.AuditFinding{
+		{Job: "team/app", Problem: "unprotected", Expression: "el9", Agent: "el9-1", Showing: []string{"cleanable", "dirty", "el9"}, Use: "el9 && clean", Seen: "configuration"},
+		{Job: "team/nightly", Problem: "stale", Expression: "el9 && !dirty", Use: "el9 && clean", Seen: "configuration"},
+		{Job: "tools/report", Problem: "unlabelled", Seen: "configuration"},
+	}
+	state := api.ControllerState{
+		Name: "main", URL: "https://jenkins.example/", Version: "2.541.3", LastSweep: ago(2 * time.Second), Poll: "5s", Queue: 4,
+		Counts: api.Counts{Managed: 3, Clean: 1, Due: 1, Quarantined: 1, Held: 1, Offline: 2},
+	}
+	slots := []api.Slot{
+		{Controller: "main", Job: "pitcrew-slot-01", Content: "89abcdef01234567", Agent: "el9-1", Attempt: 13},
+		{Controller: "main", Job: "pitcrew-slot-02", Refused: "somebody changed the job: its digest is not ours"},
+	}
+	pauses := []api.Pause{{Scope: "pool:el9", Reason: "recipe is being mended", By: "anna", Since: ago(5 * time.Minute), Until: noon.Add(55 * time.Minute)}}
+	return map[string]any{
+		"/api/v1/agents":                 page(sick, clean, held),
+		"/api/v1/agents/main/{agent}":    life(sick, attempt, running, events, builds),
+		"/api/v1/attempts":               page(running, attempt),
+		"/api/v1/attempts/41":            api.AttemptDetail{Attempt: attempt, HasLog: true, Report: json.RawMessage(reportText)},
+		"/api/v1/events":                 page(events...),
+		"/api/v1/builds":                 page(builds...),
+		"/api/v1/controllers":            page(state),
+		"/api/v1/controllers/main/audit": api.Audit{At: noon, Jobs: 12, Agents: 3, Unknown: 1, Findings: findings},
+		"/api/v1/controllers/main/slots": page(slots...),
+		"/api/v1/pauses":                 page(pauses...),
+		"/api/v1/tokens":                 page(api.Token{Name: "anna", Role: "operator", Created: ago(time.Hour)}),
+		"/api/v1/plan":                   page(api.Plan{Controller: "main", Agent: "el9-1", Action: "begin", Now: true, Labels: "cleanable dirty", Reason: "used by build app 17"}, api.Plan{Controller: "main", Agent: "el9-2", Action: "begin", Reason: "2 of 2 cleanups of pool el9 run already"}),
+		"/api/v1/whoami":                 api.Identity{Name: "anna", Role: "admin"},
+		"/healthz":                       api.Health{Status: "ok"},
+		"/api/v1/doctor":                 diagnosed(state, slots, pauses),
+	}
+}
+
+func life(a api.Agent, attempt, running api.Attempt, events []api.Event, builds []api.Build) api.AgentDetail {
+	running.ID = 0
+	return api.AgentDetail{
+		Agent: a, Machine: "3d1219c7c4c5404aaa1f6d2a48adfda4", Offline: "disk space is too low", Used: &api.Use{URL: builds[0].URL, At: builds[0].At},
+		Current: &running, Attempts: []api.Attempt{attempt}, Events: events, Builds: builds,
+	}
+}
+
+func diagnosed(state api.ControllerState, slots []api.Slot, pauses []api.Pause) api.Doctor {
+	return api.Doctor{
+		At: noon, Version: api.Version{Version: "1.2.3", Commit: "0123456789abcdef"}, Started: ago(70 * time.Hour), Platform: "linux/s390x",
+		Process: api.DoctorProcess{Host: "ci-lab", PID: 4711, UID: 990, CPUs: 2, Goroutines: 40, HeapBytes: 50 << 20},
+		Store:   api.DoctorStore{Path: "/var/lib/pitcrew/pitcrew.db", Bytes: 3 << 20, Epoch: "a1b2", Starts: 3},
+		Counts:  state.Counts, Pauses: pauses,
+		Alerts: []api.Alert{{Level: "fail", About: "pool rest", Text: "none of its agents was cleaned for 26h"}},
+		Controllers: []api.DoctorController{{ControllerState: state, Slots: slots, Findings: []api.Finding{
+			{Level: "ok", Topic: "credentials", Message: "user pitcrew is known"},
+			{Level: "fail", Topic: "permission", Message: "Agent/Configure is missing: labels cannot be written on any agent of this controller", Remedy: "Grant Agent/Configure to pitcrew."},
+		}}},
+	}
+}
+
+const reportText = `{"version":1,"attempt":7,"agent":"büro (2)","outcome":"failed","reason":"failed: disk","steps":[
+{"name":"processes","phase":"clean","outcome":"ok","seconds":2,"tries":1},
+{"name":"disk","phase":"clean","outcome":"failed","exit":1,"seconds":91,"tries":3,"reason":"exit code 1","tail":"df: /srv: Input/output error\ngave up\n"},
+{"name":"empty","phase":"verify","outcome":"skipped","reason":"an earlier step failed"}],
+"disk":{"before":{"bytesFree":1073741824},"after":{"bytesFree":2147483648}},
+"machine":{"hostname":"buero-2","arch":"x86_64","os":"linux rhel centos7","user":"jenkins"}}`
+
+// TestOutputFits80Columns holds what people see against files; "go test -update" writes them.
+func TestOutputFits80Columns(t *testing.T) {
+	t.Parallel()
+	f := newFakeDaemon(t)
+	for name, args := range map[string]string{
+		"agents": "agents", "agent": "agent main/x", "attempts": "attempts", "attempt": "attempt 41", "events": "events", "builds": "builds",
+		"audit": "jobs audit", "audit-hints": "jobs audit --fix-hint", "slots": "slots list", "pauses": "pauses", "plan": "plan",
+		"tokens": "token list", "doctor": "doctor",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			f.run(t.Context(), streams{in: strings.NewReader(""), out: &out, err: &errs}, map[string]string{"COLUMNS": "80"}, strings.Fields(args)...)
+			text := out.String() + errs.String()
+			text = strings.NewReplacer(f.url, "http://daemon", runtime.Version(), "GOVERSION", runtime.GOOS+"/"+runtime.GOARCH, "PLATFORM", version().Version, "VERSION").Replace(text)
+			for line := range strings.Lines(text) {
+				if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
+			golden(t, filepath.Join("testdata", "output", name+".txt"), text)
+		})
+	}
+}
+
+// golden compares text with a file, or writes the file with -update.
+func golden(t *testing.T, path, text string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; write it with: go test ./cmd/pitcrew -update", err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("%s differs (-file +now); if that is right: go test ./cmd/pitcrew -update\n%s", path, diff)
+	}
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal is a pseudo-terminal of 80 columns: the program has its one end, the test the other.
+type terminal struct {
+	user, program *os.File
+	shown         chan string
+}
+
+func openTerminal(t *testing.T) *terminal {
+	t.Helper()
+	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	if err := unix.IoctlSetPointerInt(int(user.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatalf("unlock terminal: %v", err)
+	}
+	n, err := unix.IoctlGetInt(int(user.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatalf("number of terminal: %v", err)
+	}
+	program, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatalf("open terminal: %v", err)
+	}
+	if err := unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+		t.Fatalf("size of terminal: %v", err)
+	}
+	term := &terminal{user: user, program: program, shown: make(chan string, 1)}
+	go term.read()
+	t.Cleanup(func() { user.Close() })
+	return term
+}
+
+// read ends when the program's end is closed.
+func (term *terminal) read() {
+	var b bytes.Buffer
+	_, _ = io.Copy(&b, term.user)
+	term.shown <- b.String()
+}
+
+// end closes the program's end and returns what was shown.
+func (term *terminal) end() string {
+	term.program.Close()
+	return <-term.shown
+}
+
+func (term *terminal) streams() streams {
+	return streams{in: term.program, out: term.program, err: term.program}
+}
+
+func TestTerminalsGetColoursAndPipesDoNot(t *testing.T) {
+	t.Parallel()
+	f := newFakeDaemon(t)
+	for _, c := range []struct {
+		name    string
+		env     map[string]string
+		painted bool
+	}{
+		{"a terminal", nil, true},
+		{"a terminal with NO_COLOR", map[string]string{"NO_COLOR": "1"}, false},
+		{"a dumb terminal", map[string]string{"TERM": "dumb"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			term := openTerminal(t)
+			code := f.run(t.Context(), term.streams(), c.env, "agents")
+			shown := term.end()
+			if code != exitOK || strings.Contains(shown, "\x1b[") != c.painted || !strings.Contains(shown, "clean") {
+				t.Errorf("code %d, want painted %v, got %q", code, c.painted, shown)
+			}
+			for line := range strings.Lines(strings.ReplaceAll(shown, "\r", "")) {
+				if width := len([]rune(stripped(line))); width > 81 { // with its line break
+					t.Errorf("%d columns: %q", width-1, line)
+				}
+			}
+		})
+	}
+}
+
+func stripped(line string) string {
+	for _, c := range []colour{red, green, yellow, cyan, faint, bold, unpainted} {
+		line = strings.ReplaceAll(line, string(c), "")
+	}
+	return line
+}
+
+func TestWatchRedrawsATerminalUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	f := newFakeDaemon(t)
+	term := openTerminal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.onAgents(3, cancel) // Ctrl-C after the third look
+	if code := f.run(ctx, term.streams(), nil, "agents", "--watch"); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	shown := term.end()
+	if strings.Count(shown, "\x1b[H\x1b[2J") < 2 || !strings.Contains(shown, "Ctrl-C ends.") {
+		t.Errorf("not redrawn: %q", shown)
+	}
+}
+
+func TestInitAsksForWhatNoFlagSays(t *testing.T) {
+	t.Parallel()
+	term := openTerminal(t)
+	file := filepath.Join(t.TempDir(), "pitcrew.yaml")
+	answers := "http://127.0.0.1:1/\n\nrobot\nenv:TOKEN\nel9 && big\n\n\n"
+	if _, err := term.user.WriteString(answers); err != nil {
+		t.Fatal(err)
+	}
+	c := &cli{streams: term.streams(), getenv: func(string) string { return "" }, now: time.Now}
+	code := c.run(t.Context(), []string{"init", "--no-check", "--config", file})
+	shown := term.end()
+	text, err := os.ReadFile(file)
+	if code != exitOK || err != nil {
+		t.Fatalf("code %d, %v: %s", code, err, shown)
+	}
+	for _, want := range []string{"name: main", `url: "http://127.0.0.1:1/"`, "user: robot", "token: env:TOKEN", `agents: "el9 && big"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("want %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestProgressIsOneLineThatGoesAway(t *testing.T) {
+	t.Parallel()
+	term := openTerminal(t)
+	c := &cli{streams: term.streams(), getenv: func(string) string { return "" }, now: time.Now}
+	p := c.newProgress()
+	p.show("el9-1: running")
+	p.show("el9-1: " + strings.Repeat("long ", 40))
+	p.clear()
+	p.clear()
+	shown := term.end()
+	if strings.Contains(shown, "\n") || strings.Count(shown, "\x1b[K") != 3 || !strings.HasSuffix(shown, "\r\x1b[K") {
+		t.Errorf("got %q", shown)
+	}
+}
