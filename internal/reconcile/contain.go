@@ -15,13 +15,15 @@ import (
 )
 
 // containEvery is how often the crew looks for agents whose build feed is due.
-const containEvery = 15 * time.Second
+func (s *Settings) containEvery() time.Duration {
+	return min(max(15*time.Second, s.FeedEvery/20), s.FeedEvery)
+}
 
 // contain asks agents that stay as they are for their builds, each at least once per interval, so
 // that a short build between two polls is found even if nothing else happens: on clean agents, and
 // on those that wait for long or are never cleaned. Agents that are cleaned are asked at that moment.
 func (c *Crew) contain(ctx context.Context) error {
-	return every(ctx, func() time.Duration { return min(containEvery, c.settings.Load().FeedEvery) }, nil, func(ctx context.Context) {
+	return every(ctx, func() time.Duration { return c.settings.Load().containEvery() }, nil, func(ctx context.Context) {
 		c.Watch.Beat(c.id, "contain", time.Now())
 		if err := c.containOnce(ctx); err != nil && ctx.Err() == nil {
 			c.Log.WarnContext(ctx, "build feeds could not be read", "err", err)
@@ -92,11 +94,16 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *st
 // record stores the builds of a feed. Everything is judged by the controller's clock: cleanups of
 // ours stand in the same feed.
 func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.FeedBuild, now time.Time) (*store.Build, error) {
-	agent, _, err := c.Store.Agent(ctx, id)
+	_, from, err := c.Store.FeedState(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	_, from, err := c.Store.FeedState(ctx, id)
+	s, from := c.settings.Load(), from.Add(-feedTick)
+	feed = slices.DeleteFunc(feed, func(b jenkins.FeedBuild) bool { return !b.At.After(from) })
+	if !slices.ContainsFunc(feed, func(b jenkins.FeedBuild) bool { return !s.ours(b.Job) }) {
+		return nil, nil // what is new are cleanups alone
+	}
+	agent, _, err := c.Store.Agent(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +111,6 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	if err != nil {
 		return nil, err
 	}
-	s := c.settings.Load()
 	starts := make([]hygiene.Started, 0, len(feed))
 	var lastGrant time.Time
 	slices.Reverse(feed) // oldest first: what began in one second keeps its order then
@@ -121,13 +127,13 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 		}
 		starts = append(starts, start)
 	}
-	for _, t := range ours { // over SSH: they stand in no feed, and go by our clock
-		if t.Delivery != hygiene.BySSH || t.Started.IsZero() {
+	for url, t := range ours { // over SSH, or discarded since: they stand in no feed, and go by our clock
+		if t.Handed.IsZero() || slices.ContainsFunc(feed, func(b jenkins.FeedBuild) bool { return b.URL == url }) {
 			continue
 		}
-		starts = append(starts, hygiene.Started{At: t.Started, Attempt: t.Number})
-		if !t.Proved.IsZero() && t.Started.After(lastGrant) {
-			lastGrant = t.Started
+		starts = append(starts, hygiene.Started{At: t.Handed, Attempt: t.Number})
+		if !t.Proved.IsZero() && t.Handed.After(lastGrant) {
+			lastGrant = t.Handed
 		}
 	}
 	lost, err := c.lostAt(ctx, agent)
@@ -141,7 +147,6 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 		return slices.ContainsFunc(values(ours), func(t hygiene.Attempt) bool { return t.Number == n && t.Outcome == hygiene.Cleaned })
 	}
 	dirty := map[string]string{}
-	from = from.Add(-feedTick)
 	found := hygiene.Contaminations(starts, granted, false, from)
 	adopted, err := c.adoptedAt(ctx, id, len(found) > 0)
 	if err != nil {
@@ -152,7 +157,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 			dirty[x.URL] = x.Reason
 		}
 	}
-	builds, newest := c.builds(id, s, feed, dirty, from, lastGrant)
+	builds, newest := c.builds(id, s, feed, dirty, lastGrant)
 	return newest, c.keep(ctx, agent, now, now, builds)
 }
 
@@ -271,11 +276,11 @@ func (c *Crew) firstSeen(b store.Build) bool {
 }
 
 // builds turns what is new in a feed into rows, and finds the newest real build since the last grant.
-func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild, dirty map[string]string, from, lastGrant time.Time) ([]store.Build, *store.Build) {
+func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild, dirty map[string]string, lastGrant time.Time) ([]store.Build, *store.Build) {
 	var rows []store.Build
 	var newest *store.Build
 	for _, b := range feed {
-		if s.ours(b.Job) || !b.At.After(from) {
+		if s.ours(b.Job) {
 			continue
 		}
 		reason, contaminated := dirty[b.URL]
@@ -289,7 +294,7 @@ func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild,
 }
 
 // maxAttempts is how many of an agent's newest attempts its builds are compared with.
-const maxAttempts = 50
+const maxAttempts = 20
 
 // ourBuilds are the newest attempts on an agent, by the URL of their build. Those that ran over SSH
 // have none and get a key of their own.

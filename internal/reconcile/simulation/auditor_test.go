@@ -26,6 +26,7 @@ type auditor struct {
 	mu        sync.Mutex
 	agents    map[string]*truth
 	problems  []string
+	suspects  []suspect
 	restarted time.Time
 	requests  map[string]tally
 	counts    map[hygiene.EventType]int
@@ -90,7 +91,11 @@ func (a *auditor) found() []string {
 	a.shop.mu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Concat(a.problems, overlaps)
+	problems := slices.Concat(a.problems, overlaps)
+	for _, s := range a.suspects {
+		problems = append(problems, s.at.Format("02 15:04:05.000 ")+s.fault)
+	}
+	return problems
 }
 
 // entry sees each line of ground truth, under the controller's queue lock.
@@ -102,6 +107,7 @@ func (a *auditor) entry(e jenkinstest.Entry) {
 	}
 	if e.Kind == jenkinstest.EntryRestart {
 		a.restarted = e.At
+		a.excuse("", e.At)
 		return
 	}
 	if e.Agent == "" || e.Flyweight {
@@ -117,7 +123,11 @@ func (a *auditor) entry(e jenkinstest.Entry) {
 		a.labelled(t, e)
 	case jenkinstest.EntryOffline:
 		if !e.Connected {
+			if !people[e.Who] && len(t.real) > 0 && strings.Contains(e.Who, "pitcrew") {
+				a.fault("I5: %s was disconnected by %q while a build ran on it", e.Agent, e.Who)
+			}
 			t.lost = e.At
+			a.excuse(e.Agent, e.At)
 			a.shop.lost(e.Agent)
 		}
 	case jenkinstest.EntryDeleted:
@@ -162,7 +172,7 @@ func (a *auditor) judge(t *truth, e jenkinstest.Entry) {
 	url := key(e)
 	switch {
 	case t.state == hygiene.Unmanaged, e.At.Sub(t.changed) < time.Second && !t.used:
-		t.maybe[url] = true // feeds know whole seconds
+		t.maybe[url], t.maybe[buildURL(e.Job, e.Number)] = true, true // feeds know whole seconds
 	case t.used:
 		t.expect(e, "another build used the agent before")
 	case t.state == hygiene.Clean:
@@ -173,11 +183,13 @@ func (a *auditor) judge(t *truth, e jenkinstest.Entry) {
 	}
 }
 
-// expect notes that a build must be reported. Node blocks have no record that could be read.
+// expect notes that a build must be reported. Node blocks stand in no feed: polls may see them.
 func (t *truth) expect(e jenkinstest.Entry, why string) {
-	if !e.Block {
-		t.firm[key(e)] = e.At.Format("02 15:04:05.000: ") + why
+	if e.Block {
+		t.maybe[buildURL(e.Job, e.Number)] = true
+		return
 	}
+	t.firm[key(e)] = e.At.Format("02 15:04:05.000: ") + why
 }
 
 // doubt says that builds need no longer be reported: the agent left pitcrew's care.
@@ -200,6 +212,9 @@ func (a *auditor) cleanupStarted(t *truth, e jenkinstest.Entry) {
 	}
 	if hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) {
 		a.fault("I2: %s was labelled clean when a cleanup started", e.Agent)
+	}
+	if a.shop.machine == nil {
+		return
 	}
 	machine := a.shop.machineOf(e.Agent)
 	for name, n := range a.agents {
@@ -225,8 +240,22 @@ func (a *auditor) ended(t *truth, e jenkinstest.Entry) {
 	since, ok := t.real[key(e)]
 	delete(t.real, key(e))
 	if ok && e.Result != "SUCCESS" && t.lost.Before(since) && a.restarted.Before(since) {
-		a.fault("I5: %s ended %s on %s, and nothing happened to its agent", key(e), e.Result, e.Agent)
+		a.suspects = append(a.suspects, suspect{e.Agent, e.At, fmt.Sprintf("I5: %s ended %s on %s, and nothing happened to its agent", key(e), e.Result, e.Agent)})
 	}
+}
+
+// suspect is a real build that failed. A loss of its agent is noticed a little after it.
+type suspect struct {
+	agent string
+	at    time.Time
+	fault string
+}
+
+// excuse drops the suspects of an agent, "" for all, that failed just before now.
+func (a *auditor) excuse(agent string, now time.Time) {
+	a.suspects = slices.DeleteFunc(a.suspects, func(s suspect) bool {
+		return (agent == "" || agent == s.agent) && now.Sub(s.at) < 5*time.Second
+	})
 }
 
 // labelled judges an edit of labels by the engine.
