@@ -122,7 +122,7 @@ func (c *cli) showEvent(e api.Event, f format) error {
 
 // eventLine is one line, cut at width columns; 0 cuts nothing and leaves nothing out.
 func (c *cli) eventLine(e api.Event, width int) string {
-	parts := []string{stamp(e.At), c.paint(eventColour(e.Type), fmt.Sprintf("%-18s", e.Type))}
+	parts := []string{stamp(e.At), c.paint(eventColours[hygiene.EventType(e.Type)], fmt.Sprintf("%-18s", e.Type))}
 	if width > 0 {
 		parts[0] = c.brief(e.At)
 	}
@@ -142,16 +142,10 @@ func (c *cli) eventLine(e api.Event, width int) string {
 	return strings.TrimRight(line, " ") + "\n"
 }
 
-func eventColour(kind string) colour {
-	switch hygiene.EventType(kind) {
-	case hygiene.EventGranted, hygiene.EventAlive, hygiene.EventEnough, hygiene.EventBreakerShut:
-		return green
-	case hygiene.EventFailed, hygiene.EventQuarantined, hygiene.EventContaminated, hygiene.EventDead, hygiene.EventShort,
-		hygiene.EventBreakerOpen, hygiene.EventRival, hygiene.EventConfig, hygiene.EventSlot:
-		return red
-	case hygiene.EventLost, hygiene.EventGivenBack, hygiene.EventHeld, hygiene.EventPaused:
-		return yellow
-	default:
-		return plain
-	}
+// eventColours are for what is good or bad news; most is neither.
+var eventColours = map[hygiene.EventType]colour{
+	hygiene.EventGranted: green, hygiene.EventAlive: green, hygiene.EventEnough: green, hygiene.EventBreakerShut: green,
+	hygiene.EventLost: yellow, hygiene.EventGivenBack: yellow, hygiene.EventHeld: yellow, hygiene.EventPaused: yellow,
+	hygiene.EventFailed: red, hygiene.EventQuarantined: red, hygiene.EventContaminated: red, hygiene.EventDead: red, hygiene.EventShort: red,
+	hygiene.EventBreakerOpen: red, hygiene.EventRival: red, hygiene.EventConfig: red, hygiene.EventSlot: red,
 }

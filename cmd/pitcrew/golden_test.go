@@ -30,20 +30,17 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 type fakeDaemon struct {
 	url string
 
-	mu    sync.Mutex
-	looks int // at agents, still to come before then is called
-	then  func()
+	mu   sync.Mutex
+	then map[string]func() // by pattern: called at each request
 }
 
 func newFakeDaemon(t *testing.T) *fakeDaemon {
 	t.Helper()
-	f := &fakeDaemon{}
+	f := &fakeDaemon{then: map[string]func(){}}
 	mux := http.NewServeMux()
 	for path, body := range answers() {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/api/v1/agents" {
-				f.looked()
-			}
+			f.looked(path)
 			body := body
 			if agents, ok := body.(api.Page[api.Agent]); ok && r.URL.Query().Has("name") {
 				body = page(agents.Items[0])
@@ -54,6 +51,9 @@ func newFakeDaemon(t *testing.T) *fakeDaemon {
 			}
 		})
 	}
+	mux.HandleFunc("POST /api/v1/agents/main/{agent}/clean", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"controller":"main","name":"el9-1"}`)) // the client has the status
+	})
 	mux.HandleFunc("GET /api/v1/events/watch", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for {
@@ -71,20 +71,29 @@ func newFakeDaemon(t *testing.T) *fakeDaemon {
 	return f
 }
 
-// onAgents calls then at the n-th look at the list of agents.
-func (f *fakeDaemon) onAgents(n int, then func()) {
+// onLook calls then at the n-th look at what a pattern serves.
+func (f *fakeDaemon) onLook(pattern string, n int, then func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.looks, f.then = n, then
-}
-
-func (f *fakeDaemon) looked() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.looks--; f.looks == 0 {
-		f.then()
+	f.then[pattern] = func() {
+		if n--; n == 0 {
+			then()
+		}
 	}
 }
+
+func (f *fakeDaemon) looked(pattern string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if then := f.then[pattern]; then != nil {
+		then()
+	}
+}
+
+const (
+	agentList   = "/api/v1/agents"
+	agentDetail = "/api/v1/agents/main/{agent}"
+)
 
 // run runs a command in this process, at noon.
 func (f *fakeDaemon) run(ctx context.Context, s streams, env map[string]string, args ...string) int {
@@ -148,8 +157,8 @@ func answers() map[string]any {
 	}
 	pauses := []api.Pause{{Scope: "pool:el9", Reason: "recipe is being mended", By: "anna", Since: ago(5 * time.Minute), Until: noon.Add(55 * time.Minute)}}
 	return map[string]any{
-		"/api/v1/agents":                 page(sick, clean, held),
-		"/api/v1/agents/main/{agent}":    life(sick, attempt, running, events, builds),
+		agentList:                        page(sick, clean, held),
+		agentDetail:                      life(sick, attempt, running, events, builds),
 		"/api/v1/attempts":               page(running, attempt),
 		"/api/v1/attempts/41":            api.AttemptDetail{Attempt: attempt, HasLog: true, Report: json.RawMessage(reportText)},
 		"/api/v1/events":                 page(events...),

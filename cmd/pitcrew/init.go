@@ -131,7 +131,7 @@ func (c *cli) checkController(ctx context.Context, i *initiation, text []byte) e
 const examineLimit = 2 * time.Minute
 
 func examine(ctx context.Context, controller *config.Controller, o jenkins.CheckOptions) ([]jenkins.Finding, error) {
-	client, err := jenkins.New(jenkins.Options{
+	client, err := jenkins.New(jenkins.Options{ //nolint:contextcheck // its breaker outlives each request
 		Name: controller.Name, URL: controller.URL, User: controller.User, Token: controller.Token.Read,
 		RequestTimeout: controller.Requests.Timeout.Std(),
 	})
@@ -166,7 +166,7 @@ func (c *cli) findingText(level, topic, message, remedy string) string {
 }
 
 func (c *cli) writeConfig(i *initiation, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(i.file), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(i.file), 0o755); err != nil { //nolint:gosec // it holds no secrets
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL

@@ -20,7 +20,7 @@ func (c *cli) manCommand() *cobra.Command {
 		Args:   one("directory"),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
+			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manuals are for everybody
 				return fmt.Errorf("write manual pages: %w", err)
 			}
 			root := cmd.Root()

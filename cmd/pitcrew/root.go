@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, s streams) int {
 }
 
 func (c *cli) run(ctx context.Context, args []string) int {
-	root := c.root()
+	root := c.root() //nolint:contextcheck // commands get the context from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -47,7 +47,7 @@ func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) erro
 	c := holder.Current()
 	log := newLogger(c.Log, stderr)
 	for _, w := range c.Warnings() {
-		log.Warn("configuration", "warning", w.String())
+		log.WarnContext(ctx, "configuration", "warning", w.String())
 	}
 	a, err := app.New(ctx, app.Options{Config: holder, Log: log, Version: version(), DryRun: dryRun})
 	if err != nil {
@@ -86,5 +86,5 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 	if c.Format == "json" || c.Format == "auto" && !tty {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: !tty || os.Getenv("NO_COLOR") != ""}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: !tty || os.Getenv("NO_COLOR") != ""}))
 }

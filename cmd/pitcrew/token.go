@@ -52,7 +52,7 @@ func (c *cli) createToken(ctx context.Context, d *daemon, name, role, file strin
 		if err != nil {
 			return fmt.Errorf("write token: %w", err)
 		}
-		defer f.Close() //nolint:errcheck // Sync has told whether it is written
+		defer f.Close()
 		out = f
 	}
 	made, err := d.CreateToken(ctx, name, role)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api/client"
@@ -41,27 +42,10 @@ func (d *daemon) unreachable(err error) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("no answer from %s within %s\nThe daemon, or the way to it, is overloaded or broken; --timeout waits longer.", d.url, d.timeout)
 	}
-	var url *client.UnreachableError
-	if errors.As(err, &url) {
-		return fmt.Sprintf("no answer from %s: %v\nCheck the address (--server or %s) and whether the daemon runs.", d.url, bare(url.Err), envServer)
+	if request, ok := errors.AsType[*url.Error](err); ok { // the address was said already
+		err = request.Err
 	}
-	return err.Error()
-}
-
-// bare is the cause of a failed request without the request: the address was said already.
-func bare(err error) error {
-	for {
-		var op interface{ Unwrap() error }
-		next := error(nil)
-		if errors.As(err, &op) {
-			next = op.Unwrap()
-		}
-		var net *net.OpError
-		if next == nil || errors.As(err, &net) && net == err {
-			return err
-		}
-		err = next
-	}
+	return fmt.Sprintf("no answer from %s: %v\nCheck the address (--server or %s) and whether the daemon runs.", d.url, err, envServer)
 }
 
 func (d *daemon) unauthorized() string {

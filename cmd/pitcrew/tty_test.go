@@ -108,7 +108,7 @@ func TestWatchRedrawsATerminalUntilInterrupted(t *testing.T) {
 	f := newFakeDaemon(t)
 	term := openTerminal(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	f.onAgents(3, cancel) // Ctrl-C after the third look
+	f.onLook(agentList, 3, cancel) // Ctrl-C after the third look
 	if code := f.run(ctx, term.streams(), nil, "agents", "--watch"); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/demo"
+)
+
+// demoProcess runs "pitcrew demo" as a process with a temporary directory of its own.
+func demoProcess(t *testing.T, args ...string) (cmd *exec.Cmd, temp string) {
+	t.Helper()
+	temp = t.TempDir()
+	cmd = exec.CommandContext(t.Context(), "pitcrew", append([]string{"demo"}, args...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
+	t.Cleanup(func() { wantNoTrace(t, temp) })
+	return cmd, temp
+}
+
+// wantNoTrace fails when a demo left a file, or a process that has to do with its files.
+func wantNoTrace(t *testing.T, temp string) {
+	t.Helper()
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left in the temporary directory: %v, %v", left, err)
+	}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range lines {
+		dir := filepath.Dir(path)
+		line, _ := os.ReadFile(path)
+		env, _ := os.ReadFile(dir + "/environ")
+		cwd, _ := os.Readlink(dir + "/cwd")
+		if strings.HasPrefix(cwd, temp) || bytes.Contains(line, []byte(temp)) || bytes.Contains(env, []byte(temp+"/")) {
+			t.Errorf("process %s is left in %s: %q", filepath.Base(dir), cwd, line)
+		}
+	}
+}
+
+func TestDemoPrintsOneObjectAndNothingElse(t *testing.T) {
+	t.Parallel()
+	cmd, _ := demoProcess(t, "--for", "8s", "-o", "json")
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, &errOut)
+	}
+	decoder := json.NewDecoder(&out)
+	decoder.DisallowUnknownFields()
+	var sum demo.Summary
+	if err := decoder.Decode(&sum); err != nil {
+		t.Fatal(err)
+	}
+	if sum.Agents != 10 || sum.Seconds < 8 || sum.Cleanups == 0 {
+		t.Errorf("got %+v, want 10 agents, 8 s and some cleanups", sum)
+	}
+	if err := decoder.Decode(&sum); !errors.Is(err, io.EOF) || errOut.Len() > 0 {
+		t.Errorf("after the object: %v; on standard error: %q; want nothing", err, &errOut)
+	}
+}
+
+// However a demo is ended, it says what it has shown, succeeds, and is gone within seconds.
+func TestDemoEndsWithin5SecondsOf(t *testing.T) {
+	t.Parallel()
+	for name, sig := range map[string]syscall.Signal{
+		"Ctrl-C": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "a closed terminal": syscall.SIGHUP, "a broken pipe": syscall.SIGPIPE,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd, _ := demoProcess(t, "--for", "2m")
+			pipe, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(pipe)
+			var text strings.Builder
+			var signalled time.Time
+			for lines.Scan() {
+				text.WriteString(lines.Text() + "\n")
+				if strings.Contains(lines.Text(), "without pitcrew") && signalled.IsZero() { // the first line of numbers
+					signalled = time.Now()
+					if err := cmd.Process.Signal(sig); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if err := cmd.Wait(); err != nil || signalled.IsZero() {
+				t.Fatalf("%v\n%s", err, &text)
+			}
+			if took := time.Since(signalled); took > 5*time.Second {
+				t.Errorf("it took %s to end", took)
+			}
+			for _, want := range []string{"http://127.0.0.1:", "builds that ended", "No process and no file of the demo is left."} {
+				if !strings.Contains(text.String(), want) {
+					t.Errorf("no %q in:\n%s", want, &text)
+				}
+			}
+		})
+	}
+}
+
+func TestDemoEndsWhenItsReaderGoesAway(t *testing.T) {
+	t.Parallel()
+	cmd, _ := demoProcess(t, "--for", "2m")
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(pipe).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	pipe.Close()
+	began := time.Now()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s to end", took)
+	}
+}
+
+func TestDemoTextFitsIntoASmallTerminal(t *testing.T) {
+	t.Parallel()
+	sum := demo.Summary{
+		Seconds: 86400, Agents: 200, Clean: 199, RealBuilds: 123456, Contaminated: 1234, Cleanups: 123456, CleanupFailures: 12345,
+		Quarantined: 200, UserBuildsFailedByCleaning: 12345, WaitOutOfBand: 999, WaitInBand: 12345678, TurnaroundOverhead: 12345678,
+		RequestsPerCleanup: 1234.5, InBand: demo.InBand{RealBuilds: 123456, UserBuildsFailedByCleaning: 123456},
+	}
+	for _, sum := range []demo.Summary{{}, sum} {
+		var begin, line, end bytes.Buffer
+		(&demoScreen{out: &begin}).begun(demo.Where{Page: "http://127.0.0.1:65535/", Jenkins: "http://127.0.0.1:65535/", Dir: "/tmp/pitcrew-demo-1234567890", Agents: 200, Sick: 1, Flaky: 40})
+		(&demoScreen{out: &line}).tick(sum)
+		(&demoScreen{out: &end}).end(sum)
+		for _, text := range strings.Split(begin.String()+line.String()+end.String(), "\n") {
+			if n := len(text); n > 80 {
+				t.Errorf("%d columns: %s", n, text)
+			}
+		}
+		if n := strings.Count(begin.String()+end.String(), "\n"); n > 24 {
+			t.Errorf("beginning and end have %d lines:\n%s%s", n, &begin, &end)
+		}
+	}
+}
+
+func TestDemoRefusesBadFlags(t *testing.T) {
+	t.Parallel()
+	tests := map[string][]string{
+		"0 agents: want 1 to 200":                  {"--agents", "0"},
+		"500 agents: want 1 to 200":                {"--agents", "500"},
+		"for -5s: want a time above zero":          {"--for", "-5s"},
+		`output "yaml": want json`:                 {"-o", "yaml"},
+		"invalid argument \"x\" for \"--seed\"":    {"--seed", "x"},
+		"want an address of this machine only":     {"--listen", "0.0.0.0:80"},
+		`unknown command "now" for "pitcrew demo"`: {"now"},
+	}
+	for want, args := range tests {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			var out, errOut bytes.Buffer
+			code := run(t.Context(), append([]string{"demo"}, args...), streams{in: strings.NewReader(""), out: &out, err: &errOut})
+			if code != exitUsage || out.Len() > 0 || !strings.Contains(errOut.String(), want) {
+				t.Errorf("got %d, %q, %q; want %d and %q", code, &out, &errOut, exitUsage, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// asked runs a command against a server; only what it says about trouble is returned.
+func asked(ctx context.Context, server string, env map[string]string, args ...string) (code int, said string) {
+	var out, errs bytes.Buffer
+	c := &cli{streams: streams{in: strings.NewReader(""), out: &out, err: &errs}, now: time.Now, getenv: func(name string) string {
+		if name == envServer {
+			return server
+		}
+		return env[name]
+	}}
+	return c.run(ctx, args), errs.String()
+}
+
+func TestTroubleSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body)) // the client may be gone
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		env    map[string]string
+		flags  []string
+		code   int
+		says   []string
+	}{
+		{
+			"a token is wanted", answer(http.StatusUnauthorized, "application/problem+json", `{"status":401,"detail":"this needs a token"}`), nil, nil,
+			exitDenied,
+			[]string{"wants a token: set PITCREW_TOKEN, or give --token-file FILE"},
+		},
+		{
+			"the token is refused", answer(http.StatusUnauthorized, "application/problem+json", `{"status":401,"detail":"nobody knows this token"}`),
+			map[string]string{envToken: "canary"},
+			nil,
+			exitDenied,
+			[]string{"does not know the token from PITCREW_TOKEN"},
+		},
+		{
+			"the role is too low", answer(http.StatusForbidden, "application/problem+json", `{"status":403,"detail":"this needs the role admin; x has the role viewer"}`), nil, nil,
+			exitDenied,
+			[]string{"this needs the role admin; x has the role viewer", "pitcrew token create"},
+		},
+		{
+			"the request is wrong", answer(http.StatusUnprocessableEntity, "application/problem+json", `{"status":422,"detail":"no","errors":[{"message":"never closed","location":"query.labels"}]}`), nil, nil,
+			exitUsage,
+			[]string{"query.labels: never closed"},
+		},
+		{
+			"the daemon has trouble", answer(http.StatusInternalServerError, "application/problem+json", `{"status":500,"detail":"its log says why"}`), nil, nil,
+			exitFailed,
+			[]string{"its log says why"},
+		},
+		{
+			"a proxy answers", answer(http.StatusBadGateway, "text/html", "<h1>Bad gateway</h1>"), nil, nil,
+			exitFailed,
+			[]string{"answered 502 Bad Gateway"},
+		},
+		{
+			"something else listens there", answer(http.StatusOK, "text/html", "<h1>Hello</h1>"), nil, nil,
+			exitFailed,
+			[]string{"read answer of GET /agents"},
+		},
+		{
+			"no answer in time", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil,
+			[]string{"--timeout", "50ms"},
+			exitNoReach,
+			[]string{"within 50ms", "--timeout waits longer"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(c.answer)
+			defer server.Close()
+			code, said := asked(t.Context(), server.URL, c.env, append([]string{"agents"}, c.flags...)...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(said, want) {
+					t.Errorf("want %q in %q", want, said)
+				}
+			}
+			if strings.Contains(said, "canary") {
+				t.Errorf("the token is shown: %q", said)
+			}
+		})
+	}
+}
+
+func TestInterruptedCommandsEndWith130(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel() // Ctrl-C while the daemon thinks
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	if code, said := asked(ctx, server.URL, nil, "agents"); code != exitInterrupted || said != "" {
+		t.Errorf("exit code %d, said %q", code, said)
+	}
+}
+
+func TestInterruptedWaitSaysThatTheCleanupGoesOn(t *testing.T) {
+	t.Parallel()
+	f := newFakeDaemon(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var out, errs bytes.Buffer
+	f.onLook(agentDetail, 2, cancel)
+	code := f.run(ctx, streams{in: strings.NewReader(""), out: &out, err: &errs}, nil, "clean", "el9-1", "--wait")
+	if code != exitInterrupted || !strings.Contains(errs.String(), "the cleanup goes on") {
+		t.Errorf("exit code %d, said %q", code, errs.String())
+	}
+}
+
+// The daemon's own token must not be sent to whoever is named on the command line.
+func TestLocalTokenIsForTheLocalDaemonOnly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var sent []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent = append(sent, r.Header.Get("Authorization"))
+		_, _ = w.Write([]byte(`{"items":[]}`)) // the client may be gone
+	}))
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write(tokenName, "secret\n")
+	here := write("here.yaml", "version: 1\ndata: "+dir+"\napi: {listen: "+address+"}\n")
+	elsewhere := write("elsewhere.yaml", "version: 1\ndata: "+dir+"\napi: {listen: 127.0.0.1:1}\n")
+	asked(t.Context(), "", nil, "pauses", "-c", here)
+	asked(t.Context(), server.URL, nil, "pauses", "-c", elsewhere)
+	if len(sent) != 2 || sent[0] != "Bearer secret" || sent[1] != "" {
+		t.Errorf("sent %q", sent)
+	}
+}
