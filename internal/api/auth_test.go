@@ -19,7 +19,7 @@ var needs = map[string]store.Role{
 	"listAttempts": store.Viewer, "getAttempt": store.Viewer, "getAttemptLog": store.Viewer, "listBuilds": store.Viewer,
 	"listControllers": store.Viewer, "listPools": store.Viewer, "listPauses": store.Viewer, "listSlots": store.Viewer,
 	"auditJobs": store.Viewer, "getPlan": store.Viewer, "getOverview": store.Viewer, "whoAmI": store.Viewer, "getVersion": store.Viewer,
-	"cleanAgent": store.Operator, "holdAgent": store.Operator, "releaseAgent": store.Operator, "quarantineAgent": store.Operator,
+	"cleanAgent": store.Operator, "holdAgent": store.Operator, "releaseAgent": store.Operator, "quarantineAgent": store.Operator, "exclusiveAgent": store.Operator,
 	"pause": store.Operator, "resume": store.Operator, "resetSlot": store.Operator,
 	"listTokens": store.Admin, "createToken": store.Admin, "revokeToken": store.Admin,
 	"backup": store.Admin, "reload": store.Admin, "getConfig": store.Admin, "doctor": store.Admin,

@@ -26,6 +26,8 @@ type Orders interface {
 	OrderHold(ctx context.Context, agent, actor, reason string, expires time.Time) error
 	OrderRelease(ctx context.Context, agent, actor, reason string) error
 	OrderQuarantine(ctx context.Context, agent, actor, reason string, nextLook time.Time) error
+	// OrderExclusive sets usage EXCLUSIVE and one executor in the agent's configuration.
+	OrderExclusive(ctx context.Context, agent, actor, reason string) error
 	// OrderTrial closes a pool's open breaker, and reports whether it was open.
 	OrderTrial(ctx context.Context, pool, actor, reason string) (bool, error)
 	// Poke makes the crew look at its controller now.

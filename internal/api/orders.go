@@ -68,6 +68,14 @@ func (s *Server) orderRoutes() {
 		"The agent is cleaned before it is used again."), s.orderRelease)
 	register(s, order("quarantineAgent", "quarantine", "Put an agent in quarantine",
 		"One cleanup is tried when the time is up."), s.orderQuarantine)
+	register(s, order("exclusiveAgent", "exclusive", "Make an agent fit to be kept clean",
+		"Sets its usage to EXCLUSIVE and its executors to one, in its configuration on the controller."), s.orderExclusive)
+}
+
+func (s *Server) orderExclusive(ctx context.Context, in *orderInput) (*answer[Agent], error) {
+	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
+		return o.OrderExclusive(ctx, in.Agent, actor, in.Body.reason())
+	})
 }
 
 func (s *Server) orderClean(ctx context.Context, in *orderInput) (*answer[Agent], error) {

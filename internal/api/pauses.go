@@ -117,7 +117,7 @@ func (s *Server) clearPause(ctx context.Context, in *scopeInput) (*struct{}, err
 		return nil, err
 	}
 	err = s.Store.ClearPause(ctx, in.Scope, pauseEvent(hygiene.EventResumed, in.Scope, who, "resumed", time.Now()))
-	if err != nil && !(closed && errors.Is(err, store.ErrNotFound)) {
+	if err != nil && (!closed || !errors.Is(err, store.ErrNotFound)) {
 		return nil, err
 	}
 	s.pokeAll()

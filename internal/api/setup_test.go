@@ -252,3 +252,14 @@ func (c *crew) OrderTrial(ctx context.Context, pool, actor, reason string) (bool
 	}
 	return false, nil
 }
+
+// OrderExclusive stands for two writes on the controller.
+func (c *crew) OrderExclusive(ctx context.Context, name, actor, reason string) error {
+	if c.fault != nil {
+		return c.fault
+	}
+	return c.store.Append(ctx, time.Now(), hygiene.Event{
+		Type: hygiene.EventConfigured, Actor: actor, Subject: "main/" + name, Reason: reason,
+		Agent: hygiene.AgentID{Controller: "main", Name: name},
+	})
+}

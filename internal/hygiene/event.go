@@ -30,6 +30,7 @@ const (
 	EventContaminated EventType = "build.contaminated"
 	EventStale        EventType = "cleanup.stale_result"
 	EventMarked       EventType = "agent.offline_mark"
+	EventConfigured   EventType = "agent.configured"
 	EventPaused       EventType = "pause.on"
 	EventResumed      EventType = "pause.off"
 	EventBreakerOpen  EventType = "breaker.open"

@@ -87,6 +87,23 @@ func (c *Crew) OrderQuarantine(ctx context.Context, name, actor, reason string, 
 	})
 }
 
+// OrderExclusive makes an agent one that can be kept clean without the gate: usage EXCLUSIVE, one
+// executor. Nothing else of pitcrew's changes these. A quarantine for want of them ends.
+func (c *Crew) OrderExclusive(ctx context.Context, name, actor, reason string) error {
+	if err := c.Jenkins.SetExclusive(ctx, name); err != nil {
+		return fmt.Errorf("make agent %s exclusive: %w", name, err)
+	}
+	if err := c.Jenkins.SetExecutors(ctx, name, 1); err != nil {
+		return fmt.Errorf("give agent %s one executor: %w", name, err)
+	}
+	return c.order(ctx, name, actor, hygiene.EventConfigured, reason, func(a *hygiene.Agent, _ time.Time) error {
+		if a.Quarantine != nil && a.Failures == 0 {
+			a.Quarantine, a.NextLook = nil, time.Time{}
+		}
+		return nil
+	})
+}
+
 // OrderTrial closes the open breaker of a pool, because a person says that its recipe is well again.
 // What failed before does not count any more. It reports whether the breaker was open.
 func (c *Crew) OrderTrial(ctx context.Context, pool, actor, reason string) (bool, error) {

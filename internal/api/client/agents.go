@@ -36,6 +36,11 @@ func (c *Client) Release(ctx context.Context, controller, name, reason string) (
 	return c.order(ctx, controller, name, "release", api.Order{Reason: reason})
 }
 
+// Exclusive makes an agent fit to be kept clean: usage EXCLUSIVE, one executor.
+func (c *Client) Exclusive(ctx context.Context, controller, name, reason string) (api.Agent, error) {
+	return c.order(ctx, controller, name, "exclusive", api.Order{Reason: reason})
+}
+
 // Hold keeps an agent out for some time; zero is until it is released.
 func (c *Client) Hold(ctx context.Context, controller, name, reason string, lasting time.Duration) (api.Agent, error) {
 	return c.order(ctx, controller, name, "hold", api.ReasonedOrder{Reason: reason, For: duration(lasting)})
