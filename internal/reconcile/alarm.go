@@ -29,18 +29,24 @@ func (t trip) fresh(revision string, now time.Time) bool {
 	return t.state == hygiene.BreakerClosed && t.revision == revision && !t.stale && now.Sub(t.at) < tripEvery
 }
 
-// alarms looks after breaker and dead-man of every pool. Each says something once per change.
+// breakers looks after the breaker of every pool. It comes before every choice: an attempt that just
+// failed may be the one that opens it, or the trial that keeps it open.
+func (c *Crew) breakers(ctx context.Context, s *Settings, now time.Time) error {
+	return s.eachLive(func(p *Pool) error { return c.breaker(ctx, p, now) })
+}
+
+// alarms looks after the alarms of every pool. Each says something once per change.
 func (c *Crew) alarms(ctx context.Context, s *Settings, views []view, now time.Time) error {
+	return s.eachLive(func(p *Pool) error { return c.poolAlarms(ctx, p, views, now) })
+}
+
+// eachLive calls f for every pool that is not only shown what would be done.
+func (s *Settings) eachLive(f func(*Pool) error) error {
 	for i := range s.Pools {
-		p := &s.Pools[i]
-		if p.Policy.DryRun || s.DryRun {
-			continue
-		}
-		if err := c.breaker(ctx, p, now); err != nil {
-			return err
-		}
-		if err := c.poolAlarms(ctx, p, views, now); err != nil {
-			return err
+		if p := &s.Pools[i]; !p.Policy.DryRun && !s.DryRun {
+			if err := f(p); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -75,7 +81,10 @@ func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
 	if open == !row.Opened.IsZero() {
 		return nil
 	}
-	e := hygiene.Event{Type: hygiene.EventBreakerOpen, At: now, Actor: "pitcrew", Subject: p.Name, Pool: p.Name, Reason: "no cleanup of this recipe revision starts: " + reason}
+	e := hygiene.Event{
+		Type: hygiene.EventBreakerOpen, At: now, Actor: "pitcrew", Subject: p.Name, Pool: p.Name,
+		Agent: hygiene.AgentID{Controller: c.id}, Reason: "no cleanup of this recipe revision starts: " + reason,
+	}
 	row.Opened, row.Reason = now, reason
 	if !open {
 		e.Type, e.Reason = hygiene.EventBreakerShut, reason
@@ -132,8 +141,11 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 			Agent: hygiene.AgentID{Controller: c.id}, Reason: reason,
 		})
 	}
-	waiting, cleaned := waitingSince(p, views)
-	switch dead := hygiene.Dead(waiting, cleaned, p.DeadMan, now); {
+	dead, err := c.isDead(ctx, p, views, row, now)
+	if err != nil {
+		return err
+	}
+	switch {
 	case dead && row.DeadSince.IsZero():
 		row.DeadSince = now
 		say(hygiene.EventDead, "agents wait, and none was cleaned for longer than "+p.DeadMan.String())
@@ -182,9 +194,48 @@ func usable(p *Pool, views []view) (usable, floor int) {
 	return usable, floor
 }
 
-// waitingSince returns since when the longest waiting agent of a pool could have been cleaned, and
-// when the newest of the pool was. Agents that a person keeps out do not wait.
-func waitingSince(p *Pool, views []view) (waiting, cleaned time.Time) {
+// isDead reports whether the dead-man alarm of a pool is due, or stays.
+func (c *Crew) isDead(ctx context.Context, p *Pool, views []view, row store.PoolRow, now time.Time) (bool, error) {
+	waiting, cleaned := waits(p, views)
+	switch {
+	case p.DeadMan <= 0 || len(waiting) == 0:
+		return false, nil
+	case !row.DeadSince.IsZero():
+		return !cleaned.After(row.DeadSince), nil
+	case now.Sub(cleaned) <= p.DeadMan:
+		return false, nil
+	}
+	for _, a := range waiting {
+		if hygiene.Dead(a.Since, cleaned, p.DeadMan, now) {
+			return true, nil
+		}
+	}
+	for _, a := range waiting { // each attempt began a state anew, however long the agent has waited
+		since, err := c.triedSince(ctx, a)
+		if err != nil || hygiene.Dead(since, cleaned, p.DeadMan, now) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// triedSince returns when the first of an agent's attempts was claimed that have not succeeded since
+// the last that did; zero if there is none. Those that are too many to read began long ago.
+func (c *Crew) triedSince(ctx context.Context, a hygiene.Agent) (time.Time, error) {
+	attempts, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: a.ID})
+	var since time.Time
+	for _, t := range attempts {
+		if t.Outcome == hygiene.Cleaned {
+			break
+		}
+		since = t.Claimed
+	}
+	return since, err
+}
+
+// waits returns the agents of a pool that wait to be cleaned or are just tried, and when the newest
+// of the pool was cleaned. Agents that a person keeps out do not wait.
+func waits(p *Pool, views []view) (waiting []hygiene.Agent, cleaned time.Time) {
 	for i := range views {
 		v := &views[i]
 		if v.pool == nil || v.pool.Name != p.Name {
@@ -193,10 +244,9 @@ func waitingSince(p *Pool, views []view) (waiting, cleaned time.Time) {
 		if v.agent.LastCleaned.After(cleaned) {
 			cleaned = v.agent.LastCleaned
 		}
-		waits := v.agent.Managed() && v.agent.State != hygiene.Clean && v.agent.Hold == nil &&
-			v.sighting.OfflineBy == hygiene.OnlineNow && v.sighting.Present && v.sighting.Idle
-		if waits && (waiting.IsZero() || v.agent.Since.Before(waiting)) {
-			waiting = v.agent.Since
+		ready := v.sighting.OfflineBy == hygiene.OnlineNow && v.sighting.Present && v.sighting.Idle
+		if v.agent.State.InProgress() || v.agent.State == hygiene.Due && v.agent.Hold == nil && ready {
+			waiting = append(waiting, v.agent)
 		}
 	}
 	return waiting, cleaned

@@ -60,6 +60,9 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
+	if err := c.breakers(ctx, s, now); err != nil {
+		return err
+	}
 	views, err := c.views(ctx, s, look, now)
 	if err != nil {
 		return err

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+func fleetOf(n int) []jenkinstest.AgentSpec {
+	var agents []jenkinstest.AgentSpec
+	for i := range n {
+		agents = append(agents, jenkinstest.AgentSpec{Name: fmt.Sprintf("linux-%d", i), Labels: fmt.Sprintf("cleanable el7 rack-%d", i%2)})
+	}
+	return agents
+}
+
+func failing(rep recipe.Report) recipe.Report {
+	rep.Outcome, rep.Verified, rep.Reason = recipe.Failed, false, "sweep failed"
+	rep.Steps[0].Outcome = recipe.StepFailed
+	return rep
+}
+
+func (r *rig) allClean(agents []jenkinstest.AgentSpec) func() bool {
+	return func() bool {
+		return !slices.ContainsFunc(agents, func(a jenkinstest.AgentSpec) bool { return !r.has(a.Name, isClean) })
+	}
+}
+
+func TestABreakerOpensOnceAndATrialClosesIt(t *testing.T) {
+	agents := fleetOf(6)
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
+		s.Pools[0].Breaker = hygiene.BreakerPolicy{Agents: 3, Failures: 3, Within: time.Hour}
+		s.Pools[0].Policy.QuarantineAfter = 0
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.bend(failing)
+		r.wait(time.Hour, "the breaker opening", func() bool { return len(r.events(hygiene.EventBreakerOpen)) > 0 })
+		r.pass(5 * time.Minute) // what was under way ends
+		ran := len(r.cleanups())
+		r.pass(20 * time.Minute) // the half of the window after the last failure is not over
+		if n := len(r.cleanups()) - ran; n > 0 {
+			t.Errorf("%d cleanups were started while the breaker was open", n)
+		}
+		r.wait(time.Hour, "a trial", func() bool { return len(r.cleanups()) > ran })
+		r.pass(10 * time.Minute)
+		if n := len(r.cleanups()) - ran; n != 1 {
+			t.Errorf("%d trials, want one at a time", n)
+		}
+		r.bend(nil)
+		r.wait(3*time.Hour, "the breaker closing", func() bool { return len(r.events(hygiene.EventBreakerShut)) > 0 })
+		r.wait(3*time.Hour, "all clean", r.allClean(agents))
+		if opened, shut := len(r.events(hygiene.EventBreakerOpen)), len(r.events(hygiene.EventBreakerShut)); opened != 1 || shut != 1 {
+			t.Errorf("it was said %d times that it opened, and %d times that it closed", opened, shut)
+		}
+	})
+}
+
+func TestADeadPoolIsSaidOnceAndItsReturnOnce(t *testing.T) {
+	spec := setup{agents: one, settings: func(s *reconcile.Settings) {
+		s.Pools[0].DeadMan = 2 * time.Hour
+		s.Pools[0].Policy.QuarantineAfter = 0
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.bend(failing)
+		r.pass(110 * time.Minute)
+		if n := len(r.events(hygiene.EventDead)); n != 0 {
+			t.Error("the alarm came early")
+		}
+		r.pass(5 * time.Hour)
+		r.bend(nil)
+		r.waitState("linux-7", hygiene.Clean)
+		r.pass(time.Hour)
+		if dead, alive := len(r.events(hygiene.EventDead)), len(r.events(hygiene.EventAlive)); dead != 1 || alive != 1 {
+			t.Errorf("it was said %d times that the pool is dead, and %d times that it lives", dead, alive)
+		}
+	})
+}
+
+func TestAQuietPoolIsNotDead(t *testing.T) {
+	spec := setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].DeadMan = 2 * time.Hour }}
+	inRig(t, spec, func(r *rig) {
+		r.pass(6 * time.Hour)
+		if n := len(r.events(hygiene.EventDead)); n != 0 {
+			t.Error("a pool that had nothing to do was called dead")
+		}
+	})
+}
+
+func TestAFailingAgentBacksOffAndDoesNotCrowdOutHealthyOnes(t *testing.T) {
+	agents := fleetOf(4)
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
+		s.MaxCleanups = 2
+		s.Pools[0].Policy.QuarantineAfter = 0
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.bend(func(rep recipe.Report) recipe.Report {
+			if rep.Agent == "linux-0" {
+				return failing(rep)
+			}
+			return rep
+		})
+		r.wait(time.Hour, "the healthy ones clean", r.allClean(agents[1:]))
+		r.pass(3 * time.Hour)
+		failures := r.agent("linux-0").Failures
+		if failures < 5 || failures > 10 {
+			t.Errorf("%d failures in three hours, with a back-off from one minute to one hour", failures)
+		}
+		r.bend(nil)
+		r.wait(2*time.Hour, "the sick one clean", r.allClean(agents))
+	})
+}
+
+func TestCleanAgentsAreVerifiedAgainAtTheirAgeAndNotBelowTheFloor(t *testing.T) {
+	agents := fleetOf(4)
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
+		s.Pools[0].Policy.TTL = 2 * time.Hour
+		s.Pools[0].Floor = func(int) int { return 3 }
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.wait(time.Hour, "all clean", r.allClean(agents))
+		for end := time.Now().Add(5 * time.Hour); time.Now().Before(end); r.pass(5 * time.Second) {
+			clean := 0
+			for _, a := range agents {
+				if r.has(a.Name, isClean) {
+					clean++
+				}
+			}
+			if clean < 3 {
+				t.Fatalf("%d clean agents, and the floor is 3", clean)
+			}
+		}
+		for _, a := range agents {
+			if got := r.agent(a.Name); got.Attempt < 3 || r.attempt(a.Name, 2).Need != hygiene.NeedVerify {
+				t.Errorf("%s: %+v", a.Name, got)
+			}
+		}
+	})
+}
