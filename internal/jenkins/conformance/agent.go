@@ -87,7 +87,7 @@ func (p *probe) startJava(log string, arguments []string) *process {
 	defer out.Close()
 	java := []string{"-Xmx64m", "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + filepath.Dir(log), "-jar", p.suite.jar}
 	pr := &process{log: log, ended: make(chan struct{})}
-	pr.command = exec.Command(p.suite.target.Java, append(java, arguments...)...) //nolint:gosec // the tester's own java
+	pr.command = exec.CommandContext(p.ctx, p.suite.target.Java, append(java, arguments...)...)
 	pr.command.Stdout, pr.command.Stderr = out, out
 	pr.command.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // else Java sends variables in ASCII
 	if err := pr.command.Start(); err != nil {

@@ -150,6 +150,7 @@ func (p *probe) computer(path string) computer {
 
 // sweep removes whatever a behaviour that ended early left behind, and says so.
 func (s *suite) sweep(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 	defer cancel()
 	var left struct {

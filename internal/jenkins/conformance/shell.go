@@ -142,16 +142,17 @@ var children = map[string]struct {
 // childScript starts every child and prints its pid once it is known. A child ends
 // by itself after two minutes, should everything else fail.
 func childScript(dir string) string {
-	script := "#!/bin/sh\n"
+	var script strings.Builder
+	script.WriteString("#!/bin/sh\n")
 	for kind, child := range children {
 		file := filepath.Join(dir, strings.ReplaceAll(kind, " ", "-"))
-		script += fmt.Sprintf("body='echo $$ > %s.tmp; mv %s.tmp %s; sleep 120 & wait'\n%s >/dev/null 2>&1 </dev/null &\n",
+		fmt.Fprintf(&script, "body='echo $$ > %s.tmp; mv %s.tmp %s; sleep 120 & wait'\n%s >/dev/null 2>&1 </dev/null &\n",
 			file, file, file, child.start)
 	}
 	for kind := range children {
-		script += fmt.Sprintf("while [ ! -e '%s' ]; do sleep 0.1; done\n", filepath.Join(dir, strings.ReplaceAll(kind, " ", "-")))
+		fmt.Fprintf(&script, "while [ ! -e '%s' ]; do sleep 0.1; done\n", filepath.Join(dir, strings.ReplaceAll(kind, " ", "-")))
 	}
-	return script
+	return script.String()
 }
 
 // childPID reads the pid and has the process killed at the end of the test.

@@ -73,7 +73,7 @@ func Run(t *testing.T, target Target) {
 		t.Fatalf("parse the controller's URL: %v", err)
 	}
 	if target.Prefix == "" {
-		target.Prefix = fmt.Sprintf("pcconf-%06x", rand.N(1<<24))
+		target.Prefix = fmt.Sprintf("pcconf-%06x", rand.N(1<<24)) //nolint:gosec // a name, no secret
 	}
 	if target.Java == "" {
 		target.Java = "java"
@@ -101,6 +101,7 @@ func groups() []group {
 
 // runTogether runs the groups that disturb nobody, some at a time.
 func (s *suite) runTogether(t *testing.T, all []group) {
+	t.Helper()
 	free := make(chan struct{}, together)
 	var running sync.WaitGroup
 	for _, g := range all {
@@ -117,6 +118,7 @@ func (s *suite) runTogether(t *testing.T, all []group) {
 }
 
 func (s *suite) runGroup(t *testing.T, g group) {
+	t.Helper()
 	t.Run(g.name, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
@@ -133,12 +135,14 @@ func (s *suite) runGroup(t *testing.T, g group) {
 }
 
 func (s *suite) runBehaviour(ctx context.Context, t *testing.T, b behaviour, agent *agent) {
+	t.Helper()
 	p := &probe{T: t, ctx: ctx, suite: s, behaviour: b.name, agent: agent}
 	t.Cleanup(func() { s.count(t, b.name) })
 	b.check(p)
 }
 
 func (s *suite) count(t *testing.T, name string) {
+	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ran++
@@ -155,6 +159,7 @@ func (s *suite) differ(d difference) {
 
 // report logs what was checked and, as a table, everything that differs.
 func (s *suite) report(t *testing.T, took time.Duration) {
+	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var table strings.Builder
