@@ -24,7 +24,7 @@ const (
 	python   = "/usr/bin/python3"
 	agent    = "linux-7"
 	user     = "admin"
-	password = "a password" //nolint:gosec // of a server that lives as long as the test
+	password = "a password"
 	token    = "11aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 )
 
@@ -58,7 +58,7 @@ func start(t *testing.T) string {
 // need skips the test, or fails it in CI, unless the probe command succeeds.
 func need(t *testing.T, debianPackage string, probe ...string) {
 	t.Helper()
-	if err := exec.CommandContext(t.Context(), probe[0], probe[1:]...).Run(); err == nil { //nolint:gosec // fixed commands
+	if err := exec.CommandContext(t.Context(), probe[0], probe[1:]...).Run(); err == nil {
 		return
 	}
 	if os.Getenv("CI") != "" {
@@ -143,7 +143,8 @@ func TestJobBuilderCreatesUpdatesAndDeletesJobs(t *testing.T) {
 	}
 }
 
-func request(t *testing.T, method, url string) *http.Response {
+// request sends a request as user and returns the status and the body of the answer.
+func request(t *testing.T, method, url string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
 	if err != nil {
@@ -154,30 +155,32 @@ func request(t *testing.T, method, url string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
 }
 
 func statusOf(t *testing.T, url string) int {
 	t.Helper()
-	return request(t, http.MethodGet, url).StatusCode
+	status, _ := request(t, http.MethodGet, url)
+	return status
 }
 
 func get(t *testing.T, url string) string {
 	t.Helper()
-	body, err := io.ReadAll(request(t, http.MethodGet, url).Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	_, body := request(t, http.MethodGet, url)
+	return body
 }
 
 // build runs the job and returns its console.
 func build(t *testing.T, root, job, query string) string {
 	t.Helper()
-	res := request(t, http.MethodPost, root+"/job/"+job+"/buildWithParameters?delay=0sec&"+query)
-	if res.StatusCode != http.StatusCreated {
-		t.Fatalf("build of %s answers %d, want 201", job, res.StatusCode)
+	status, _ := request(t, http.MethodPost, root+"/job/"+job+"/buildWithParameters?delay=0sec&"+query)
+	if status != http.StatusCreated {
+		t.Fatalf("build of %s answers %d, want 201", job, status)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
