@@ -41,7 +41,7 @@ func (c *call) api(class string, fields func(*object)) {
 		in.own(w.buf)
 		return
 	}
-	_, _ = c.w.Write(w.buf) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(w.buf) // the client went away
 }
 
 // export writes the bean under the queue lock; false if a getter of the outermost

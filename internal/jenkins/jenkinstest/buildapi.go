@@ -91,7 +91,7 @@ func (b *build) exportExecutable(o *object) {
 func (c *call) consoleText(b *build) {
 	c.w.Header().Set("Content-Type", "text/plain;charset=UTF-8")
 	c.w.WriteHeader(http.StatusOK)
-	_, _ = c.w.Write(b.console.text()) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(b.console.text()) // the client went away
 }
 
 func (c *call) consolePage(b *build) { c.page(b.fullDisplay() + " Console") }
@@ -109,7 +109,7 @@ func (c *call) progressiveText(b *build) {
 		h.Set("X-More-Data", "true")
 	}
 	c.w.WriteHeader(http.StatusOK)
-	_, _ = c.w.Write(p.body) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(p.body) // the client went away
 }
 
 // stopBuild is asynchronous, and 302 even when nothing runs.

@@ -24,7 +24,6 @@ type computer struct {
 	rejecting bool          // not accepting tasks
 	idleSince time.Time
 	monitors  map[string]int64 // node monitor name -> free bytes
-	machine   *Agent           // simulated agent process, if any
 	omit      bool             // its export fails: silently left out of listings
 }
 

@@ -69,7 +69,7 @@ func (j *Jenkins) exportComputer(o *object, c *computer) {
 	}
 	n := j.nodeOf(c)
 	o.List("actions", 1, false, func() int { return 0 }, nil)
-	j.exportLabels(o, c, n)
+	j.exportLabels(o, n)
 	o.Str("description", func() string {
 		if n == nil {
 			return ""
@@ -110,7 +110,7 @@ func (c *computer) displayName(l locale) string {
 }
 
 // exportLabels: all labels, in no particular order.
-func (j *Jenkins) exportLabels(o *object, c *computer, n *node) {
+func (j *Jenkins) exportLabels(o *object, n *node) {
 	if !j.version.since(94) {
 		return
 	}

@@ -3,6 +3,7 @@
 package jenkinstest
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -49,7 +50,7 @@ func (j *Jenkins) environment(b *build, n *node) map[string]string {
 	number := strconv.Itoa(b.number)
 	env := nodeVariables(n)
 	full := b.job.fullName()
-	for k, v := range map[string]string{
+	maps.Copy(env, map[string]string{
 		"CI": "true", "JENKINS_HOME": j.home(), "HUDSON_HOME": j.home(),
 		"JOB_NAME": full, "JOB_BASE_NAME": b.job.name, "BUILD_NUMBER": number, "BUILD_ID": number,
 		"BUILD_DISPLAY_NAME": "#" + number, "BUILD_TAG": "jenkins-" + strings.ReplaceAll(full, "/", "-") + "-" + number,
@@ -57,9 +58,7 @@ func (j *Jenkins) environment(b *build, n *node) map[string]string {
 		"EXECUTOR_NUMBER": strconv.Itoa(max(0, b.executor.number)),
 		"WORKSPACE":       b.workspace, "WORKSPACE_TMP": b.workspace + "@tmp",
 		"JENKINS_SERVER_COOKIE": j.cookie, "HUDSON_SERVER_COOKIE": j.cookie,
-	} {
-		env[k] = v
-	}
+	})
 	if root := j.opts.RootURL; root != "" {
 		root = strings.TrimSuffix(root, "/") + "/"
 		env["JENKINS_URL"], env["HUDSON_URL"] = root, root

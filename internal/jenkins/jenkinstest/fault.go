@@ -108,7 +108,7 @@ func (f *Fault) matches(r *http.Request) bool {
 }
 
 // before applies what happens instead of serving; nil means the request is answered.
-func (f *Fault) before(j *Jenkins, w http.ResponseWriter, r *http.Request) *Fault {
+func (f *Fault) before(w http.ResponseWriter, r *http.Request) *Fault {
 	if f.Before != nil {
 		f.Before(r)
 	}
@@ -150,7 +150,7 @@ func (f *Fault) after(j *Jenkins, w http.ResponseWriter, r *http.Request) {
 	if f.Restarts {
 		j.spawn(func() {
 			if err := j.Restart(context.WithoutCancel(r.Context()), f.Restart); err != nil {
-				j.log.Info("restart was interrupted", "err", err)
+				j.log.InfoContext(r.Context(), "restart was interrupted", "err", err)
 			}
 		})
 	}
@@ -164,7 +164,7 @@ func (rec *recorded) damage(f *Fault) {
 	if f.Lose {
 		panic(http.ErrAbortHandler)
 	}
-	rec.recorder.WriteHeader(http.StatusOK)
+	rec.WriteHeader(http.StatusOK)
 	h, body := rec.out.Header(), rec.body
 	maps.Copy(h, rec.sent)
 	if f.Truncate > 0 && f.Truncate < len(body) {
@@ -173,13 +173,13 @@ func (rec *recorded) damage(f *Fault) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	rec.out.WriteHeader(rec.status)
 	if f.Break > 0 && f.Break < len(body) {
-		_, _ = rec.out.Write(body[:f.Break]) //nolint:errcheck // about to be broken
+		_, _ = rec.out.Write(body[:f.Break]) // about to be broken
 		if fl, ok := rec.out.(http.Flusher); ok {
 			fl.Flush()
 		}
 		panic(http.ErrAbortHandler)
 	}
-	_, _ = rec.out.Write(body) //nolint:errcheck // the client went away
+	_, _ = rec.out.Write(body) // the client went away
 }
 
 // LoseQueueItem makes a queued item vanish without trace.

@@ -91,7 +91,7 @@ func (c *call) feed(title string, builds []*build) {
 	c.j.mu.Unlock()
 	c.w.Header().Set("Content-Type", "application/atom+xml;charset=UTF-8")
 	c.w.WriteHeader(http.StatusOK)
-	_, _ = c.w.Write(out) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(out) // the client went away
 }
 
 // atom writes the document (hudson/atom.jelly).

@@ -51,7 +51,7 @@ func filePart(d ParamSpec, r *http.Request) (param, bool) {
 	if err != nil {
 		return param{}, false
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close() // read only
 	data, err := io.ReadAll(f)
 	return param{kind: paramFile, name: d.Name, value: h.Filename, file: data}, err == nil
 }

@@ -24,7 +24,7 @@ func (c *call) front() {
 		o.Str("nodeName", func() string { return "" })
 		o.Int("numExecutors", func() int64 { return int64(j.fleet.nodes[""].executors) })
 		o.OptStr("description", func() (string, bool) { return "", false })
-		c.exportJobs(o, "jobs", j.root)
+		c.exportJobs(o, j.root)
 		o.Obj("primaryView", 1, false, func() (string, func(*object)) { return "hudson.model.AllView", c.exportAllView })
 		o.OptStr("quietDownReason", func() (string, bool) { return j.life.reason, j.life.reason != "" })
 		o.Bool("quietingDown", func() bool { return j.life.quieting })
@@ -43,7 +43,7 @@ func (c *call) front() {
 func (c *call) exportAllView(o *object) {
 	o.OptStr("description", func() (string, bool) { return "", false })
 	if o.p.tree != nil || o.p.level <= 0 {
-		c.exportJobs(o, "jobs", c.j.root)
+		c.exportJobs(o, c.j.root)
 	}
 	o.str("name", 2, func() string { return "all" })
 	o.str("url", 2, func() string { return o.w.base })
@@ -57,7 +57,7 @@ func (c *call) viewPage() {
 		c.notFound()
 	case c.isAPI():
 		c.api("hudson.model.AllView", func(o *object) {
-			c.exportJobs(o, "jobs", c.j.root)
+			c.exportJobs(o, c.j.root)
 			o.str("name", 2, func() string { return "all" })
 			o.str("url", 2, func() string { return o.w.base })
 		})

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 )
 
 // ledger is a gate inside the controller: one real build per grant, whatever labels say.
@@ -80,6 +81,7 @@ func hostility(b *bench, rnd *rand.Rand, agent string) {
 
 // contaminations runs a random month in the life of a few agents.
 func contaminations(t *testing.T, seed uint64, gated bool) (contaminated, builds int) {
+	t.Helper()
 	l := &ledger{clean: map[string]bool{}, starts: map[string]int{}}
 	opts := Options{Execute: holding, Plugins: []string{PluginMatrix, PluginPipeline}, Timing: Timing{Swap: second, Assign: second / 10}}
 	opts.Boot = func(j *Jenkins) {
@@ -122,7 +124,8 @@ func TestNoBuildStartsOnAnUncleanAgentBehindAGate(t *testing.T) {
 	for seed := range uint64(5) {
 		for _, gated := range []bool{true, false} {
 			t.Run(fmt.Sprint("seed ", seed, " gated ", gated), func(t *testing.T) {
-				inBubbleFree(t, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
 					contaminated, builds := contaminations(t, seed, gated)
 					if builds < 20 || gated == (contaminated > 0) {
 						t.Errorf("%d contaminated of %d builds", contaminated, builds)

@@ -45,13 +45,6 @@ func inBubbleNamed(t *testing.T, name string, opts Options, test func(b *bench))
 	t.Run(name, func(t *testing.T) { inBubble(t, opts, test) })
 }
 
-// inBubbleFree runs a test in virtual time that makes its own controllers.
-func inBubbleFree(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, test)
-}
-
 func newBench(t *testing.T, opts Options) *bench {
 	t.Helper()
 	if opts.Security.Users == nil {
@@ -82,7 +75,7 @@ type answer struct {
 func (b *bench) send(method, path, body string, headers ...string) (answer, error) {
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, strings.NewReader(body))
 	if err != nil {
-		b.t.Fatal(err)
+		return answer{}, err
 	}
 	if b.user != "" {
 		req.SetBasicAuth(b.user, b.secret)
@@ -165,7 +158,7 @@ func dig(v any, keys ...any) any {
 }
 
 // want compares printed values, which is enough for what JSON holds.
-func (b *bench) want(got any, want any, what string) {
+func (b *bench) want(got, want any, what string) {
 	b.t.Helper()
 	if f, ok := got.(float64); ok && f == float64(int64(f)) {
 		got = int64(f)

@@ -153,7 +153,7 @@ func (j *Jenkins) canTakeHooks(c *computer, it *item) veto {
 }
 
 func swallow(f func()) {
-	defer func() { _ = recover() }() //nolint:errcheck // a throwing listener is ignored by Jenkins
+	defer func() { _ = recover() }() // a throwing listener is ignored by Jenkins
 	f()
 }
 

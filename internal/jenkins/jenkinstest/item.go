@@ -3,6 +3,7 @@
 package jenkinstest
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -204,7 +205,7 @@ func (q *queue) buildables() []*item {
 	for _, g := range q.groups {
 		all = append(all, g.items...)
 	}
-	slices.SortFunc(all, func(a, b *item) int { return int(a.order) - int(b.order) })
+	slices.SortFunc(all, func(a, b *item) int { return cmp.Compare(a.order, b.order) })
 	return all
 }
 

@@ -4,14 +4,15 @@ package jenkinstest
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,7 +76,7 @@ func New(opts Options) (*Jenkins, error) {
 		return nil, fmt.Errorf("start jenkins: %w", err)
 	}
 	if opts.Dir != "" {
-		if err := os.MkdirAll(opts.Dir, 0o755); err != nil {
+		if err := os.MkdirAll(opts.Dir, 0o750); err != nil {
 			return nil, fmt.Errorf("start jenkins: %w", err)
 		}
 	}
@@ -117,11 +118,11 @@ func contextPath(root string) (string, error) {
 
 // derive makes a secret that depends on the seed and, without a seed, on chance.
 func (j *Jenkins) derive(purpose string) string {
-	seed := j.opts.Seed
-	if seed == 0 {
-		seed = rand.Uint64()
+	seed := strconv.FormatUint(j.opts.Seed, 10)
+	if j.opts.Seed == 0 {
+		seed = rand.Text()
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", purpose, seed, j.opts.RootURL))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", purpose, seed, j.opts.RootURL))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -74,10 +74,7 @@ type stepConf struct {
 	unstable int // exit status that makes the build unstable, 0 for none
 }
 
-var (
-	errJobClass = errors.New("no such job type")
-	errRootType = errors.New("expecting another root element")
-)
+var errJobClass = errors.New("no such job type")
 
 // jobFromXML loads a job's document.
 func (j *Jenkins) jobFromXML(name string, data []byte) (*job, error) {

@@ -59,7 +59,7 @@ func (c *call) exportJob(o *object, jb *job) {
 	o.str("name", 3, func() string { return jb.name })
 	o.str("url", 3, func() string { return o.w.base + jb.path() })
 	if jb.container() {
-		c.exportJobs(o, "jobs", jb)
+		c.exportJobs(o, jb)
 		return
 	}
 	c.exportBuildable(o, jb)
@@ -160,16 +160,16 @@ func (c *call) exportParamDefs(w *exportWriter, p pruner, jb *job) {
 }
 
 // exportJobs lists the children that the caller may read.
-func (c *call) exportJobs(o *object, name string, folder *job) {
+func (c *call) exportJobs(o *object, folder *job) {
 	var list []*job
-	if _, shown := o.p.property(name, 1); shown {
+	if _, shown := o.p.property("jobs", 1); shown {
 		for _, k := range folder.sortedChildren() {
 			if c.who.canJob(JobRead, k) {
 				list = append(list, k)
 			}
 		}
 	}
-	o.List(name, 1, false, func() int { return len(list) }, func(i int, w *exportWriter, p pruner) {
+	o.List("jobs", 1, false, func() int { return len(list) }, func(i int, w *exportWriter, p pruner) {
 		in := w.begin(p, jobClasses[list[i].kind])
 		c.exportJob(in, list[i])
 		in.end()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,12 +57,12 @@ func (l *LocalLink) Run(ctx context.Context, s Step) StepResult {
 	if err != nil {
 		return StepResult{Err: err}
 	}
-	defer os.Remove(script) //nolint:errcheck // removed by the step itself
+	defer os.Remove(script) // removed by the step itself
 	args := s.Args
 	if len(args) == 0 {
 		args = []string{"/bin/sh", "-xe"}
 	}
-	args = append(args[:len(args):len(args)], script)
+	args = append(slices.Clip(args), script)
 	fmt.Fprintf(s.Out, "[%s] $ %s\n", filepath.Base(s.Workspace), strings.Join(args, " "))
 	return l.wait(ctx, s, args)
 }
@@ -69,13 +70,13 @@ func (l *LocalLink) Run(ctx context.Context, s Step) StepResult {
 // prepare makes the workspace and writes the script.
 func (l *LocalLink) prepare(s Step) (string, error) {
 	for _, dir := range []string{s.Workspace, l.Temp} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return "", fmt.Errorf("prepare step: %w", err)
 		}
 	}
 	for _, f := range s.Files {
 		target := filepath.Join(s.Workspace, filepath.FromSlash(f.Name))
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
 			return "", fmt.Errorf("place file parameter: %w", err)
 		}
 		if err := os.WriteFile(target, f.Data, 0o644); err != nil { //nolint:gosec // as Jenkins does
@@ -96,7 +97,7 @@ func (l *LocalLink) prepare(s Step) (string, error) {
 // wait starts the command and waits for its end, an interrupt or the loss of the
 // connection.
 func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult {
-	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // the point of it; ended below
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // the point of it; ended below
 	out := &tap{w: s.Out}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Workspace, out, out
 	cmd.Env = mergeEnv(os.Environ(), s.Env)
@@ -108,11 +109,11 @@ func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult 
 	if l.Track != nil {
 		l.Track(cmd.Process.Pid)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- waitForOutput(cmd, s) }()
+	ended := make(chan StepResult, 1)
+	go func() { ended <- exitStatus(waitForOutput(cmd, s)) }()
 	select {
-	case err := <-ended:
-		return exitStatus(err)
+	case result := <-ended:
+		return result
 	case <-ctx.Done():
 		err := killTree(cmd.Process.Pid, syscall.SIGTERM)
 		l.patience(ended)
@@ -126,7 +127,7 @@ func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult 
 
 // patience gives an interrupted command some time to end; one that ignores the signal
 // survives its build.
-func (l *LocalLink) patience(ended <-chan error) {
+func (l *LocalLink) patience(ended <-chan StepResult) {
 	t := time.NewTimer(l.Leak)
 	defer t.Stop()
 	select {

@@ -102,7 +102,7 @@ func (c *call) getNodeConfig(comp *computer) {
 func (c *call) xml(doc []byte) {
 	c.w.Header().Set("Content-Type", "application/xml")
 	c.w.WriteHeader(http.StatusOK)
-	_, _ = c.w.Write(doc) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(doc) // the client went away
 }
 
 // body reads what was posted; false after answering.

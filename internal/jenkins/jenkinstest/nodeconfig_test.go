@@ -122,7 +122,7 @@ func TestSchedulerStillSeesTheRemovedLabelUntilThePOSTEnds(t *testing.T) {
 				b.job(JobSpec{Name: "x", Label: "clean"})
 				b.json("/label/clean/api/json", "nodes")
 				doc := b.config("a1")
-				go b.send("POST", "/computer/a1/config.xml", relabelled(doc, "cleanable clean", "cleanable")) //nolint:errcheck // its effect is looked at
+				go b.send("POST", "/computer/a1/config.xml", relabelled(doc, "cleanable clean", "cleanable")) // its effect is looked at
 				pass(second / 2)
 				b.want(b.j.Labels("a1"), "cleanable", "the node's own labels")
 				b.start("x")

@@ -40,16 +40,16 @@ func (j *Jenkins) deleteNode(c *computer, who string) {
 }
 
 // replaceNode is jenkins.model.Nodes#replaceNode between its two race windows: the
-// caller fetched previous earlier. It reports whether the new object was put into
-// place; if another replacement came first the change is silently dropped.
+// caller fetched previous earlier. If another replacement came first the change is
+// silently dropped.
 //
 // Since 2.449 the swap and the reset of the caches of removed labels are separate lock
 // sections with a disk write in between: Timing.Swap widens that window.
-func (j *Jenkins) replaceNode(ctx context.Context, previous, n *node, who string) bool {
+func (j *Jenkins) replaceNode(ctx context.Context, previous, n *node, who string) {
 	j.mu.Lock()
 	if j.fleet.nodes[previous.name] != previous {
 		j.mu.Unlock()
-		return false
+		return
 	}
 	if n.name != previous.name {
 		j.fleet.remove(previous.name)
@@ -73,7 +73,6 @@ func (j *Jenkins) replaceNode(ctx context.Context, previous, n *node, who string
 	}
 	j.labels.trim(previous, n)
 	j.scheduleMaintenance()
-	return true
 }
 
 // renameComputer kills the computer of the old name: channel and builds die.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -100,7 +101,7 @@ func (c *call) tokenAction(id, action string) {
 		sum := sha256.Sum256(fmt.Appendf(nil, "token %s %d", d.salt, d.issued))
 		value := "11" + hex.EncodeToString(sum[:16])
 		changed := *u
-		changed.Tokens = append(changed.Tokens[:len(changed.Tokens):len(changed.Tokens)], value)
+		changed.Tokens = append(slices.Clip(changed.Tokens), value)
 		d.users[strings.ToLower(id)] = &changed
 		c.json(map[string]any{"status": "ok", "data": map[string]string{
 			"tokenName": c.field("newTokenName"), "tokenUuid": tokenUUID(value), "tokenValue": value, "expirationDate": "never",
@@ -133,7 +134,7 @@ func (c *call) json(v any) {
 		return
 	}
 	c.w.Header().Set("Content-Type", "application/json;charset=utf-8")
-	_, _ = c.w.Write(data) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(data) // the client went away
 }
 
 // crumbIssuer makes a session and a crumb bound to it.
@@ -215,17 +216,18 @@ func (c *call) agentFile(comp *computer) {
 		return
 	}
 	args := []string{info.Secret, info.Name, "-webSocket", "-workDir", info.RemoteFS, "-internalDir", "remoting", "-url", c.rootURL()}
-	doc := "<jnlp><application-desc>"
+	var doc strings.Builder
+	doc.WriteString("<jnlp><application-desc>")
 	for _, a := range args {
-		doc += "<argument>" + html.EscapeString(a) + "</argument>"
+		doc.WriteString("<argument>" + html.EscapeString(a) + "</argument>")
 	}
-	doc += "</application-desc></jnlp>"
+	doc.WriteString("</application-desc></jnlp>")
 	c.w.Header().Set("Content-Type", "application/x-java-jnlp-file")
-	out := []byte(doc)
+	out := []byte(doc.String())
 	if encrypted {
 		out = encryptAgentFile(out, info.Secret)
 	}
-	_, _ = c.w.Write(out) //nolint:errcheck // the client went away
+	_, _ = c.w.Write(out) // the client went away
 }
 
 // encryptAgentFile is AES/CFB8 under the first half of the secret, after 16 bytes of IV

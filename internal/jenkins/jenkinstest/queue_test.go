@@ -187,9 +187,11 @@ func TestLeftItemMayHaveNoExecutableForAMomentOrForEver(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	users := []User{admin,
+	users := []User{
+		admin,
 		{Name: "ron", Tokens: []string{"t"}, Permissions: []Permission{Read, JobRead}},
-		{Name: "nil", Tokens: []string{"t"}, Permissions: []Permission{Read}}}
+		{Name: "nil", Tokens: []string{"t"}, Permissions: []Permission{Read}},
+	}
 	inBubble(t, Options{Security: Security{Users: users}, Timing: Timing{Assign: second}}, func(b *bench) {
 		b.job(JobSpec{Name: "x", Label: "clean"})
 		id := b.start("x")

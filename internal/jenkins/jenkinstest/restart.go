@@ -47,7 +47,7 @@ func (j *Jenkins) startAgain(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j.start()
+	j.start() //nolint:contextcheck // the runs it resumes outlive the caller
 	return nil
 }
 

@@ -113,7 +113,7 @@ func (j *Jenkins) runBuild(ctx context.Context, b *build, e *executor) {
 	if !j.publish(ctx, b, e, result) {
 		return
 	}
-	pause(j.ctx, j.timing().PostBuild)
+	pause(j.ctx, j.timing().PostBuild) //nolint:contextcheck // an aborted build takes its time after the steps too
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.alive(e) {
@@ -211,7 +211,7 @@ func (j *Jenkins) reap(ctx context.Context, b *build, link AgentLink, env map[st
 		cookies[k] = env[k]
 	}
 	if err := link.Reap(context.WithoutCancel(ctx), cookies); err != nil {
-		j.log.Warn("process killer failed", "agent", b.node, "err", err)
+		j.log.WarnContext(ctx, "process killer failed", "agent", b.node, "err", err)
 	}
 }
 

@@ -9,6 +9,13 @@ import (
 	"testing"
 )
 
+// between returns what stands in s after the first prefix and before the suffix that comes next.
+func between(s, prefix, suffix string) string {
+	_, s, _ = strings.Cut(s, prefix)
+	s, _, _ = strings.Cut(s, suffix)
+	return s
+}
+
 func TestCredentials(t *testing.T) {
 	cases := []struct {
 		name, user, secret string
@@ -86,11 +93,11 @@ func TestCrumbIsNeededWithoutAPIToken(t *testing.T) {
 		issued := p.get(200, "/crumbIssuer/api/json")
 		crumb := p.json("/crumbIssuer/api/json?tree=crumbRequestField", "crumbRequestField")
 		b.want(crumb, "Jenkins-Crumb", "field")
-		cookie := strings.SplitN(issued.header.Get("Set-Cookie"), ";", 2)[0]
-		if !strings.HasPrefix(cookie, "JSESSIONID.") || len(strings.SplitN(cookie, "=", 2)[0]) != len("JSESSIONID.")+8 {
+		cookie := between(issued.header.Get("Set-Cookie"), "", ";")
+		if !strings.HasPrefix(cookie, "JSESSIONID.") || len(between(cookie, "", "=")) != len("JSESSIONID.")+8 {
 			t.Errorf("cookie %q", cookie)
 		}
-		value := strings.SplitN(strings.SplitN(issued.body, `"crumb":"`, 2)[1], `"`, 2)[0]
+		value := between(issued.body, `"crumb":"`, `"`)
 		status := func(headers ...string) int { return p.do("POST", path, "", headers...).status }
 		b.want(status("Jenkins-Crumb", value), 403, "crumb without its session")
 		b.want(status("Cookie", cookie), 403, "session without crumb")
@@ -111,11 +118,11 @@ func TestLoggedInSessionSpoilsTheToken(t *testing.T) {
 		session := b.as("", "").do("GET", "/nowhere", "", "Cookie", "").header // 403 without session
 		b.want(session.Get("Set-Cookie"), "", "no session for a refused page")
 		issuer := b.as("ada", "correct horse").get(200, "/crumbIssuer/api/json")
-		cookie := strings.SplitN(issuer.header.Get("Set-Cookie"), ";", 2)[0]
-		crumb := strings.SplitN(strings.SplitN(issuer.body, `"crumb":"`, 2)[1], `"`, 2)[0]
+		cookie := between(issuer.header.Get("Set-Cookie"), "", ";")
+		crumb := between(issuer.body, `"crumb":"`, `"`)
 		form := url.Values{"j_username": {"ada"}, "j_password": {"correct horse"}}
 		login := b.as("ada", "correct horse").do("POST", "/j_spring_security_check", form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "Cookie", cookie, "Jenkins-Crumb", crumb)
-		loggedIn := strings.SplitN(login.header.Get("Set-Cookie"), ";", 2)[0]
+		loggedIn := between(login.header.Get("Set-Cookie"), "", ";")
 		a := b.do("POST", "/computer/a1/toggleOffline", "", "Cookie", loggedIn)
 		b.expect(http.StatusForbidden, a, "token and a session that is logged in")
 	})

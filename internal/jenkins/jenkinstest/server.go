@@ -25,11 +25,11 @@ type call struct {
 func (j *Jenkins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := j.faults.take(r)
 	if f != nil {
-		if f = f.before(j, w, r); f == nil {
+		if f = f.before(w, r); f == nil {
 			return
 		}
 		w = f.wrap(w)
-		defer f.after(j, w, r)
+		defer f.after(j, w, r) //nolint:contextcheck // a restart outlives the request that caused it
 	}
 	j.serve(w, r)
 }
@@ -115,9 +115,6 @@ func (c *call) next() string {
 	c.path = c.path[1:]
 	return s
 }
-
-// rest is the remaining path in one piece.
-func (c *call) rest() string { return strings.Join(c.path, "/") }
 
 // base is the root URL as the request sees it, with a slash at its end.
 func (c *call) base() string {

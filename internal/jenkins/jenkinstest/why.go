@@ -21,9 +21,9 @@ func (j *Jenkins) why(it *item, l locale) string {
 		return j.whyBlocked(it, l)
 	case stageBuildable, stagePending:
 		return j.whyBuildable(it, l)
-	default:
-		return ""
+	case stageLeft: // it waits for nothing any more
 	}
+	return ""
 }
 
 func (j *Jenkins) whyBlocked(it *item, l locale) string {

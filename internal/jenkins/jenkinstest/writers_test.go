@@ -52,7 +52,7 @@ func TestJournalHoldsLabelsAndMarksAtTheStartOfABuild(t *testing.T) {
 		b.job(JobSpec{Name: "x", Label: "clean"})
 		b.json("/label/clean/api/json")
 		doc := b.config("a1")
-		go b.send("POST", "/computer/a1/config.xml", relabelled(doc, "cleanable clean", "cleanable")) //nolint:errcheck // its effect is looked at
+		go b.send("POST", "/computer/a1/config.xml", relabelled(doc, "cleanable clean", "cleanable")) // its effect is looked at
 		pass(second)
 		b.start("x")
 		pass(minute)

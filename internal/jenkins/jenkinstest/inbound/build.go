@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -89,7 +88,7 @@ func compile(ctx context.Context, dir, jar string, names []string) error {
 	for _, name := range names {
 		args = append(args, filepath.Join(work, name))
 	}
-	if out, err := exec.CommandContext(ctx, javac, args...).CombinedOutput(); err != nil { //nolint:gosec // the JDK of this machine
+	if out, err := exec.CommandContext(ctx, javac, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("compile agent: %w: %s", err, bytes.TrimSpace(out))
 	}
 	unfinished := filepath.Join(work, "agent.jar")
@@ -113,7 +112,7 @@ func findJavac() (string, error) {
 }
 
 func isFile(name string) bool {
-	info, err := os.Stat(name)
+	info, err := os.Stat(name) //nolint:gosec // the JDK that the developer named
 	return err == nil && info.Mode().IsRegular()
 }
 
@@ -126,16 +125,16 @@ func pack(jar, classes string) error {
 	if err := addEntry(archive, "META-INF/MANIFEST.MF", []byte(manifest)); err != nil {
 		return err
 	}
-	err := filepath.WalkDir(classes, func(name string, entry fs.DirEntry, err error) error {
+	files := os.DirFS(classes)
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := os.ReadFile(name)
+		data, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
-		relative := strings.TrimPrefix(filepath.ToSlash(name), filepath.ToSlash(classes)+"/")
-		return addEntry(archive, relative, data)
+		return addEntry(archive, name, data)
 	})
 	if err != nil {
 		return err

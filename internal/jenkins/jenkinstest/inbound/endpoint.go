@@ -88,8 +88,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer l.Close("connection ended")
 	if err := e.admit(r, name, l); err != nil {
 		status := http.StatusBadRequest
-		var refused *refusal
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*refusal](err); ok {
 			status = refused.status
 		}
 		http.Error(w, err.Error(), status)

@@ -296,9 +296,8 @@ func TestOptionsThatCannotBeHonouredAreRefusedByName(t *testing.T) {
 	} {
 		args := append([]string{"-jar", jar}, append(base, strings.Fields(option)...)...)
 		out, err := exec.CommandContext(t.Context(), "java", args...).CombinedOutput()
-		var exit *exec.ExitError
 		got := 0
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			got = exit.ExitCode()
 		} else if err != nil {
 			t.Fatal(err)
@@ -310,6 +309,7 @@ func TestOptionsThatCannotBeHonouredAreRefusedByName(t *testing.T) {
 }
 
 func waitForFile(t *testing.T, name string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ticker := time.NewTicker(10 * time.Millisecond)
