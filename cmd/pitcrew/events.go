@@ -58,7 +58,7 @@ func eventTypes() []string {
 		hygiene.EventClaimed, hygiene.EventHanded, hygiene.EventReconnecting, hygiene.EventProved, hygiene.EventGranted,
 		hygiene.EventFailed, hygiene.EventLost, hygiene.EventGivenBack, hygiene.EventQuarantined, hygiene.EventReleased,
 		hygiene.EventHeld, hygiene.EventUnheld, hygiene.EventRequested, hygiene.EventContaminated, hygiene.EventStale,
-		hygiene.EventMarked, hygiene.EventPaused, hygiene.EventResumed, hygiene.EventBreakerOpen, hygiene.EventBreakerShut,
+		hygiene.EventMarked, hygiene.EventConfigured, hygiene.EventPaused, hygiene.EventResumed, hygiene.EventBreakerOpen, hygiene.EventBreakerShut,
 		hygiene.EventDead, hygiene.EventAlive, hygiene.EventShort, hygiene.EventEnough, hygiene.EventController,
 		hygiene.EventRival, hygiene.EventConfig, hygiene.EventSlot, hygiene.EventEpoch,
 	}

@@ -84,7 +84,7 @@ Use it with yours:          pitcrew init, then pitcrew serve`,
 	)
 	grouped(root, groupStart, demoCommand(), c.initCommand(), c.configCommand(), c.serveCommand())
 	grouped(root, groupAgents, c.agentsCommand(), c.agentCommand(), c.cleanCommand(), c.holdCommand(), c.releaseCommand(),
-		c.quarantineCommand(), c.attemptsCommand(), c.attemptCommand())
+		c.quarantineCommand(), c.exclusiveCommand(), c.attemptsCommand(), c.attemptCommand())
 	grouped(root, groupFleet, c.eventsCommand(), c.buildsCommand(), c.jobsCommand(), c.planCommand(), c.pauseCommand(), c.resumeCommand(),
 		c.pausesCommand(), c.slotsCommand())
 	grouped(root, groupRecipes, c.recipeCommand())

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"agent":   addOpenAgent,
 			"appears": appears,
 			"daemon":  startDaemon,
 			"exits":   exits,
@@ -114,6 +115,15 @@ func appears(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s did not appear in %s, which has:\n%s", args[1], args[0], text)
 		}
 	}
+}
+
+// addOpenAgent adds an agent that takes jobs without labels, and two at once: agent CONTROLLER NAME.
+func addOpenAgent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: agent CONTROLLER NAME")
+	}
+	_, err := controllerOf(ts, args[0]).AddAgent(jenkinstest.AgentSpec{Name: args[1], Labels: "cleanable el8", Normal: true, Executors: 2})
+	ts.Check(err)
 }
 
 // createJob makes a job with a label expression: job CONTROLLER NAME [EXPRESSION].
