@@ -54,7 +54,7 @@ func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.T
 	var window tally
 	var last time.Time
 	for _, e := range ended {
-		if e.Revision != revision || !e.At.After(b.Since) {
+		if e.Revision != revision || !e.At.After(b.Since) || e.At.After(now.Add(clockSlack)) {
 			continue
 		}
 		if !b.Opened.IsZero() && !e.Failed && e.Claimed.After(b.Opened) {

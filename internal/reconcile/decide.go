@@ -114,6 +114,9 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 	if err != nil {
 		return nil, err
 	}
+	if err := c.setBack(ctx, s, stored, now); err != nil {
+		return nil, err
+	}
 	pauses, err := c.pauses(ctx, now)
 	if err != nil {
 		return nil, err

@@ -116,7 +116,11 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if look.Session == "" || row.Session == look.Session {
-		return row.SessionSince, nil
+		if !row.SessionSince.After(look.At) || c.settings.Load().DryRun {
+			return row.SessionSince, nil
+		}
+		row.SessionSince = look.At // our clock was set back: the grace begins anew, and does not last until then
+		return row.SessionSince, c.Store.SaveController(ctx, row)
 	}
 	first := row.Session == ""
 	row.Session, row.Version = look.Session, look.Version

@@ -6,8 +6,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // stopStray stops builds of our slots on an agent that no attempt owns: one that could not be
@@ -22,6 +25,27 @@ func (c *Crew) stopStray(ctx context.Context, w *work) error {
 		if err := c.Jenkins.StopBuild(ctx, e.Job, e.Number); err != nil && !jenkins.IsNotFound(err) {
 			return err
 		}
+	}
+	return nil
+}
+
+// setBack mends the stored times of agents that our clock, before it was set back, wrote into what
+// is the future now.
+func (c *Crew) setBack(ctx context.Context, s *Settings, agents []hygiene.Agent, now time.Time) error {
+	for i := range agents {
+		if s.DryRun || !hygiene.Ahead(agents[i], now) {
+			continue
+		}
+		c.Log.WarnContext(ctx, "the clock was set back", "agent", agents[i].ID.Name, "since", agents[i].Since)
+		err := c.change(ctx, agents[i].ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+			ch.Agent = hygiene.SetBack(ch.Agent, ch.Attempt, now)
+			agents[i] = ch.Agent
+			return nil, nil
+		})
+		if err != nil {
+			return fmt.Errorf("set back times of %s: %w", agents[i].ID, err)
+		}
+		agents[i].Version++
 	}
 	return nil
 }

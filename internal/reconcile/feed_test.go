@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// contaminated are the URLs that the store calls so.
+func (r *rig) contaminated() []string {
+	r.t.Helper()
+	builds, err := r.store.Builds(r.t.Context(), store.BuildFilter{Contaminated: true})
+	must(r.t, err)
+	var urls []string
+	for _, b := range builds {
+		urls = append(urls, b.URL)
+	}
+	return urls
+}
+
+// blind makes polls so rare that whole builds fall between two of them.
+func blind(s *reconcile.Settings) { s.Poll, s.FeedEvery = 20*time.Minute, 10*time.Minute }
+
+func TestBuildsBetweenTwoPollsAreFoundInTheFeed(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.set(blind)
+		r.pass(time.Minute)
+		for range 3 { // of a minute each; only the first found a clean agent
+			r.runBuild("app", "clean&&el7")
+		}
+		r.wait(30*time.Minute, "the use being noticed", func() bool { return r.agent("linux-7").State != hygiene.Clean })
+		r.wait(2*time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		want := []string{"http://ci.test/job/app/2/", "http://ci.test/job/app/3/"}
+		if got := r.contaminated(); !sameSet(got, want) {
+			t.Errorf("contaminated: %q, want %q", got, want)
+		}
+		if n := len(r.events(hygiene.EventContaminated)); n != 2 {
+			t.Errorf("%d events tell of two contaminated builds", n)
+		}
+	})
+}
+
+func TestABuildThatAsksForNoCleanAgentIsReportedWhenItFindsADirtyOne(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.runBuild("app", "el7") // on the clean agent: this one is fine
+		r.waitState("linux-7", hygiene.Due)
+		_, err := r.jenkins.Schedule("app", nil)
+		must(t, err)
+		r.wait(time.Hour, "the second build's end", func() bool {
+			builds := r.jenkins.Builds("app")
+			return len(builds) == 2 && builds[1].Complete
+		})
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.contaminated(); len(got) != 1 || got[0] != "http://ci.test/job/app/2/" {
+			t.Errorf("contaminated: %q", got)
+		}
+		r.pass(2 * time.Hour) // in which the feed is read again and again
+		if n := r.watch.counts()[hygiene.EventContaminated]; n != 1 {
+			t.Errorf("it was said %d times", n)
+		}
+	})
+}
+
+func TestABuildOnAnAgentThatWasMadeCleanByHandIsReported(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.bend(failing)
+		r.wait(time.Hour, "a failure", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Failures > 0 }) })
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&el7", Script: "make"}))
+		_, err := r.jenkins.Schedule("app", nil)
+		must(t, err)
+		r.jenkins.SaveLabels("linux-7", "cleanable clean el7", "ann")
+		r.wait(time.Minute, "the build", func() bool { return len(r.jenkins.Builds("app")) == 1 })
+		r.bend(nil)
+		r.wait(3*time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		if got := r.contaminated(); len(got) != 1 {
+			t.Errorf("contaminated: %q", got)
+		}
+	})
+}
+
+func TestCertificatesOfCleanBuildsAreKept(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		for range 3 {
+			r.waitState("linux-7", hygiene.Clean)
+			r.runBuild("app", "clean&&el7")
+			r.waitState("linux-7", hygiene.Due)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		builds, err := r.store.Builds(r.t.Context(), store.BuildFilter{})
+		must(t, err)
+		if len(builds) != 3 {
+			t.Fatalf("%d builds are known: %+v", len(builds), builds)
+		}
+		for _, b := range builds {
+			if b.Contaminated {
+				t.Errorf("%s is called contaminated: %s", b.URL, b.Reason)
+			}
+		}
+	})
+}
+
+func TestAClockThatWasSetBackStopsNothing(t *testing.T) {
+	t.Parallel()
+	for _, state := range []hygiene.State{hygiene.Due, hygiene.Running, hygiene.Granting, hygiene.Clean} {
+		t.Run(string(state), func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				if state == hygiene.Due {
+					r.bend(failing)
+				}
+				r.wait(time.Hour, "becoming "+string(state), func() bool {
+					return r.has("linux-7", func(a hygiene.Agent) bool {
+						return a.State == state && (state != hygiene.Due || a.Failures > 0)
+					})
+				})
+				r.end()
+				r.hasRunAhead(400 * 24 * time.Hour)
+				r.bend(nil)
+				r.start()
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+				r.pass(20 * time.Minute)
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
+
+// hasRunAhead makes the store look as if our clock had been ahead by d when it was written.
+func (r *rig) hasRunAhead(d time.Duration) {
+	r.t.Helper()
+	db, err := store.Open(r.t.Context(), store.Options{Path: r.path, Owner: r.owner})
+	must(r.t, err)
+	defer db.Close()
+	id := hygiene.AgentID{Controller: "ci", Name: "linux-7"}
+	must(r.t, db.Change(r.t.Context(), id, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
+		a := &ch.Agent
+		for _, at := range []*time.Time{&a.Since, &a.LabelsAt, &a.NextLook, &a.LastServed, &a.LastCleaned} {
+			ahead(at, d)
+		}
+		if t := ch.Attempt; t != nil {
+			for _, at := range []*time.Time{&t.Claimed, &t.Handed, &t.Started, &t.Proved, &t.Ended} {
+				ahead(at, d)
+			}
+		}
+		return nil, nil
+	}))
+}
+
+func ahead(at *time.Time, d time.Duration) {
+	if !at.IsZero() {
+		*at = at.Add(d)
+	}
+}
+
+func TestALongSleepOfTheDaemonsMachineIsNoReasonToFail(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Running)
+		r.end()
+		r.pass(30 * 24 * time.Hour)
+		r.start()
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Attempt != 1 || a.Failures != 0 {
+			t.Errorf("got %+v", a)
+		}
+	})
+}

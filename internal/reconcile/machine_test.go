@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// atOnce is the greatest number of our programs that ever ran at once on agents that ok admits.
+func (r *rig) atOnce(ok func(agent string) bool) int {
+	running, most := 0, 0
+	for _, e := range r.jenkins.Journal() {
+		if !strings.HasPrefix(e.Job, "pitcrew-slot-") || !ok(e.Agent) {
+			continue
+		}
+		if e.Kind == jenkinstest.EntryBuildStart {
+			running++
+		} else {
+			running--
+		}
+		most = max(most, running)
+	}
+	return most
+}
+
+func anyAgent(string) bool { return true }
+
+func TestCapsOfControllerPoolAndFailureDomainHold(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		set  func(*reconcile.Settings)
+		of   func(agent string) bool
+		most int
+	}{
+		"controller": {func(s *reconcile.Settings) { s.MaxCleanups = 4 }, anyAgent, 4},
+		"pool":       {func(s *reconcile.Settings) { s.MaxCleanups, s.Pools[0].MaxCleanups = 8, 2 }, anyAgent, 2},
+		"failure domain": {func(s *reconcile.Settings) {
+			s.MaxCleanups, s.Pools[0].Domain = 8, reconcile.Domain{Prefix: "rack-", Max: 1}
+		}, func(agent string) bool { return strings.ContainsAny(agent, "02468") }, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			agents := fleetOf(10)
+			inRig(t, setup{agents: agents, settings: test.set}, func(r *rig) {
+				r.wait(3*time.Hour, "all clean", r.allClean(agents))
+				if most := r.atOnce(test.of); most != test.most {
+					t.Errorf("%d cleanups at once, want %d", most, test.most)
+				}
+			})
+		})
+	}
+}
+
+// sharing lets all agents report the same machine.
+func (r *rig) sharing() {
+	r.bend(func(rep recipe.Report) recipe.Report {
+		rep.Machine.ID = "the-one-machine"
+		return rep
+	})
+}
+
+func TestAMachineIsNotCleanedThroughOneAgentWhileAnotherRunsABuild(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7 first"}, {Name: "linux-8", Labels: "cleanable el7 second"}}
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "both clean", r.allClean(agents))
+		r.runBuild("app", "clean&&first")
+		r.wait(time.Minute, "the agent being due", func() bool { return r.agent("linux-7").State == hygiene.Due })
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "while the other is busy"))
+		r.wait(time.Minute, "a reason to wait", func() bool {
+			d, _ := r.crew.Explain("linux-8")
+			return d.Reason == "a build runs on its machine, on linux-7"
+		})
+		r.wait(time.Hour, "both clean again", r.allClean(agents))
+		busy := 0
+		for i, e := range r.jenkins.Journal() {
+			switch ours := strings.HasPrefix(e.Job, "pitcrew-slot-"); {
+			case e.Kind == jenkinstest.EntryBuildStart && e.Job == "app":
+				busy++
+			case e.Kind == jenkinstest.EntryBuildEnd && e.Job == "app":
+				busy--
+			case e.Kind == jenkinstest.EntryBuildStart && ours && busy > 0:
+				t.Errorf("entry %d: a cleanup starts on %s while a build runs on its machine", i, e.Agent)
+			}
+		}
+		if most := r.atOnce(anyAgent); most > 2 { // the first time nobody knows that they share a machine
+			t.Errorf("%d cleanups at once", most)
+		}
+	})
+}
+
+func TestCleaningAMachineTakesTheCleanlinessOfItsOtherAgents(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "both clean", r.allClean(agents))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.wait(time.Minute, "the neighbour being due", func() bool { return r.agent("linux-8").State != hygiene.Clean })
+		r.wait(time.Hour, "both clean again", r.allClean(agents))
+		r.pass(2 * time.Hour)
+		for _, a := range agents {
+			if got := r.agent(a.Name).Attempt; got != 2 {
+				t.Errorf("%s took %d attempts: the neighbours clean each other for ever", a.Name, got)
+			}
+		}
+	})
+}
+
+func TestNeighboursOfADisjointRecipeDoNotWait(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.Disjoint = true }}
+	inRig(t, spec, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "both clean", r.allClean(agents))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-8"); a.Attempt != 1 || a.State != hygiene.Clean {
+			t.Errorf("the neighbour: %+v", a)
+		}
+	})
+}
+
+func TestAgentsOnDemandAreLaunchedOnlyWhenTheQueueWantsThem(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7", Launched: true, Demand: true, IdleDelay: 60}}
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.OnDemand = true }}
+	inRig(t, spec, func(r *rig) {
+		r.pass(3 * time.Hour)
+		if r.jenkins.Agent("linux-7").Online() {
+			t.Error("launched without need")
+		}
+		r.runBuild("app", "clean&&el7")
+		if got := r.jenkins.Builds("app")[0].Agent; got != "linux-7" {
+			t.Errorf("the build ran on %s", got)
+		}
+		r.waitState("linux-7", hygiene.Due)
+	})
+}
+
+func TestTheQueueSaysWhoIsCleanedFirst(t *testing.T) {
+	agents := fleetOf(8)
+	agents[6].Labels += " gpu"
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.MaxCleanups = 1 }, asleep: true}
+	inRig(t, spec, func(r *rig) {
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&gpu", Script: "make"}))
+		_, err := r.jenkins.Schedule("app", nil)
+		must(t, err)
+		r.start()
+		r.waitState("linux-6", hygiene.Clean)
+		if first := r.cleanups()[0].Agent; first != "linux-6" {
+			t.Errorf("%s was cleaned before the one that the queue asks for", first)
+		}
+	})
+}
+
+func TestAnAgentThatCannotBeKeptCleanIsRefusedWithTheReason(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		agent  jenkinstest.AgentSpec
+		reason string
+	}{
+		"it takes jobs without a label": {jenkinstest.AgentSpec{Name: "linux-7", Labels: "cleanable el7", Normal: true}, "must be EXCLUSIVE"},
+		"it has two executors":          {jenkinstest.AgentSpec{Name: "linux-7", Labels: "cleanable el7", Executors: 2}, "2 executors"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: []jenkinstest.AgentSpec{test.agent}}, func(r *rig) {
+				r.wait(time.Hour, "the reason", func() bool {
+					d, _ := r.crew.Explain("linux-7")
+					return strings.Contains(d.Reason, test.reason)
+				})
+				r.pass(2 * time.Hour)
+				if n := len(r.cleanups()); n != 0 {
+					t.Errorf("%d programs ran", n)
+				}
+				if a := r.agent("linux-7"); a.Failures != 0 || a.State != hygiene.Due {
+					t.Errorf("got %+v", a)
+				}
+				must(t, r.client.SetExclusive(r.t.Context(), "linux-7"))
+				must(t, r.client.SetExecutors(r.t.Context(), "linux-7", 1))
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
