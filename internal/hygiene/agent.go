@@ -51,6 +51,13 @@ type Quarantine struct {
 	By       string    `json:"by"`        // "pitcrew" or a person
 }
 
+// byUs is who puts agents into quarantine by the rules of their pool.
+const byUs = "pitcrew"
+
+// byPerson reports whether a person put the agent there: then only a person, or the time that the
+// person gave, ends it.
+func (q *Quarantine) byPerson() bool { return q != nil && q.By != byUs }
+
 // Hold is an agent kept out by a person, until it is released or expires.
 type Hold struct {
 	Reason  string    `json:"reason"`

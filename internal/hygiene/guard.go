@@ -31,7 +31,8 @@ type Readiness string
 // The answers.
 const (
 	GrantNow   Readiness = "now"
-	GrantLater Readiness = "later"
+	GrantLater Readiness = "later" // within a second, as far as one can tell
+	GrantWait  Readiness = "wait"  // for something that polls will show
 	GrantNever Readiness = "never"
 )
 
@@ -42,7 +43,7 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 	switch {
 	case a.State != Granting || t.Number != a.Attempt || t.Proved.IsZero():
 		return GrantNever, "attempt proves nothing"
-	case !s.At.After(t.Proved):
+	case !Younger(s.At, t.Proved):
 		return GrantLater, "waits for a look that is newer than the proof"
 	case s.Gone:
 		return GrantNever, "the agent vanished"
@@ -50,6 +51,8 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 		return GrantNever, "a build started on it: " + s.RealURL
 	case a.Held(now) != nil:
 		return GrantNever, "held: " + a.Held(now).Reason
+	case a.Quarantine.byPerson() && now.Before(a.Quarantine.NextLook):
+		return GrantNever, "quarantined by " + a.Quarantine.By + ": " + a.Quarantine.Reason
 	case s.Unfit != "":
 		return GrantNever, s.Unfit
 	case s.Session != "" && t.Session != "" && s.Session != t.Session:
@@ -59,11 +62,11 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 	case late:
 		return GrantNever, fmt.Sprintf("could not be labelled clean within %s", p.Limits.Grant)
 	case !s.Present:
-		return GrantLater, "not in the controller's list"
+		return GrantWait, "not in the controller's list"
 	case !s.Idle:
 		return GrantLater, "its executor is not free yet"
 	case !p.Disjoint && (s.Neighbour.Cleaning != "" || s.Neighbour.Waiting != ""):
-		return GrantLater, "its machine is still being cleaned, through " + s.Neighbour.Cleaning + s.Neighbour.Waiting
+		return GrantWait, "its machine is still being cleaned, through " + s.Neighbour.Cleaning + s.Neighbour.Waiting
 	}
 	return GrantNow, ""
 }

@@ -107,14 +107,20 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 	seed := a.ID.String()
 	switch {
 	case v.Outcome == GivenBack && v.Permanent:
-		a.Quarantine = &Quarantine{Reason: v.Reason, Since: now, By: "pitcrew", NextLook: now.Add(unfitLook)}
+		a.Quarantine = &Quarantine{Reason: v.Reason, Since: now, By: byUs, NextLook: now.Add(unfitLook)}
 		a.NextLook = a.Quarantine.NextLook
 		return a, t, nil
 	case v.Outcome == GivenBack:
 		a.NextLook = now.Add(p.Backoff.After(1, seed) / 4)
+		if a.Quarantine.byPerson() && a.Quarantine.NextLook.After(a.NextLook) {
+			a.NextLook = a.Quarantine.NextLook
+		}
 		return a, t, nil
 	case v.Outcome == Lost:
 		a.NextLook = now
+		if a.Quarantine.byPerson() {
+			a.NextLook = a.Quarantine.NextLook
+		}
 		a.Need = NeedCleanup
 		return a, t, nil
 	case t.Need == NeedVerify && t.Reconnect == 0:
@@ -133,7 +139,10 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 }
 
 func quarantine(old *Quarantine, v Verdict, failures int, now time.Time, p Policy) *Quarantine {
-	q := Quarantine{Since: now, By: "pitcrew", NextLook: now.Add(p.QuarantineLook)}
+	q := Quarantine{Since: now, By: byUs, NextLook: now.Add(p.QuarantineLook)}
+	if old.byPerson() && old.NextLook.After(now) {
+		return old
+	}
 	if old != nil {
 		q = *old
 		q.NextLook = now.Add(p.QuarantineLook)
@@ -157,7 +166,7 @@ func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, err
 	}
 	t.Ended, t.Outcome, t.Reason = now, Cleaned, ""
 	a.LastCleaned, a.Epoch = now, epoch
-	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{}
+	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{} // a person's that is in force was refused before
 	a.Need = NeedCleanup
 	return a, t, nil
 }

@@ -198,7 +198,13 @@ func TestMayGrant(t *testing.T) {
 		}, hygiene.GrantNever},
 		{"machine still being cleaned", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Neighbour.Waiting = "b"
-		}, hygiene.GrantLater},
+		}, hygiene.GrantWait},
+		{"quarantined by a person meanwhile", func(a *hygiene.Agent, _ *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Quarantine = &hygiene.Quarantine{By: "ann", NextLook: now.Add(time.Hour)}
+		}, hygiene.GrantNever},
+		{"a person's quarantine whose time is up", func(a *hygiene.Agent, _ *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Quarantine = &hygiene.Quarantine{By: "ann", NextLook: now}
+		}, hygiene.GrantNow},
 		{"held meanwhile", func(a *hygiene.Agent, _ *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
 			a.Hold = &hygiene.Hold{Reason: "x"}
 		}, hygiene.GrantNever},

@@ -50,10 +50,12 @@ const (
 
 // Neighbours sums up the other agents of the same machine that share its processes and files.
 type Neighbours struct {
-	Real     string // one that runs a real build, "" none
-	Cleaning string // one that is being cleaned (granting not counted)
-	Clean    string // one that is clean
-	Waiting  string // one that is due and could be claimed now
+	Real     string   // one that runs a real build, "" none
+	Cleaning string   // one that is being cleaned (granting not counted)
+	Clean    string   // one that is clean
+	Waiting  string   // one that is due and could be claimed now
+	Leaving  string   // one that is due but still wears the label clean
+	Names    []string // all that the same controller has
 }
 
 // Occupancy is the derived axis of what the agent is doing.

@@ -153,7 +153,7 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 		row.DeadSince = time.Time{}
 		say(hygiene.EventAlive, "agents are cleaned again, or none waits")
 	}
-	switch usable, floor := usable(p, views); {
+	switch usable, floor := usable(p, views, now); {
 	case usable < floor && row.ShortSince.IsZero():
 		row.ShortSince = now
 		say(hygiene.EventShort, fmt.Sprintf("%d agents are usable, and the floor is %d", usable, floor))
@@ -176,7 +176,7 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 
 // usable counts the agents of a pool that serve or soon will: those that are clean, in use, waiting
 // their turn or being cleaned, and that did not fail. The floor is of all that are managed.
-func usable(p *Pool, views []view) (usable, floor int) {
+func usable(p *Pool, views []view, now time.Time) (usable, floor int) {
 	total := 0
 	for i := range views {
 		v := &views[i]
@@ -184,7 +184,7 @@ func usable(p *Pool, views []view) (usable, floor int) {
 			continue
 		}
 		total++
-		if v.agent.Failures == 0 && v.agent.Quarantine == nil && v.agent.Hold == nil && v.sighting.Present && !v.sighting.Offline {
+		if v.agent.Failures == 0 && v.agent.Quarantine == nil && v.agent.Held(now) == nil && v.sighting.Present && !v.sighting.Offline {
 			usable++
 		}
 	}

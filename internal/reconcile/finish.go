@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
@@ -37,15 +39,19 @@ func (c *Crew) finish(ctx context.Context, w *work, build jenkins.Build) (time.D
 	if truncated {
 		missing = fmt.Sprintf("its log is longer than %d MB and the report is not in it", maxLog>>20)
 	}
-	return c.judge(ctx, w, log, missing)
+	return c.judge(ctx, w, build.BuiltOnKnown, log, missing)
 }
 
 // judge turns the log of an ended program into a verdict and stores both. Missing says what a
 // missing report means.
-func (c *Crew) judge(ctx context.Context, w *work, log []byte, missing string) (time.Duration, error) {
+// Placed is true when Jenkins itself has said that the program ran on this agent.
+func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, missing string) (time.Duration, error) {
 	report, err := recipe.ParseReport(log, w.attempt.Number, w.attempt.Nonce)
 	if err != nil {
 		return again, c.judgeMissing(ctx, w, log, missing, err)
+	}
+	if !calls(report.Agent, w.agent.ID.Name, placed) {
+		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Failed, Reason: fmt.Sprintf("the program says that it ran on %q", report.Agent)})
 	}
 	verdict := verdictOf(report, w)
 	if err := c.saveReport(ctx, w, report, log); err != nil {
@@ -72,6 +78,21 @@ func (c *Crew) judge(ctx context.Context, w *work, log []byte, missing string) (
 		return again, nil
 	}
 	return again, c.release(ctx, w)
+}
+
+// calls reports whether a program that says that it ran on said ran on the agent called name. A JVM
+// whose file encoding cannot express a name passes it on mangled: then Jenkins' own word, placed,
+// and what is left of the name must do.
+func calls(said, name string, placed bool) bool {
+	plain := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r == '?' || r > unicode.MaxASCII {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	return said == name || placed && plain(name) != name && plain(said) == plain(name)
 }
 
 // stillOwned reports whether the attempt goes on after its program ended.
@@ -115,11 +136,10 @@ func (c *Crew) judgeMissing(ctx context.Context, w *work, log []byte, missing st
 // verdictOf says in the domain's words what a report says.
 func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
 	v := hygiene.Verdict{
-		Number: r.Attempt, Nonce: w.attempt.Nonce, On: r.Agent,
+		Number: r.Attempt, Nonce: w.attempt.Nonce, On: w.agent.ID.Name,
 		Outcome: hygiene.Outcome(r.Outcome), Verified: r.Verified, Reason: r.Reason, Step: failedStep(r),
 		Machine: r.Machine.ID, BootID: r.Machine.BootID, Process: process(r.AgentProcess),
 	}
-	before := w.attempt.Run
 	switch {
 	case r.Controller != string(w.agent.ID.Controller):
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, "the report is of another controller"
@@ -128,12 +148,29 @@ func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
 	case w.pool.Program.Revision == r.Revision && w.pool.Program.Matches(r) != nil:
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, w.pool.Program.Matches(r).Error()
 	case w.attempt.Reconnect == 0 || v.Outcome != hygiene.Cleaned:
-	case w.attempt.Asked == hygiene.Reboot && before.BootID != "" && before.BootID == v.BootID:
-		v.Outcome, v.Reason, v.Permanent = hygiene.Failed, "the machine was not rebooted: its boot id is the same", true
-	case w.attempt.Asked == hygiene.Reconnect && before.Process != "" && before.Process == v.Process:
-		v.Outcome, v.Reason, v.Permanent = hygiene.Failed, "the agent process was not restarted: it needs a supervisor (such as systemd) that starts it again", true
+	default:
+		if why := unproved(w.attempt, v); why != "" {
+			v.Outcome, v.Verified, v.Reason, v.Permanent = hygiene.Failed, false, why, true
+		}
 	}
 	return v
+}
+
+// unproved says why a verify report does not prove that the session it ran in is a new one, "" when
+// it does. Without evidence on either side nothing is proved.
+func unproved(t hygiene.Attempt, v hygiene.Verdict) string {
+	before := t.Run
+	switch {
+	case t.Asked == hygiene.Reboot && (before.BootID == "" || v.BootID == ""):
+		return "a reboot cannot be proved here: the machine shows no boot id"
+	case t.Asked == hygiene.Reboot && before.BootID == v.BootID:
+		return "the machine was not rebooted: its boot id is the same"
+	case t.Asked == hygiene.Reconnect && (before.Process == "" || v.Process == "") && before.BootID == v.BootID:
+		return "a reconnect cannot be proved here: the program does not find the agent process that it descends from"
+	case t.Asked == hygiene.Reconnect && before.Process == v.Process && before.BootID == v.BootID:
+		return "the agent process was not restarted: it needs a supervisor (such as systemd) that starts it again"
+	}
+	return ""
 }
 
 // failedStep is the first step that failed, "" when none did.
@@ -175,6 +212,8 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	switch ready, reason := hygiene.MayGrant(w.agent, w.attempt, fresh, w.policy, time.Now()); ready {
 	case hygiene.GrantLater:
 		return grantRetry, nil
+	case hygiene.GrantWait:
+		return rest, nil
 	case hygiene.GrantNever:
 		return again, c.ungranted(ctx, w, reason, fresh.Real)
 	case hygiene.GrantNow:

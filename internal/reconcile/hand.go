@@ -43,10 +43,9 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, err
 	}
 	queueID, err := c.Jenkins.Build(ctx, job, c.parameters(w), nil)
-	if errors.Is(err, jenkins.ErrMerged) {
-		return rest, c.giveBack(ctx, w, "another build of "+job+" was in the queue")
-	}
-	if err != nil {
+	// Jenkins merges only items whose parameters are all equal, and no other attempt's are: a build
+	// that ours was merged into was queued by an earlier request of ours, whose answer was lost.
+	if err != nil && !errors.Is(err, jenkins.ErrMerged) {
 		return rest, err
 	}
 	return rest, c.handed(ctx, w, queueID, 0, "")
@@ -104,7 +103,7 @@ func (c *Crew) findHanded(ctx context.Context, w *work) (time.Duration, error) {
 	if w.attempt.Delivery == hygiene.BySSH {
 		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "the daemon ended while it started the program over SSH"})
 	}
-	if !w.look.At.After(w.attempt.Handed) {
+	if !hygiene.Younger(w.look.At, w.attempt.Handed) {
 		return rest, nil
 	}
 	job := w.attempt.Run.Job

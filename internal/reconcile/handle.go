@@ -102,17 +102,20 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 	case hygiene.Unclean:
 		return rest, c.unclean(ctx, w, act)
 	case hygiene.Relabel:
-		if err := c.relabel(ctx, w, act); err != nil {
-			return rest, err
+		err := c.relabel(ctx, w, act)
+		if err != nil && w.agent.State.InProgress() {
+			c.Log.WarnContext(ctx, "labels could not be repaired during a cleanup", "agent", w.agent.ID.Name, "err", err)
+			return c.drive(ctx, w)
 		}
-		return rest, nil
+		return rest, err
 	case hygiene.Unmark:
 		return rest, c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, w.look.Agents[w.agent.ID.Name].OfflineReason)
 	case hygiene.Stop:
 		return rest, c.stopStray(ctx, w)
 	case hygiene.Refresh:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Refresh {
-			return rest, c.lose(ctx, w.agent.ID, act.Need, nil, act.Reason, w.now)
+			act.Labels, act.Write = hygiene.ShowDue, true
+			return rest, c.unclean(ctx, w, act)
 		}
 	case hygiene.Launch:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Launch {
@@ -128,6 +131,7 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 // drive does the next step of the attempt that owns the agent.
 func (c *Crew) drive(ctx context.Context, w *work) (time.Duration, error) {
 	if w.pool == nil {
+		c.stop(ctx, w)
 		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "its pool is not in the configuration any more"})
 	}
 	switch w.agent.State {

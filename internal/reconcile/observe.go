@@ -159,7 +159,7 @@ func (c *Crew) lookForMissing(ctx context.Context, look *Look) error {
 			}
 			look.Gone[a.ID.Name] = true
 		case err != nil:
-			return fmt.Errorf("look for agent %s: %w", a.ID, err)
+			c.Log.WarnContext(ctx, "an agent that is not listed could not be looked for", "agent", a.ID.Name, "err", err)
 		default:
 			look.Agents[a.ID.Name] = seen
 		}

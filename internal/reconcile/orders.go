@@ -42,6 +42,11 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 func (c *Crew) OrderClean(ctx context.Context, name, actor, reason string) error {
 	return c.order(ctx, name, actor, hygiene.EventRequested, reason, func(a *hygiene.Agent, now time.Time) error {
 		a.NextLook = time.Time{}
+		if a.Quarantine != nil {
+			q := *a.Quarantine
+			q.NextLook = now
+			a.Quarantine = &q
+		}
 		if a.State != hygiene.Clean {
 			a.Need = hygiene.NeedCleanup
 			return nil

@@ -29,8 +29,8 @@ func (c *Crew) handOverSSH(ctx context.Context, w *work) (time.Duration, error) 
 	if w.pool.Target == nil || c.SSH == nil {
 		return rest, c.giveBack(ctx, w, "its pool has no ssh settings")
 	}
-	if w.pool.Program == nil {
-		return rest, c.giveBack(ctx, w, "its pool has no recipe")
+	if reason := outdated(w); reason != "" {
+		return rest, c.giveBack(ctx, w, reason)
 	}
 	target, err := w.pool.Target(w.agent.ID.Name)
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Crew) judgeRemote(ctx context.Context, w *work, run *remoteRun) (time.D
 		missing += ": " + run.err.Error()
 	}
 	log, _ := run.log.Bytes()
-	return c.judge(ctx, w, log, missing)
+	return c.judge(ctx, w, false, log, missing)
 }
 
 // cancelRemote ends the program of an agent and waits until it is gone.

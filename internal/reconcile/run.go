@@ -20,7 +20,7 @@ func (c *Crew) driveRunning(ctx context.Context, w *work) (time.Duration, error)
 	if w.attempt.Delivery == hygiene.BySSH {
 		return c.driveRemote(ctx, w)
 	}
-	if !w.look.At.After(w.attempt.Handed) {
+	if !hygiene.Younger(w.look.At, w.attempt.Handed) {
 		return rest, nil
 	}
 	if w.attempt.Run.Build == 0 {

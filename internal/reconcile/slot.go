@@ -44,15 +44,15 @@ func (s *Settings) ours(job string) bool {
 // prepareJob makes sure that a job carries the attempt's program for the attempt's agent, and that
 // nobody else changed it. It answers false after it ended the attempt, or when no slot is free.
 func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, err error) {
-	if w.pool.Program == nil {
-		return "", false, c.giveBack(ctx, w, "its pool has no recipe")
+	if reason := outdated(w); reason != "" {
+		return "", false, c.giveBack(ctx, w, reason)
 	}
 	if name := w.settings.Jobs.Parameterised; name != "" {
 		return c.checkParameterised(ctx, w, name)
 	}
 	slot, err := c.Store.TakeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number, w.settings.slotNames())
 	if errors.Is(err, store.ErrNoSlot) {
-		return "", false, nil // as many programs as slots; the next poll tries again
+		return "", false, c.rescue(ctx) // slots of attempts that have ended are freed; the next poll tries again
 	}
 	if err != nil {
 		return "", false, err
@@ -65,6 +65,18 @@ func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, er
 		return "", false, c.refuseSlot(ctx, w, slot, refused.reason)
 	}
 	return slot.Job, err == nil, err
+}
+
+// outdated says why the pool has not the program that the attempt was claimed for, "" when it has.
+// A reload between claim and hand-over is no failure of the agent.
+func outdated(w *work) string {
+	switch {
+	case w.pool.Program == nil:
+		return "its pool has no recipe"
+	case w.pool.Program.Revision != w.attempt.Revision:
+		return "its recipe was changed meanwhile"
+	}
+	return ""
 }
 
 // clearSlot sees to it that no earlier build of the slot is queued or runs: its result could not
