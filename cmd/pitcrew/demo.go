@@ -107,8 +107,8 @@ func demoFits(out io.Writer) bool {
 
 func (d *demoScreen) begun(w demo.Where) {
 	fmt.Fprintf(d.out, `The same builds go to two simulated controllers with %s each. On one
-pitcrew cleans agents between builds; on the other each job cleans its agent first,
-by the same recipe.%s
+pitcrew cleans between builds; on the other each job cleans its agent first, by
+the same recipe.%s
 
 %s
 `, demoCount(w.Agents, "agent"), demoTroubles(w), demoPlaces(w))
@@ -138,9 +138,8 @@ func (d *demoScreen) tick(s demo.Summary) {
 		return
 	}
 	d.last = time.Now()
-	fmt.Fprintf(d.out, "%4d s  wait %s, without pitcrew %s; failed by cleaning %d, without %d; %d of %d clean\n",
-		s.Seconds, demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand),
-		s.UserBuildsFailedByCleaning, s.InBand.UserBuildsFailedByCleaning, s.Clean, s.Agents)
+	fmt.Fprintf(d.out, "%4d s: wait %s, without pitcrew %s; builds failed %d, without %d\n",
+		s.Seconds, demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand), s.UserBuildsFailedByCleaning, s.InBand.UserBuildsFailedByCleaning)
 }
 
 // draw puts text in the place of what was drawn last, line by line and in one write, so that
@@ -176,8 +175,7 @@ func demoTable(s demo.Summary) string {
 	row("builds begun on an unclean agent", s.Contaminated, "-")
 	row("cleanups out of band", s.Cleanups, "-")
 	row("  of them failed, failing no build", s.CleanupFailures, "-")
-	row("agents clean now", fmt.Sprintf("%d of %d", s.Clean, s.Agents), "-")
-	row("agents in quarantine", s.Quarantined, "-")
+	row("agents now clean, in quarantine", fmt.Sprintf("%d of %d, %d", s.Clean, s.Agents, s.Quarantined), "-")
 	row("from used to clean, beside the recipe", demoTime(s.TurnaroundOverhead), "-")
 	row("requests to Jenkins per cleanup", s.RequestsPerCleanup, "-")
 	return b.String()
@@ -188,7 +186,7 @@ func demoGain(s demo.Summary) string {
 	if s.RealBuilds == 0 || s.InBand.RealBuilds == 0 {
 		return "That was too short to show what is gained: give it half a minute.\n"
 	}
-	return fmt.Sprintf("With pitcrew half of the builds began within %s, without it within %s.\nCleaning failed %s with pitcrew, and %d of %d without.\n",
+	return fmt.Sprintf("With pitcrew half of the builds began within %s, without within %s.\nCleaning failed %s with pitcrew, and %d of %d without.\n",
 		demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand),
 		demoCount(s.UserBuildsFailedByCleaning, "build"), s.InBand.UserBuildsFailedByCleaning, s.InBand.RealBuilds)
 }
@@ -203,8 +201,11 @@ func demoCount(n int, thing string) string {
 
 // demoTime is a time in milliseconds for people.
 func demoTime(ms int64) string {
-	if ms < 1000 {
+	switch {
+	case ms < 1000:
 		return fmt.Sprintf("%d ms", ms)
+	case ms >= 100_000:
+		return fmt.Sprintf("%d s", ms/1000)
 	}
 	return fmt.Sprintf("%.1f s", float64(ms)/1000)
 }

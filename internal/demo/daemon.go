@@ -53,11 +53,12 @@ func (s *show) openApp(ctx context.Context, recipeFile string) error {
 	if err := os.WriteFile(token, []byte(s.out.token+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write the demo's token: %w", err)
 	}
-	text := fmt.Sprintf(demoConfig, filepath.Join(s.dir, "data"), listen, s.out.url, userName, token, max(2, s.Agents/2), recipeFile)
+	var text strings.Builder
+	fmt.Fprintf(&text, demoConfig, filepath.Join(s.dir, "data"), listen, s.out.url, userName, token, max(2, s.Agents/2), recipeFile)
 	for _, k := range kinds {
-		text += strings.ReplaceAll(demoPool, "LABEL", k.label)
+		text.WriteString(strings.ReplaceAll(demoPool, "LABEL", k.label))
 	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
 	holder, err := config.NewHolder(path)

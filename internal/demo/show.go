@@ -45,11 +45,6 @@ func newShow(o Options) (*show, error) {
 // run shows it. What it started has ended when it returns, but for processes that escaped their
 // build, and the directory is still there.
 func (s *show) run(ctx context.Context) (_ Summary, err error) {
-	if s.For > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.For)
-		defer cancel()
-	}
 	defer func() { err = errors.Join(err, s.closeTracks()) }()
 	if err := s.open(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -58,6 +53,11 @@ func (s *show) run(ctx context.Context) (_ Summary, err error) {
 		return Summary{}, err
 	}
 	s.began = time.Now()
+	if s.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, s.began.Add(s.For))
+		defer cancel()
+	}
 	if s.Begun != nil {
 		s.Begun(s.where())
 	}
@@ -149,7 +149,7 @@ func (s *show) open(ctx context.Context) error {
 	}
 	s.out, err = newTrack(ctx, trackSpec{
 		root: outDir, cookie: s.cookie + outMark, seed: s.Seed, fleet: s.fleet,
-		labels: string(hygiene.DefaultNames.Cleanable), wants: string(hygiene.DefaultNames.Clean) + " && ",
+		labels: hygiene.DefaultNames.Cleanable, wants: hygiene.DefaultNames.Clean + " && ",
 	})
 	if err != nil {
 		return err
