@@ -18,6 +18,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 	"github.com/pitcrew-ci/pitcrew/internal/web"
@@ -50,7 +51,9 @@ type App struct {
 	metrics  *metrics
 	ssh      *sshexec.Executor
 
-	turn  sync.Mutex          // of the crews, for choosing
+	turn     sync.Mutex // of the crews, for choosing
+	machines *reconcile.Machines
+
 	mu    sync.Mutex          // guards what follows
 	crews map[string]*crewRun // by controller
 	start func(*crewRun)      // set while running
@@ -64,7 +67,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Hostname == nil {
 		o.Hostname = os.Hostname
 	}
-	a := &App{Options: o, crews: map[string]*crewRun{}, metrics: newMetrics()}
+	a := &App{Options: o, crews: map[string]*crewRun{}, metrics: newMetrics(), machines: reconcile.NewMachines()}
 	defer func() {
 		if err != nil {
 			a.close()

@@ -162,7 +162,7 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 		return nil, fmt.Errorf("controller %s: %w", controller.Name, err)
 	}
 	crew := reconcile.New(reconcile.Deps{
-		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{}), SSH: a.ssh, Turn: &a.turn,
+		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines,
 		Owner: a.owner(), Host: a.host(), Log: a.Log.With("component", "crew"), Watch: a.metrics,
 	}, s)
 	return &crewRun{config: controller, client: client, crew: crew}, nil

@@ -77,7 +77,28 @@ func (c *Crew) freshLook(ctx context.Context, w *work) (hygiene.Sighting, error)
 	}
 	s := c.sighting(w.settings, w.look, seen, at)
 	s.Neighbour = w.sighting.Neighbour
-	return s, nil
+	return s, c.lookAround(ctx, w, &s)
+}
+
+// lookAround looks at the other agents of the same machine: a build that started on one of them
+// since the last poll must not find a cleanup beside it.
+func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) error {
+	if w.policy.Disjoint || w.agent.State != hygiene.Claimed {
+		return nil
+	}
+	for _, name := range s.Neighbour.Names {
+		seen, err := c.Jenkins.Agent(ctx, name)
+		if jenkins.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n := c.sighting(w.settings, w.look, seen, s.At); n.Real || n.Hidden {
+			s.Neighbour.Real = name
+		}
+	}
+	return nil
 }
 
 // lift takes a monitor's offline mark off for the attempt, now that dirty is verified, and

@@ -20,15 +20,16 @@ import (
 
 // Deps is what a crew works with.
 type Deps struct {
-	Jenkins *jenkins.Client
-	Store   *store.Store
-	Engine  engine.Engine // of this crew alone
-	Turn    sync.Locker   // held while agents are chosen and claimed: pools may span controllers. nil = no other crew
-	SSH     *sshexec.Executor
-	Owner   string // this daemon's id, shown on the controller
-	Host    string // where it runs, for the message to a second daemon
-	Log     *slog.Logger
-	Watch   Watcher
+	Jenkins  *jenkins.Client
+	Store    *store.Store
+	Engine   engine.Engine // of this crew alone
+	Turn     sync.Locker   // held while agents are chosen and claimed: pools may span controllers. nil = no other crew
+	SSH      *sshexec.Executor
+	Machines *Machines // shared by all crews of the daemon; nil = no other crew
+	Owner    string    // this daemon's id, shown on the controller
+	Host     string    // where it runs, for the message to a second daemon
+	Log      *slog.Logger
+	Watch    Watcher
 }
 
 // Watcher is told what happens, for metrics. Its methods must be quick and safe for concurrent use.
@@ -84,6 +85,9 @@ func New(d Deps, s Settings) *Crew {
 	c.Log = c.Log.With("controller", string(s.ID))
 	if c.Turn == nil {
 		c.Turn = &sync.Mutex{}
+	}
+	if c.Machines == nil {
+		c.Machines = NewMachines()
 	}
 	c.settings.Store(&s)
 	c.Engine.Register(agentKey, c.handle, engine.HandlerOptions{Workers: workers})

@@ -92,12 +92,24 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	if err := c.witness(ctx, s, views, now); err != nil {
 		return err
 	}
+	begun := map[string]bool{}
 	for i := range views {
+		if machine := views[i].agent.Machine; beginsOn(&views[i], decisions[views[i].agent.ID.Name], machine) {
+			if begun[machine] {
+				continue // one agent of a machine at a time; the next poll sees that the other is cleaned
+			}
+			begun[machine] = true
+		}
 		if err := c.start(ctx, &views[i], decisions[views[i].agent.ID.Name], now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// beginsOn reports whether a decision is to begin a cleanup on a machine that agents may share.
+func beginsOn(v *view, d Decision, machine string) bool {
+	return d.Chosen && v.action.Kind == hygiene.Begin && machine != "" && !v.policy.Disjoint
 }
 
 func (v *view) decision(now time.Time) Decision {
@@ -148,7 +160,7 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 		}
 		views[i].sighting.Awaited = awaited(&views[i], look)
 	}
-	meetNeighbours(views, now)
+	c.Machines.meet(c.id, views, now)
 	for i := range views {
 		v := &views[i]
 		v.action = hygiene.Next(v.agent, v.sighting, v.policy, now)
@@ -210,44 +222,6 @@ func awaited(v *view, look *Look) bool {
 		}
 	}
 	return false
-}
-
-// meetNeighbours tells agents of one machine about each other.
-func meetNeighbours(views []view, now time.Time) {
-	machines := map[string][]*view{}
-	for i := range views {
-		if m := views[i].agent.Machine; m != "" && views[i].agent.Managed() {
-			machines[m] = append(machines[m], &views[i])
-		}
-	}
-	for _, group := range machines {
-		if len(group) < 2 {
-			continue
-		}
-		for _, v := range group {
-			for _, n := range group {
-				if n != v {
-					meet(&v.sighting.Neighbour, n, now)
-				}
-			}
-		}
-	}
-}
-
-func meet(n *hygiene.Neighbours, other *view, now time.Time) {
-	name, a := other.agent.ID.Name, other.agent
-	if other.sighting.Real {
-		n.Real = name
-	}
-	switch {
-	case a.State == hygiene.Claimed || a.State == hygiene.Running || a.State == hygiene.Reconnecting:
-		n.Cleaning = name
-	case a.State == hygiene.Clean:
-		n.Clean = name
-	case a.State == hygiene.Due && !now.Before(a.NextLook) && a.Held(now) == nil && !other.sighting.Offline &&
-		other.sighting.Present && other.sighting.Idle && other.policy.Paused == "":
-		n.Waiting = name
-	}
 }
 
 // start carries one decision out, or enqueues what needs requests.
@@ -313,7 +287,12 @@ func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 
 // displace takes the cleanliness of a neighbour, because its machine is about to be cleaned.
 func (c *Crew) displace(ctx context.Context, v *view, now time.Time) error {
-	return c.lose(ctx, c.agentID(v.action.Displace), hygiene.NeedCleanup, nil, "its machine is cleaned for "+v.agent.ID.Name, now)
+	defer c.enqueue(v.action.Displace)
+	neighbour := c.agentID(v.action.Displace)
+	if other, err := hygiene.ParseAgentID(v.action.Displace); err == nil {
+		neighbour = other // of another controller, whose crew takes the label off
+	}
+	return c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+v.agent.ID.Name, now)
 }
 
 // Decisions returns the newest decision about every agent, by name.

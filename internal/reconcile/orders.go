@@ -18,7 +18,10 @@ var ErrNotManaged = errors.New("the agent is not managed: it does not carry the 
 // order applies what a person (actor) asked for to a managed agent, and makes it happen soon.
 func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.EventType, reason string, f func(*hygiene.Agent, time.Time) error) error {
 	now := time.Now()
+	lost := false
 	err := c.change(ctx, c.agentID(name), now, func(ch *store.Change) ([]hygiene.Event, error) {
+		before := ch.Agent.State
+		defer func() { lost = before == hygiene.Clean && ch.Agent.State != hygiene.Clean }()
 		if !ch.Agent.Managed() {
 			return nil, fmt.Errorf("agent %s: %w", ch.Agent.ID, ErrNotManaged)
 		}
@@ -32,9 +35,19 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 	if err != nil {
 		return err
 	}
-	poke(c.wake)
+	if lost {
+		c.unlabel(ctx, name)
+	}
 	c.Poke()
 	return nil
+}
+
+// unlabel takes clean off an agent that is clean no more. If that fails the next poll does it.
+func (c *Crew) unlabel(ctx context.Context, name string) {
+	w := &work{agent: hygiene.Agent{ID: c.agentID(name)}, settings: c.settings.Load()}
+	if err := c.writeLabels(ctx, w, hygiene.ShowDirty); err != nil {
+		c.Log.WarnContext(ctx, "clean could not be taken off at once", "agent", name, "err", err)
+	}
 }
 
 // OrderClean asks for a cleanup: at once for a due agent whatever its back-off or quarantine says,

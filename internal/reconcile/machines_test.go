@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// on is an idle, online agent of machine m.
+func on(controller hygiene.ControllerID, name, m string, state hygiene.State, with ...func(*view)) view {
+	v := view{
+		agent:    hygiene.Agent{ID: hygiene.AgentID{Controller: controller, Name: name}, Machine: m, State: state},
+		sighting: hygiene.Sighting{Present: true, Idle: true},
+	}
+	for _, f := range with {
+		f(&v)
+	}
+	return v
+}
+
+func TestAgentsOfOneMachineMeet(t *testing.T) {
+	t.Parallel()
+	real := func(v *view) { v.sighting.Real, v.sighting.Idle = true, false }
+	labelled := func(v *view) { v.sighting.Labels = hygiene.ShowClean }
+	unfit := func(v *view) { v.sighting.Unfit = "two executors" }
+	tests := []struct {
+		name  string
+		other view
+		want  hygiene.Neighbours
+	}{
+		{"another machine is nobody's neighbour", on("ci", "b", "m2", hygiene.Clean), hygiene.Neighbours{}},
+		{"a build", on("ci", "b", "m1", hygiene.Due, real), hygiene.Neighbours{Real: "b", Names: []string{"b"}}},
+		{"a cleanup", on("ci", "b", "m1", hygiene.Running), hygiene.Neighbours{Cleaning: "b", Names: []string{"b"}}},
+		{"a clean agent", on("ci", "b", "m1", hygiene.Clean), hygiene.Neighbours{Clean: "b", Names: []string{"b"}}},
+		{"one that waits its turn", on("ci", "b", "m1", hygiene.Due), hygiene.Neighbours{Waiting: "b", Names: []string{"b"}}},
+		{"one that can never be cleaned does not wait", on("ci", "b", "m1", hygiene.Due, unfit), hygiene.Neighbours{Names: []string{"b"}}},
+		{"one that still wears clean", on("ci", "b", "m1", hygiene.Due, labelled), hygiene.Neighbours{Leaving: "b", Names: []string{"b"}}},
+		{"an agent of another controller", on("lab", "b", "m1", hygiene.Running), hygiene.Neighbours{Cleaning: "lab/b"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := NewMachines()
+			views := []view{on("ci", "a", "m1", hygiene.Due)}
+			if tt.other.agent.ID.Controller == "ci" {
+				views = append(views, tt.other)
+			} else {
+				m.meet(tt.other.agent.ID.Controller, []view{tt.other}, noon)
+			}
+			m.meet("ci", views, noon)
+			if diff := cmp.Diff(tt.want, views[0].sighting.Neighbour); diff != "" {
+				t.Errorf("neighbours (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
