@@ -109,17 +109,21 @@ func reference(cmd *cobra.Command) string {
 func markdown(text string) string {
 	var b strings.Builder
 	inside := false
-	for line := range strings.Lines(prose(text) + "\n") {
-		if indented := strings.HasPrefix(line, "  "); indented != inside && line != "\n" {
-			b.WriteString("```\n")
-			inside = indented
+	for paragraph := range strings.SplitSeq(prose(text), "\n\n") {
+		for line := range strings.SplitSeq(paragraph, "\n") {
+			if indented := strings.HasPrefix(line, "  "); indented != inside {
+				b.WriteString("```\n")
+				inside = indented
+			}
+			b.WriteString(line + "\n")
 		}
-		b.WriteString(line)
+		if inside {
+			b.WriteString("```\n")
+			inside = false
+		}
+		b.WriteString("\n")
 	}
-	if inside {
-		b.WriteString("```\n")
-	}
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func outdented(text string) string {

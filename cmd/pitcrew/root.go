@@ -66,8 +66,8 @@ func (c *cli) root() *cobra.Command {
 		Long: `pitcrew cleans and sets up Jenkins agents between builds, proves the result, and
 only then lets jobs have them. A failing cleanup fails nobody's build.
 
-See it without a Jenkins:   pitcrew demo
-Use it with yours:          pitcrew init, then pitcrew serve`,
+  See it without a Jenkins:  pitcrew demo
+  Use it with yours:         pitcrew init, then pitcrew serve`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -87,12 +87,24 @@ func TestTerminalsGetColoursAndPipesDoNot(t *testing.T) {
 			if code != exitOK || strings.Contains(shown, "\x1b[") != c.painted || !strings.Contains(shown, "clean") {
 				t.Errorf("code %d, want painted %v, got %q", code, c.painted, shown)
 			}
-			for line := range strings.Lines(strings.ReplaceAll(shown, "\r", "")) {
-				if width := len([]rune(stripped(line))); width > 81 { // with its line break
-					t.Errorf("%d columns: %q", width-1, line)
-				}
-			}
 		})
+	}
+}
+
+func TestPaintedLinesFitTheTerminal(t *testing.T) {
+	t.Parallel()
+	f := newFakeDaemon(t)
+	for _, command := range []string{"agents", "attempts", "events", "builds", "slots list", "jobs audit", "agent main/x", "attempt 41"} {
+		term := openTerminal(t)
+		f.run(t.Context(), term.streams(), nil, strings.Fields(command)...)
+		for line := range strings.Lines(strings.ReplaceAll(term.end(), "\r", "")) {
+			if width := len([]rune(strings.TrimSuffix(stripped(line), "\n"))); width > 80 {
+				t.Errorf("%s: %d columns: %q", command, width, line)
+			}
+			if strings.Contains(stripped(line), "\x1b") || strings.Count(line, "\x1b")%2 != 0 {
+				t.Errorf("%s: a colour is cut or does not end: %q", command, line)
+			}
+		}
 	}
 }
 
