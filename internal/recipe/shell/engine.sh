@@ -71,6 +71,7 @@ expire() {
 run_try() {
 	rm -f "$work/expired" "$work/unkillable" "$work/out" "$work/copy" "$work/lines" "$work/tail"
 	mkfifo "$work/out" "$work/copy" "$work/lines"
+	hold
 	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
 	tail_pid=$!
 	tee "$work/copy" <"$work/out" >"$work/lines" &
@@ -83,6 +84,7 @@ run_try() {
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
+	release
 	wait "$step_pid" 2>/dev/null
 	code=$?
 	[ -e "$work/expired" ] || calm $limiter
@@ -97,9 +99,13 @@ run_try() {
 	fi
 	step_pid= limiter=
 	# Whoever left the session and still holds the output must not hold us.
+	hold
 	after 5 kill "$tee_pid"
+	limiter=$after
+	release
 	wait "$filter_pid" "$tail_pid" 2>/dev/null
-	calm $after
+	calm $limiter
+	limiter=
 	kill "$tee_pid" 2>/dev/null
 	wait "$tee_pid" 2>/dev/null
 	tee_pid=
@@ -215,8 +221,20 @@ conclude() {
 	fi
 }
 
-# stop ends the cleanup because of signal $1.
+# hold puts signals off until release: one that came between the start of a process and the note of its number would
+# leave that process behind.
+hold() { held=yes; }
+release() {
+	held=
+	[ -z "$caught" ] || stop $caught
+}
+
+# stop ends the cleanup because of signal $1, with exit code $2.
 stop() {
+	if [ -n "$held" ]; then
+		caught="$1 $2"
+		return
+	fi
 	trap '' TERM INT HUP
 	say "stopped by SIG$1"
 	[ -z "$step_pid" ] || end_session "$step_pid" 10
@@ -254,7 +272,7 @@ engine_main() {
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
-	step_pid= limiter= tee_pid= rest_pid= tails=0
+	step_pid= limiter= tee_pid= rest_pid= held= caught= tails=0
 	failed= clean_failed= setup_failed= want= proved= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM

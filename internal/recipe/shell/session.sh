@@ -91,8 +91,10 @@ nap() { sleep 0.2 2>/dev/null || sleep 1; }
 
 # rest sleeps $1 seconds and, unlike plain sleep, lets a signal through at once.
 rest() {
+	hold
 	sleep "$1" &
 	rest_pid=$!
+	release
 	wait "$rest_pid"
 	rest_pid=
 }
