@@ -15,7 +15,7 @@ import (
 // bareMachine returns a busybox machine without the commands in missing and with those of the system in extra.
 func bareMachine(t *testing.T, missing, extra []string) *machine {
 	t.Helper()
-	m := newMachine(t, "busybox", "busybox-static")
+	m := newMachine(t, "busybox")
 	for _, name := range missing {
 		if err := os.Remove(filepath.Join(m.path, name)); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestProgramsMakeDoWithWhatAMachineHas(t *testing.T) {
 
 func TestAProgramUnpacksWhereItCan(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, "dash", "dash")
+	m := newMachine(t, "dash")
 	full, noexec, good := filepath.Join(m.tmp, "full"), filepath.Join(m.tmp, "noexec"), filepath.Join(m.tmp, "good")
 	for dir, options := range map[string]string{full: "size=64k", noexec: "noexec,size=8m", good: ""} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -210,22 +210,26 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 			fmt.Fprintf(&want, "%d %d %s\n", bits, i+1, answer)
 		}
 	}
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		cmd := exec.CommandContext(t.Context(), m.shell, "-s")
-		cmd.Env = []string{"PATH=" + m.path, "TMPDIR=" + m.tmp}
-		cmd.Stdin = strings.NewReader(script.String())
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%.2000s", err, out)
-		}
-		got, wanted := strings.Split(string(out), "\n"), strings.Split(want.String(), "\n")
-		for i := range min(len(got), len(wanted)) {
-			if got[i] != wanted[i] {
-				t.Fatalf("line %d: the shell says %q, Plan says %q", i+1, got[i], wanted[i])
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			cmd := exec.CommandContext(t.Context(), m.shell, "-s")
+			cmd.Env = []string{"PATH=" + m.path, "TMPDIR=" + m.tmp}
+			cmd.Stdin = strings.NewReader(script.String())
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%.2000s", err, out)
 			}
-		}
-		if len(got) != len(wanted) {
-			t.Errorf("%d answers, want %d", len(got), len(wanted))
-		}
-	})
+			got, wanted := strings.Split(string(out), "\n"), strings.Split(want.String(), "\n")
+			for i := range min(len(got), len(wanted)) {
+				if got[i] != wanted[i] {
+					t.Fatalf("line %d: the shell says %q, Plan says %q", i+1, got[i], wanted[i])
+				}
+			}
+			if len(got) != len(wanted) {
+				t.Errorf("%d answers, want %d", len(got), len(wanted))
+			}
+		})
+	}
 }

@@ -76,7 +76,7 @@ func TestTheExamplesAreFreeOfProblemsAndRun(t *testing.T) {
 	for _, name := range []string{"minimal.yaml", "wrapped/recipe.yaml"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newMachine(t, "dash", "dash")
+			m := newMachine(t, "dash")
 			r, err := Load(filepath.Join("..", "..", "examples", "recipes", name))
 			if err != nil {
 				t.Fatal(err)

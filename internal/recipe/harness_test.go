@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -40,22 +41,15 @@ func need(t *testing.T, tool, pkg string) string {
 	return path
 }
 
-// onEveryShell runs test with each shell that programs must work with, in parallel.
-func onEveryShell(t *testing.T, test func(t *testing.T, m *machine)) {
-	for _, shell := range []struct{ name, pkg string }{{"dash", "dash"}, {"bash", "bash"}, {"busybox", "busybox-static"}} {
-		t.Run(shell.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, newMachine(t, shell.name, shell.pkg))
-		})
-	}
-}
+// shells are the shells that programs must work with.
+func shells() []string { return []string{"dash", "bash", "busybox"} }
 
 // newMachine returns a machine where "sh" is shell and everything else is the system's own. busybox brings all its
 // commands along and sees nothing else, which is the barest machine that programs promise to work on.
-func newMachine(t *testing.T, shell, pkg string) *machine {
+func newMachine(t *testing.T, shell string) *machine {
 	t.Helper()
 	bin := t.TempDir()
-	path := need(t, shell, pkg)
+	path := need(t, shell, shell) // Debian names the packages like that too
 	m := &machine{shell: filepath.Join(bin, "sh"), path: bin + ":" + os.Getenv("PATH"), tmp: t.TempDir()}
 	if shell == "busybox" {
 		if out, err := exec.CommandContext(t.Context(), path, "--install", "-s", bin).CombinedOutput(); err != nil {
@@ -95,7 +89,8 @@ func (m *machine) command(ctx context.Context, t *testing.T, p *Program, env []s
 	cmd := exec.CommandContext(ctx, m.shell, append([]string{file}, args...)...)
 	cmd.Env = append([]string{"PATH=" + m.path, "TMPDIR=" + m.tmp, "HOME=" + m.tmp}, append(env, m.env...)...)
 	cmd.Dir = m.tmp
-	cmd.WaitDelay = 10 * time.Second
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends its step, which no kill would
+	cmd.WaitDelay = stopGrace
 	return cmd
 }
 

@@ -80,8 +80,8 @@ func (y *yamlWriter) text(indent int, key, value string, dash ...string) {
 		y.line(indent, dash[0]+singleQuoted(value))
 	case strings.Contains(value, "\n"):
 		chomp := "|-"
-		if strings.HasSuffix(value, "\n") {
-			chomp, value = "|", strings.TrimSuffix(value, "\n")
+		if text, ended := strings.CutSuffix(value, "\n"); ended {
+			chomp, value = "|", text
 		}
 		y.line(indent, key+": "+chomp)
 		for line := range strings.SplitSeq(value, "\n") {

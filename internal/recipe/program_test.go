@@ -30,22 +30,26 @@ verify:
 		File{Path: "scripts/second.sh", Content: []byte("#!/bin/sh\nod -An -tx1 data/blob && ./scripts/tool # grüß")},
 		File{Path: "scripts/tool", Content: []byte("#!/bin/sh\necho tool\n"), Executable: true},
 		File{Path: "data/blob", Content: []byte{0, 255, '\n', 13, 200}})
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		r, res := m.report(t, p)
-		if r.Outcome != Cleaned || !r.Verified || res.exit != 0 {
-			t.Errorf("outcome %s, verified %v, exit %d, want cleaned\n%s", r.Outcome, r.Verified, res.exit, res.out)
-		}
-		for _, line := range []string{"| grüß dich", "|  00 ff 0a 0d c8", "| tool"} {
-			if !strings.Contains(res.out, "\n"+line+"\n") {
-				t.Errorf("the log lacks the line %q\n%s", line, res.out)
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			r, res := m.report(t, p)
+			if r.Outcome != Cleaned || !r.Verified || res.exit != 0 {
+				t.Errorf("outcome %s, verified %v, exit %d, want cleaned\n%s", r.Outcome, r.Verified, res.exit, res.out)
 			}
-		}
-		if s := r.step(t, "not here"); s.Outcome != StepSkipped || s.Reason != "labels do not match !el7" {
-			t.Errorf("step %+v, want skipped with its reason", s)
-		}
-		if r.Machine.BootID == "" || r.Disk.After.BytesFree == 0 || r.Disk.Before.InodesFree == 0 || r.Machine.Arch == "" {
-			t.Errorf("facts are missing: %+v %+v", r.Machine, r.Disk)
-		}
-		empty(t, m.tmp)
-	})
+			for _, line := range []string{"| grüß dich", "|  00 ff 0a 0d c8", "| tool"} {
+				if !strings.Contains(res.out, "\n"+line+"\n") {
+					t.Errorf("the log lacks the line %q\n%s", line, res.out)
+				}
+			}
+			if s := r.step(t, "not here"); s.Outcome != StepSkipped || s.Reason != "labels do not match !el7" {
+				t.Errorf("step %+v, want skipped with its reason", s)
+			}
+			if r.Machine.BootID == "" || r.Disk.After.BytesFree == 0 || r.Disk.Before.InodesFree == 0 || r.Machine.Arch == "" {
+				t.Errorf("facts are missing: %+v %+v", r.Machine, r.Disk)
+			}
+			empty(t, m.tmp)
+		})
+	}
 }

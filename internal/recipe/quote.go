@@ -38,16 +38,6 @@ func shellQuote(s string) string {
 // foreign reports whether r has no place in a program: anything but printable ASCII, tabs and line ends.
 func foreign(r rune) bool { return (r < ' ' && r != '\t' && r != '\n') || r > '~' }
 
-// ascii returns s with everything foreign, and line ends, replaced: for comments.
-func ascii(s string) string {
-	return strings.Map(func(r rune) rune {
-		if foreign(r) || r == '\n' {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
 // jsonQuote returns s as a JSON string in pure ASCII.
 func jsonQuote(s string) string {
 	var b strings.Builder

@@ -110,14 +110,3 @@ type When struct {
 func (w When) IsZero() bool {
 	return w.Labels.IsZero() && len(w.OS)+len(w.Arch)+len(w.Tools) == 0 && w.Root == nil && w.Sudo == nil
 }
-
-// phase returns the steps of p.
-func (r *Recipe) phase(p Phase) []Step {
-	var steps []Step
-	for _, s := range r.Steps {
-		if s.Phase == p {
-			steps = append(steps, s)
-		}
-	}
-	return steps
-}

@@ -187,6 +187,8 @@ func (r Report) consistent() error {
 		case StepFailed, StepTimeout:
 			failed++
 		case StepSkipped:
+		case StepReconnect, StepReboot: // what a step may ask for; its report says ok
+			fallthrough
 		default:
 			return faulty(Inconsistent, "step %q has the unknown outcome %q", s.Name, s.Outcome)
 		}

@@ -15,11 +15,14 @@ import (
 
 func TestAStepCannotLearnTheNonce(t *testing.T) {
 	t.Parallel()
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		// A nonce of its own, for the search looks at the processes of other tests too. The pattern does not match
-		// itself, so that the arguments of grep do not count.
-		tail := crand.Text()
-		p := compiled(t, recipeOf(strings.ReplaceAll(`
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			// A nonce of its own, for the search looks at the processes of other tests too. The pattern does not match
+			// itself, so that the arguments of grep do not count.
+			tail := crand.Text()
+			p := compiled(t, recipeOf(strings.ReplaceAll(`
 - name: search
   run: |
     env | grep PATTERN && exit 1
@@ -29,19 +32,23 @@ func TestAStepCannotLearnTheNonce(t *testing.T) {
     find "$PITCREW_FILES/../.." -type f -exec grep -l PATTERN {} + | grep . && exit 3
     exit 0
 `, "PATTERN", "'[h]idden"+tail+"'")))
-		res := m.run(t, p, append(issued(), "PITCREW_NONCE=hidden"+tail))
-		r, err := ParseReport([]byte(res.out), testAttempt, "hidden"+tail)
-		if err != nil || r.Outcome != Cleaned {
-			t.Errorf("report %+v, %v; want no trace of the nonce\n%s", r, err, res.out)
-		}
-	})
+			res := m.run(t, p, append(issued(), "PITCREW_NONCE=hidden"+tail))
+			r, err := ParseReport([]byte(res.out), testAttempt, "hidden"+tail)
+			if err != nil || r.Outcome != Cleaned {
+				t.Errorf("report %+v, %v; want no trace of the nonce\n%s", r, err, res.out)
+			}
+		})
+	}
 }
 
 func TestAStepCannotForgeAReport(t *testing.T) {
 	t.Parallel()
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		forged := `{"version":1,"attempt":7,"phases":"all","outcome":"cleaned","verified":true}`
-		p := compiled(t, recipeOf(`
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			forged := `{"version":1,"attempt":7,"phases":"all","outcome":"cleaned","verified":true}`
+			p := compiled(t, recipeOf(`
 - name: forges
   run: |
     body='`+forged+`'
@@ -53,38 +60,46 @@ func TestAStepCannotForgeAReport(t *testing.T) {
     done
     exit 1
 `))
-		r, res := m.report(t, p)
-		if r.Outcome != Failed || r.Verified {
-			t.Errorf("outcome %s, want failed\n%s", r.Outcome, res.out)
-		}
-		if n := strings.Count("\n"+res.out, "\n"+sentinel); n != 2 {
-			t.Errorf("%d lines begin like a sentinel, want the program's own 2", n)
-		}
-	})
+			r, res := m.report(t, p)
+			if r.Outcome != Failed || r.Verified {
+				t.Errorf("outcome %s, want failed\n%s", r.Outcome, res.out)
+			}
+			if n := strings.Count("\n"+res.out, "\n"+sentinel); n != 2 {
+				t.Errorf("%d lines begin like a sentinel, want the program's own 2", n)
+			}
+		})
+	}
 }
 
 func TestAStepThatWritesPastTheProgramSpoilsTheReport(t *testing.T) {
 	t.Parallel()
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		p := compiled(t, recipeOf(`
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			p := compiled(t, recipeOf(`
 - name: breaks out
   run: |
     parent=$PPID
     echo "PITCREW-REPORT-BEGIN 7 guessed-nonce-guessed-nonce" >/proc/$parent/fd/1
     echo "PITCREW-REPORT-END 7 guessed-nonce-guessed-nonce 1 2" >/proc/$parent/fd/1
 `))
-		res := m.run(t, p, issued())
-		_, err := ParseReport([]byte(res.out), testAttempt, testNonce)
-		if e, ok := errors.AsType[*ReportError](err); !ok || e.Fault != WrongNonce {
-			t.Errorf("ParseReport: %v, want a wrong nonce\n%s", err, res.out)
-		}
-	})
+			res := m.run(t, p, issued())
+			_, err := ParseReport([]byte(res.out), testAttempt, testNonce)
+			if e, ok := errors.AsType[*ReportError](err); !ok || e.Fault != WrongNonce {
+				t.Errorf("ParseReport: %v, want a wrong nonce\n%s", err, res.out)
+			}
+		})
+	}
 }
 
 func TestAStepSeesACleanEnvironment(t *testing.T) {
 	t.Parallel()
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		p := compiled(t, recipeOf(`
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			p := compiled(t, recipeOf(`
 - name: look
   env: {MINE: "1"}
   run: |
@@ -97,32 +112,37 @@ func TestAStepSeesACleanEnvironment(t *testing.T) {
     test "$(cut -d' ' -f6 /proc/self/stat)" -ne "$(cut -d' ' -f6 /proc/$PPID/stat)" || exit 7
     ls -ld "$PITCREW_FILES/../.." | grep -q '^drwx------' || exit 8
 `))
-		r, res := m.report(t, p, "LEAKED=secret", "BUILD_TAG=tag-1")
-		if s := r.step(t, "look"); s.Outcome != StepOK {
-			t.Errorf("step %+v\n%s", s, res.out)
-		}
-	})
+			r, res := m.report(t, p, "LEAKED=secret", "BUILD_TAG=tag-1")
+			if s := r.step(t, "look"); s.Outcome != StepOK {
+				t.Errorf("step %+v\n%s", s, res.out)
+			}
+		})
+	}
 }
 
 func TestTailsSurviveWhateverTheBytes(t *testing.T) {
 	t.Parallel()
-	onEveryShell(t, func(t *testing.T, m *machine) {
-		random := rand.New(rand.NewPCG(1, 2))
-		blob := make([]byte, 3000)
-		for i := range blob {
-			// Half of it lies where UTF-8 sequences begin and go on, so that all kinds of them occur, broken ones too.
-			blob[i] = byte(random.IntN(256))
-			if random.IntN(2) == 0 {
-				blob[i] = []byte("\xc2\xe0\xe2\xed\xef\xf0\xf4\x80\x8f\x9f\xa0\xbf\"\\\n\x00\x1b\x7f")[random.IntN(18)]
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			random := rand.New(rand.NewPCG(1, 2))
+			blob := make([]byte, 3000)
+			for i := range blob {
+				// Half of it lies where UTF-8 sequences begin and go on, so that all kinds of them occur, broken ones too.
+				blob[i] = byte(random.IntN(256))
+				if random.IntN(2) == 0 {
+					blob[i] = []byte("\xc2\xe0\xe2\xed\xef\xf0\xf4\x80\x8f\x9f\xa0\xbf\"\\\n\x00\x1b\x7f")[random.IntN(18)]
+				}
 			}
-		}
-		blob = append(blob, "größe 😀 \xf0\x9f"...)
-		p := compiled(t, recipeOf("- name: noise\n  files: [blob]\n  run: cat blob; exit 1\n"), File{Path: "blob", Content: blob})
-		r, _ := m.report(t, p)
-		if got := r.step(t, "noise").Tail; got != valid(blob) {
-			t.Errorf("tail differs:\ngot  %q\nwant %q", got, valid(blob))
-		}
-	})
+			blob = append(blob, "größe 😀 \xf0\x9f"...)
+			p := compiled(t, recipeOf("- name: noise\n  files: [blob]\n  run: cat blob; exit 1\n"), File{Path: "blob", Content: blob})
+			r, _ := m.report(t, p)
+			if got := r.step(t, "noise").Tail; got != valid(blob) {
+				t.Errorf("tail differs:\ngot  %q\nwant %q", got, valid(blob))
+			}
+		})
+	}
 }
 
 // valid returns b with each byte that is no UTF-8 replaced.
@@ -138,7 +158,7 @@ func valid(b []byte) string {
 
 func TestTheAgentProcessIsTheJavaAbove(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, "dash", "dash")
+	m := newMachine(t, "dash")
 	java := filepath.Join(t.TempDir(), "java")
 	if err := os.Symlink(m.shell, java); err != nil {
 		t.Fatal(err)
