@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type Watcher interface {
 type Crew struct {
 	Deps
 	id       hygiene.ControllerID
+	instance string // of this process, on the owner's mark
 	settings atomic.Pointer[Settings]
 	look     atomic.Pointer[Look] // newest poll, nil before the first
 	refused  atomic.Pointer[string]
@@ -63,6 +65,7 @@ type Crew struct {
 	tripped   map[string]trip      // breakers by pool
 	witnessed map[string]string    // newest build that was witnessed on an agent
 	owned     time.Time            // when the owner's mark was last proved to be ours
+	markedJob string               // job on which this process has left its mark; "" = none yet
 
 	mayNotDescribe atomic.Bool // Run/Update is not granted
 }
@@ -76,7 +79,7 @@ const workers = 8
 // New returns a crew. It does nothing until it runs.
 func New(d Deps, s Settings) *Crew {
 	c := &Crew{
-		Deps: d, id: s.ID,
+		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{},

@@ -15,6 +15,9 @@ type mark struct {
 	Host  string `json:"host"`
 	Epoch string `json:"epoch"` // of its store
 	Event int64  `json:"event"` // number of the store's newest event
+	// Instance is drawn at each start of a daemon. Two daemons with one owner's name, or with copies
+	// of one store, are told apart by it.
+	Instance string `json:"instance"`
 }
 
 // markWord begins the encoded mark in the job's description. Base64 needs no escaping in XML, so

@@ -37,6 +37,9 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 		return nil
 	case mark.Owner != c.Owner:
 		return c.yieldTo(ctx, mark, job, look.At)
+	case c.marked(job) && mark.Instance != c.instance:
+		// Ours stood there: another daemon that goes by the same name has written over it.
+		return c.yieldTo(ctx, mark, job, look.At)
 	}
 	if err := c.checkAge(ctx, mark, look.At); err != nil {
 		return err
@@ -49,7 +52,7 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 		return fmt.Errorf("renew the owner's mark: %w", err)
 	}
 	c.mu.Lock()
-	c.owned = time.Now()
+	c.owned, c.markedJob = time.Now(), job
 	c.mu.Unlock()
 	if c.Refused() != "" {
 		c.refuse("")
@@ -57,9 +60,20 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 	return nil
 }
 
+// marked reports whether this process has written the mark before.
+func (c *Crew) marked(job string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.markedJob == job
+}
+
 // yieldTo leaves the controller to another daemon, and says so once.
 func (c *Crew) yieldTo(ctx context.Context, rival mark, job string, now time.Time) error {
-	reason := fmt.Sprintf("it is serviced by %q on %s; stop that pitcrew and delete job %s to take over", rival.Owner, rival.Host, job)
+	who := fmt.Sprintf("%q", rival.Owner)
+	if rival.Owner == c.Owner {
+		who = "another pitcrew of the same name, " + who + ","
+	}
+	reason := fmt.Sprintf("it is serviced by %s on %s; stop that pitcrew and delete job %s to take over", who, rival.Host, job)
 	if c.Refused() == reason {
 		return nil
 	}
@@ -92,7 +106,7 @@ func (c *Crew) readMark(ctx context.Context, job string) ([]byte, error) {
 // mark is what this daemon writes now.
 func (c *Crew) mark(ctx context.Context) (mark, error) {
 	newest, err := c.newestEvent(ctx)
-	return mark{Owner: c.Owner, Host: c.Host, Epoch: c.Store.Epoch(), Event: newest}, err
+	return mark{Owner: c.Owner, Host: c.Host, Epoch: c.Store.Epoch(), Event: newest, Instance: c.instance}, err
 }
 
 func (c *Crew) newestEvent(ctx context.Context) (int64, error) {
