@@ -30,8 +30,7 @@ func demoCommand() *cobra.Command {
 		Long: `Run two simulated controllers with the same agents and the same builds side by side: one
 is serviced by pitcrew out of band, on the other each job cleans its agent first. It needs
 no network and no root, is reached from this machine only, and leaves no process and no
-file. On a terminal it shows the numbers as they grow; they are explained in the
-operator's guide.`,
+file. On a terminal it shows the numbers as they grow; docs/demo.md explains them.`,
 		Example: "  pitcrew demo\n  pitcrew demo --agents 20 --seed 7 --for 1m\n  pitcrew demo --for 30s -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

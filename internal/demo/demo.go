@@ -82,7 +82,23 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 		return Summary{}, err
 	}
 	defer func() { err = errors.Join(err, leaveNothing(s.dir, s.cookie)) }()
+	if err := checkFree(ctx, o.Listen); err != nil {
+		return Summary{}, err
+	}
 	return s.run(ctx)
+}
+
+// checkFree finds a taken address before anything is started. The daemon's own words for it speak
+// of a configuration file, which people have none of here.
+func checkFree(ctx context.Context, address string) error {
+	if address == "" {
+		return nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(ctx), "tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address, or none to get a free port", err)
+	}
+	return l.Close()
 }
 
 // makeDir makes the demo's directory. Its path has no symbolic link in it, because processes are

@@ -53,7 +53,7 @@ func openShow(t *testing.T, o Options) *show {
 func TestTheSummaryIsWhatHappened(t *testing.T) {
 	t.Parallel()
 	o := options(t)
-	o.For = 15 * time.Second
+	o.For = 20 * time.Second
 	ticks := 0
 	o.Tick = func(Summary) { ticks++ }
 	s := openShow(t, o)
@@ -61,8 +61,8 @@ func TestTheSummaryIsWhatHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.Seconds < 15 || sum.Agents != 10 || ticks == 0 {
-		t.Errorf("got %d s, %d agents, %d ticks, want 15 s, 10 agents and some ticks", sum.Seconds, sum.Agents, ticks)
+	if sum.Seconds < 20 || sum.Agents != 10 || ticks == 0 {
+		t.Errorf("got %d s, %d agents, %d ticks, want 20 s, 10 agents and some ticks", sum.Seconds, sum.Agents, ticks)
 	}
 	if sum.RealBuilds == 0 || sum.InBand.RealBuilds == 0 || sum.Cleanups == 0 || sum.RequestsPerCleanup == 0 {
 		t.Errorf("nothing happened: %+v", sum)
@@ -197,7 +197,7 @@ func TestNothingIsLeftWhenTheDemo(t *testing.T) {
 		o := options(t)
 		o.Listen = taken.Addr().String()
 		o.Begun = func(w Where) { t.Errorf("it began: %+v", w) }
-		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "address already in use; choose another address") {
 			t.Errorf("got error %v, want that the address is in use", err)
 		}
 	})

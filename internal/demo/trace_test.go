@@ -50,7 +50,7 @@ func TestOrdersAskForWhatTheFleetHas(t *testing.T) {
 			t.Errorf("%d agents: kinds that there are (-), that are asked for (+):\n%s", n, diff)
 		}
 		// Half of the fleet: n agents do n builds in two turns.
-		if got, want := list[len(list)-1].at/500, 2*meanTurn/time.Duration(n); got < want*8/10 || got > want*12/10 {
+		if got, want := (list[len(list)-1].at-opening)/500, 2*meanTurn/time.Duration(n); got < want*8/10 || got > want*12/10 {
 			t.Errorf("%d agents: an order every %s, want about %s", n, got, want)
 		}
 	}
