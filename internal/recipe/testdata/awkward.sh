@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 5fcf33c2ef9e80fcb7ca46c9185368dcdccf4ee0e8509fcb8a66501d5edab1fc. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 67e15a16ed2d33cb98be4c38f37ec86eeedae1712bc1cf9c0228c7bbc4b7f609. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -263,7 +263,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=5fcf33c2ef9e80fcb7ca46c9185368dcdccf4ee0e8509fcb8a66501d5edab1fc
+revision=67e15a16ed2d33cb98be4c38f37ec86eeedae1712bc1cf9c0228c7bbc4b7f609
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 
@@ -530,8 +530,10 @@ nap() { sleep 0.2 2>/dev/null || sleep 1; }
 
 # rest sleeps $1 seconds and, unlike plain sleep, lets a signal through at once.
 rest() {
+	hold
 	sleep "$1" &
 	rest_pid=$!
+	release
 	wait "$rest_pid"
 	rest_pid=
 }
@@ -760,6 +762,7 @@ expire() {
 run_try() {
 	rm -f "$work/expired" "$work/unkillable" "$work/out" "$work/copy" "$work/lines" "$work/tail"
 	mkfifo "$work/out" "$work/copy" "$work/lines"
+	hold
 	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
 	tail_pid=$!
 	tee "$work/copy" <"$work/out" >"$work/lines" &
@@ -772,6 +775,7 @@ run_try() {
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
+	release
 	wait "$step_pid" 2>/dev/null
 	code=$?
 	[ -e "$work/expired" ] || calm $limiter
@@ -786,9 +790,13 @@ run_try() {
 	fi
 	step_pid= limiter=
 	# Whoever left the session and still holds the output must not hold us.
+	hold
 	after 5 kill "$tee_pid"
+	limiter=$after
+	release
 	wait "$filter_pid" "$tail_pid" 2>/dev/null
-	calm $after
+	calm $limiter
+	limiter=
 	kill "$tee_pid" 2>/dev/null
 	wait "$tee_pid" 2>/dev/null
 	tee_pid=
@@ -904,8 +912,20 @@ conclude() {
 	fi
 }
 
-# stop ends the cleanup because of signal $1.
+# hold puts signals off until release: one that came between the start of a process and the note of its number would
+# leave that process behind.
+hold() { held=yes; }
+release() {
+	held=
+	[ -z "$caught" ] || stop $caught
+}
+
+# stop ends the cleanup because of signal $1, with exit code $2.
 stop() {
+	if [ -n "$held" ]; then
+		caught="$1 $2"
+		return
+	fi
 	trap '' TERM INT HUP
 	say "stopped by SIG$1"
 	[ -z "$step_pid" ] || end_session "$step_pid" 10
@@ -943,7 +963,7 @@ engine_main() {
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
-	step_pid= limiter= tee_pid= rest_pid= tails=0
+	step_pid= limiter= tee_pid= rest_pid= held= caught= tails=0
 	failed= clean_failed= setup_failed= want= proved= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
@@ -969,12 +989,12 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=318
+PITCREW_KIB=319
 pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
-	check 'lib/engine' c4983780cb1e0291d057b967ee3f17363c45d7bdeb30731e34e97f79d067e9cc '941227079:21114'
+	check 'lib/engine' 59fdddb49c2b66042f203beb309672177fac25dd7728b41d5089be10b1b55e2f '3549567882:21498'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
