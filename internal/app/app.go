@@ -53,6 +53,7 @@ type App struct {
 
 	turn     sync.Mutex // of the crews, for choosing
 	machines *reconcile.Machines
+	reload   sync.Mutex // one change of configuration at a time; taken before mu
 
 	mu    sync.Mutex          // guards what follows
 	crews map[string]*crewRun // by controller
@@ -77,9 +78,11 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.ssh = sshexec.New(sshexec.Options{})
-	if err := a.configure(ctx); err != nil {
+	first, err := a.plan(a.Config.Current())
+	if err != nil {
 		return nil, err
 	}
+	a.follow(first)
 	a.serveAPI() //nolint:contextcheck // each request brings its own context
 	if err := a.listen(ctx); err != nil {
 		return nil, err

@@ -4,9 +4,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,47 +27,70 @@ type crewRun struct {
 	client *jenkins.Client
 	crew   *reconcile.Crew
 	cancel context.CancelFunc // nil before it runs
+	ended  chan struct{}      // closed when it does not run any more
 }
 
-// configure compiles the recipes and makes, changes or ends crews so that they are those of the
-// configuration. Nothing changes when any part of it is bad.
-func (a *App) configure(ctx context.Context) error {
-	c := a.Config.Current()
-	programs, err := compile(c)
+// plan is what a configuration asks for, with everything in it that can fail done already.
+type plan struct {
+	next map[string]*crewRun // by controller
+	made []*crewRun
+	kept []func() // make the crews that stay work by it
+}
+
+// plan compiles the recipes and makes the crews that are new. It changes nothing that runs.
+func (a *App) plan(c *config.Config) (_ *plan, err error) {
+	recipes, err := compile(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	next := make(map[string]*crewRun, len(c.Controllers))
-	var made []*crewRun
-	for _, controller := range c.Controllers {
-		settings, err := a.settings(c, controller, programs)
+	p := &plan{next: make(map[string]*crewRun, len(c.Controllers))}
+	defer func() {
 		if err != nil {
-			return err
+			p.abandon()
 		}
-		a.mu.Lock()
-		old := a.crews[controller.Name]
-		a.mu.Unlock()
-		if old != nil && sameConnection(old.config, controller) {
-			old.config = controller
-			old.crew.Apply(settings)
-			next[controller.Name] = old
+	}()
+	a.mu.Lock()
+	running := a.crews
+	a.mu.Unlock()
+	for _, controller := range c.Controllers {
+		settings, err := a.settings(c, controller, recipes)
+		if err != nil {
+			return nil, err
+		}
+		if old := running[controller.Name]; old != nil && sameConnection(old.config, controller) {
+			p.next[controller.Name] = old
+			p.kept = append(p.kept, func() {
+				old.config = controller
+				old.crew.Apply(settings)
+			})
 			continue
 		}
-		r, err := a.newCrew(controller, settings) //nolint:contextcheck // a crew runs under the context of Run
+		r, err := a.newCrew(controller, settings)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		next[controller.Name] = r
-		made = append(made, r)
+		p.next[controller.Name] = r
+		p.made = append(p.made, r)
 	}
-	a.replaceCrews(next, made)
-	return ctx.Err()
+	return p, nil
+}
+
+// abandon closes what the plan opened.
+func (p *plan) abandon() {
+	for _, r := range p.made {
+		r.client.Close()
+	}
+}
+
+// compiled is a recipe ready for use.
+type compiled struct {
+	program  *recipe.Program
+	disjoint bool
 }
 
 // compile compiles every recipe once.
-func compile(c *config.Config) (map[string]*recipe.Program, error) {
-	programs := make(map[string]*recipe.Program, len(c.Recipes))
-	disjoint := map[string]bool{}
+func compile(c *config.Config) (map[string]compiled, error) {
+	recipes := make(map[string]compiled, len(c.Recipes))
 	for _, r := range c.Recipes {
 		loaded, err := recipe.Load(r.File)
 		if err != nil {
@@ -75,18 +100,13 @@ func compile(c *config.Config) (map[string]*recipe.Program, error) {
 		if err != nil {
 			return nil, fmt.Errorf("recipe %s: %w", r.Name, err)
 		}
-		programs[r.Name], disjoint[r.Name] = program, loaded.Disjoint
+		recipes[r.Name] = compiled{program, loaded.Disjoint}
 	}
-	for i := range c.Pools {
-		if p := &c.Pools[i]; disjoint[p.Recipe] {
-			p.Disjoint = true
-		}
-	}
-	return programs, nil
+	return recipes, nil
 }
 
 // settings says in the words of package reconcile what the configuration says of a controller.
-func (a *App) settings(c *config.Config, controller config.Controller, programs map[string]*recipe.Program) (reconcile.Settings, error) {
+func (a *App) settings(c *config.Config, controller config.Controller, recipes map[string]compiled) (reconcile.Settings, error) {
 	s := reconcile.Settings{
 		ID: hygiene.ControllerID(controller.Name), Labels: c.Names(), Poll: controller.Poll.Std(),
 		MaxCleanups: controller.MaxCleanups, FeedEvery: controller.BuildFeedEvery.Std(), DryRun: controller.DryRun || a.DryRun,
@@ -103,7 +123,7 @@ func (a *App) settings(c *config.Config, controller config.Controller, programs 
 		if len(p.Controllers) > 0 && !slices.Contains(p.Controllers, controller.Name) {
 			continue
 		}
-		pool, err := poolOf(p, controller, programs[p.Recipe])
+		pool, err := poolOf(p, controller, recipes[p.Recipe])
 		if err != nil {
 			return s, err
 		}
@@ -112,15 +132,16 @@ func (a *App) settings(c *config.Config, controller config.Controller, programs 
 	return s, nil
 }
 
-func poolOf(p *config.Pool, controller config.Controller, program *recipe.Program) (reconcile.Pool, error) {
-	if program == nil {
+func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile.Pool, error) {
+	if r.program == nil {
 		return reconcile.Pool{}, fmt.Errorf("pool %s: no recipe is called %q", p.Name, p.Recipe)
 	}
 	pool := reconcile.Pool{
-		Name: p.Name, Agents: p.Expr(), Policy: p.Policy(&controller, program.Revision), Program: program,
+		Name: p.Name, Agents: p.Expr(), Policy: p.Policy(&controller, r.program.Revision), Program: r.program,
 		MaxCleanups: p.MaxCleanups, DeadMan: p.Deadman.Std(), Floor: p.CapacityFloor.Of,
 		Breaker: hygiene.BreakerPolicy{Agents: p.Breaker.Agents, Failures: p.Breaker.Failures, Within: p.Breaker.Within.Std()},
 	}
+	pool.Policy.Disjoint = p.Disjoint || r.disjoint
 	if p.FailureDomain != nil {
 		pool.Domain = reconcile.Domain{Prefix: p.FailureDomain.LabelPrefix, Max: p.FailureDomain.MaxCleanups}
 	}
@@ -168,36 +189,44 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 	return &crewRun{config: controller, client: client, crew: crew}, nil
 }
 
-// replaceCrews puts the new crews in place: those that are gone end, those that are new begin.
-func (a *App) replaceCrews(next map[string]*crewRun, made []*crewRun) {
+// follow carries a plan out: crews that are gone end, and only then those that are new begin, so that
+// no controller is serviced twice.
+func (a *App) follow(p *plan) {
+	for _, apply := range p.kept {
+		apply()
+	}
 	a.mu.Lock()
 	old, start := a.crews, a.start
-	a.crews = next
+	a.crews = p.next
 	a.mu.Unlock()
-	for name, r := range old {
-		if next[name] != r && r.cancel != nil {
-			r.cancel()
-		}
-	}
 	if start == nil {
 		return
 	}
-	for _, r := range made {
+	for name, r := range old {
+		if p.next[name] != r {
+			r.cancel()
+			<-r.ended
+		}
+	}
+	for _, r := range p.made {
 		start(r)
 	}
 }
 
-// runCrews runs the crews that there are, and those that come with a reload.
+// runCrews runs the crews that there are, and until ctx ends those that come with a reload.
 func (a *App) runCrews(ctx context.Context, g *errgroup.Group) {
 	start := func(r *crewRun) {
 		crewCtx, cancel := context.WithCancel(ctx)
-		r.cancel = cancel
+		r.cancel, r.ended = cancel, make(chan struct{})
 		g.Go(func() error {
+			defer close(r.ended)
 			defer cancel()
 			defer r.client.Close()
 			return r.crew.Run(crewCtx)
 		})
 	}
+	a.reload.Lock()
+	defer a.reload.Unlock()
 	a.mu.Lock()
 	a.start = start
 	crews := slices.Collect(maps.Values(a.crews))
@@ -205,6 +234,15 @@ func (a *App) runCrews(ctx context.Context, g *errgroup.Group) {
 	for _, r := range crews {
 		start(r)
 	}
+	g.Go(func() error { // keeps the group open for crews to come
+		<-ctx.Done()
+		a.reload.Lock()
+		defer a.reload.Unlock()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.start = nil
+		return nil
+	})
 }
 
 // controllers are what the API serves.
@@ -218,17 +256,31 @@ func (a *App) controllers() []api.Controller {
 	return out
 }
 
-// Reload reads the configuration again. A bad one is refused whole, and the old one stays.
+// Reload reads the configuration again. One that is bad, or names a recipe that is, is refused whole:
+// the old one stays.
 func (a *App) Reload(ctx context.Context) error {
-	change, err := a.Config.Reload()
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	var next *plan
+	change, err := a.Config.Reload(func(c *config.Config) (err error) {
+		next, err = a.plan(c)
+		return err
+	})
 	if err != nil {
 		a.Log.ErrorContext(ctx, "configuration was not reloaded", "err", err)
-		return err
+		return errors.Join(err, a.noteRejected(ctx, err))
 	}
-	if err := a.configure(ctx); err != nil {
-		a.Log.ErrorContext(ctx, "configuration was read, but cannot be used; the old one stays until a restart", "err", err)
-		return err
-	}
+	a.follow(next)
 	a.Log.InfoContext(ctx, "configuration was reloaded", "applied", change.Applied, "needs_restart", change.Restart)
 	return nil
+}
+
+// noteRejected records that a configuration was refused.
+func (a *App) noteRejected(ctx context.Context, cause error) error {
+	if a.DryRun {
+		return nil
+	}
+	return a.store.Append(ctx, time.Now(), hygiene.Event{
+		Type: hygiene.EventConfig, Actor: "pitcrew", Subject: "configuration", Reason: cause.Error(),
+	})
 }

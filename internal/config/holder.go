@@ -43,8 +43,9 @@ func HolderOf(path string, c *Config) *Holder {
 // Current returns the configuration in effect. It never changes; ask again for the next decision.
 func (h *Holder) Current() *Config { return h.current.Load() }
 
-// Reload loads the file again. If it is bad, the old configuration stays in effect and the error says why.
-func (h *Holder) Reload() (Change, error) {
+// Reload loads the file again. If it is bad, or check does not accept what would be in effect, the old configuration
+// stays and the error says why. A nil check accepts everything.
+func (h *Holder) Reload(check func(*Config) error) (Change, error) {
 	h.reload.Lock()
 	defer h.reload.Unlock()
 	next, err := Load(h.path)
@@ -52,6 +53,11 @@ func (h *Holder) Reload() (Change, error) {
 		return Change{}, fmt.Errorf("keep the old configuration: %w", err)
 	}
 	change := compare(h.Current(), next)
+	if check != nil {
+		if err := check(next); err != nil {
+			return Change{}, fmt.Errorf("keep the old configuration: %w", err)
+		}
+	}
 	h.current.Store(next)
 	return change, nil
 }

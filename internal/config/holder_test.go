@@ -46,7 +46,7 @@ func TestReload(t *testing.T) {
 		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		change, err := h.Reload()
+		change, err := h.Reload(nil)
 		if err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
@@ -70,15 +70,22 @@ func TestABadFileKeepsTheOldConfiguration(t *testing.T) {
 	if err := os.WriteFile(path, []byte("version: 1\npolls: 3\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = h.Reload()
+	_, err = h.Reload(nil)
 	var bad *config.Error
 	if !errors.As(err, &bad) || h.Current() != before {
 		t.Errorf("error %v, same configuration %v", err, h.Current() == before)
 	}
+	if err := os.WriteFile(path, []byte(small+"log: {level: debug}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refuse := errors.New("the recipe is bad")
+	if _, err := h.Reload(func(*config.Config) error { return refuse }); !errors.Is(err, refuse) || h.Current() != before {
+		t.Errorf("refused by the check: error %v, same configuration %v", err, h.Current() == before)
+	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Reload(); !errors.Is(err, os.ErrNotExist) || h.Current() != before {
+	if _, err := h.Reload(nil); !errors.Is(err, os.ErrNotExist) || h.Current() != before {
 		t.Errorf("without a file: error %v, same configuration %v", err, h.Current() == before)
 	}
 }

@@ -121,12 +121,12 @@ func TestAFailingAgentBacksOffAndDoesNotCrowdOutHealthyOnes(t *testing.T) {
 func TestCleanAgentsAreVerifiedAgainAtTheirAgeAndNotBelowTheFloor(t *testing.T) {
 	agents := fleetOf(4)
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
-		s.Pools[0].Policy.TTL = 2 * time.Hour
+		s.Pools[0].Policy.TTL = 30 * time.Minute
 		s.Pools[0].Floor = func(int) int { return 3 }
 	}}
 	inRig(t, spec, func(r *rig) {
 		r.wait(time.Hour, "all clean", r.allClean(agents))
-		for end := time.Now().Add(5 * time.Hour); time.Now().Before(end); r.pass(5 * time.Second) {
+		for end := time.Now().Add(80 * time.Minute); time.Now().Before(end); r.pass(5 * time.Second) {
 			clean := 0
 			for _, a := range agents {
 				if r.has(a.Name, isClean) {

@@ -67,6 +67,8 @@ type Crew struct {
 	owned     time.Time            // when the owner's mark was last proved to be ours
 	markedJob string               // job on which this process has left its mark; "" = none yet
 
+	failed int // polls in a row that failed; of the observing goroutine alone
+
 	mayNotDescribe atomic.Bool // Run/Update is not granted
 }
 

@@ -43,7 +43,7 @@ func (c *Crew) observe(ctx context.Context) error {
 			return
 		}
 		c.Watch.Swept(c.id, time.Since(began), err)
-		c.noteProblem(err)
+		c.noteProblem(ctx, err)
 		if err != nil {
 			return
 		}
@@ -51,8 +51,12 @@ func (c *Crew) observe(ctx context.Context) error {
 	})
 }
 
+// lostAfter is the number of polls in a row that must fail before people are told that a controller
+// is lost: a restart of it is told by its session.
+const lostAfter = 5
+
 // noteProblem remembers why the newest poll failed, and says so when it is something new.
-func (c *Crew) noteProblem(err error) {
+func (c *Crew) noteProblem(ctx context.Context, err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -61,10 +65,36 @@ func (c *Crew) noteProblem(err error) {
 	c.problem.Store(&text)
 	switch {
 	case err != nil && old == "":
-		c.Log.Warn("controller cannot be polled", "err", err)
+		c.Log.WarnContext(ctx, "controller cannot be polled", "err", err)
 	case err == nil && old != "":
-		c.Log.Info("controller can be polled again")
+		c.Log.InfoContext(ctx, "controller can be polled again")
 	}
+	if err == nil {
+		if c.failed >= lostAfter {
+			c.tellController(ctx, "it can be polled again")
+		}
+		c.failed = 0
+		return
+	}
+	if c.failed++; c.failed == lostAfter {
+		c.tellController(ctx, "it cannot be polled: "+text)
+	}
+}
+
+// tellController records that the controller was lost, or is back.
+func (c *Crew) tellController(ctx context.Context, reason string) {
+	if c.settings.Load().DryRun {
+		return
+	}
+	e := hygiene.Event{
+		Type: hygiene.EventController, At: time.Now(), Actor: "pitcrew", Subject: string(c.id),
+		Agent: hygiene.AgentID{Controller: c.id}, Reason: reason,
+	}
+	if err := c.Store.Append(ctx, e.At, e); err != nil {
+		c.Log.ErrorContext(ctx, "event could not be recorded", "err", err)
+		return
+	}
+	c.Watch.Changed(e)
 }
 
 // Problem tells why the newest poll failed, or "".

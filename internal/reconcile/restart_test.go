@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,5 +153,20 @@ func TestALongQueueLockDelaysOnly(t *testing.T) {
 		if a := r.agent("linux-7"); a.Attempt != 1 {
 			t.Errorf("it took %d attempts", a.Attempt)
 		}
+	})
+}
+
+func TestAControllerThatIsLostIsSaidOnceAndItsReturnOnce(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		remove := r.jenkins.Inject(jenkinstest.Fault{Refuse: true})
+		r.pass(time.Hour)
+		remove()
+		r.pass(10 * time.Minute)
+		events := r.events(hygiene.EventController)
+		if len(events) != 2 || !strings.Contains(events[0].Reason, "cannot be polled") || !strings.Contains(events[1].Reason, "again") {
+			t.Errorf("it was said %d times: %+v", len(events), events)
+		}
+		r.waitState("linux-7", hygiene.Clean)
 	})
 }
