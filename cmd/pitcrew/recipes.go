@@ -125,7 +125,7 @@ as code: as config.xml (xml), for Jenkins Job Builder (jjb) or for the Job DSL p
 With --node-parameter it is one job for all agents and needs the nodelabelparameter
 plugin; with --agent it is a slot, tied to that agent at first.`,
 		Example: `  pitcrew recipe render linux.yaml --format jjb --name infra/pitcrew-clean \
-    --controller main --owner ci-lab --node-parameter AGENT`,
+    --controller main --owner ci-lab --node-parameter NODE`,
 		Args: one("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if (spec.Agent == "") == (spec.NodeParameter == "") {
