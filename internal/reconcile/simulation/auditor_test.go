@@ -21,7 +21,8 @@ import (
 // auditor compares what really happens on a controller with what the engine says, at each entry of
 // the controller's journal and at each event of the engine.
 type auditor struct {
-	shop *workshop
+	shop   *workshop
+	polled func(time.Time) // told when a poll was sent; may be nil
 
 	mu        sync.Mutex
 	agents    map[string]*truth
@@ -102,9 +103,6 @@ func (a *auditor) found() []string {
 func (a *auditor) entry(e jenkinstest.Entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if verboseTruth && e.Agent != "" {
-		fmt.Printf("%s %s %s %s #%d %q by %s\n", e.At.Format("04:05.000"), e.Kind, e.Agent, e.Job, e.Number, e.Labels, e.Who)
-	}
 	if e.Kind == jenkinstest.EntryRestart {
 		a.restarted = e.At
 		a.excuse("", e.At)
@@ -365,8 +363,25 @@ func (a *auditor) Beat(hygiene.ControllerID, string, time.Time)                 
 func (a *auditor) call(c jenkins.Call) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if c.Op == "read fleet" && a.polled != nil {
+		a.polled(time.Now().Add(-c.Duration))
+	}
 	t := a.requests[c.Op]
 	a.requests[c.Op] = tally{t.n + 1, t.in + c.BytesIn, t.out + c.BytesOut}
+}
+
+// granted counts the grants so far.
+func (a *auditor) granted() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counts[hygiene.EventGranted]
+}
+
+// usage returns the requests so far by operation, and the grants.
+func (a *auditor) usage() (map[string]tally, int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.requests), a.counts[hygiene.EventGranted]
 }
 
 // reported compares the builds that the engine reports with those that it had to.

@@ -22,7 +22,7 @@ import (
 // restarts and a faulty wire, and judges every step. PITCREW_LONG=1 makes it 30 days of 1,000
 // agents.
 func TestSimulation(t *testing.T) {
-	f := fleet{agents: 200, days: 1, poll: time.Minute}
+	f := fleet{agents: 200, days: 1, poll: 2 * time.Minute}
 	if long() {
 		f = fleet{agents: 1000, days: 30, poll: 5 * time.Minute}
 	}
@@ -74,7 +74,7 @@ func (f *fleet) run(t *testing.T) {
 }
 
 func (f *fleet) bend(s *reconcile.Settings) {
-	s.Poll, s.MaxCleanups, s.FeedEvery = f.poll, max(4, f.agents/10), 12*time.Hour
+	s.Poll, s.MaxCleanups, s.FeedEvery = f.poll, max(4, f.agents/10), 3*time.Hour
 	p := &s.Pools[0].Policy
 	p.QuarantineLook, p.TTL, p.Settle = 2*time.Hour, 0, 10*time.Minute
 	p.Limits = hygiene.Limits{Queue: time.Hour, Run: time.Hour, Reconnect: time.Hour, Grant: time.Hour}
@@ -177,7 +177,7 @@ func (f *fleet) settle() {
 		d, _ := f.crew.Explain(dirty[0])
 		f.t.Errorf("I6: %d agents did not become clean, %s first: %s, %s", len(dirty), dirty[0], d.Action.Kind, d.Reason)
 	}
-	time.Sleep(13 * time.Hour) // each clean agent is asked for its builds
+	time.Sleep(4 * time.Hour) // each clean agent is asked for its builds
 	urls := map[string]bool{}
 	builds, err := f.store.Builds(f.t.Context(), store.BuildFilter{Contaminated: true, Limit: 1 << 20})
 	must(f.t, err)

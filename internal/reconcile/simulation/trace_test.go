@@ -204,7 +204,6 @@ func (p *play) glance() {
 func (p *play) do(d deed) {
 	a := p.trace.Agents[d.Agent]
 	m := p.jenkins.Agent(a.Name)
-	ctx := p.t.Context()
 	switch d.What {
 	case "build":
 		job := []string{"app", "app", "app", "short", "careless", "short-careless", fmt.Sprintf("self-%d", d.Agent), fmt.Sprintf("short-self-%d", d.Agent)}[d.How]
@@ -234,9 +233,7 @@ func (p *play) do(d deed) {
 		for id := range int64(4) {
 			p.jenkins.LoseQueueItem(int64(p.jenkins.QueueLength()) + id)
 		}
-		for i := range 3 {
-			p.jenkins.DeleteBuild(fmt.Sprintf("pitcrew-slot-%02d", i+1), 1+d.How)
-		}
+		p.deleteBuilds(d.How)
 	case "recreate":
 		if m != nil {
 			p.recreate(a)
@@ -246,7 +243,18 @@ func (p *play) do(d deed) {
 	default:
 		panic("unknown deed " + d.What)
 	}
-	_ = ctx
+}
+
+// deleteBuilds deletes the records of some cleanups that have ended.
+func (p *play) deleteBuilds(how int) {
+	for i := range 3 {
+		job := fmt.Sprintf("pitcrew-slot-%02d", i+1)
+		for _, b := range p.jenkins.Builds(job) {
+			if b.Complete && b.Number%8 == how {
+				p.jenkins.DeleteBuild(job, b.Number)
+			}
+		}
+	}
 }
 
 func (p *play) mark(m *jenkinstest.Agent, how int) {
@@ -366,6 +374,11 @@ func (p *play) settle() {
 	for _, name := range dirty {
 		d, _ := p.crew.Explain(name)
 		p.fault("I6: %s did not become clean within 3 hours: %s, %s (state %s)", name, d.Action.Kind, d.Reason, p.agent(name).State)
+		last, err := p.store.Events(p.t.Context(), store.EventFilter{Agent: id(name), Newest: true, Limit: 6})
+		must(p.t, err)
+		for _, e := range last {
+			p.fault("    %s %s: %s", e.At.Format("02 15:04:05.000"), e.Type, e.Reason)
+		}
 	}
 	time.Sleep(30 * time.Minute) // each clean agent is asked for its builds
 	p.inspect()

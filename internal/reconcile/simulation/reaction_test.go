@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// recipeTime is how long each program runs in the benchmarks.
+const recipeTime = 20 * time.Second
+
+// wire delays each request, as a controller in the same data centre does; quick is its own pace.
+var (
+	wire  = jenkinstest.Fault{Latency: 5 * time.Millisecond}
+	quick = jenkinstest.Timing{Assign: 20 * time.Millisecond, Create: 20 * time.Millisecond, PostBuild: 100 * time.Millisecond}
+)
+
+// BenchmarkReaction measures in virtual time how long an agent waits for its cleanup, and how much
+// servicing adds to the recipe's own time, beside the scheme of a scheduler job every minute. The
+// traffic and the controller are the same.
+func BenchmarkReaction(b *testing.B) {
+	for _, agents := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprintf("agents=%d", agents), func(b *testing.B) {
+			for b.Loop() {
+				crew, scheme := newStopwatch(), newStopwatch()
+				inBubble(b, func(t *testing.T) { crewAtWork(t, agents, crew) })
+				inBubble(b, func(t *testing.T) { schemeAtWork(t, agents, scheme) })
+				compare(b, agents, crew, scheme)
+			}
+		})
+	}
+}
+
+// inBubble runs f in virtual time, which needs a test.
+func inBubble(b *testing.B, f func(*testing.T)) {
+	b.Helper()
+	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) },
+	}})
+	if !ok {
+		b.Fatal("the simulation failed")
+	}
+}
+
+func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
+	b.Helper()
+	if len(crew.reactions) < agents || len(scheme.reactions) < agents {
+		b.Fatalf("too few cleanups: %d and %d", len(crew.reactions), len(scheme.reactions))
+	}
+	b.ReportMetric(0, "ns/op")
+	report := func(name string, ours, theirs []time.Duration) {
+		b.ReportMetric(median(ours).Seconds(), name+"-s")
+		b.ReportMetric(median(theirs).Seconds(), "scheme-"+name+"-s")
+		b.ReportMetric(median(theirs).Seconds()/median(ours).Seconds(), name+"-ratio")
+	}
+	report("reaction", crew.reactions, scheme.reactions)
+	report("overhead", crew.overheads, scheme.overheads)
+	b.ReportMetric(median(crew.beside).Seconds(), "beside-poll-s")
+	b.ReportMetric(crew.perPoll, "requests/poll")
+	b.ReportMetric(crew.pollBytes, "B/agent/poll")
+	b.ReportMetric(crew.perCleanup, "requests/cleanup")
+	b.ReportMetric(crew.cleanupBytes, "B/cleanup")
+	var ops []string
+	for _, op := range slices.Sorted(maps.Keys(crew.perOp)) {
+		ops = append(ops, fmt.Sprintf("%s %.2f", op, crew.perOp[op]))
+	}
+	b.Logf("requests per cleanup: %s", strings.Join(ops, ", "))
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// stopwatch takes the times of each cleanup from the ground truth.
+type stopwatch struct {
+	mu        sync.Mutex
+	running   bool // after the warm-up
+	free      map[string]time.Time
+	began     map[string]time.Time
+	polled    time.Time
+	reactions []time.Duration // from the end of a build to the start of its cleanup
+	overheads []time.Duration // from the end of a build to the label clean, without the recipe's own time
+	beside    []time.Duration // from the poll that saw the end to the start
+
+	perPoll, pollBytes, perCleanup, cleanupBytes float64
+	perOp                                        map[string]float64
+}
+
+func newStopwatch() *stopwatch {
+	return &stopwatch{free: map[string]time.Time{}, began: map[string]time.Time{}, perOp: map[string]float64{}}
+}
+
+// poll notes when the newest poll was sent.
+func (w *stopwatch) poll(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.polled = at
+}
+
+func (w *stopwatch) entry(e jenkinstest.Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	cleanup := strings.HasPrefix(e.Job, "pitcrew-") || strings.HasPrefix(e.Job, "scheme-")
+	switch {
+	case !w.running:
+	case e.Kind == jenkinstest.EntryBuildEnd && !cleanup:
+		w.free[e.Agent] = e.At
+	case e.Kind == jenkinstest.EntryBuildStart && cleanup:
+		if since, ok := w.free[e.Agent]; ok {
+			w.reactions = append(w.reactions, e.At.Sub(since))
+			if w.polled.After(since) {
+				w.beside = append(w.beside, e.At.Sub(w.polled))
+			}
+			delete(w.free, e.Agent)
+			w.began[e.Agent] = since
+		}
+	case e.Kind == jenkinstest.EntryLabels:
+		names := hygiene.DefaultNames
+		given := names.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) && !names.Read(labelexpr.Tokens(e.Before)).Has(hygiene.LabelClean)
+		if since, ok := w.began[e.Agent]; ok && given {
+			w.overheads = append(w.overheads, e.At.Sub(since)-recipeTime)
+			delete(w.began, e.Agent)
+		}
+	}
+}
+
+// used is how long builds take and how often each agent is used.
+const (
+	buildTime  = 3 * time.Minute
+	usedEvery  = 10 * time.Minute
+	benchTime  = 20 * time.Minute
+	warmUpTime = 10 * time.Minute
+)
+
+func benchAgents(n int) []jenkinstest.AgentSpec {
+	specs := make([]jenkinstest.AgentSpec, n)
+	for i := range specs {
+		specs[i] = jenkinstest.AgentSpec{Name: fmt.Sprintf("agent-%04d", i), Labels: "cleanable el9 x86_64"}
+	}
+	return specs
+}
+
+func benchTakes(s jenkinstest.Step) time.Duration {
+	if ours(s.Job) || strings.HasPrefix(s.Job, "scheme-") {
+		return recipeTime
+	}
+	return buildTime + time.Duration(chance(60_000, s.Job, s.Number))*time.Millisecond
+}
+
+// traffic uses each agent every so often.
+func traffic(t *testing.T, j *jenkinstest.Jenkins, agents int, lasts time.Duration, from int) {
+	end := time.Now().Add(lasts)
+	for serial := from; time.Now().Before(end); serial++ {
+		_, err := j.Schedule("app", map[string]string{"SERIAL": fmt.Sprint(serial)})
+		must(t, err)
+		time.Sleep(usedEvery/time.Duration(agents) + time.Duration(chance(997, serial))*time.Microsecond)
+	}
+}
+
+func app(t *testing.T, j *jenkinstest.Jenkins) {
+	must(t, j.CreateFreeStyle(jenkinstest.JobSpec{
+		Name: "app", Label: "clean&&el9", Script: "make", Concurrent: true,
+		Params: []jenkinstest.ParamSpec{{Name: "SERIAL"}}, KeepBuilds: 200,
+	}))
+}
+
+// crewAtWork measures pitcrew, with the real compiled program in its jobs.
+func crewAtWork(t *testing.T, agents int, w *stopwatch) {
+	r := newRig(t, quick, benchAgents(agents), func(s *reconcile.Settings) {
+		s.Poll, s.MaxCleanups = time.Second, max(4, agents/10)
+		s.Pools[0].Program = compile(t)
+	})
+	defer r.close()
+	r.shop.takes = benchTakes
+	r.jenkins.Inject(wire)
+	app(t, r.jenkins)
+	r.watch, r.audit.polled = w, w.poll
+	r.start()
+	for r.audit.granted() < agents {
+		time.Sleep(10 * time.Second)
+	}
+	traffic(t, r.jenkins, agents, warmUpTime, 0)
+	before, cleanups := r.audit.usage()
+	w.mu.Lock()
+	w.running = true
+	w.mu.Unlock()
+	traffic(t, r.jenkins, agents, benchTime, 1<<20)
+	after, done := r.audit.usage()
+	w.account(before, after, float64(done-cleanups), agents)
+}
+
+// account splits the requests into those of polls and those of cleanups.
+func (w *stopwatch) account(before, after map[string]tally, cleanups float64, agents int) {
+	polls := float64(after["read fleet"].n - before["read fleet"].n)
+	for op, a := range after {
+		n, bytes := float64(a.n-before[op].n), float64(a.in+a.out-before[op].in-before[op].out)
+		if op == "read fleet" || op == "read queue" {
+			w.perPoll += n / polls
+			w.pollBytes += bytes / polls / float64(agents)
+			continue
+		}
+		w.perOp[op] = n / cleanups
+		w.perCleanup += n / cleanups
+		w.cleanupBytes += bytes / cleanups
+	}
+}
