@@ -113,7 +113,7 @@ func (a *App) settings(c *config.Config, controller config.Controller, recipes m
 		Jobs: reconcile.Jobs{Folder: controller.Jobs.Folder, Prefix: controller.Jobs.Prefix},
 	}
 	if controller.Jobs.Mode == "parameterised" {
-		s.Jobs.Parameterised = controller.Jobs.Name
+		s.Jobs.Parameterised, s.Jobs.NodeParameter = controller.Jobs.Name, controller.Jobs.NodeParameter
 		if controller.Jobs.Folder != "" {
 			s.Jobs.Parameterised = controller.Jobs.Folder + "/" + controller.Jobs.Name
 		}

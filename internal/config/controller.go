@@ -68,4 +68,6 @@ type Jobs struct {
 	Prefix string `yaml:"prefix" jsonschema:"default=pitcrew-"`
 	// Name is the name of the parameterised job.
 	Name string `yaml:"name,omitempty"`
+	// NodeParameter is the parameter of that job which says where it runs.
+	NodeParameter string `yaml:"nodeParameter" jsonschema:"default=NODE"`
 }

@@ -43,7 +43,7 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 	switch {
 	case a.State != Granting || t.Number != a.Attempt || t.Proved.IsZero():
 		return GrantNever, "attempt proves nothing"
-	case !Younger(s.At, t.Proved):
+	case !s.At.After(t.Proved):
 		return GrantLater, "waits for a look that is newer than the proof"
 	case s.Gone:
 		return GrantNever, "the agent vanished"

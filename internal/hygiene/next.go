@@ -56,16 +56,7 @@ func next(a Agent, s Sighting, p Policy, now time.Time) Action {
 
 // stale reports whether the sighting is not younger than what we last did to the agent.
 func stale(a Agent, s Sighting) bool {
-	return !Younger(s.At, a.LabelsAt) || !Younger(s.At, a.Since)
-}
-
-// clockJump is how far a stored moment may lie ahead of a look that was just made. A look is never
-// minutes old when it is judged: what lies further ahead was written before the clock was set back.
-const clockJump = 10 * time.Minute
-
-// Younger reports whether a look that was made at look can know what happened at then.
-func Younger(look, then time.Time) bool {
-	return look.After(then) || then.Sub(look) > clockJump
+	return !s.At.After(a.LabelsAt) || !s.At.After(a.Since)
 }
 
 func rest(reason string) Action { return Action{Kind: Rest, Reason: reason} }

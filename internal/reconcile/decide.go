@@ -164,6 +164,11 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 	for i := range views {
 		v := &views[i]
 		v.action = hygiene.Next(v.agent, v.sighting, v.policy, now)
+		if v.action.Kind == hygiene.Adopt && v.policy.DryRun {
+			// Nothing is stored in a dry run: what would come after the adoption is shown.
+			v.agent.State, v.agent.Need, v.agent.Reason = hygiene.Due, v.action.Need, v.action.Reason
+			v.action = hygiene.Next(v.agent, v.sighting, v.policy, now)
+		}
 		if v.pool == nil && v.action.Kind == hygiene.Adopt {
 			v.action = hygiene.Action{Kind: hygiene.Rest, Agent: v.agent.ID, Reason: orphan.Paused}
 		}

@@ -3,10 +3,13 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -22,7 +25,7 @@ const (
 	paramAttempt    = "PITCREW_ATTEMPT"
 	paramNonce      = "PITCREW_NONCE"
 	paramPhases     = "PITCREW_PHASES"
-	paramNode       = "NODE" // of the nodelabelparameter plugin, in the parameterised job
+	paramNode       = "NODE" // unless told otherwise: of the nodelabelparameter plugin, in the parameterised job
 )
 
 // handOver starts the program of the attempt. The intention is stored before the request that
@@ -62,7 +65,7 @@ func (c *Crew) parameters(w *work) map[string]string {
 		paramPhases:     phases(w),
 	}
 	if w.settings.Jobs.Parameterised != "" {
-		p[paramNode] = w.agent.ID.Name
+		p[cmp.Or(w.settings.Jobs.NodeParameter, paramNode)] = w.agent.ID.Name
 	}
 	return p
 }
@@ -103,12 +106,12 @@ func (c *Crew) findHanded(ctx context.Context, w *work) (time.Duration, error) {
 	if w.attempt.Delivery == hygiene.BySSH {
 		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "the daemon ended while it started the program over SSH"})
 	}
-	if !hygiene.Younger(w.look.At, w.attempt.Handed) {
+	if !w.look.At.After(w.attempt.Handed) {
 		return rest, nil
 	}
 	job := w.attempt.Run.Job
 	for _, item := range w.look.Queue.Items {
-		if item.Job == job {
+		if item.Job == job && queuedFor(item, w) {
 			return rest, c.handed(ctx, w, item.ID, 0, "")
 		}
 	}
@@ -123,6 +126,15 @@ func (c *Crew) findHanded(ctx context.Context, w *work) (time.Duration, error) {
 	}
 	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent = false }, "", "")
 	return again, err
+}
+
+// queuedFor reports whether a queue item is for the attempt being worked on. Jenkins shows parameters
+// as lines of name=value (hudson.model.Queue.Item#getParams).
+func queuedFor(item jenkins.QueueItem, w *work) bool {
+	lines := strings.Split(item.Params, "\n")
+	return slices.Contains(lines, paramAgent+"="+w.agent.ID.Name) &&
+		slices.Contains(lines, paramAttempt+"="+strconv.FormatInt(w.attempt.Number, 10)) &&
+		slices.Contains(lines, paramPhases+"="+phases(w))
 }
 
 // bears reports whether a build was started for the attempt being worked on.

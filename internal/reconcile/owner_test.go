@@ -161,7 +161,7 @@ func TestADryRunWritesNothingAnywhere(t *testing.T) {
 		if got := wire.all()[wrote:]; len(got) > 0 {
 			t.Errorf("a dry run wrote: %q", got)
 		}
-		want := map[string]hygiene.Kind{"linux-7": hygiene.Rest, "linux-8": hygiene.Adopt, "linux-9": hygiene.Withdraw, "linux-11": hygiene.Adopt}
+		want := map[string]hygiene.Kind{"linux-7": hygiene.Rest, "linux-8": hygiene.Relabel, "linux-9": hygiene.Withdraw, "linux-11": hygiene.Begin}
 		want["linux-7"] = would["linux-7"] // clean or due, by which agent the build took
 		if diff := cmp.Diff(want, would); diff != "" {
 			t.Errorf("it shows other plans than these (-want +got):\n%s", diff)

@@ -32,7 +32,7 @@ func (c *Crew) driveReconnecting(ctx context.Context, w *work) (time.Duration, e
 	if w.attempt.Run.Kicked.IsZero() {
 		return rest, c.kick(ctx, w)
 	}
-	if !hygiene.Younger(w.look.At, w.attempt.Run.Kicked) {
+	if !w.look.At.After(w.attempt.Run.Kicked) {
 		return rest, nil
 	}
 	if away := w.attempt.Run.Away; away.IsZero() {

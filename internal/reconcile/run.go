@@ -20,7 +20,7 @@ func (c *Crew) driveRunning(ctx context.Context, w *work) (time.Duration, error)
 	if w.attempt.Delivery == hygiene.BySSH {
 		return c.driveRemote(ctx, w)
 	}
-	if !hygiene.Younger(w.look.At, w.attempt.Handed) {
+	if !w.look.At.After(w.attempt.Handed) {
 		return rest, nil
 	}
 	if w.attempt.Run.Build == 0 {
@@ -33,7 +33,7 @@ func (c *Crew) driveRunning(ctx context.Context, w *work) (time.Duration, error)
 // long.
 func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) {
 	run := w.attempt.Run
-	if e, ok := onAgent(w); ok {
+	if e, ok := onAgent(w); ok && w.settings.Jobs.Parameterised == "" {
 		return again, c.started(ctx, w, e.Number, e.URL)
 	}
 	late := w.policy.Limits.Queue > 0 && w.now.Sub(w.attempt.Handed) > w.policy.Limits.Queue
@@ -74,7 +74,8 @@ func (c *Crew) takeBack(ctx context.Context, w *work, item jenkins.QueueItem) (t
 }
 
 // onAgent returns the build of the attempt's job that the poll saw on the attempt's agent. No two
-// builds of one job are ever under way, so there can be no other.
+// builds of one slot are ever under way, so there can be no other; a parameterised job has many, and
+// its builds are known by their numbers only.
 func onAgent(w *work) (jenkins.Executable, bool) {
 	for _, e := range w.look.Agents[w.agent.ID.Name].Running {
 		if e.Job == w.attempt.Run.Job && (w.attempt.Run.Build == 0 || w.attempt.Run.Build == e.Number) {

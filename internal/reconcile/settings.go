@@ -33,6 +33,8 @@ type Jobs struct {
 	// Parameterised is the full name of the one job of the nodelabelparameter plugin that is used
 	// instead of slots; "" = slots.
 	Parameterised string
+	// NodeParameter is that job's parameter which names the agent; "" = NODE.
+	NodeParameter string
 }
 
 // Pool is agents chosen by a label expression, sharing recipe and policy.

@@ -93,6 +93,9 @@ func TestASlotThatSomebodyQueuedOrRunsIsClearedFirst(t *testing.T) {
 				r.takesFor(12 * time.Hour)
 				_, err := r.jenkins.Schedule("pitcrew-slot-01", map[string]string{"PITCREW_AGENT": "linux-7", "PITCREW_ATTEMPT": "1", "PITCREW_NONCE": "x"})
 				must(t, err)
+				if !queued {
+					r.wait(time.Minute, "the foreign build's start", func() bool { return len(r.cleanups()) > 1 })
+				}
 				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
 				r.wait(time.Hour, "the foreign build being ended", func() bool {
 					builds := r.cleanups()
