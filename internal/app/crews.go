@@ -61,6 +61,7 @@ func (a *App) plan(c *config.Config) (_ *plan, err error) {
 			p.next[controller.Name] = old
 			p.kept = append(p.kept, func() {
 				old.config = controller
+				a.metrics.expect(settings)
 				old.crew.Apply(settings)
 			})
 			continue
@@ -186,6 +187,7 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines,
 		Owner: a.owner(), Host: a.host(), Log: a.Log.With("component", "crew"), Watch: a.metrics,
 	}, s)
+	a.metrics.expect(s)
 	return &crewRun{config: controller, client: client, crew: crew}, nil
 }
 

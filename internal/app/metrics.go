@@ -76,6 +76,24 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
+// expect makes the counters of a controller and its pools begin at zero: a rate over a series that
+// appears with its first event misses that event.
+func (m *metrics) expect(s reconcile.Settings) {
+	controller := string(s.ID)
+	for _, result := range []string{"ok", "failed"} {
+		m.sweeps.WithLabelValues(controller, result)
+	}
+	for i := range s.Pools {
+		pool := s.Pools[i].Name
+		m.contaminated.WithLabelValues(controller, pool)
+		m.duration.WithLabelValues(controller, pool)
+		m.queueWait.WithLabelValues(controller, pool)
+		for _, outcome := range []hygiene.Outcome{hygiene.Cleaned, hygiene.Failed, hygiene.Lost, hygiene.GivenBack} {
+			m.cleanups.WithLabelValues(controller, pool, string(outcome))
+		}
+	}
+}
+
 // Swept implements [reconcile.Watcher].
 func (m *metrics) Swept(controller hygiene.ControllerID, _ time.Duration, err error) {
 	if err != nil {

@@ -30,6 +30,9 @@ type site struct {
 	entries *signal // of the controller's journal
 }
 
+// siteToken is the daemon's token on the controller. It must appear nowhere else.
+const siteToken = "canary-5b1d9e6c2f7a4083"
+
 // siteSpec says what a site is made of; the zero value has one agent and fast polls.
 type siteSpec struct {
 	agents []jenkinstest.AgentSpec
@@ -56,7 +59,7 @@ func newSite(t *testing.T, spec siteSpec) *site {
 	var err error
 	s.jenkins, err = jenkinstest.New(jenkinstest.Options{
 		RootURL: s.url, Dir: filepath.Join(s.dir, "fleet"),
-		Security: jenkinstest.Security{Users: []jenkinstest.User{{Name: "pitcrew", Tokens: []string{"test-token"}, Admin: true}}},
+		Security: jenkinstest.Security{Users: []jenkinstest.User{{Name: "pitcrew", Tokens: []string{siteToken}, Admin: true}}},
 		OnEntry:  func(jenkinstest.Entry) { s.entries.raise() },
 	})
 	must(t, err)
@@ -77,7 +80,7 @@ func newSite(t *testing.T, spec siteSpec) *site {
 		spec.recipe = siteRecipe
 	}
 	s.write("recipe.yaml", spec.recipe)
-	s.write("token", "test-token")
+	s.write("token", siteToken)
 	text := fmt.Sprintf(`version: 1
 data: data
 owner: test

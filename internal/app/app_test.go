@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pitcrew-ci/pitcrew/internal/app"
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// daemon is an app that runs in this process.
+type daemon struct {
+	*app.App
+	t     *testing.T
+	url   string
+	stop  context.CancelFunc
+	ended chan error
+	log   *logBuffer
+}
+
+// logBuffer keeps what is logged, at every level.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// new sets a daemon up, and returns why that fails.
+func (s *site) new(log io.Writer) (*app.App, error) {
+	holder, err := config.NewHolder(s.path("pitcrew.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	return app.New(s.t.Context(), app.Options{
+		Config: holder, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+}
+
+// run runs a daemon until the test ends, or end is called.
+func (s *site) run() *daemon {
+	s.t.Helper()
+	d := &daemon{t: s.t, ended: make(chan error, 1), log: &logBuffer{}}
+	var err error
+	d.App, err = s.new(d.log)
+	must(s.t, err)
+	d.url = "http://" + d.Addr().String()
+	var ctx context.Context
+	ctx, d.stop = context.WithCancel(context.Background())
+	go func() { d.ended <- d.Run(ctx) }()
+	s.t.Cleanup(func() {
+		d.end()
+		if s.t.Failed() {
+			s.t.Logf("the daemon said:\n%s", d.log)
+		}
+	})
+	return d
+}
+
+func (d *daemon) end() {
+	d.t.Helper()
+	if d.stop == nil {
+		return
+	}
+	d.stop()
+	d.stop = nil
+	if err := <-d.ended; err != nil {
+		d.t.Errorf("the daemon ended with %v", err)
+	}
+}
+
+// committed waits until the store holds n events of a type.
+func (d *daemon) committed(kind hygiene.EventType, n int) []hygiene.Event {
+	d.t.Helper()
+	news, stop := d.Store().WatchEvents()
+	defer stop()
+	ctx, cancel := context.WithTimeout(d.t.Context(), waitLimit)
+	defer cancel()
+	for {
+		events, err := d.Store().Events(ctx, store.EventFilter{Types: []hygiene.EventType{kind}, Limit: 1000})
+		must(d.t, err)
+		if len(events) >= n {
+			return events
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			d.t.Fatalf("%d events %s, want %d", len(events), kind, n)
+		}
+	}
+}
+
+// get asks the API, as the bearer of the first token.
+func (d *daemon) get(path string) (int, string) {
+	d.t.Helper()
+	return d.ask(http.MethodGet, path, "")
+}
+
+func (d *daemon) ask(method, path, body string) (int, string) {
+	d.t.Helper()
+	req, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
+	must(d.t, err)
+	token, err := os.ReadFile(filepath.Join(filepath.Dir(d.Store().Path()), app.TokenFile))
+	must(d.t, err)
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	req.Header.Set("Content-Type", "application/json")
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	must(d.t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(d.t, err)
+	return resp.StatusCode, string(text)
+}
+
+func TestWhatIsWrongAtTheStartIsSaidWithWhatToDo(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		spoil func(*site)
+		want  []string
+	}{
+		"the port is in use": {func(s *site) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			must(s.t, err)
+			s.t.Cleanup(func() { _ = l.Close() })
+			s.edit("127.0.0.1:0", l.Addr().String())
+		}, []string{"listen on 127.0.0.1:", "in use", "change api.listen"}},
+		"the data directory cannot be made": {func(s *site) {
+			s.write("data", "a file")
+		}, []string{"make data directory", "set data in the configuration"}},
+		"the database is none": {func(s *site) {
+			must(s.t, os.Mkdir(s.path("data"), 0o700))
+			s.write("data/pitcrew.db", strings.Repeat("not a database ", 1000))
+		}, []string{"pitcrew.db"}},
+		"the recipe is bad": {func(s *site) {
+			s.write("recipe.yaml", "version: 1\nname: test\nclean:\n  - name: sweep\n    runs: true\n")
+		}, []string{"recipe test", "recipe.yaml:5", "runs"}},
+		"the recipe is missing": {func(s *site) {
+			must(s.t, os.Remove(s.path("recipe.yaml")))
+		}, []string{"recipe test", "no such file"}},
+		"the configuration has a mistake": {func(s *site) {
+			s.edit("poll: 100ms", "pole: 100ms")
+		}, []string{"pitcrew.yaml:", "pole", "poll"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, siteSpec{})
+			test.spoil(s)
+			a, err := s.new(t.Output())
+			if err == nil {
+				_ = a
+				t.Fatal("it started")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestASecondDaemonOnTheSameFileIsToldWhoHoldsIt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteSpec{})
+	s.run()
+	_, err := s.new(t.Output())
+	locked, ok := errors.AsType[*store.LockedError](err)
+	if !ok || locked.PID != os.Getpid() || locked.Owner != "test" {
+		t.Fatalf("got %v", err)
+	}
+	if !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("%q does not name the process", err)
+	}
+}
+
+func TestADaemonEndsWellInTheMiddleOfACleanup(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteSpec{})
+	d := s.run()
+	d.committed(hygiene.EventClaimed, 1)
+	d.end()
+	d = s.run()
+	d.committed(hygiene.EventGranted, 1)
+	d.end() // goleak looks at what is left when all tests are over
+	s.legal()
+}
+
+func TestAReloadOfABadConfigurationOrRecipeKeepsTheOldOneWhole(t *testing.T) {
+	t.Parallel()
+	bad := map[string]func(*site){
+		"the configuration is bad": func(s *site) { s.edit("poll: 100ms", "pole: 100ms") },
+		"the recipe is bad": func(s *site) {
+			s.edit("poll: 100ms", "poll: 7s") // which must not take effect either
+			s.write("recipe.yaml", "version: 1\nname: test\nclean:\n  - run: x\n    runs: y\n")
+		},
+		"a second controller cannot be": func(s *site) {
+			s.edit("poll: 100ms", "poll: 7s")
+			s.edit("recipes:", "- name: second\n  url: https://second.example.org/\n  user: x\n  token: env:NOWHERE\n  tls: {ca: /no/such/file}\nrecipes:")
+		},
+	}
+	for name, spoil := range bad {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, siteSpec{})
+			d := s.run()
+			d.committed(hygiene.EventGranted, 1)
+			before := d.Config.Current()
+			_, shown := d.get("/api/v1/controllers")
+			spoil(s)
+			if err := d.Reload(t.Context()); err == nil {
+				t.Error("the reload succeeded")
+			}
+			if d.Config.Current() != before {
+				t.Error("another configuration is in effect")
+			}
+			if _, now := d.get("/api/v1/controllers"); !sameControllers(now, shown) {
+				t.Errorf("the controllers were\n%s\nand are\n%s", shown, now)
+			}
+			d.committed(hygiene.EventConfig, 1)
+			s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann") // asks for a cleanup
+			d.committed(hygiene.EventGranted, 2)
+		})
+	}
+}
+
+// sameControllers compares what does not change from poll to poll.
+func sameControllers(a, b string) bool {
+	return strings.Count(a, `"name"`) == strings.Count(b, `"name"`) && strings.Contains(a, `7s`) == strings.Contains(b, `7s`)
+}
+
+func TestAReloadTakesWhatIsNew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteSpec{})
+	d := s.run()
+	d.committed(hygiene.EventGranted, 1)
+	s.write("recipe.yaml", strings.Replace(siteRecipe, "left-over", "other-left-over", 2))
+	must(t, d.Reload(t.Context()))
+	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
+	d.committed(hygiene.EventGranted, 2)
+	attempts, err := d.Store().Attempts(t.Context(), store.AttemptFilter{})
+	must(t, err)
+	if attempts[0].Revision == attempts[1].Revision {
+		t.Error("the new recipe was not used")
+	}
+
+	// A changed connection ends one crew and begins another, on the same controller.
+	s.write("second-token", siteToken)
+	s.edit("/token", "/second-token")
+	must(t, d.Reload(t.Context()))
+	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
+	d.committed(hygiene.EventGranted, 3)
+
+	// No controller, and back again.
+	text, err := os.ReadFile(s.path("pitcrew.yaml"))
+	must(t, err)
+	from, to := strings.Index(string(text), "controllers:"), strings.Index(string(text), "recipes:")
+	s.write("pitcrew.yaml", string(text[:from])+string(text[to:]))
+	must(t, d.Reload(t.Context()))
+	s.write("pitcrew.yaml", string(text))
+	must(t, d.Reload(t.Context()))
+	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
+	d.committed(hygiene.EventGranted, 4)
+	d.end()
+	s.legal()
+}
