@@ -15,7 +15,7 @@ type Config struct {
 	// API is how people and programs reach the daemon.
 	API API `yaml:"api" reload:"restart"`
 	// Log is what the daemon writes to standard error.
-	Log Log `yaml:"log"`
+	Log Log `yaml:"log" reload:"restart"`
 	// Labels are the three labels that pitcrew writes on agents.
 	Labels Labels `yaml:"labels" reload:"restart"`
 	// Controllers are the Jenkins controllers whose agents are serviced.
@@ -26,7 +26,7 @@ type Config struct {
 	// of the file, that takes it; an agent that no pool takes is not touched.
 	Pools []Pool `yaml:"pools,omitempty"`
 	// Notifications say who hears of which events.
-	Notifications []Notification `yaml:"notifications,omitempty"`
+	Notifications []Notification `yaml:"notifications,omitempty" reload:"restart"`
 	// Retention is how long history is kept.
 	Retention Retention `yaml:"retention"`
 
@@ -62,7 +62,7 @@ type Log struct {
 	// Level is the least severe level that is written.
 	Level string `yaml:"level" jsonschema:"default=info,enum=debug,enum=info,enum=warn,enum=error"`
 	// Format is the form of a line. Auto means text on a terminal and json otherwise.
-	Format string `yaml:"format" jsonschema:"default=auto,enum=auto,enum=json,enum=text" reload:"restart"`
+	Format string `yaml:"format" jsonschema:"default=auto,enum=auto,enum=json,enum=text"`
 }
 
 // Labels are the three labels that pitcrew writes on agents: one word each, all different.

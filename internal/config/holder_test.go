@@ -36,11 +36,11 @@ func TestReload(t *testing.T) {
 			nil,
 		},
 		{
-			"what needs a restart", small + "data: /elsewhere\nlog: {level: debug, format: json}\nlabels: {clean: fresh}\napi: {listen: '127.0.0.1:1'}\n",
-			[]string{"log.level", "pools"},
-			[]string{"data", "api.listen", "log.format", "labels.clean"},
+			"what needs a restart", small + "data: /elsewhere\nlog: {level: debug, format: json}\nlabels: {clean: fresh}\napi: {listen: '127.0.0.1:1'}\nretention: {events: 10d}\n",
+			[]string{"pools", "retention.events"},
+			[]string{"data", "api.listen", "log.level", "log.format", "labels.clean"},
 		},
-		{"back again", small, []string{"log.level"}, nil},
+		{"back again", small, []string{"retention.events"}, nil},
 	}
 	for _, step := range steps {
 		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
