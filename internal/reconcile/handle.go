@@ -153,7 +153,9 @@ func (c *Crew) drive(ctx context.Context, w *work) (time.Duration, error) {
 func (c *Crew) judgeError(ctx context.Context, w *work, err error) error {
 	if errors.Is(err, hygiene.ErrStale) {
 		c.Log.WarnContext(ctx, "stale result ignored", "agent", w.agent.ID.Name, "err", err)
-		return nil
+		e := event(hygiene.EventStale, w.agent, err.Error())
+		e.At, e.Before, e.After = w.now, w.agent.State, w.agent.State
+		return c.Store.Append(ctx, w.now, e)
 	}
 	if jenkins.IsNotFound(err) && w.agent.State.InProgress() {
 		c.Log.InfoContext(ctx, "not found, looked for by the next poll", "agent", w.agent.ID.Name, "err", err)
