@@ -78,7 +78,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.ssh = sshexec.New(sshexec.Options{})
-	first, err := a.plan(a.Config.Current())
+	first, err := a.plan(a.Config.Current()) //nolint:contextcheck // crews run under the context of Run
 	if err != nil {
 		return nil, err
 	}

@@ -264,7 +264,7 @@ func (a *App) Reload(ctx context.Context) error {
 	a.reload.Lock()
 	defer a.reload.Unlock()
 	var next *plan
-	change, err := a.Config.Reload(func(c *config.Config) (err error) {
+	change, err := a.Config.Reload(func(c *config.Config) (err error) { //nolint:contextcheck // crews run under the context of Run
 		next, err = a.plan(c)
 		return err
 	})

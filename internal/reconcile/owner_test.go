@@ -127,8 +127,10 @@ func copyFile(t *testing.T, from, to string) {
 
 func TestADryRunWritesNothingAnywhere(t *testing.T) {
 	agents := []jenkinstest.AgentSpec{
-		{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "el7"},
-		{Name: "linux-9", Labels: "cleanable clean dirty el7"}, {Name: "linux-10", Labels: "clean el7"},
+		{Name: "linux-7", Labels: "cleanable el7"},
+		{Name: "linux-8", Labels: "el7"},
+		{Name: "linux-9", Labels: "cleanable clean dirty el7"},
+		{Name: "linux-10", Labels: "clean el7"},
 	}
 	wire := &writes{}
 	spec := setup{agents: agents, client: func(o *jenkins.Options) { wire.RoundTripper = o.Transport; o.Transport = wire }}

@@ -54,7 +54,7 @@ func TestARestartOfTheControllerBesideEveryRequestDelaysOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing = slowBoot }}, func(r *rig) {
 				r.eachRequest(true, func() {
-					go r.jenkins.Restart(r.t.Context(), mode) //nolint:errcheck // ends with the test at the latest
+					go r.jenkins.Restart(r.t.Context(), mode)
 				}, func(request string) {
 					if a := r.agent("linux-7"); a.Failures != 0 || a.Quarantine != nil {
 						t.Errorf("request %s: the agent was blamed: %+v", request, a)

@@ -243,11 +243,6 @@ func (r *rig) hasNextLooks() {
 	}
 }
 
-// isPoll tells the two requests of a poll from those for one agent or job.
-func isPoll(r *http.Request) bool {
-	return r.URL.Path == "/computer/api/json" || r.URL.Path == "/queue/api/json"
-}
-
 // line is a request in short.
 func line(r *http.Request) string { return r.Method + " " + r.URL.Path }
 
