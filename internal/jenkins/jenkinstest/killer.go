@@ -14,7 +14,7 @@ import (
 )
 
 // procDir is where the kernel shows processes. Elsewhere than on Linux nothing is found
-// and only process groups are killed.
+// and only the process that a step began with is ended.
 const procDir = "/proc"
 
 // killByEnvironment signals, with their descendants, all processes whose environment
@@ -111,7 +111,7 @@ func killTree(pid int, sig syscall.Signal) error {
 	}
 	var problems []error
 	for _, d := range doomed {
-		if err := syscall.Kill(d, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := signal(d, sig); err != nil {
 			problems = append(problems, fmt.Errorf("kill process %d: %w", d, err))
 		}
 	}

@@ -102,7 +102,7 @@ func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult 
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Workspace, out, out
 	cmd.Env = mergeEnv(os.Environ(), s.Env)
 	cmd.WaitDelay = l.Leak
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return StepResult{Err: fmt.Errorf("start %s: %w", args[0], err)}
 	}
