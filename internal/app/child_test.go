@@ -170,6 +170,12 @@ func (c *child) gone() bool {
 	}
 }
 
+// serves waits until the daemon does.
+func (c *child) serves() {
+	c.t.Helper()
+	c.news.await(c.t, "the daemon serving", func() bool { return c.gone() || strings.Contains(c.said(), "serves ") })
+}
+
 // committed waits until the daemon has told of an event of this type.
 func (c *child) committed(kind hygiene.EventType) {
 	c.t.Helper()

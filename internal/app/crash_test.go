@@ -6,8 +6,12 @@ package app_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -55,6 +59,109 @@ func TestCrashAtEveryEvent(t *testing.T) {
 		})
 	}
 }
+
+// TestCrashTwice kills the daemon at a request of a cleanup, and the one that takes over at one of its
+// own.
+func TestCrashTwice(t *testing.T) {
+	t.Parallel()
+	first, second := []int{8, 14, 17}, []int{3}
+	if long() {
+		first, second = nil, []int{1, 2, 3, 4, 5, 6, 7, 8}
+		for n := range requestsOfACleanup(t) {
+			first = append(first, n+1)
+		}
+	}
+	for _, n := range first {
+		for _, m := range second {
+			t.Run(fmt.Sprintf("requests %d and %d", n, m), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, siteSpec{})
+				for _, at := range []int{n, m} {
+					doomed := s.killAtRequest(at, true)
+					c := s.startChild()
+					doomed <- c
+					s.diesOrGrants(c)
+				}
+				s.recovers()
+			})
+		}
+	}
+}
+
+// diesOrGrants waits for the daemon's death, which does not come if it has fewer requests to make.
+func (s *site) diesOrGrants(c *child) {
+	s.t.Helper()
+	c.news.await(s.t, "death or clean", func() bool { return c.gone() || strings.Contains(c.said(), string(hygiene.EventGranted)) })
+	c.kill()
+}
+
+// TestCrashAgainAndAgain kills one daemon after the other at requests of any kind, while builds use
+// the agent.
+func TestCrashAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	rounds, random := 10, rand.New(rand.NewPCG(1, 2))
+	if long() {
+		rounds = 200
+	}
+	s := newSite(t, siteSpec{})
+	s.edit("poll: 100ms", "poll: 100ms\n  buildFeedEvery: 1s") // builds run unseen while no daemon lives
+	must(t, s.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean", Script: "touch ../left-over"}))
+	for round := range rounds {
+		if round%3 == 2 {
+			_, err := s.jenkins.Schedule("app", nil)
+			must(t, err)
+		}
+		dead := make(chan *child, 1)
+		remove := s.jenkins.Inject(jenkinstest.Fault{
+			Count: 1, Skip: random.IntN(60), Refuse: random.IntN(2) == 0,
+			Before: func(*http.Request) { (<-dead).kill() },
+		})
+		c := s.startChild()
+		dead <- c
+		<-c.ended
+		remove()
+	}
+	c := s.startChild()
+	c.serves()
+	s.await("the end of all builds, and a clean agent", func() bool {
+		return s.jenkins.QueueLength() == 0 && s.jenkins.Labels("linux-7") == "cleanable el7 clean" && s.lastBuild() != "app"
+	})
+	c.end()
+	s.legal()
+	s.ranOnce()
+}
+
+// lastBuild is the job whose build started or ended last.
+func (s *site) lastBuild() string {
+	job := ""
+	for _, e := range s.jenkins.Journal() {
+		if e.Job != "" {
+			job = e.Job
+		}
+	}
+	return job
+}
+
+var reports = regexp.MustCompile(`PITCREW-REPORT-BEGIN (\d+) `)
+
+// ranOnce holds that no attempt's program ran twice.
+func (s *site) ranOnce() {
+	s.t.Helper()
+	ran := map[string]int{}
+	for _, b := range s.cleanups() {
+		for _, report := range reports.FindAllStringSubmatch(b.Console, -1) {
+			ran[report[1]]++
+		}
+	}
+	for attempt, n := range ran {
+		if n > 1 {
+			s.t.Errorf("the program of attempt %s ran %d times", attempt, n)
+		}
+	}
+}
+
+// long reports whether this is the long run of the crash matrix.
+func long() bool { return os.Getenv("PITCREW_LONG") != "" }
 
 // requestsOfACleanup lists the requests, polls left out, from the first look at a new agent to its
 // clean.
@@ -118,6 +225,7 @@ func (s *site) recovers() {
 		s.t.Errorf("a second program was run, as build %d", b.Number)
 	}
 	s.legal()
+	s.ranOnce()
 }
 
 // open opens the daemon's store, when no daemon runs.
