@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,11 +15,11 @@ import (
 func (c *cli) interactive() bool { return isTerminal(c.in) && isTerminal(c.err) }
 
 // confirm asks the user whether to go on; where nobody can be asked, the flag --yes must have said so.
-func (c *cli) confirm(question string) error {
+func (c *cli) confirm(ctx context.Context, question string) error {
 	if !c.interactive() {
 		return usage("nobody can be asked here: say --yes")
 	}
-	answer, err := newQuestioner(c.in, c.err).ask(question+" [y/N]", "")
+	answer, err := newQuestioner(c.in, c.err).ask(ctx, question+" [y/N]", "")
 	if err != nil {
 		return err
 	}
@@ -38,22 +39,43 @@ func newQuestioner(in io.Reader, out io.Writer) *questioner {
 	return &questioner{in: bufio.NewReader(in), out: out}
 }
 
-// ask returns the answer, or what is offered for an empty one.
-func (q *questioner) ask(question, offered string) (string, error) {
+// ask returns the answer, or what is offered for an empty one. It ends with ctx, as Ctrl-C does that,
+// and takes Ctrl-D for the same.
+func (q *questioner) ask(ctx context.Context, question, offered string) (string, error) {
 	if offered != "" {
 		question += " [" + offered + "]"
 	}
 	fmt.Fprint(q.out, question+" ")
-	line, err := q.in.ReadString('\n')
+	line, err := q.line(ctx)
 	if err != nil {
 		fmt.Fprintln(q.out)
-		if err == io.EOF { // Ctrl-D
-			err = context.Canceled
-		}
 		return "", err
 	}
 	if line = strings.TrimSpace(line); line == "" {
 		return offered, nil
 	}
 	return line, nil
+}
+
+// line reads one line. When ctx ends first, the read goes on and nobody waits for it: a read of a
+// terminal cannot be called off, and the program is about to end.
+func (q *questioner) line(ctx context.Context) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		line, err := q.in.ReadString('\n')
+		read <- result{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", exit(exitInterrupted, errSilent)
+	case r := <-read:
+		if errors.Is(r.err, io.EOF) { // Ctrl-D
+			return "", exit(exitInterrupted, errSilent)
+		}
+		return r.line, r.err
+	}
 }

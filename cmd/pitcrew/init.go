@@ -64,7 +64,7 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 		return fmt.Errorf("%s exists: it is overwritten with --force only; --config names another file", i.file)
 	}
 	if c.interactive() {
-		if err := i.complete(newQuestioner(c.in, c.err)); err != nil {
+		if err := i.complete(ctx, newQuestioner(c.in, c.err)); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 }
 
 // complete asks for what no flag said.
-func (i *initiation) complete(q *questioner) error {
+func (i *initiation) complete(ctx context.Context, q *questioner) error {
 	for _, question := range []struct {
 		to            *string
 		text, offered string
@@ -100,7 +100,7 @@ func (i *initiation) complete(q *questioner) error {
 		{&i.Data, "Directory for the database:", usualData},
 	} {
 		for *question.to == "" {
-			answer, err := q.ask(question.text, question.offered)
+			answer, err := q.ask(ctx, question.text, question.offered)
 			if err != nil {
 				return err
 			}

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +28,16 @@ type terminal struct {
 
 func openTerminal(t *testing.T) *terminal {
 	t.Helper()
+	user, program := openTerminals(t)
+	term := &terminal{user: user, program: program, shown: make(chan string, 1)}
+	go term.read()
+	t.Cleanup(func() { user.Close() })
+	return term
+}
+
+// openTerminals returns the two ends of a new pseudo-terminal.
+func openTerminals(t *testing.T) (user, program *os.File) {
+	t.Helper()
 	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Skipf("no pseudo-terminals here: %v", err)
@@ -37,17 +49,14 @@ func openTerminal(t *testing.T) *terminal {
 	if err != nil {
 		t.Fatalf("number of terminal: %v", err)
 	}
-	program, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatalf("open terminal: %v", err)
 	}
 	if err := unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
 		t.Fatalf("size of terminal: %v", err)
 	}
-	term := &terminal{user: user, program: program, shown: make(chan string, 1)}
-	go term.read()
-	t.Cleanup(func() { user.Close() })
-	return term
+	return user, program
 }
 
 // read ends when the program's end is closed.
@@ -150,6 +159,61 @@ func TestInitAsksForWhatNoFlagSays(t *testing.T) {
 			t.Errorf("want %q in\n%s", want, text)
 		}
 	}
+}
+
+func TestCtrlCEndsAQuestion(t *testing.T) {
+	t.Parallel()
+	recipe := filepath.Join(t.TempDir(), "r.yaml")
+	if err := os.WriteFile(recipe, []byte("version: 1\nname: r\nclean:\n- {name: tidy, run: \"true\"}\nverify:\n- {name: proof, run: \"true\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for question, args := range map[string][]string{
+		"Address of the Jenkins controller": {"init", "--config", filepath.Join(t.TempDir(), "new.yaml")},
+		"Go on? [y/N]":                      {"recipe", "run", recipe},
+	} {
+		for name, key := range map[string]string{"Ctrl-C": "\x03", "Ctrl-D": "\x04"} {
+			t.Run(args[0]+" "+name, func(t *testing.T) {
+				t.Parallel()
+				shown, code := pressed(t, question, key, args...)
+				if code != exitInterrupted || strings.Contains(shown, "pitcrew:") {
+					t.Errorf("exit code %d, want %d in silence; shown: %q", code, exitInterrupted, shown)
+				}
+			})
+		}
+	}
+}
+
+// pressed runs the program on a terminal that is its own, presses a key once a text is shown, and
+// returns everything that was, with the exit code.
+func pressed(t *testing.T, awaited, key string, args ...string) (shown string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	user, program := openTerminals(t)
+	defer user.Close()
+	cmd := exec.CommandContext(ctx, "pitcrew", args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	program.Close() // so that reading ends with the process
+	var b bytes.Buffer
+	chunk := make([]byte, 1024)
+	for {
+		n, err := user.Read(chunk)
+		if b.Write(chunk[:n]); key != "" && strings.Contains(b.String(), awaited) {
+			if _, err := user.WriteString(key); err != nil {
+				t.Fatal(err)
+			}
+			key = ""
+		}
+		if err != nil {
+			break // EIO: nobody has the other end
+		}
+	}
+	_ = cmd.Wait() // the code says it
+	return b.String(), cmd.ProcessState.ExitCode()
 }
 
 func TestProgressIsOneLineThatGoesAway(t *testing.T) {
