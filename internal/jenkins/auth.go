@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -41,6 +40,15 @@ type credential struct {
 	secrets []string
 }
 
+// secretError says that the caller has no secret to give; the controller was not asked.
+type secretError struct {
+	what string
+	err  error
+}
+
+func (e *secretError) Error() string { return "read " + e.what + ": " + e.err.Error() }
+func (e *secretError) Unwrap() error { return e.err }
+
 func (a *authenticator) credential(ctx context.Context) (credential, error) {
 	get, what := a.token, "api token"
 	if get == nil {
@@ -51,7 +59,7 @@ func (a *authenticator) credential(ctx context.Context) (credential, error) {
 	}
 	secret, err := get(ctx)
 	if err != nil {
-		return credential{}, fmt.Errorf("read %s: %w", what, err)
+		return credential{}, &secretError{what: what, err: err}
 	}
 	secret = strings.TrimRight(secret, "\r\n") // files end with a newline
 	pair := base64.StdEncoding.EncodeToString([]byte(a.user + ":" + secret))

@@ -82,8 +82,14 @@ func (k *checker) add(level Level, topic, remedy, format string, args ...any) {
 func (k *checker) connection(ctx context.Context) bool {
 	const topic = "connection"
 	var err error
+	var noSecret *secretError
 	k.system, err = k.c.SystemInfo(ctx)
 	switch {
+	case errors.As(err, &noSecret):
+		k.add(LevelFail, "credentials", "Put it where its reference says: a variable into the environment of the process that asks "+
+			"(that of the daemon is another one), a file where its user may read it.",
+			"the controller was not asked: %v", noSecret)
+		return false
 	case IsUnauthorized(err):
 		k.add(LevelFail, "credentials", "Make a new API token for this user (user page, Security) and give it to pitcrew; tokens can expire.",
 			"the controller refuses the credentials: %v", err)

@@ -3,6 +3,8 @@
 package jenkins
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -99,6 +101,20 @@ func TestEachFaultIsFoundAndHasARemedy(t *testing.T) {
 			}
 			t.Errorf("no %s finding says %q: %+v", tt.level, tt.says, check(t, handlers, CheckOptions{}))
 		})
+	}
+}
+
+func TestASecretThatCannotBeReadIsNoFaultOfTheController(t *testing.T) {
+	t.Parallel()
+	c := clientOf(t, func(http.ResponseWriter, *http.Request) { t.Error("the controller was asked") })
+	c.auth.token = func(context.Context) (string, error) {
+		return "", errors.New("read secret env:T: the variable is not set")
+	}
+	found := c.Check(t.Context(), CheckOptions{})
+	if len(found) != 1 || found[0].Level != LevelFail || found[0].Topic != "credentials" ||
+		!strings.Contains(found[0].Message, "read api token: read secret env:T: the variable is not set") ||
+		!strings.Contains(found[0].Remedy, "environment") {
+		t.Errorf("got %+v", found)
 	}
 }
 
