@@ -55,6 +55,7 @@ type truth struct {
 	own    int                  // cleanups that run
 	lost   time.Time            // when it last lost its connection
 	labels hygiene.Labels
+	edited time.Time // when a person edited its labels last
 
 	firm  map[string]string // builds that must be reported as contaminated, by URL, with the reason
 	maybe map[string]bool   // builds that may be
@@ -208,7 +209,7 @@ func (a *auditor) cleanupStarted(t *truth, e jenkinstest.Entry) {
 	if e.TempMarked {
 		a.fault("I4: a cleanup started on %s, which is marked offline", e.Agent)
 	}
-	if hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) {
+	if hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) && e.At.Sub(t.edited) > sure {
 		a.fault("I2: %s was labelled clean when a cleanup started", e.Agent)
 	}
 	if a.shop.machine == nil {
@@ -262,6 +263,7 @@ func (a *auditor) labelled(t *truth, e jenkinstest.Entry) {
 	before, after := labelexpr.Tokens(e.Before), labelexpr.Tokens(e.Labels)
 	t.labels = names.Read(after)
 	if people[e.Who] {
+		t.edited = e.At
 		return
 	}
 	if !slices.Equal(names.Apply(before, 0), names.Apply(after, 0)) {

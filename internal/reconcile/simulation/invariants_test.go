@@ -3,12 +3,28 @@
 package simulation_test
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
+
+// TestMain makes fewer checks than rapid would: each is most of an hour of a fleet's life. More come
+// by RAPID_CHECKS or -rapid.checks.
+func TestMain(m *testing.M) {
+	checks := "6"
+	if long() {
+		checks = "200"
+	}
+	if _, given := os.LookupEnv("RAPID_CHECKS"); !given {
+		if err := flag.Set("rapid.checks", checks); err != nil {
+			panic(err) // rapid has the flag
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // everything that can happen in a trace.
 var everything = []string{
@@ -19,6 +35,7 @@ var everything = []string{
 // hold checks random traces of the given kinds. All invariants are judged in each.
 func hold(t *testing.T, kinds ...string) {
 	t.Helper()
+	t.Parallel()
 	gen := traces(kinds...)
 	rapid.Check(t, func(rt *rapid.T) {
 		tr := gen.Draw(rt, "trace")

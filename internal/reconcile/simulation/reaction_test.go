@@ -162,6 +162,7 @@ func benchTakes(s jenkinstest.Step) time.Duration {
 
 // traffic uses each agent every so often.
 func traffic(t *testing.T, j *jenkinstest.Jenkins, agents int, lasts time.Duration, from int) {
+	t.Helper()
 	end := time.Now().Add(lasts)
 	for serial := from; time.Now().Before(end); serial++ {
 		_, err := j.Schedule("app", map[string]string{"SERIAL": fmt.Sprint(serial)})
@@ -171,6 +172,7 @@ func traffic(t *testing.T, j *jenkinstest.Jenkins, agents int, lasts time.Durati
 }
 
 func app(t *testing.T, j *jenkinstest.Jenkins) {
+	t.Helper()
 	must(t, j.CreateFreeStyle(jenkinstest.JobSpec{
 		Name: "app", Label: "clean&&el9", Script: "make", Concurrent: true,
 		Params: []jenkinstest.ParamSpec{{Name: "SERIAL"}}, KeepBuilds: 200,
@@ -179,6 +181,7 @@ func app(t *testing.T, j *jenkinstest.Jenkins) {
 
 // crewAtWork measures pitcrew, with the real compiled program in its jobs.
 func crewAtWork(t *testing.T, agents int, w *stopwatch) {
+	t.Helper()
 	r := newRig(t, quick, benchAgents(agents), func(s *reconcile.Settings) {
 		s.Poll, s.MaxCleanups = time.Second, max(4, agents/10)
 		s.Pools[0].Program = compile(t)

@@ -47,29 +47,29 @@ type rig struct {
 }
 
 // newRig makes everything but the daemon, which starts with [rig.start].
-func newRig(t testing.TB, timing jenkinstest.Timing, agents []jenkinstest.AgentSpec, bend func(*reconcile.Settings)) *rig {
-	t.Helper()
+func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.AgentSpec, bend func(*reconcile.Settings)) *rig {
+	tb.Helper()
 	r := &rig{
-		t: t, path: filepath.Join(t.TempDir(), "pitcrew.db"), bend: bend,
+		t: tb, path: filepath.Join(tb.TempDir(), "pitcrew.db"), bend: bend,
 		log: slog.New(slog.DiscardHandler),
 	}
 	if testing.Verbose() && len(agents) < 10 {
-		r.log = slog.New(slog.NewTextHandler(t.Output(), nil))
+		r.log = slog.New(slog.NewTextHandler(tb.Output(), nil))
 	}
-	r.shop = newWorkshop(small(compile(t)))
+	r.shop = newWorkshop(small(compile(tb)))
 	r.audit = newAuditor(r.shop)
 	var err error
 	r.jenkins, err = jenkinstest.New(jenkinstest.Options{
 		Execute: r.shop.execute, RootURL: root, Timing: timing, Seed: 1, JournalLimit: 1, OnEntry: r.entry,
 		Plugins: []string{jenkinstest.PluginPipeline},
 	})
-	must(t, err)
+	must(tb, err)
 	for _, spec := range agents {
 		_, err := r.jenkins.AddAgent(spec)
-		must(t, err)
+		must(tb, err)
 	}
 	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: r.jenkins.Transport(), RequestsPerSecond: -1, Observe: r.audit.call})
-	must(t, err)
+	must(tb, err)
 	return r
 }
 
@@ -88,10 +88,10 @@ func (r *rig) close() {
 	r.jenkins.Close()
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -113,10 +113,10 @@ verify:
 	return r.Compile()
 })
 
-func compile(t testing.TB) *recipe.Program {
-	t.Helper()
+func compile(tb testing.TB) *recipe.Program {
+	tb.Helper()
 	program, err := compiled()
-	must(t, err)
+	must(tb, err)
 	return program
 }
 

@@ -69,6 +69,7 @@ func BenchmarkDaemon(b *testing.B) {
 }
 
 func scale(b *testing.B, program string, agents int) {
+	b.Helper()
 	y := newYard(b, program, agents/perController, perController)
 	defer y.close()
 	d := y.serve()
@@ -139,7 +140,7 @@ func newYard(b *testing.B, program string, controllers, agents int) *yard {
 		if ours(s.Job) {
 			return 0
 		}
-		return time.Second
+		return 8 * time.Second // longer than the poll
 	}
 	var config strings.Builder
 	fmt.Fprintf(&config, "version: 1\ndata: %s\nowner: bench\napi:\n  listen: %s\nrecipes:\n- {name: test, file: recipe.yaml}\npools:\n- {name: all, agents: el9, recipe: test}\ncontrollers:\n", y.dir, y.api)

@@ -36,6 +36,7 @@ type scheme struct {
 const schemePeriod = time.Minute
 
 func schemeAtWork(t *testing.T, agents int, w *stopwatch) {
+	t.Helper()
 	s := &scheme{t: t}
 	var err error
 	s.jenkins, err = jenkinstest.New(jenkinstest.Options{

@@ -48,6 +48,7 @@ const usedPerDay = 8
 const group = 50
 
 func (f *fleet) run(t *testing.T) {
+	t.Helper()
 	specs := make([]jenkinstest.AgentSpec, f.agents)
 	for i := range specs {
 		specs[i] = jenkinstest.AgentSpec{Name: fmt.Sprintf("agent-%04d", i), Labels: fmt.Sprintf("cleanable g%d", i/group)}

@@ -98,6 +98,7 @@ var slowTiming = jenkinstest.Timing{
 
 // check runs a trace and returns what was wrong.
 func check(t *testing.T, tr trace) (problems []string) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, tr.Timing, tr.Agents, nil)
 		defer r.close()
@@ -151,6 +152,7 @@ func (p *play) prepare() {
 		}
 		return p.trace.Endings[chance(len(p.trace.Endings), s.Agent, s.Env["PITCREW_ATTEMPT"], s.Env["PITCREW_PHASES"])]
 	}
+	p.shop.forgetful = slices.ContainsFunc(p.trace.Deeds, func(d deed) bool { return d.What == "queue" })
 	p.shop.reboot = func(agent string) {
 		m := p.jenkins.Agent(agent)
 		time.AfterFunc(2*time.Second, m.Kill)
