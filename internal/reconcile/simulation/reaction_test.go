@@ -35,8 +35,14 @@ func BenchmarkReaction(b *testing.B) {
 		b.Run(fmt.Sprintf("agents=%d", agents), func(b *testing.B) {
 			for b.Loop() {
 				crew, scheme := newStopwatch(), newStopwatch()
-				inBubble(b, func(t *testing.T) { crewAtWork(t, agents, crew) })
-				inBubble(b, func(t *testing.T) { schemeAtWork(t, agents, scheme) })
+				inBubble(b, func(t *testing.T) {
+					t.Helper()
+					crewAtWork(t, agents, crew)
+				})
+				inBubble(b, func(t *testing.T) {
+					t.Helper()
+					schemeAtWork(t, agents, scheme)
+				})
 				compare(b, agents, crew, scheme)
 			}
 		})
@@ -47,7 +53,10 @@ func BenchmarkReaction(b *testing.B) {
 func inBubble(b *testing.B, f func(*testing.T)) {
 	b.Helper()
 	ok := testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
-		Name: b.Name(), F: func(t *testing.T) { synctest.Test(t, f) },
+		Name: b.Name(), F: func(t *testing.T) {
+			t.Helper()
+			synctest.Test(t, f)
+		},
 	}})
 	if !ok {
 		b.Fatal("the simulation failed")
