@@ -103,11 +103,11 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	if !slices.ContainsFunc(feed, func(b jenkins.FeedBuild) bool { return !s.ours(b.Job) }) {
 		return nil, nil // what is new are cleanups alone
 	}
-	agent, _, err := c.Store.Agent(ctx, id)
+	agent, current, err := c.Store.Agent(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	ours, err := c.ourBuilds(ctx, id)
+	ours, err := c.ourBuilds(ctx, id, current)
 	if err != nil {
 		return nil, err
 	}
@@ -293,25 +293,31 @@ func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild,
 	return rows, newest
 }
 
-// maxAttempts is how many of an agent's newest attempts its builds are compared with.
-const maxAttempts = 20
+// maxGrants is how many of an agent's newest granted attempts its builds are compared with.
+const maxGrants = 20
 
-// ourBuilds are the newest attempts on an agent, by the URL of their build. Those that ran over SSH
-// have none and get a key of their own.
-func (c *Crew) ourBuilds(ctx context.Context, id hygiene.AgentID) (map[string]hygiene.Attempt, error) {
-	attempts, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Limit: maxAttempts})
+// ourBuilds are the newest attempts on an agent that were granted, and the current one, by the URL
+// of their build. Those that ran over SSH have none and get a key of their own. Others prove nothing.
+func (c *Crew) ourBuilds(ctx context.Context, id hygiene.AgentID, current *hygiene.Attempt) (map[string]hygiene.Attempt, error) {
+	granted, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Cleaned, Limit: maxGrants})
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]hygiene.Attempt, len(attempts))
-	for _, t := range attempts {
+	out := make(map[string]hygiene.Attempt, len(granted)+1)
+	note := func(t hygiene.Attempt) {
 		key := t.Run.URL
 		if t.Delivery == hygiene.BySSH {
 			key = fmt.Sprintf("ssh %d", t.Number)
 		}
 		if key != "" {
-			out[key] = t.Attempt
+			out[key] = t
 		}
+	}
+	for _, t := range granted {
+		note(t.Attempt)
+	}
+	if current != nil {
+		note(*current)
 	}
 	return out, nil
 }

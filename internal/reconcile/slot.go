@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"strings"
@@ -108,6 +109,9 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 		return err
 	}
 	digest, err := recipe.SlotDigest(have)
+	if _, cut := errors.AsType[*xml.SyntaxError](err); cut {
+		return fmt.Errorf("read job %s: %w", slot.Job, err) // an answer that was cut off tells nothing about the job
+	}
 	switch {
 	case err != nil:
 		return &refusal{reason: fmt.Sprintf("job %s is not one of pitcrew's: %v", slot.Job, err)}

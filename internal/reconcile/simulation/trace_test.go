@@ -406,6 +406,4 @@ func (p *play) inspect() {
 		urls[b.URL] = true
 	}
 	p.audit.reported(urls)
-	slots, _ := p.store.Slots(p.t.Context(), "ci")
-	p.t.Logf("SLOTS %+v", slots)
 }
