@@ -4,6 +4,7 @@ package main
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
@@ -40,12 +41,17 @@ Topics:
 More: {{.CommandPath}} COMMAND --help
 {{end}}`
 
-// helpful sets the templates for root and all below it.
-func helpful(root *cobra.Command) {
+// templateFuncs adds the functions of the help template, which cobra keeps for all commands of the process.
+var templateFuncs = sync.OnceFunc(func() {
 	cobra.AddTemplateFunc("useLine", useLine)
 	cobra.AddTemplateFunc("ownFlags", func(cmd *cobra.Command) string { return flagUsages(cmd, false) })
 	cobra.AddTemplateFunc("connectionFlags", func(cmd *cobra.Command) string { return flagUsages(cmd, true) })
 	cobra.AddTemplateFunc("prose", prose)
+})
+
+// helpful sets the templates for root and all below it.
+func helpful(root *cobra.Command) {
+	templateFuncs()
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)
 	root.CompletionOptions.DisableDefaultCmd = true
