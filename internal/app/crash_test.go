@@ -27,6 +27,9 @@ func TestCrashAtEveryRequest(t *testing.T) {
 	t.Parallel()
 	total := len(requestsOfACleanup(t))
 	for n := range total {
+		if testing.Short() && n%5 != 0 {
+			continue
+		}
 		for _, served := range []bool{false, true} {
 			t.Run(fmt.Sprintf("request %d, served %t", n+1, served), func(t *testing.T) {
 				t.Parallel()
@@ -64,6 +67,9 @@ func TestCrashAtEveryEvent(t *testing.T) {
 // own.
 func TestCrashTwice(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("left to the longer run")
+	}
 	first, second := []int{8, 14, 17}, []int{3}
 	if long() {
 		first, second = nil, []int{1, 2, 3, 4, 5, 6, 7, 8}
@@ -102,6 +108,9 @@ func TestCrashAgainAndAgain(t *testing.T) {
 	rounds, random := 10, rand.New(rand.NewPCG(1, 2))
 	if long() {
 		rounds = 200
+	}
+	if testing.Short() {
+		rounds = 3
 	}
 	s := newSite(t, siteSpec{})
 	s.edit("poll: 100ms", "poll: 100ms\n  buildFeedEvery: 1s") // builds run unseen while no daemon lives

@@ -64,6 +64,7 @@ func TestABreakerOpensOnceAndATrialClosesIt(t *testing.T) {
 }
 
 func TestADeadPoolIsSaidOnceAndItsReturnOnce(t *testing.T) {
+	takesLong(t)
 	spec := setup{agents: one, settings: func(s *reconcile.Settings) {
 		s.Pools[0].DeadMan = 2 * time.Hour
 		s.Pools[0].Policy.QuarantineAfter = 0
@@ -85,6 +86,7 @@ func TestADeadPoolIsSaidOnceAndItsReturnOnce(t *testing.T) {
 }
 
 func TestAQuietPoolIsNotDead(t *testing.T) {
+	takesLong(t)
 	spec := setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].DeadMan = 2 * time.Hour }}
 	inRig(t, spec, func(r *rig) {
 		r.pass(6 * time.Hour)
@@ -95,6 +97,7 @@ func TestAQuietPoolIsNotDead(t *testing.T) {
 }
 
 func TestAFailingAgentBacksOffAndDoesNotCrowdOutHealthyOnes(t *testing.T) {
+	takesLong(t)
 	agents := fleetOf(4)
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
 		s.MaxCleanups = 2
@@ -119,6 +122,7 @@ func TestAFailingAgentBacksOffAndDoesNotCrowdOutHealthyOnes(t *testing.T) {
 }
 
 func TestCleanAgentsAreVerifiedAgainAtTheirAgeAndNotBelowTheFloor(t *testing.T) {
+	takesLong(t)
 	agents := fleetOf(4)
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
 		s.Pools[0].Policy.TTL = 30 * time.Minute

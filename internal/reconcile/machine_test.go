@@ -129,6 +129,7 @@ func TestNeighboursOfADisjointRecipeDoNotWait(t *testing.T) {
 }
 
 func TestAgentsOnDemandAreLaunchedOnlyWhenTheQueueWantsThem(t *testing.T) {
+	takesLong(t)
 	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7", Launched: true, Demand: true, IdleDelay: 60}}
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.OnDemand = true }}
 	inRig(t, spec, func(r *rig) {

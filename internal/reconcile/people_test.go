@@ -15,6 +15,7 @@ import (
 )
 
 func TestLabelsEditedByAPersonBesideEveryRequestAreMended(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	for name, labels := range map[string]string{
 		"clean granted by hand":    "cleanable clean el7",
@@ -46,6 +47,7 @@ func TestLabelsEditedByAPersonBesideEveryRequestAreMended(t *testing.T) {
 }
 
 func TestWithdrawalBesideEveryRequestIsRespected(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	for _, labels := range []string{"el7", "el7 clean", "dirty clean el7"} {
 		for _, after := range sides() {
@@ -181,6 +183,7 @@ func TestABuildThatSneaksInBesideAnyRequestWins(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
+	takesLong(t)
 	inRig(t, setup{agents: one}, func(r *rig) {
 		ctx := r.t.Context()
 		r.waitState("linux-7", hygiene.Clean)
@@ -218,6 +221,7 @@ func TestOrders(t *testing.T) {
 }
 
 func TestAPauseStopsNewCleanupsAndEndsByItself(t *testing.T) {
+	takesLong(t)
 	for _, scope := range []string{reconcile.ScopeAll, reconcile.ControllerScope("ci"), reconcile.PoolScope("all")} {
 		t.Run(scope, func(t *testing.T) {
 			inRig(t, setup{agents: one}, func(r *rig) {

@@ -28,6 +28,7 @@ func (r *rig) meddle(job, old, replacement string) {
 func oneSlot(s *reconcile.Settings) { s.MaxCleanups = 1 }
 
 func TestASlotChangedBySomebodyIsNeverBuiltAndSaysSoOnce(t *testing.T) {
+	takesLong(t)
 	inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.meddle("pitcrew-slot-01", "</builders>", "<hudson.tasks.Shell><command>id</command></hudson.tasks.Shell></builders>")
