@@ -55,7 +55,11 @@ func (c *Crew) driveReconnecting(ctx context.Context, w *work) (time.Duration, e
 // its report is out.
 func (c *Crew) kick(ctx context.Context, w *work) error {
 	if w.attempt.Asked == hygiene.Reconnect {
-		err := c.Jenkins.Disconnect(ctx, w.agent.ID.Name, MarkPrefix+"reconnect asked for by a cleanup")
+		fresh, err := c.freshLook(ctx, w)
+		if err != nil || fresh.Real || fresh.Hidden {
+			return err // a build sneaked in: it would die with the connection, and is waited for
+		}
+		err = c.Jenkins.Disconnect(ctx, w.agent.ID.Name, MarkPrefix+"reconnect asked for by a cleanup")
 		if err != nil && !jenkins.IsNotFound(err) {
 			return err
 		}
