@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test.sh [go test flags] installs what the tests need and runs all packages' tests, printing each package's wall time.
+# test.sh [go test flags] installs what the tests need and runs the tests of all packages, or of those in PACKAGES, printing each
+# package's wall time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +15,7 @@ export GORACE="log_path=$races/report ${GORACE-}"
 
 # -count=1: tests use processes, sshd and a JDK, so a cached result proves nothing.
 status=0
-"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 20m "$@" ./... || status=$?
+# shellcheck disable=SC2086 # PACKAGES is a list
+"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 20m "$@" ${PACKAGES:-./...} || status=$?
 find "$races" -type f -exec cat {} +
 exit "$status"
