@@ -41,7 +41,7 @@ func (j *Jenkins) blockSteps(ctx context.Context, b *block) string {
 		switch {
 		case errors.Is(res.Err, ErrLinkLost) && ctx.Err() == nil:
 			b.task.run.build.console.printf("Cannot contact %s: connection lost, waiting for it to return\n", b.executor.owner.name)
-			continue
+			pause(ctx, time.Second) // the controller may not have noticed the loss yet: the same link would fail again at once
 		case ctx.Err() != nil:
 			return j.interrupted(ctx)
 		case res.Err != nil || res.Exit != 0:
