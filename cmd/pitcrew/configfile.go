@@ -22,7 +22,8 @@ func (c *cli) configCommand() *cobra.Command {
 }
 
 func (c *cli) configCheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var named string
+	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Report everything that is wrong with it",
 		Long: `Report everything that is wrong with a configuration file and with the recipes that
@@ -31,9 +32,14 @@ with code 3 when something is wrong; what merely deserves a look does not count.
 		Example: "  pitcrew config check\n  pitcrew config check ./pitcrew.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return c.checkConfig(c.configPath(args))
+			if named != "" && len(args) > 0 {
+				return usage("--config names a file already: %s is one too many", args[0])
+			}
+			return c.checkConfig(cmp.Or(named, c.configPath(args)))
 		},
 	}
+	cmd.Flags().StringVarP(&named, "config", "c", "", "configuration file, as serve and init take it ("+envConfig+"; default: "+usualConfig+")")
+	return cmd
 }
 
 // configPath is the configuration file that is meant.

@@ -77,8 +77,15 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 	if err != nil {
 		return exit(exitUsage, err)
 	}
+	parsed, err := config.Parse(i.file, text)
+	if err != nil {
+		return err
+	}
+	for _, w := range parsed.Warnings() { // before the token goes anywhere
+		fmt.Fprintf(c.err, "warning: %s: %s\n", w.Path, w.Msg)
+	}
 	if !i.noCheck {
-		if err := c.checkController(ctx, i, text); err != nil {
+		if err := c.checkController(ctx, i, &parsed.Controllers[0]); err != nil {
 			return err
 		}
 	}
@@ -110,13 +117,9 @@ func (i *initiation) complete(ctx context.Context, q *questioner) error {
 	return nil
 }
 
-// checkController looks at the controller of a configuration as the daemon would.
-func (c *cli) checkController(ctx context.Context, i *initiation, text []byte) error {
-	parsed, err := config.Parse(i.file, text)
-	if err != nil {
-		return err
-	}
-	findings, err := examine(ctx, &parsed.Controllers[0], jenkins.CheckOptions{})
+// checkController looks at a controller as the daemon would.
+func (c *cli) checkController(ctx context.Context, i *initiation, controller *config.Controller) error {
+	findings, err := examine(ctx, controller, jenkins.CheckOptions{})
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ It ends with the code of the program: 0 unless the cleanup failed (1), was refus
 				return err
 			}
 			if r.Phases == "all" && !yes {
-				if err := c.confirm(cmd.Context(), "This cleans this machine as " + args[0] + " says. Go on?"); err != nil {
+				if err := c.confirm(cmd.Context(), "This cleans this machine as "+args[0]+" says. Go on?"); err != nil {
 					return err
 				}
 			}

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -41,6 +42,9 @@ log and the API show what would be done.`,
 
 func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) error {
 	holder, err := config.NewHolder(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return usage("%w\nWrite one with \"pitcrew init\", or name one with -c.", err)
+	}
 	if err != nil {
 		return exit(exitUsage, err)
 	}
