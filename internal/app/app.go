@@ -149,6 +149,9 @@ func (a *App) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
+		if op, ok := errors.AsType[*net.OpError](err); ok { // it would name the address again
+			err = op.Err
+		}
 		return fmt.Errorf("listen on %s: %w; change api.listen in the configuration, or stop what uses it", address, err)
 	}
 	a.listener = l
