@@ -168,7 +168,8 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 	o := jenkins.Options{
 		Name: controller.Name, URL: controller.URL, User: controller.User, Transport: a.Transport,
 		RequestTimeout: controller.Requests.Timeout.Std(), RequestsPerSecond: controller.Requests.PerSecond,
-		Observe: a.metrics.observe(controller.Name), Logger: a.Log.With("component", "jenkins", "controller", controller.Name),
+		Advertised: []string{s.Labels.Clean},
+		Observe:    a.metrics.observe(controller.Name), Logger: a.Log.With("component", "jenkins", "controller", controller.Name),
 	}
 	if !controller.Token.IsZero() {
 		o.Token = controller.Token.Read

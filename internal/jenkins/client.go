@@ -42,6 +42,10 @@ type Options struct {
 	Burst             int               // default: two seconds' worth
 	MaxConns          int               // connections to the controller; default 8
 
+	// Advertised are the labels by which jobs choose agents: when one of them is removed, the scheduler is asked whether it
+	// has noticed. Nil: every label.
+	Advertised []string
+
 	Observe func(Call) // told of every exchange when it is over, from many goroutines; may be nil
 	Logger  *slog.Logger
 }
@@ -66,6 +70,7 @@ type Client struct {
 	limiter *rate.Limiter
 	breaker *breaker
 	observe func(Call)
+	labels  []string // advertised ones, nil for all
 	logger  *slog.Logger
 }
 
@@ -96,7 +101,7 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		root: root, http: hc, timeout: o.RequestTimeout,
 		limiter: rate.NewLimiter(rate.Limit(o.RequestsPerSecond), o.Burst),
-		breaker: newBreaker(o.Name, o.Logger), observe: o.Observe, logger: o.Logger,
+		breaker: newBreaker(o.Name, o.Logger), observe: o.Observe, logger: o.Logger, labels: o.Advertised,
 	}
 	if o.RequestsPerSecond < 0 {
 		c.limiter.SetLimit(rate.Inf)

@@ -43,15 +43,14 @@ type Agent struct {
 
 // Executable is something that runs on an executor.
 type Executable struct {
-	Class       string // such as hudson.model.FreeStyleBuild
-	Job         string // full name, from URL
-	URL         string
-	Number      int64
-	Flyweight   bool   // on a one-off executor
-	DisplayName string // such as "#12", or for a block of a Pipeline "part of app » main #12"
+	Class     string // such as hudson.model.FreeStyleBuild
+	Job       string // full name, from URL
+	URL       string
+	Number    int64
+	Flyweight bool // on a one-off executor
 }
 
-const executorFields = "currentExecutable[url,number,displayName]"
+const executorFields = "currentExecutable[url]" // the number stands in it
 
 const computerFields = "displayName,assignedLabels[name],idle,offline,temporarilyOffline,offlineCause[_class],offlineCauseReason," +
 	"launchSupported,executors[idle," + executorFields + "],oneOffExecutors[" + executorFields + "]"
@@ -84,10 +83,9 @@ type wireExecutor struct {
 }
 
 type wireExecutable struct {
-	Class       string `json:"_class"`
-	URL         string `json:"url"`
-	Number      int64  `json:"number"`
-	DisplayName string `json:"displayName"`
+	Class  string `json:"_class"`
+	URL    string `json:"url"`
+	Number int64  `json:"number"`
 }
 
 // Fleet returns all agents: one request, about 340 bytes of answer per idle agent before compression. It needs Overall/Read; what runs is
@@ -197,7 +195,7 @@ func (a *Agent) see(e *wireExecutable, flyweight, idle bool) {
 }
 
 func (w *wireExecutable) executable(flyweight bool) Executable {
-	e := Executable{Class: w.Class, URL: w.URL, Number: w.Number, Flyweight: flyweight, DisplayName: w.DisplayName}
+	e := Executable{Class: w.Class, URL: w.URL, Number: w.Number, Flyweight: flyweight}
 	job, number := parseBuildURL(w.URL)
 	e.Job = job
 	if e.Number == 0 {

@@ -55,21 +55,21 @@ func TestFleetTellsWhatEachAgentIsDoing(t *testing.T) {
 			Name: "Built-In Node", BuiltIn: true, Labels: []string{"built-in"}, LaunchSupported: true,
 			Running: []Executable{{
 				Class: "org.jenkinsci.plugins.workflow.job.WorkflowRun", Job: "team/pipe",
-				URL: "http://ci/job/team/job/pipe/3/", Number: 3, Flyweight: true, DisplayName: "#3",
+				URL: "http://ci/job/team/job/pipe/3/", Number: 3, Flyweight: true,
 			}},
 		},
 		{Name: "linux-7", Labels: []string{"linux-7", "cleanable", "clean"}, Idle: true, Executors: 1, Inbound: true},
 		{
 			Name: "b usy", Labels: []string{"b usy"}, Offline: true, TemporarilyOffline: true, Executors: 1, LaunchSupported: true,
 			OfflineReason: "Disk space is too low. Only 0.5 < 1 GiB left", OfflineClass: "hudson.node_monitors.DiskSpaceMonitorDescriptor$DiskSpace",
-			Running: []Executable{{Class: "hudson.model.FreeStyleBuild", Job: "x", URL: "http://ci/job/x/12/", Number: 12, DisplayName: "#12"}},
+			Running: []Executable{{Class: "hudson.model.FreeStyleBuild", Job: "x", URL: "http://ci/job/x/12/", Number: 12}},
 		},
 		{Name: "hidden", Labels: []string{"hidden"}, Executors: 2, Inbound: true, Hidden: true},
 		{
 			Name: "changing", Offline: true, OfflineClass: "hudson.slaves.OfflineCause$ChannelTermination", Executors: 1, Inbound: true,
 			Running: []Executable{{
 				Class: "org.jenkinsci.plugins.workflow.support.steps.ExecutorStepExecution$PlaceholderTask$PlaceholderExecutable",
-				Job:   "team/pipe", URL: "job/team/job/pipe/3/", Number: 3, DisplayName: "part of team » pipe #3",
+				Job:   "team/pipe", URL: "job/team/job/pipe/3/", Number: 3,
 			}},
 		},
 	}}

@@ -185,6 +185,9 @@ func (e *labelEditor) record(before, after NodeConfig) {
 // checkCache asks the scheduler about the labels removed. Where it does not tell, it is taken to be behind.
 func (e *labelEditor) checkCache(ctx context.Context, before, after []string) {
 	for _, label := range before {
+		if e.c.labels != nil && !slices.Contains(e.c.labels, label) {
+			continue
+		}
 		if slices.Contains(after, label) || label == e.agent { // its own name stays a label of the agent
 			continue
 		}
