@@ -11,15 +11,19 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMain makes fewer checks than rapid would: each is most of an hour of a fleet's life. More come
-// by RAPID_CHECKS or -rapid.checks.
+// TestMain makes a normal run a fixed set of few traces, each most of an hour of a fleet's life, so
+// that a change is judged by what it changes. The long run draws many at random. RAPID_CHECKS and
+// RAPID_SEED have the last word.
 func TestMain(m *testing.M) {
-	checks := "6"
+	settings := map[string]string{"checks": "6", "seed": "1"}
 	if long() {
-		checks = "200"
+		settings = map[string]string{"checks": "200"}
 	}
-	if _, given := os.LookupEnv("RAPID_CHECKS"); !given {
-		if err := flag.Set("rapid.checks", checks); err != nil {
+	for name, value := range settings {
+		if _, given := os.LookupEnv("RAPID_" + strings.ToUpper(name)); given {
+			continue
+		}
+		if err := flag.Set("rapid."+name, value); err != nil {
 			panic(err) // rapid has the flag
 		}
 	}

@@ -68,7 +68,7 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 		_, err := r.jenkins.AddAgent(spec)
 		must(tb, err)
 	}
-	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: r.jenkins.Transport(), RequestsPerSecond: -1, Observe: r.audit.call})
+	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: r.jenkins.Transport(), RequestsPerSecond: -1, Advertised: []string{"clean"}, Observe: r.audit.call})
 	must(tb, err)
 	return r
 }
