@@ -51,7 +51,7 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	return c.handOver(ctx, w)
 }
 
-// fitness refuses agents that may not be granted clean here: without the gate, an agent that takes
+// fitness refuses agents that may not be granted clean here: by labels alone, an agent that takes
 // jobs without a label, or two builds at once, cannot be kept clean.
 func (c *Crew) fitness(w *work) func(jenkins.NodeConfig) error {
 	return func(n jenkins.NodeConfig) error {
@@ -59,7 +59,7 @@ func (c *Crew) fitness(w *work) func(jenkins.NodeConfig) error {
 		case n.Mode != "EXCLUSIVE":
 			return &refusal{reason: fmt.Sprintf("its usage is %s; it must be EXCLUSIVE (only build jobs with matching label expressions)", n.Mode), unfit: true}
 		case n.Executors != 1:
-			return &refusal{reason: fmt.Sprintf("it has %d executors; without the gate a clean agent must have one", n.Executors), unfit: true}
+			return &refusal{reason: fmt.Sprintf("it has %d executors; an agent can only be kept clean with one", n.Executors), unfit: true}
 		}
 		return nil
 	}

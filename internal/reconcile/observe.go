@@ -237,7 +237,7 @@ func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Tim
 		Launchable: seen.LaunchSupported,
 	}
 	if seen.Executors > 1 {
-		out.Unfit = fmt.Sprintf("it has %d executors; without the gate a clean agent must have one", seen.Executors)
+		out.Unfit = fmt.Sprintf("it has %d executors; an agent can only be kept clean with one", seen.Executors)
 	}
 	for _, e := range seen.Running {
 		if s.ours(e.Job) {

@@ -105,7 +105,7 @@ func (c *Crew) OrderQuarantine(ctx context.Context, name, actor, reason string, 
 	})
 }
 
-// OrderExclusive makes an agent one that can be kept clean without the gate: usage EXCLUSIVE, one
+// OrderExclusive makes an agent one that can be kept clean by labels: usage EXCLUSIVE, one
 // executor. Nothing else of pitcrew's changes these. A quarantine for want of them ends.
 func (c *Crew) OrderExclusive(ctx context.Context, name, actor, reason string) error {
 	if err := c.Jenkins.SetExclusive(ctx, name); err != nil {
