@@ -41,7 +41,8 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 		if item.ID != run.QueueID {
 			continue
 		}
-		if !late || item.Pending {
+		sneaked := w.sighting.Real && w.sighting.At.After(w.attempt.Handed)
+		if item.Pending || !late && !sneaked {
 			return rest, nil
 		}
 		return c.takeBack(ctx, w, item)
@@ -67,6 +68,9 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 func (c *Crew) takeBack(ctx context.Context, w *work, item jenkins.QueueItem) (time.Duration, error) {
 	err := c.Jenkins.CancelQueueItem(ctx, item.ID)
 	if err == nil {
+		if w.sighting.Real { // queued behind it, the cleanup could come before its return after a restart
+			return again, c.giveBack(ctx, w, "a build started on it first: "+w.sighting.RealURL)
+		}
 		return again, c.giveBack(ctx, w, "waited too long in the queue: "+item.Why)
 	}
 	c.Log.DebugContext(ctx, "queued build could not be cancelled", "agent", w.agent.ID.Name, "err", err)
