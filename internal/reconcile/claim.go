@@ -41,6 +41,9 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if reason, ok := hygiene.MayStart(fresh, w.policy); !ok {
 		return rest, c.giveBack(ctx, w, reason)
 	}
+	if !w.policy.Disjoint && fresh.Neighbour.Leaving != "" {
+		return rest, nil // a job could still be given to it; the next poll takes its label off
+	}
 	offered, err := c.stillOffered(ctx, w)
 	if err != nil {
 		return rest, err
@@ -86,6 +89,9 @@ func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) err
 	if w.policy.Disjoint || w.agent.State != hygiene.Claimed {
 		return nil
 	}
+	if len(s.Neighbour.Names) > 0 {
+		s.Neighbour.Leaving = "" // of another controller's agents the polls must do
+	}
 	for _, name := range s.Neighbour.Names {
 		seen, err := c.Jenkins.Agent(ctx, name)
 		if jenkins.IsNotFound(err) {
@@ -94,8 +100,12 @@ func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) err
 		if err != nil {
 			return err
 		}
-		if n := c.sighting(w.settings, w.look, seen, s.At); n.Real || n.Hidden {
+		n := c.sighting(w.settings, w.look, seen, s.At)
+		if n.Real || n.Hidden {
 			s.Neighbour.Real = name
+		}
+		if n.Labels.Has(hygiene.LabelClean) {
+			s.Neighbour.Leaving = name
 		}
 	}
 	return nil

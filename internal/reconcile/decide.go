@@ -246,9 +246,11 @@ func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) er
 			return nil
 		}
 		if v.action.Displace != "" {
-			return c.displace(ctx, v, now)
+			if err := c.displace(ctx, v, now); err != nil {
+				return err
+			}
 		}
-		return c.claim(ctx, v, now)
+		return c.claim(ctx, v, now) // at once: chosen anew, the neighbour might always come first
 	case hygiene.Refresh:
 		if !d.Chosen {
 			return nil

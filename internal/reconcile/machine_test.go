@@ -191,3 +191,24 @@ func TestAnAgentThatCannotBeKeptCleanIsRefusedWithTheReason(t *testing.T) {
 		})
 	}
 }
+
+func TestAFailingAgentGetsItsTurnBesideAHealthyOneOfItsMachine(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "both clean", r.allClean(agents))
+		r.bend(func(rep recipe.Report) recipe.Report {
+			rep.Machine.ID = "the-one-machine"
+			if rep.Agent == "linux-7" {
+				rep.Outcome, rep.Verified, rep.Steps[0].Outcome = recipe.Failed, false, recipe.StepFailed
+			}
+			return rep
+		})
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.wait(2*time.Hour, "a quarantine after three failures", func() bool { return r.agent("linux-7").Quarantine != nil })
+		r.wait(time.Hour, "the healthy one being clean", func() bool { return r.agent("linux-8").State == hygiene.Clean })
+		if got := r.agent("linux-8").Attempt; got > 5 {
+			t.Errorf("the healthy agent was cleaned %d times for three failures of its neighbour", got)
+		}
+	})
+}
