@@ -24,8 +24,8 @@ const (
 
 // layers orders our packages from the bottom up. A package, those in its directory included, imports only lower layers.
 var layers = [][]string{
-	{"internal/hygiene", "internal/labelexpr"}, // domain: what is true and what to do, without any means of doing it
-	{"internal/jenkins", "internal/sshexec", "internal/store", "internal/engine", "internal/config", "internal/recipe"},
+	{"internal/hygiene", "internal/labelexpr", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
+	{"internal/jenkins", "internal/sshexec", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile"},
 	{"internal/app"},  // wiring: the only package that knows all others
 	{"internal/demo"}, // the daemon beside a simulated controller
@@ -33,7 +33,7 @@ var layers = [][]string{
 }
 
 // pure packages import nothing but the standard library.
-var pure = []string{"internal/hygiene", "internal/labelexpr"}
+var pure = []string{"internal/hygiene", "internal/labelexpr", "internal/scrub/spec"}
 
 // impure are the parts of the standard library that pure packages do without. Each has its reason.
 var impure = map[string]string{
@@ -184,6 +184,30 @@ func TestDomainIsPure(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestScrubStaysSmall: it travels to every machine inside of every program.
+func TestScrubStaysSmall(t *testing.T) {
+	t.Parallel()
+	for _, f := range parse(t) {
+		if f.isTest() || !within(f.dir(), "internal/scrub") && !within(f.dir(), "cmd/scrub") {
+			continue
+		}
+		ours, others := f.imports(t)
+		for _, to := range ours {
+			if !within(to, "internal/scrub") {
+				t.Errorf("%s imports %s: scrub carries nothing of the daemon", f.path, to)
+			}
+		}
+		for _, name := range others {
+			if first, _, _ := strings.Cut(name, "/"); strings.Contains(first, ".") && !within(name, "golang.org/x/sys") {
+				t.Errorf("%s imports %s: scrub uses the standard library and golang.org/x/sys", f.path, name)
+			}
+			if slices.Contains([]string{"net/http", "html/template", "text/template"}, name) {
+				t.Errorf("%s imports %s: it would double the program", f.path, name)
+			}
+		}
 	}
 }
 

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command scrub does the steps of a recipe on the agent's machine. Recipe programs carry it; people can call it by hand
+// to see what a step would do.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+const usage = `scrub does one step of a recipe on this machine.
+
+usage: scrub run SPEC      mend what deviates from the step's goal, and look again
+       scrub plan SPEC     say what would be mended; change nothing
+       scrub verify SPEC   fail if anything deviates; change nothing
+
+SPEC is a file that "pitcrew recipe build" made, or - for standard input. What was found
+is printed for people; with --result FILE also written there as JSON.
+
+exit codes: 0 the goal is reached (or the plan is printed), 1 it is not,
+            2 the command line or the step is wrong, 3 there is nothing here to look after
+`
+
+// The exit codes.
+const (
+	reached = 0
+	unmet   = 1
+	wrong   = 2
+	absent  = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer stop()
+	code, err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "scrub: %s\n", err)
+	}
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (int, error) {
+	c, err := parse(args)
+	switch {
+	case errors.Is(err, errHelp):
+		fmt.Fprint(out, usage)
+		return reached, nil
+	case err != nil:
+		return wrong, fmt.Errorf("%w (scrub --help says how)", err)
+	}
+	s, err := c.spec(in)
+	if err != nil {
+		return wrong, err
+	}
+	step, err := scrub.New(s, scrub.HereFromEnvironment())
+	if err != nil {
+		return wrong, err
+	}
+	result, _ := scrub.Reach(ctx, s.Kind(), step, c.mode)
+	say(out, result)
+	if err := c.keep(result); err != nil {
+		return unmet, err
+	}
+	return code(result), nil
+}
+
+// code is the exit code that says what became of the step.
+func code(r spec.Result) int {
+	switch r.State {
+	case spec.Unmet:
+		return unmet
+	case spec.Skipped:
+		return absent
+	case spec.Unchanged, spec.Changed, spec.Planned:
+	}
+	return reached
+}
+
+// command is a command line.
+type command struct {
+	mode         scrub.Mode
+	file, result string
+}
+
+var errHelp = errors.New("help")
+
+var verbs = map[string]scrub.Mode{"run": scrub.Do, "plan": scrub.Plan, "verify": scrub.Judge}
+
+func parse(args []string) (command, error) {
+	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
+		return command{}, errHelp
+	}
+	mode, ok := verbs[args[0]]
+	if !ok {
+		return command{}, fmt.Errorf("no verb %q", args[0])
+	}
+	c := command{mode: mode}
+	for rest := args[1:]; len(rest) > 0; rest = rest[1:] {
+		switch {
+		case rest[0] == "--result" && len(rest) > 1:
+			c.result, rest = rest[1], rest[1:]
+		case c.file == "" && (rest[0] == "-" || rest[0][:min(1, len(rest[0]))] != "-"):
+			c.file = rest[0]
+		default:
+			return command{}, fmt.Errorf("%q is one argument too many", rest[0])
+		}
+	}
+	if c.file == "" {
+		return command{}, errors.New("no file with a step")
+	}
+	return c, nil
+}
+
+// spec reads the step.
+func (c command) spec(in io.Reader) (spec.Spec, error) {
+	if c.file == "-" {
+		return spec.Read(in)
+	}
+	f, err := os.Open(c.file)
+	if err != nil {
+		return spec.Spec{}, err
+	}
+	defer f.Close()
+	return spec.Read(f)
+}
+
+// keep writes the result where the caller wants it.
+func (c command) keep(r spec.Result) error {
+	if c.result == "" {
+		return nil
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode the result: %w", err)
+	}
+	return os.WriteFile(c.result, append(text, '\n'), 0o600) //nolint:gosec // the caller says where
+}

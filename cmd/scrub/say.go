@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// say prints a result for people, one thing per line.
+func say(w io.Writer, r spec.Result) {
+	for _, f := range r.Found {
+		fmt.Fprintf(w, "%s %s\n", map[bool]string{true: "would go:", false: "found:"}[r.State == spec.Planned], residue(f))
+	}
+	if r.More > 0 {
+		fmt.Fprintf(w, "and %d more\n", r.More)
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(w, "still there: %s: %s\n", name(p.ID), p.Why)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	line := fmt.Sprintf("%s: %s", r.Kind, r.State)
+	if r.Reason != "" {
+		line += " (" + r.Reason + ")"
+	}
+	if r.Removed > 0 {
+		line += fmt.Sprintf(", %d gone, %s", r.Removed, size(r.Bytes))
+	}
+	fmt.Fprintln(w, line)
+}
+
+func residue(r spec.Residue) string {
+	parts := []string{r.Kind, name(r.ID)}
+	if r.What != "" {
+		parts = append(parts, name(r.What))
+	}
+	if r.Owner != "" {
+		parts = append(parts, "of "+r.Owner)
+	}
+	if r.Bytes > 0 {
+		parts = append(parts, size(r.Bytes))
+	}
+	if r.Age > 0 {
+		parts = append(parts, "for "+r.Age.Duration().Round(time.Second).String())
+	}
+	if c := r.Culprit; c != nil && c.Job != "" {
+		parts = append(parts, fmt.Sprintf("left by %s #%d", c.Job, c.Build))
+	}
+	return strings.Join(parts, " ")
+}
+
+// name quotes what could break a line or hide in it.
+func name(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+func size(n int64) string {
+	const k = 1000
+	switch {
+	case n < k*k:
+		return fmt.Sprintf("%d kB", (n+k-1)/k)
+	case n < k*k*k:
+		return fmt.Sprintf("%.1f MB", float64(n)/(k*k))
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/(k*k*k))
+}

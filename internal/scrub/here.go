@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import "os"
+
+// Here says for which agent scrub works, as the controller and the recipe's program told it. All of it may be unknown.
+type Here struct {
+	// Agent is the name of the agent, Controller the address of its controller (JENKINS_URL).
+	Agent, Controller string
+	// Workspace is the directory of the build that runs us.
+	Workspace string
+	// Tag names the build that runs us (BUILD_TAG), Cookie is the mark by which Jenkins knows its processes.
+	Tag, Cookie string
+}
+
+// HereFromEnvironment reads the variables that Jenkins gives to every build.
+func HereFromEnvironment() Here {
+	agent := os.Getenv("PITCREW_AGENT")
+	if agent == "" {
+		agent = os.Getenv("NODE_NAME")
+	}
+	return Here{
+		Agent: agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
+		Tag: os.Getenv("BUILD_TAG"), Cookie: os.Getenv("JENKINS_SERVER_COOKIE"),
+	}
+}

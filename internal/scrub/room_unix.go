@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package scrub
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// roomAt asks the file system that holds path. Btrfs and others that make inodes as they need them count none.
+func roomAt(path string) (room, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return room{}, os.NewSyscallError("statfs", err)
+	}
+	return room{bytes: clamp(s.Bavail) * int64(s.Bsize), inodes: clamp(s.Ffree), countsInodes: s.Files > 0}, nil //nolint:unconvert // int32 on darwin
+}
+
+// clamp keeps what network file systems without a limit report from becoming negative.
+func clamp(n uint64) int64 { return int64(min(n, 1<<53)) }

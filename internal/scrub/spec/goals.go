@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import "time"
+
+// Seconds is a duration that travels as whole seconds.
+type Seconds int64
+
+// Duration returns s as a time.Duration.
+func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
+
+// Processes asks that none is left of the owned users, none that stands in an owned path or cgroup, and none that an
+// earlier build of this agent started.
+//
+// What survives whatever else is true of it: process 1, the kernel's own, this program and its ancestors, the agent and
+// what belongs to it, the session it is reached by, processes of other users that the ownership does not name, and
+// those in Keep.
+type Processes struct {
+	// Cookies has the processes of earlier builds ended: those whose environment names this agent, this controller and
+	// another build than this one.
+	Cookies bool `json:"cookies,omitempty"`
+	// Keep are names of programs (the base name of the executable, never the command line) that survive.
+	Keep []string `json:"keep,omitempty"`
+	// Grace is how long a process has between TERM and KILL; 0 means 5 seconds.
+	Grace Seconds `json:"grace,omitempty"`
+}
+
+// Mounts asks that nothing is mounted below the owned paths. A mount at an owned path itself stays unless Roots says
+// otherwise: that is how agents with a disk of their own look.
+type Mounts struct {
+	Roots bool     `json:"roots,omitempty"`
+	Keep  []string `json:"keep,omitempty"` // mount points that stay, with everything mounted on the way to them
+}
+
+// Loops asks that no loop device has a backing file below the owned paths, and that no device-mapper device stands on
+// such a one.
+type Loops struct{}
+
+// Files asks that the owned paths hold nothing but what the policy keeps. An owned path itself stays.
+type Files struct {
+	// Paths are the owned paths, or paths below them, that are to be emptied; all owned ones if there is none.
+	Paths []string `json:"paths,omitempty"`
+	// Shared are directories that others use too, such as /tmp. Of what they hold directly, that goes which an owned
+	// user owns or whose name matches Names; private directories of services and sockets that are listened on stay.
+	Shared []string `json:"shared,omitempty"`
+	// Names are patterns (as in path.Match) of names that are owned in the shared directories.
+	Names []string `json:"names,omitempty"`
+	// Keep are patterns (as in path.Match) of names that stay, directly below a path.
+	Keep []string `json:"keep,omitempty"`
+	// Older keeps what was used less long ago; 0 keeps nothing on account of its age.
+	Older Seconds `json:"older,omitempty"`
+}
+
+// Disk asks for room on the file systems that hold Paths. It is judged, not made.
+type Disk struct {
+	Paths     []string `json:"paths"`
+	BytesFree int64    `json:"bytesFree,omitempty"`
+	// InodesFree is ignored on file systems that do not count inodes.
+	InodesFree int64 `json:"inodesFree,omitempty"`
+}

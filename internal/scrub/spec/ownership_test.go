@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+func TestOwnershipIsAPathWithItsSeparator(t *testing.T) {
+	t.Parallel()
+	o := spec.Ownership{Paths: []string{"/srv/ci"}, Cgroups: []string{"/ci.slice"}, Names: []string{"vdsm-test-*", "lago"}}
+	for p, want := range map[string][2]bool{ // holds, below
+		"/srv/ci":        {true, false},
+		"/srv/ci/a":      {true, true},
+		"/srv/ci-data":   {false, false},
+		"/srv/ci-data/a": {false, false},
+		"/srv":           {false, false},
+		"/":              {false, false},
+	} {
+		if got := [2]bool{o.Holds(p), o.Below(p)}; got != want {
+			t.Errorf("%s: holds, below = %v; want %v", p, got, want)
+		}
+	}
+	for group, want := range map[string]bool{"/ci.slice": true, "/ci.slice/job": true, "/ci.slice2": false, "/": false} {
+		if got := o.InCgroup(group); got != want {
+			t.Errorf("control group %s: owned %v; want %v", group, got, want)
+		}
+	}
+	for name, want := range map[string]bool{"vdsm-test-1": true, "lago": true, "lago2": false, "my-vdsm-test-1": false, "": false} {
+		if got := o.Named(name); got != want {
+			t.Errorf("name %q: owned %v; want %v", name, got, want)
+		}
+	}
+}
+
+func TestDangerousOwnershipIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		owned spec.Ownership
+		want  string // a part of the one problem; "" for none
+	}{
+		{spec.Ownership{Paths: []string{"/home/jenkins/workspace", "/var/lib/mock"}}, ""},
+		{spec.Ownership{Paths: []string{"/"}}, "others have things there"},
+		{spec.Ownership{Paths: []string{"/home"}}, "others have things there"},
+		{spec.Ownership{Paths: []string{"/usr/local/ci"}}, "all of /usr belongs to the system"},
+		{spec.Ownership{Paths: []string{"/etc"}}, "others have things there"},
+		{spec.Ownership{Paths: []string{"srv/ci"}}, "absolute"},
+		{spec.Ownership{Paths: []string{"/srv/ci/"}}, `want it clean, as "/srv/ci"`},
+		{spec.Ownership{Paths: []string{"/srv/../etc"}}, `want it clean, as "/etc"`},
+		{spec.Ownership{Paths: []string{"/srv/*"}}, "patterns are for names"},
+		{spec.Ownership{Paths: []string{"/srv/ci", "/srv/ci/a"}}, "overlap"},
+		{spec.Ownership{Paths: []string{"/srv/ci", "/srv/ci"}}, "twice"},
+		{spec.Ownership{Users: []string{"root"}}, "keep the machine alive"},
+		{spec.Ownership{Names: []string{"*"}}, "match things of others"},
+		{spec.Ownership{Names: []string{"v[m"}}, "no pattern"},
+		{spec.Ownership{Labels: []string{"=x"}}, "no key"},
+		{spec.Ownership{Cgroups: []string{"/"}}, "other people's processes"},
+		{spec.Ownership{Cgroups: []string{"ci.slice"}}, "begins with a slash"},
+	} {
+		problems := c.owned.Check()
+		switch {
+		case c.want == "" && len(problems) > 0:
+			t.Errorf("%+v: %v", c.owned, problems)
+		case c.want != "" && (len(problems) != 1 || !strings.Contains(problems[0].Error(), c.want)):
+			t.Errorf("%+v: %v; want one problem with %q", c.owned, errors.Join(problems...), c.want)
+		}
+	}
+}
+
+func TestReadRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"version":1,"name":"x","owned":{},"disk":{"paths":["/"]}}`:               "",
+		`{"version":2,"name":"x","owned":{},"disk":{"paths":["/"]}}`:               "reads version 1",
+		`{"version":1,"name":"x","owned":{}}`:                                      "0 goals",
+		`{"version":1,"name":"x","owned":{},"loops":{},"mounts":{}}`:               "2 goals",
+		`{"version":1,"name":"x","owned":{},"disk":{"pahts":["/"]}}`:               "unknown field",
+		`{"version":1,"name":"x","owned":{"paths":["/usr"]},"disk":{"paths":[]}}`:  "owned path",
+		`{"version":1,"name":"x","owned":{},"disk":{"paths":["/"]}} {"version":1}`: "something follows",
+		``: "EOF",
+	} {
+		_, err := spec.Read(strings.NewReader(text))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", text, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v; want an error with %q", text, err, want)
+		}
+	}
+}
+
+func TestEncodedSpecReadsBackTheSame(t *testing.T) {
+	t.Parallel()
+	s := spec.Spec{
+		Version: spec.Version, Name: "leftovers <&>", Owned: spec.Ownership{Paths: []string{"/srv/ci"}},
+		Goal: spec.Goal{Files: &spec.Files{Keep: []string{"cache"}, Older: 60}},
+	}
+	text, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := spec.Read(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := back.Encode()
+	if err != nil || string(again) != string(text) {
+		t.Errorf("read back:\n%s\nwant:\n%s(%v)", again, text, err)
+	}
+}

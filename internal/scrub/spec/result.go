@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+// State is what became of a step.
+type State string
+
+// The states of a step.
+const (
+	// Unchanged: the goal was reached before anything was done.
+	Unchanged State = "unchanged"
+	// Changed: it was reached by what was done, as a second look proved.
+	Changed State = "changed"
+	// Skipped: what the step looks after does not exist here, or not on this platform; see Reason.
+	Skipped State = "skipped"
+	// Unmet: it is not reached; Problems say what stands in the way.
+	Unmet State = "unmet"
+	// Planned: nothing was done because nothing was to be done; Found says what would have been.
+	Planned State = "planned"
+)
+
+// Limits on what one result carries: a machine can hold more residue than anybody can read.
+const (
+	MaxFound    = 100
+	MaxProblems = 50
+)
+
+// Result is what became of one step.
+type Result struct {
+	Kind  Kind  `json:"kind"`
+	State State `json:"state"`
+	// Reason says why it was skipped, or in one line why the goal is not reached.
+	Reason string `json:"reason,omitempty"`
+	// Removed is how many things are gone by this step; Bytes is what they held, where that was learnt.
+	Removed int64 `json:"removed"`
+	Bytes   int64 `json:"bytes"`
+	// Found is the residue, at most MaxFound entries, the largest and oldest first. More is how many others there were.
+	Found []Residue `json:"found,omitempty"`
+	More  int       `json:"more,omitempty"`
+	// Problems is what is still there at the end, at most MaxProblems entries.
+	Problems []Problem `json:"problems,omitempty"`
+	// Notes are remarks that change nothing.
+	Notes []string `json:"notes,omitempty"`
+	// Milliseconds is how long the step took, by a clock that only runs forward.
+	Milliseconds int64 `json:"milliseconds"`
+}
+
+// Residue is one thing that did not belong.
+type Residue struct {
+	// Kind is what it is, in one word: process, mount, loop, directory, file.
+	Kind string `json:"kind"`
+	// ID names it on this machine: a path, a process number.
+	ID string `json:"id"`
+	// What describes it for a person: the name of a program, the type of a file system.
+	What string `json:"what,omitempty"`
+	// Bytes is what it holds, 0 where that was not learnt.
+	Bytes int64 `json:"bytes,omitempty"`
+	// Age is how long it has been there or unused.
+	Age Seconds `json:"age,omitempty"`
+	// Owner is the user it belongs to.
+	Owner   string   `json:"owner,omitempty"`
+	Culprit *Culprit `json:"culprit,omitempty"`
+}
+
+// Culprit is the build that left something behind.
+type Culprit struct {
+	// Job is the full name of the job, Build its number there; either may be unknown.
+	Job   string `json:"job,omitempty"`
+	Build int64  `json:"build,omitempty"`
+	// By is the evidence: environment, workspace, label.
+	By string `json:"by"`
+}
+
+// Problem is something that is still there, and why.
+type Problem struct {
+	ID  string `json:"id"`
+	Why string `json:"why"`
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package spec holds what the recipe compiler and scrub say to each other: what a step has to reach, and what became of
+// it.
+//
+// A Spec is one step as data. It names a goal ("none of these processes is there"), never a command, so that it can be
+// planned, done twice, and judged by looking. A Result is what scrub found and did about it. Both travel as JSON; a
+// reader refuses what it does not know, because a rule that an older scrub overlooks could have been the one that kept
+// something alive.
+//
+// Nothing here touches the machine.
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Version is the version of specs and results that this package reads and writes.
+const Version = 1
+
+// Kind is the kind of a step: what it looks after.
+type Kind string
+
+// The kinds of the clean phase, in the order in which they run whatever the order of the recipe: who uses a thing goes
+// before the thing.
+const (
+	KindProcesses Kind = "processes"
+	KindMounts    Kind = "mounts"
+	KindLoops     Kind = "loops"
+	KindFiles     Kind = "files"
+	KindDisk      Kind = "disk"
+)
+
+// Kinds returns all kinds in the order in which they run.
+func Kinds() []Kind { return []Kind{KindProcesses, KindMounts, KindLoops, KindFiles, KindDisk} }
+
+// Spec is one step. Exactly one of the fields named after kinds is set.
+type Spec struct {
+	Version int `json:"version"`
+	// Name is the step's name in the recipe.
+	Name  string    `json:"name"`
+	Owned Ownership `json:"owned"`
+	Goal
+}
+
+// Goal is what a step of one kind has to reach.
+type Goal struct {
+	Processes *Processes `json:"processes,omitempty"`
+	Mounts    *Mounts    `json:"mounts,omitempty"`
+	Loops     *Loops     `json:"loops,omitempty"`
+	Files     *Files     `json:"files,omitempty"`
+	Disk      *Disk      `json:"disk,omitempty"`
+}
+
+// Kinds returns the kinds of which g has a goal, in the order in which they run.
+func (g Goal) Kinds() []Kind {
+	var kinds []Kind
+	for kind, there := range map[Kind]bool{
+		KindProcesses: g.Processes != nil, KindMounts: g.Mounts != nil, KindLoops: g.Loops != nil,
+		KindFiles: g.Files != nil, KindDisk: g.Disk != nil,
+	} {
+		if there {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// Kind returns the kind of s, or "" if it has not exactly one.
+func (s Spec) Kind() Kind {
+	if kinds := s.Kinds(); len(kinds) == 1 {
+		return kinds[0]
+	}
+	return ""
+}
+
+// Read reads one spec. It refuses unknown fields, another version, no or several goals, and ownership that Check
+// refuses.
+func Read(r io.Reader) (Spec, error) {
+	var s Spec
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return Spec{}, fmt.Errorf("read spec: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Spec{}, errors.New("read spec: something follows it")
+	}
+	switch {
+	case s.Version != Version:
+		return Spec{}, fmt.Errorf("read spec: version %d; this scrub reads version %d", s.Version, Version)
+	case s.Kind() == "":
+		return Spec{}, fmt.Errorf("read spec: %d goals; want one", len(s.Kinds()))
+	}
+	if problems := s.Owned.Check(); len(problems) > 0 {
+		return Spec{}, fmt.Errorf("read spec: %w", errors.Join(problems...))
+	}
+	return s, nil
+}
+
+// Encode returns s as one line of JSON, the same bytes for the same spec.
+func (s Spec) Encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return nil, fmt.Errorf("encode spec %s: %w", s.Name, err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// Step is one kind of step at work on this machine.
+type Step interface {
+	// Look returns what deviates from the goal, in the order in which it has to go, and changes nothing. An Absent
+	// error says that what the step looks after does not exist here.
+	Look(ctx context.Context) ([]Deviation, error)
+	// Mend makes the deviations go away as far as it can, and returns for each why it could not, or nil. Whether it
+	// succeeded is judged by looking again. It returns soon after ctx ends.
+	Mend(ctx context.Context, found []Deviation) []error
+}
+
+// Deviation is one difference between the machine and the goal.
+type Deviation struct {
+	spec.Residue
+	// Stays is set for what the step can see but not mend: why.
+	Stays string
+}
+
+// Absent says that what a step looks after does not exist here, or cannot on this platform.
+type Absent struct{ Reason string }
+
+func (e Absent) Error() string { return e.Reason }
+
+// rounds is how often a step may mend: what appears again after so many looks has a source that outruns us.
+const rounds = 5
+
+// Mode is what is to be done about deviations.
+type Mode int
+
+// The modes.
+const (
+	Do    Mode = iota // mend them
+	Plan              // report them as what would be mended
+	Judge             // report them as problems: the goal is to be proved, not made
+)
+
+// Reach runs step until it is at its goal, and says what became of it. The error is nil unless ctx ended or the machine
+// could not be looked at; the result is worth reading either way.
+func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Result, error) {
+	began := time.Now()
+	t := tally{result: spec.Result{Kind: kind}, seen: map[string]bool{}}
+	err := t.reach(ctx, step, mode)
+	if a, ok := errors.AsType[Absent](err); ok {
+		t.result.State, t.result.Reason, err = spec.Skipped, a.Reason, nil
+	}
+	if err != nil {
+		t.result.State, t.result.Reason = spec.Unmet, err.Error()
+	}
+	t.result.Milliseconds = time.Since(began).Milliseconds()
+	return t.finish(), err
+}
+
+// tally is a result while it is being made.
+type tally struct {
+	result spec.Result
+	found  []spec.Residue
+	seen   map[string]bool
+}
+
+func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
+	var causes map[string]error
+	for round := 0; ; round++ {
+		if err := ctx.Err(); err != nil {
+			return stopped(ctx)
+		}
+		there, err := step.Look(ctx)
+		if err != nil {
+			return err
+		}
+		t.saw(there)
+		switch {
+		case len(there) == 0:
+			t.result.State = spec.Unchanged
+			if round > 0 {
+				t.result.State = spec.Changed
+			}
+			t.gone(there)
+			return nil
+		case mode == Plan:
+			t.result.State = spec.Planned
+			return nil
+		case mode == Judge, round == rounds, stuck(there, causes):
+			t.gone(there)
+			t.unmet(there, causes)
+			return nil
+		}
+		causes = mend(ctx, step, there)
+	}
+}
+
+// stuck reports whether another round cannot help: everything that is there stays, or was given up for good.
+func stuck(there []Deviation, causes map[string]error) bool {
+	return !slices.ContainsFunc(there, func(d Deviation) bool {
+		_, final := errors.AsType[Final](causes[d.key()])
+		return d.Stays == "" && !final
+	})
+}
+
+// Final is an error that trying again cannot mend.
+type Final struct{ Err error }
+
+func (e Final) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error that is final.
+func (e Final) Unwrap() error { return e.Err }
+
+func mend(ctx context.Context, step Step, there []Deviation) map[string]error {
+	work := slices.DeleteFunc(slices.Clone(there), func(d Deviation) bool { return d.Stays != "" })
+	causes := make(map[string]error, len(work))
+	for i, err := range step.Mend(ctx, work) {
+		if err != nil {
+			causes[work[i].key()] = err
+		}
+	}
+	return causes
+}
+
+func (d Deviation) key() string { return d.Kind + " " + d.ID }
+
+// saw notes what a look found that no earlier look had.
+func (t *tally) saw(there []Deviation) {
+	for _, d := range there {
+		if !t.seen[d.key()] {
+			t.seen[d.key()] = true
+			t.found = append(t.found, d.Residue)
+		}
+	}
+}
+
+// gone counts what has been seen and is there no more.
+func (t *tally) gone(there []Deviation) {
+	still := make(map[string]bool, len(there))
+	for _, d := range there {
+		still[d.key()] = true
+	}
+	for _, r := range t.found {
+		if !still[Deviation{Residue: r}.key()] {
+			t.result.Removed++
+			t.result.Bytes += r.Bytes
+		}
+	}
+}
+
+// unmet says what is still there and why.
+func (t *tally) unmet(there []Deviation, causes map[string]error) {
+	t.result.State = spec.Unmet
+	for _, d := range there {
+		p := spec.Problem{ID: d.ID, Why: "it is there"}
+		switch cause := causes[d.key()]; {
+		case d.Stays != "":
+			p.Why = d.Stays
+		case cause != nil:
+			p.Why = cause.Error()
+		case causes != nil:
+			p.Why = "it came back, or was not removed although nothing refused it"
+		}
+		t.result.Problems = append(t.result.Problems, p)
+	}
+	first := t.result.Problems[0]
+	t.result.Reason = fmt.Sprintf("%s: %s", first.ID, first.Why)
+	if more := len(there) - 1; more > 0 {
+		t.result.Reason += fmt.Sprintf(" (and %d more)", more)
+	}
+}
+
+// finish orders what was found and cuts what nobody could read.
+func (t *tally) finish() spec.Result {
+	slices.SortStableFunc(t.found, func(a, b spec.Residue) int {
+		if a.Bytes != b.Bytes {
+			return int(min(max(b.Bytes-a.Bytes, -1), 1))
+		}
+		return int(min(max(b.Age-a.Age, -1), 1))
+	})
+	r := t.result
+	r.Found = t.found[:min(len(t.found), spec.MaxFound)]
+	r.More = len(t.found) - len(r.Found)
+	r.Problems = r.Problems[:min(len(r.Problems), spec.MaxProblems)]
+	return r
+}
+
+// stopped says in words why ctx ended.
+func stopped(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errors.New("its time is over")
+	}
+	return fmt.Errorf("stopped: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "context "))
+}
