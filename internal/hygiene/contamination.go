@@ -12,7 +12,7 @@ import (
 type Started struct {
 	URL     string
 	At      time.Time
-	Attempt int64 // for a cleanup of ours: its number; 0 for a real build
+	Attempt int64 // for a cleanup of ours: its number; 0 for a real build; for a loss: the attempt whose proof was lost
 	// Lost marks no build at all, but the moment when the agent stopped being clean without being
 	// used: held, asked for, too old, displaced, disconnected.
 	Lost bool

@@ -98,8 +98,8 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	if err != nil {
 		return nil, err
 	}
-	s, from := c.settings.Load(), from.Add(-feedTick)
-	feed = slices.DeleteFunc(feed, func(b jenkins.FeedBuild) bool { return !b.At.After(from) })
+	s, from, whole := c.settings.Load(), from.Add(-feedTick), feed
+	feed = slices.DeleteFunc(slices.Clone(feed), func(b jenkins.FeedBuild) bool { return !b.At.After(from) })
 	if !slices.ContainsFunc(feed, func(b jenkins.FeedBuild) bool { return !s.ours(b.Job) }) {
 		return nil, nil // what is new are cleanups alone
 	}
@@ -136,13 +136,11 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 			lastGrant = t.Handed
 		}
 	}
-	lost, err := c.lostAt(ctx, agent)
+	lost, err := c.losses(ctx, id, whole)
 	if err != nil {
 		return nil, err
 	}
-	if !lost.IsZero() {
-		starts = append(starts, hygiene.Started{At: lost, Lost: true})
-	}
+	starts = append(starts, before(lost, starts)...)
 	granted := func(n int64) bool {
 		return slices.ContainsFunc(values(ours), func(t hygiene.Attempt) bool { return t.Number == n && t.Outcome == hygiene.Cleaned })
 	}
@@ -164,23 +162,38 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 // feedTick is how exact the times of a feed are.
 const feedTick = time.Second
 
-// lostAt returns when the agent last stopped being clean without being used; zero if it is clean,
-// or a build ended that.
-func (c *Crew) lostAt(ctx context.Context, a hygiene.Agent) (time.Time, error) {
-	if a.State == hygiene.Clean || a.LastCleaned.IsZero() {
-		return time.Time{}, nil
-	}
-	events, err := c.Store.Events(ctx, store.EventFilter{Agent: a.ID, Newest: true, Limit: 20, Types: []hygiene.EventType{
+// maxLosses is how many of an agent's newest losses of clean its builds are compared with.
+const maxLosses = 20
+
+// losses are the moments when the agent stopped being clean and its feed does not tell why: it was
+// held, asked for, disconnected, or used by a block of a Pipeline, which stands in no feed.
+func (c *Crew) losses(ctx context.Context, id hygiene.AgentID, feed []jenkins.FeedBuild) ([]hygiene.Started, error) {
+	events, err := c.Store.Events(ctx, store.EventFilter{Agent: id, Newest: true, Limit: maxLosses, Types: []hygiene.EventType{
 		hygiene.EventUncleaned, hygiene.EventRequested, hygiene.EventQuarantined, hygiene.EventHeld,
 	}})
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
-	i := slices.IndexFunc(events, func(e hygiene.Event) bool { return e.Before == hygiene.Clean && e.After == hygiene.Due })
-	if i < 0 || a.Used != nil && strings.Contains(events[i].Reason, a.Used.URL) {
-		return time.Time{}, nil
+	var out []hygiene.Started
+	for _, e := range events {
+		told := slices.ContainsFunc(feed, func(b jenkins.FeedBuild) bool { return strings.Contains(e.Reason, b.URL) })
+		if e.Before == hygiene.Clean && e.After == hygiene.Due && !told {
+			out = append(out, hygiene.Started{At: e.At, Attempt: e.Attempt, Lost: true})
+		}
 	}
-	return events[i].At, nil
+	return out, nil
+}
+
+// before puts losses, whose time is by our clock, before the cleanups that followed them.
+func before(losses, starts []hygiene.Started) []hygiene.Started {
+	for i := range losses {
+		for _, s := range starts {
+			if s.Attempt > losses[i].Attempt && s.At.Before(losses[i].At) {
+				losses[i].At = s.At.Add(-time.Nanosecond)
+			}
+		}
+	}
+	return losses
 }
 
 // adoptedAt returns when the agent came into our care last. It is looked for only when needed,

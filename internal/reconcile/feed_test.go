@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -67,6 +68,47 @@ func TestABuildThatAsksForNoCleanAgentIsReportedWhenItFindsADirtyOne(t *testing.
 			t.Errorf("it was said %d times", n)
 		}
 	})
+}
+
+// withPipeline adds a Pipeline whose block runs for a minute on any agent with el7.
+func (r *rig) withPipeline() {
+	r.t.Helper()
+	must(r.t, r.jenkins.CreateJobXML("pipe", `<flow-definition><definition class="org.jenkinsci.plugins.workflow.cps.CpsFlowDefinition"><script>node('el7') { sh 'make' }</script></definition></flow-definition>`))
+}
+
+func pipelines(o *jenkinstest.Options) { o.Plugins = []string{jenkinstest.PluginPipeline} }
+
+func TestABuildRightBehindAPipelinesBlockIsReported(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		job  string
+		sees func(*reconcile.Settings)
+	}{
+		"another block, which polls see": {"pipe", func(*reconcile.Settings) {}},
+		"a build that polls see":         {"app", func(s *reconcile.Settings) { s.FeedEvery = 100 * time.Hour }},
+		"a build that only the feed has": {"app", blind},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one, jenkins: pipelines}, func(r *rig) {
+				r.withPipeline()
+				must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "el7", Script: "make"}))
+				r.waitState("linux-7", hygiene.Clean)
+				_, err := r.jenkins.Schedule("pipe", nil)
+				must(t, err)
+				r.waitState("linux-7", hygiene.Due)
+				r.set(test.sees)
+				_, err = r.jenkins.Schedule(test.job, nil)
+				must(t, err)
+				r.waitState("linux-7", hygiene.Clean)
+				builds := r.jenkins.Builds(test.job)
+				want := fmt.Sprintf("http://ci.test/job/%s/%d/", test.job, builds[len(builds)-1].Number)
+				if got := r.contaminated(); len(got) != 1 || got[0] != want {
+					t.Errorf("contaminated: %q, want %q", got, want)
+				}
+			})
+		})
+	}
 }
 
 func TestABuildOnAnAgentThatWasMadeCleanByHandIsReported(t *testing.T) {

@@ -5,6 +5,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -209,14 +210,15 @@ func (c *Crew) countMissing(a hygiene.Agent, listed bool) bool {
 	return c.missing[a.ID.Name] >= goneAfter
 }
 
-// noteBusy remembers since when each agent has been busy.
+// noteBusy remembers since when each agent has been busy with what it is busy with.
 func (c *Crew) noteBusy(look *Look) {
+	last := c.look.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, a := range look.Agents {
-		if a.Idle {
+		if _, ok := c.busySince[name]; a.Idle {
 			delete(c.busySince, name)
-		} else if _, ok := c.busySince[name]; !ok {
+		} else if !ok || last != nil && replaced(last.Agents[name].Running, a.Running) {
 			c.busySince[name] = look.At
 		}
 	}
@@ -225,6 +227,13 @@ func (c *Crew) noteBusy(look *Look) {
 			delete(c.busySince, name)
 		}
 	}
+}
+
+// replaced reports whether all that ran has ended and something else runs, with no idle look between.
+func replaced(before, now []jenkins.Executable) bool {
+	return len(before) > 0 && len(now) > 0 && !slices.ContainsFunc(now, func(e jenkins.Executable) bool {
+		return slices.ContainsFunc(before, func(b jenkins.Executable) bool { return b.URL == e.URL })
+	})
 }
 
 // sighting says in the domain's words what was seen of one agent at a time.

@@ -54,7 +54,7 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 		log: slog.New(slog.DiscardHandler),
 	}
 	if testing.Verbose() && len(agents) < 10 {
-		r.log = slog.New(slog.NewTextHandler(tb.Output(), nil))
+		r.log = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	r.shop = newWorkshop(small(compile(tb)))
 	r.audit = newAuditor(r.shop)
@@ -75,6 +75,7 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 
 // entry passes ground truth on.
 func (r *rig) entry(e jenkinstest.Entry) {
+	r.log.Debug("truth", "kind", string(e.Kind), "agent", e.Agent, "job", e.Job, "number", e.Number, "labels", e.Labels, "who", e.Who, "result", e.Result)
 	r.audit.entry(e)
 	if r.watch != nil {
 		r.watch.entry(e)
