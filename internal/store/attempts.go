@@ -42,17 +42,11 @@ const maxLog = 256 << 10
 
 // OpenAttempts returns the attempts in progress on a controller's agents, on all for "".
 func (s *Store) OpenAttempts(ctx context.Context, controller hygiene.ControllerID) ([]hygiene.Attempt, error) {
-	var found []rows.Attempt
-	var err error
-	if controller == "" {
-		found, err = s.reads.OpenAttempts(ctx)
-	} else {
-		found, err = s.reads.OpenAttemptsOf(ctx, string(controller))
+	var open []hygiene.Attempt
+	if err := s.consult(ctx, func(b *book) { open = b.openAttempts(controller) }); err != nil {
+		return nil, fmt.Errorf("read open attempts: %w", err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read open attempts: %w", explain(s.path, err))
-	}
-	return each(found, attemptOf)
+	return open, nil
 }
 
 // Attempt returns one attempt with its report and log, or [ErrNotFound].

@@ -29,7 +29,7 @@ type Change struct {
 // error. A change that breaks a rule is a [*RuleError] or a [*hygiene.StateError].
 func (s *Store) Change(ctx context.Context, id hygiene.AgentID, now time.Time, f func(*Change) ([]hygiene.Event, error)) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
-		c, err := load(ctx, t.Queries, id)
+		c, err := t.load(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -57,25 +57,17 @@ func (s *Store) Change(ctx context.Context, id hygiene.AgentID, now time.Time, f
 	return nil
 }
 
-func load(ctx context.Context, q *rows.Queries, id hygiene.AgentID) (*Change, error) {
-	row, err := q.Agent(ctx, string(id.Controller), id.Name)
-	if isNoRow(err) {
-		return &Change{Agent: hygiene.Agent{ID: id}}, nil
+// load returns an agent as this transaction has it.
+func (t *txn) load(ctx context.Context, id hygiene.AgentID) (*Change, error) {
+	if c, ok := t.changed[id]; ok {
+		c = c.copied()
+		return &c, nil
 	}
+	c, err := t.from.known(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	var c Change
-	if c.Agent, err = agentOf(row); err != nil || c.Agent.Attempt == 0 {
-		return &c, err
-	}
-	attempt, err := q.Attempt(ctx, string(id.Controller), id.Name, c.Agent.Attempt)
-	if err != nil {
-		return nil, fmt.Errorf("read attempt %d: %w", c.Agent.Attempt, err)
-	}
-	t, err := attemptOf(attempt)
-	c.Attempt = &t
-	return &c, err
+	return c, nil
 }
 
 // complete fills in what every event of one agent's change has in common.
@@ -96,20 +88,24 @@ func complete(events []hygiene.Event, a hygiene.Agent, now time.Time) []hygiene.
 
 // store writes the agent before its attempt, which refers to it.
 func (t *txn) store(ctx context.Context, before, after Change, events []hygiene.Event) error {
-	if err := t.storeAgent(ctx, before.Agent.Version, after.Agent); err != nil {
+	written, err := t.storeAgent(ctx, before.Agent.Version, after.Agent)
+	if err != nil {
 		return err
 	}
-	if err := t.storeAttempt(ctx, before.Attempt, after.Attempt); err != nil {
+	attempt, err := t.storeAttempt(ctx, before.Attempt, after.Attempt)
+	if err != nil {
 		return err
 	}
+	t.changed[written.ID] = Change{Agent: written, Attempt: attempt}
 	return t.tell(ctx, events...)
 }
 
-func (t *txn) storeAgent(ctx context.Context, version int64, a hygiene.Agent) error {
+// storeAgent returns the agent as it would be read back.
+func (t *txn) storeAgent(ctx context.Context, version int64, a hygiene.Agent) (hygiene.Agent, error) {
 	a.Version = version + 1
 	row, err := agentRow(a)
 	if err != nil {
-		return err
+		return a, err
 	}
 	write := func() (int64, error) { return t.UpdateAgent(ctx, rows.UpdateAgentParams(row)) }
 	if version == 0 {
@@ -117,21 +113,22 @@ func (t *txn) storeAgent(ctx context.Context, version int64, a hygiene.Agent) er
 	}
 	n, err := write()
 	if err != nil {
-		return fmt.Errorf("write: %w", err)
+		return a, fmt.Errorf("write: %w", err)
 	}
 	if n == 0 {
-		return ErrConflict
+		return a, t.conflict()
 	}
-	return nil
+	return agentOf(row)
 }
 
-func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) error {
+// storeAttempt returns the attempt as it would be read back.
+func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) (*hygiene.Attempt, error) {
 	if after == nil || before != nil && *before == *after {
-		return nil
+		return before, nil
 	}
 	row, err := attemptRow(*after)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n := int64(1)
 	if before == nil || before.Number != after.Number {
@@ -140,10 +137,22 @@ func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) 
 		n, err = t.UpdateAttempt(ctx, rows.UpdateAttemptParams(row))
 	}
 	if err == nil && n == 0 {
-		err = ErrConflict
+		err = t.conflict()
 	}
 	if err != nil {
-		return fmt.Errorf("write attempt %d: %w", after.Number, err)
+		return nil, fmt.Errorf("write attempt %d: %w", after.Number, err)
 	}
-	return nil
+	stored, err := attemptOf(rows.Attempt{
+		Controller: row.Controller, Agent: row.Agent, Number: row.Number, Nonce: row.Nonce, Pool: row.Pool, Recipe: row.Recipe,
+		Revision: row.Revision, Need: row.Need, Delivery: row.Delivery, Session: row.Session, Claimed: row.Claimed,
+		Handed: row.Handed, Started: row.Started, Ended: row.Ended, Proved: row.Proved, Reconnect: row.Reconnect,
+		Asked: row.Asked, Outcome: row.Outcome, Reason: row.Reason, Step: row.Step, Run: row.Run,
+	})
+	return &stored, err
+}
+
+// conflict is the error of a row that is not what the book says.
+func (t *txn) conflict() error {
+	t.from.book.distrust()
+	return ErrConflict
 }

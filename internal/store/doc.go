@@ -10,6 +10,8 @@
 //
 // One process at a time owns a database file ([LockedError] says which). Every statement also
 // runs on PostgreSQL; the words of SQLite alone are in open.go, inspect.go and backup.go.
+// Because of the one process and the one door, agents are read from memory (book.go), which is
+// what the file says at each moment.
 //
 // An epoch is one unbroken history of the file. A restored backup has lost what happened since,
 // so opening it starts a new epoch, in which no earlier grant of clean counts.

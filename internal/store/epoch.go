@@ -50,7 +50,7 @@ func (t *txn) nameEpoch(ctx context.Context) error {
 
 // distrust makes one managed agent due, whatever it was.
 func (t *txn) distrust(ctx context.Context, id hygiene.AgentID, reason string, now time.Time) error {
-	before, err := load(ctx, t.Queries, id)
+	before, err := t.load(ctx, id)
 	if err != nil || !before.Agent.Managed() {
 		return err
 	}

@@ -15,8 +15,10 @@ import (
 // txn is a transaction that writes.
 type txn struct {
 	*rows.Queries
-	told  bool   // events were appended
-	epoch string // a new one was started
+	from    *Store
+	told    bool                       // events were appended
+	epoch   string                     // a new one was started
+	changed map[hygiene.AgentID]Change // as they would be read back
 }
 
 // write runs f in one transaction, alone. The context bounds the wait for its turn; once begun,
@@ -37,11 +39,11 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) 
 		return explain(s.path, err)
 	}
 	defer func() { _ = tx.Rollback() }() // of no effect after the commit
-	t := &txn{Queries: s.writes.WithTx(tx)}
+	t := &txn{Queries: s.writes.WithTx(tx), from: s, changed: map[hygiene.AgentID]Change{}}
 	if err := f(ctx, t); err != nil {
 		return explain(s.path, err)
 	}
-	if err := tx.Commit(); err != nil {
+	if err := s.book.commit(tx, t.changed); err != nil {
 		return explain(s.path, fmt.Errorf("commit: %w", err))
 	}
 	if t.epoch != "" {

@@ -1,11 +1,5 @@
--- name: Agent :one
-SELECT * FROM agent WHERE controller = $1 AND name = $2;
-
 -- name: Agents :many
 SELECT * FROM agent ORDER BY controller, name;
-
--- name: AgentsOf :many
-SELECT * FROM agent WHERE controller = $1 ORDER BY name;
 
 -- name: InsertAgent :execrows
 INSERT INTO agent (controller, name, pool, state, since, need, reason, attempt, epoch, failures,

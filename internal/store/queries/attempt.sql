@@ -1,11 +1,8 @@
 -- name: Attempt :one
 SELECT * FROM attempt WHERE controller = $1 AND agent = $2 AND number = $3;
 
--- name: OpenAttempts :many
-SELECT * FROM attempt WHERE ended = 0 ORDER BY controller, agent;
-
--- name: OpenAttemptsOf :many
-SELECT * FROM attempt WHERE ended = 0 AND controller = $1 ORDER BY agent;
+-- name: NewestAttempts :many
+SELECT t.* FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent AND a.attempt = t.number;
 
 -- name: InsertAttempt :exec
 INSERT INTO attempt (controller, agent, number, nonce, pool, recipe, revision, need, delivery, session,

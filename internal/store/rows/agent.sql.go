@@ -9,92 +9,12 @@ import (
 	"context"
 )
 
-const agent = `-- name: Agent :one
-SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version FROM agent WHERE controller = $1 AND name = $2
-`
-
-func (q *Queries) Agent(ctx context.Context, controller string, name string) (Agent, error) {
-	row := q.queryRow(ctx, q.agentStmt, agent, controller, name)
-	var i Agent
-	err := row.Scan(
-		&i.Controller,
-		&i.Name,
-		&i.Pool,
-		&i.State,
-		&i.Since,
-		&i.Need,
-		&i.Reason,
-		&i.Attempt,
-		&i.Epoch,
-		&i.Failures,
-		&i.NextLook,
-		&i.LastServed,
-		&i.LastCleaned,
-		&i.LabelsAt,
-		&i.Settled,
-		&i.Machine,
-		&i.Quarantine,
-		&i.Hold,
-		&i.Used,
-		&i.Version,
-	)
-	return i, err
-}
-
 const agents = `-- name: Agents :many
 SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version FROM agent ORDER BY controller, name
 `
 
 func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 	rows, err := q.query(ctx, q.agentsStmt, agents)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Agent
-	for rows.Next() {
-		var i Agent
-		if err := rows.Scan(
-			&i.Controller,
-			&i.Name,
-			&i.Pool,
-			&i.State,
-			&i.Since,
-			&i.Need,
-			&i.Reason,
-			&i.Attempt,
-			&i.Epoch,
-			&i.Failures,
-			&i.NextLook,
-			&i.LastServed,
-			&i.LastCleaned,
-			&i.LabelsAt,
-			&i.Settled,
-			&i.Machine,
-			&i.Quarantine,
-			&i.Hold,
-			&i.Used,
-			&i.Version,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const agentsOf = `-- name: AgentsOf :many
-SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version FROM agent WHERE controller = $1 ORDER BY name
-`
-
-func (q *Queries) AgentsOf(ctx context.Context, controller string) ([]Agent, error) {
-	rows, err := q.query(ctx, q.agentsOfStmt, agentsOf, controller)
 	if err != nil {
 		return nil, err
 	}

@@ -147,62 +147,12 @@ func (q *Queries) InsertAttempt(ctx context.Context, arg InsertAttemptParams) er
 	return err
 }
 
-const openAttempts = `-- name: OpenAttempts :many
-SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run FROM attempt WHERE ended = 0 ORDER BY controller, agent
+const newestAttempts = `-- name: NewestAttempts :many
+SELECT t.id, t.controller, t.agent, t.number, t.nonce, t.pool, t.recipe, t.revision, t.need, t.delivery, t.session, t.claimed, t.handed, t.started, t.ended, t.proved, t.reconnect, t.asked, t.outcome, t.reason, t.step, t.run FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent AND a.attempt = t.number
 `
 
-func (q *Queries) OpenAttempts(ctx context.Context) ([]Attempt, error) {
-	rows, err := q.query(ctx, q.openAttemptsStmt, openAttempts)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []Attempt
-	for rows.Next() {
-		var i Attempt
-		if err := rows.Scan(
-			&i.ID,
-			&i.Controller,
-			&i.Agent,
-			&i.Number,
-			&i.Nonce,
-			&i.Pool,
-			&i.Recipe,
-			&i.Revision,
-			&i.Need,
-			&i.Delivery,
-			&i.Session,
-			&i.Claimed,
-			&i.Handed,
-			&i.Started,
-			&i.Ended,
-			&i.Proved,
-			&i.Reconnect,
-			&i.Asked,
-			&i.Outcome,
-			&i.Reason,
-			&i.Step,
-			&i.Run,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const openAttemptsOf = `-- name: OpenAttemptsOf :many
-SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run FROM attempt WHERE ended = 0 AND controller = $1 ORDER BY agent
-`
-
-func (q *Queries) OpenAttemptsOf(ctx context.Context, controller string) ([]Attempt, error) {
-	rows, err := q.query(ctx, q.openAttemptsOfStmt, openAttemptsOf, controller)
+func (q *Queries) NewestAttempts(ctx context.Context) ([]Attempt, error) {
+	rows, err := q.query(ctx, q.newestAttemptsStmt, newestAttempts)
 	if err != nil {
 		return nil, err
 	}

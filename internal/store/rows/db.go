@@ -24,14 +24,8 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
-	if q.agentStmt, err = db.PrepareContext(ctx, agent); err != nil {
-		return nil, fmt.Errorf("error preparing query Agent: %w", err)
-	}
 	if q.agentsStmt, err = db.PrepareContext(ctx, agents); err != nil {
 		return nil, fmt.Errorf("error preparing query Agents: %w", err)
-	}
-	if q.agentsOfStmt, err = db.PrepareContext(ctx, agentsOf); err != nil {
-		return nil, fmt.Errorf("error preparing query AgentsOf: %w", err)
 	}
 	if q.attemptStmt, err = db.PrepareContext(ctx, attempt); err != nil {
 		return nil, fmt.Errorf("error preparing query Attempt: %w", err)
@@ -90,17 +84,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertTokenStmt, err = db.PrepareContext(ctx, insertToken); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertToken: %w", err)
 	}
+	if q.newestAttemptsStmt, err = db.PrepareContext(ctx, newestAttempts); err != nil {
+		return nil, fmt.Errorf("error preparing query NewestAttempts: %w", err)
+	}
 	if q.oldAttemptsStmt, err = db.PrepareContext(ctx, oldAttempts); err != nil {
 		return nil, fmt.Errorf("error preparing query OldAttempts: %w", err)
 	}
 	if q.oldLogsStmt, err = db.PrepareContext(ctx, oldLogs); err != nil {
 		return nil, fmt.Errorf("error preparing query OldLogs: %w", err)
-	}
-	if q.openAttemptsStmt, err = db.PrepareContext(ctx, openAttempts); err != nil {
-		return nil, fmt.Errorf("error preparing query OpenAttempts: %w", err)
-	}
-	if q.openAttemptsOfStmt, err = db.PrepareContext(ctx, openAttemptsOf); err != nil {
-		return nil, fmt.Errorf("error preparing query OpenAttemptsOf: %w", err)
 	}
 	if q.pausesStmt, err = db.PrepareContext(ctx, pauses); err != nil {
 		return nil, fmt.Errorf("error preparing query Pauses: %w", err)
@@ -167,19 +158,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
-	if q.agentStmt != nil {
-		if cerr := q.agentStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing agentStmt: %w", cerr)
-		}
-	}
 	if q.agentsStmt != nil {
 		if cerr := q.agentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing agentsStmt: %w", cerr)
-		}
-	}
-	if q.agentsOfStmt != nil {
-		if cerr := q.agentsOfStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing agentsOfStmt: %w", cerr)
 		}
 	}
 	if q.attemptStmt != nil {
@@ -277,6 +258,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertTokenStmt: %w", cerr)
 		}
 	}
+	if q.newestAttemptsStmt != nil {
+		if cerr := q.newestAttemptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing newestAttemptsStmt: %w", cerr)
+		}
+	}
 	if q.oldAttemptsStmt != nil {
 		if cerr := q.oldAttemptsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing oldAttemptsStmt: %w", cerr)
@@ -285,16 +271,6 @@ func (q *Queries) Close() error {
 	if q.oldLogsStmt != nil {
 		if cerr := q.oldLogsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing oldLogsStmt: %w", cerr)
-		}
-	}
-	if q.openAttemptsStmt != nil {
-		if cerr := q.openAttemptsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing openAttemptsStmt: %w", cerr)
-		}
-	}
-	if q.openAttemptsOfStmt != nil {
-		if cerr := q.openAttemptsOfStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing openAttemptsOfStmt: %w", cerr)
 		}
 	}
 	if q.pausesStmt != nil {
@@ -436,9 +412,7 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                  DBTX
 	tx                  *sql.Tx
-	agentStmt           *sql.Stmt
 	agentsStmt          *sql.Stmt
-	agentsOfStmt        *sql.Stmt
 	attemptStmt         *sql.Stmt
 	breakersStmt        *sql.Stmt
 	buildStmt           *sql.Stmt
@@ -458,10 +432,9 @@ type Queries struct {
 	insertAttemptStmt   *sql.Stmt
 	insertEventStmt     *sql.Stmt
 	insertTokenStmt     *sql.Stmt
+	newestAttemptsStmt  *sql.Stmt
 	oldAttemptsStmt     *sql.Stmt
 	oldLogsStmt         *sql.Stmt
-	openAttemptsStmt    *sql.Stmt
-	openAttemptsOfStmt  *sql.Stmt
 	pausesStmt          *sql.Stmt
 	poolStmt            *sql.Stmt
 	purgeBuildsStmt     *sql.Stmt
@@ -488,9 +461,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                  tx,
 		tx:                  tx,
-		agentStmt:           q.agentStmt,
 		agentsStmt:          q.agentsStmt,
-		agentsOfStmt:        q.agentsOfStmt,
 		attemptStmt:         q.attemptStmt,
 		breakersStmt:        q.breakersStmt,
 		buildStmt:           q.buildStmt,
@@ -510,10 +481,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertAttemptStmt:   q.insertAttemptStmt,
 		insertEventStmt:     q.insertEventStmt,
 		insertTokenStmt:     q.insertTokenStmt,
+		newestAttemptsStmt:  q.newestAttemptsStmt,
 		oldAttemptsStmt:     q.oldAttemptsStmt,
 		oldLogsStmt:         q.oldLogsStmt,
-		openAttemptsStmt:    q.openAttemptsStmt,
-		openAttemptsOfStmt:  q.openAttemptsOfStmt,
 		pausesStmt:          q.pausesStmt,
 		poolStmt:            q.poolStmt,
 		purgeBuildsStmt:     q.purgeBuildsStmt,

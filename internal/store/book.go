@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
+)
+
+// book is every agent with its newest attempt as committed, decoded once: each poll asks for all of
+// them, and each step of a cleanup for one. It cannot grow stale: one process owns the file, agents
+// and attempts change through one door, and a commit holds the book closed until it stands there.
+//
+// Nothing that is handed out shares memory with the book.
+type book struct {
+	mu      sync.RWMutex
+	read    bool // false before the first use, and when only the file can tell what was committed
+	agents  map[hygiene.AgentID]*Change
+	ordered map[hygiene.ControllerID][]*Change // by name
+}
+
+// consult calls f with the book open, reading the file first if it must.
+func (s *Store) consult(ctx context.Context, f func(*book)) error {
+	s.book.mu.RLock()
+	if s.book.read {
+		defer s.book.mu.RUnlock()
+		f(&s.book)
+		return nil
+	}
+	s.book.mu.RUnlock()
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	if !s.book.read {
+		if err := s.book.fill(ctx, s.reads); err != nil {
+			return explain(s.path, err)
+		}
+	}
+	f(&s.book)
+	return nil
+}
+
+// fill reads everything. The caller holds the book closed, so that nothing is committed meanwhile.
+func (b *book) fill(ctx context.Context, q *rows.Queries) error {
+	b.agents, b.ordered = map[hygiene.AgentID]*Change{}, map[hygiene.ControllerID][]*Change{}
+	agents, err := q.Agents(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range agents {
+		a, err := agentOf(row)
+		if err != nil {
+			return err
+		}
+		b.enter(Change{Agent: a})
+	}
+	attempts, err := q.NewestAttempts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range attempts {
+		t, err := attemptOf(row)
+		if err != nil {
+			return err
+		}
+		b.agents[t.Agent].Attempt = &t
+	}
+	for id, c := range b.agents {
+		if c.Agent.Attempt != 0 && c.Attempt == nil {
+			return fmt.Errorf("agent %s has no attempt %d: %w", id, c.Agent.Attempt, sql.ErrNoRows)
+		}
+	}
+	b.read = true
+	return nil
+}
+
+// enter puts an agent into the book, in place of what it says of it.
+func (b *book) enter(c Change) {
+	id := c.Agent.ID
+	if old, ok := b.agents[id]; ok {
+		*old = c
+		return
+	}
+	all := b.ordered[id.Controller]
+	i, _ := slices.BinarySearchFunc(all, id.Name, func(c *Change, name string) int { return cmp.Compare(c.Agent.ID.Name, name) })
+	b.agents[id], b.ordered[id.Controller] = &c, slices.Insert(all, i, &c)
+}
+
+// commit ends a transaction that changed agents. Whoever can see the change in the file sees it in
+// the book, too.
+func (b *book) commit(tx *sql.Tx, changed map[hygiene.AgentID]Change) error {
+	if len(changed) == 0 {
+		return tx.Commit()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := tx.Commit(); err != nil {
+		b.read = false // the file alone knows whether it was
+		return err
+	}
+	if b.read {
+		for _, c := range changed {
+			b.enter(c)
+		}
+	}
+	return nil
+}
+
+// distrust makes the next use read the file.
+func (b *book) distrust() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = false
+}
+
+// known returns an agent as committed, the zero one with its ID if it is unknown.
+func (s *Store) known(ctx context.Context, id hygiene.AgentID) (*Change, error) {
+	c := &Change{Agent: hygiene.Agent{ID: id}}
+	err := s.consult(ctx, func(b *book) {
+		if found, ok := b.agents[id]; ok {
+			*c = found.copied()
+		}
+	})
+	return c, err
+}
+
+// openAttempts returns the attempts in progress. Each is the newest of its agent.
+func (b *book) openAttempts(controller hygiene.ControllerID) []hygiene.Attempt {
+	var open []hygiene.Attempt
+	for _, all := range b.of(controller) {
+		for _, c := range all {
+			if c.Attempt != nil && c.Attempt.Ended.IsZero() {
+				open = append(open, *c.Attempt)
+			}
+		}
+	}
+	return open
+}
+
+// list returns agents in their order.
+func (b *book) list(controller hygiene.ControllerID) []hygiene.Agent {
+	found := b.of(controller)
+	n := 0
+	for _, all := range found {
+		n += len(all)
+	}
+	out := make([]hygiene.Agent, 0, n)
+	for _, all := range found {
+		for _, c := range all {
+			out = append(out, copiedAgent(c.Agent))
+		}
+	}
+	return out
+}
+
+// of returns the agents of a controller, of all in the order of their names for "".
+func (b *book) of(controller hygiene.ControllerID) [][]*Change {
+	if controller != "" {
+		return [][]*Change{b.ordered[controller]}
+	}
+	ids := make([]hygiene.ControllerID, 0, len(b.ordered))
+	for id := range b.ordered {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(x, y hygiene.ControllerID) int { return strings.Compare(string(x), string(y)) })
+	out := make([][]*Change, len(ids))
+	for i, id := range ids {
+		out[i] = b.ordered[id]
+	}
+	return out
+}
+
+// copied returns c with nothing shared.
+func (c *Change) copied() Change {
+	out := *c
+	out.Agent, out.Attempt = copiedAgent(c.Agent), copyOf(c.Attempt)
+	return out
+}
+
+func copiedAgent(a hygiene.Agent) hygiene.Agent {
+	a.Quarantine, a.Hold, a.Used = copyOf(a.Quarantine), copyOf(a.Hold), copyOf(a.Used)
+	return a
+}
+
+func copyOf[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
