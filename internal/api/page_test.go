@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -96,6 +97,51 @@ func TestPagesOfEventsStandStillWhileNewOnesHappen(t *testing.T) {
 	want := []string{"8", "7", "6", "5", "4", "3", "2", "1", "0", "somebody put the label cleanable on it"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+func TestPagesOfBuildsStandStillWhileNewOnesStart(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{1, 2, 5} {
+		t.Run(fmt.Sprintf("%d on a page", limit), func(t *testing.T) {
+			t.Parallel()
+			h := setup(t)
+			ids := []hygiene.AgentID{h.adopt(t, "el9-1"), h.adopt(t, "Büro (2)")}
+			var want []string
+			for n := 3; n > 0; n-- { // two blocks of one Pipeline start at once, on two agents
+				for _, id := range ids {
+					h.used(t, id, n)
+					want = append(want, fmt.Sprintf("%s #%d", id.Name, n))
+				}
+			}
+			builds := walk[api.Build](t, h, "/api/v1/builds", limit, func(page int) { h.used(t, ids[0], 100+page) })
+			var got []string
+			for _, b := range builds {
+				got = append(got, fmt.Sprintf("%s #%d", b.Agent, b.Number))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("builds (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// used stores build n of a Pipeline, minute n of all.
+func (h *house) used(t *testing.T, id hygiene.AgentID, n int) {
+	t.Helper()
+	b := store.Build{URL: fmt.Sprintf("https://jenkins.example.org/job/app/%d/", n), Job: "app", Number: int64(n), At: began.Add(time.Duration(n) * time.Minute)}
+	if err := h.store.RecordBuilds(t.Context(), id, began, []store.Build{b}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestACursorOfAnotherListIsRefused(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for _, path := range []string{"/api/v1/builds", "/api/v1/attempts", "/api/v1/events"} {
+		for _, cursor := range []string{"!", "bm9uc2Vuc2U", "e30"} {
+			status(t, h.ask(t, store.Viewer, http.MethodGet, path+"?cursor="+cursor, ""), http.StatusUnprocessableEntity)
+		}
 	}
 }
 

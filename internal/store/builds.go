@@ -30,6 +30,7 @@ type BuildFilter struct {
 	Controller   hygiene.ControllerID
 	Contaminated bool      // only those
 	Since        time.Time // only those that started then or later
+	After        *Build    // only those that follow it in the list; its agent, URL and start count
 	Limit        int       // 0 = 100
 }
 
@@ -108,8 +109,12 @@ func (s *Store) Builds(ctx context.Context, f BuildFilter) ([]Build, error) {
 	if !f.Since.IsZero() {
 		q.and("at >= ?", millis(f.Since))
 	}
+	if b := f.After; b != nil {
+		q.and("at <= ?", millis(b.At)) // finds the index; the comparison of rows does not
+		q.and("(at, url, agent, controller) < (?, ?, ?, ?)", millis(b.At), b.URL, b.Agent.Name, string(b.Agent.Controller))
+	}
 	text := q.text("SELECT controller, agent, url, job, number, at, attempt, contaminated, reason FROM build",
-		"at DESC, url DESC", limit(f.Limit))
+		"at DESC, url DESC, agent DESC, controller DESC", limit(f.Limit))
 	builds, err := list(ctx, s, text, q.args, buildFields, buildOf)
 	if err != nil {
 		return nil, fmt.Errorf("read builds: %w", err)

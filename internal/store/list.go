@@ -19,10 +19,13 @@ type query struct {
 	args  []any
 }
 
-// and adds a condition; the question mark in it stands for the argument.
-func (q *query) and(condition string, arg any) {
-	q.args = append(q.args, arg)
-	q.where = append(q.where, strings.Replace(condition, "?", "$"+strconv.Itoa(len(q.args)), 1))
+// and adds a condition; the question marks in it stand for the arguments.
+func (q *query) and(condition string, args ...any) {
+	for _, arg := range args {
+		q.args = append(q.args, arg)
+		condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(q.args)), 1)
+	}
+	q.where = append(q.where, condition)
 }
 
 func (q *query) text(choose, order string, limit int) string {
