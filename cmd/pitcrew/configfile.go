@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,8 @@ func (c *cli) configCheckCommand() *cobra.Command {
 		Short: "Report everything that is wrong with it",
 		Long: `Report everything that is wrong with a configuration file and with the recipes that
 it names, each with file, line and column. No daemon and no controller is asked. Ends
-with code 3 when something is wrong; what merely deserves a look does not count.`,
+with code 3 when something is wrong, and 2 when the file cannot be read; what merely
+deserves a look does not count.`,
 		Example: "  pitcrew config check\n  pitcrew config check ./pitcrew.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -74,11 +76,19 @@ func (c *cli) checkConfig(path string) error {
 	return nil
 }
 
+// badConfig is the end of a command whose configuration file cannot be read, or is wrong.
+func badConfig(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return usage("%w\nWrite one with \"pitcrew init\", or name one with -c.", err)
+	}
+	return exit(exitUsage, err)
+}
+
 // configProblems shows what is wrong with a file; that it cannot be read is no finding.
 func (c *cli) configProblems(err error) error {
 	var bad *config.Error
 	if !errors.As(err, &bad) {
-		return err
+		return badConfig(err)
 	}
 	for _, p := range bad.Problems {
 		c.problem(p.String(), p.Excerpt)
@@ -112,7 +122,7 @@ admin.`,
 			}
 			found, err := config.Load(cmp.Or(o.config, c.configPath(args)))
 			if err != nil {
-				return exit(exitUsage, err)
+				return badConfig(err)
 			}
 			text, err := found.Show()
 			if err != nil {

@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +29,7 @@ import (
 // everybody on the machine.
 type connection struct {
 	server, tokenFile, config string
+	plainHTTP                 bool // let the token travel in clear
 	timeout                   time.Duration
 }
 
@@ -42,6 +45,7 @@ const (
 	envServer = "PITCREW_SERVER"
 	envToken  = "PITCREW_TOKEN"
 	envConfig = "PITCREW_CONFIG"
+	envPlain  = "PITCREW_PLAIN_HTTP"
 )
 
 const (
@@ -57,6 +61,7 @@ func (o *connection) flags(cmd *cobra.Command, timeout time.Duration) {
 	own.StringVar(&o.server, "server", "", "address of the daemon ("+envServer+"; default: that of the configuration, or http://"+usualListen+")")
 	own.StringVar(&o.tokenFile, "token-file", "", "file with the token ("+envToken+" holds the token itself; default: "+tokenName+" of the daemon's data directory, where you may read it)")
 	own.StringVarP(&o.config, "config", "c", "", "configuration file of a daemon on this machine ("+envConfig+"; default: "+usualConfig+")")
+	own.BoolVar(&o.plainHTTP, "plain-http", false, "send the token over plain http to another machine, where it can be read on the way ("+envPlain+"=true)")
 	own.DurationVar(&o.timeout, "timeout", timeout, "longest wait for an answer")
 	own.VisitAll(func(f *pflag.Flag) {
 		f.Annotations = map[string][]string{connectionFlag: {"true"}}
@@ -96,6 +101,9 @@ func (c *cli) connect(o *connection) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	if token != "" && d.url != here.url && inClear(d.url) && !c.plainHTTP(o) {
+		return nil, usage("the token from %s could be read on the way to %s: use https or a tunnel, or say --plain-http", d.token, d.url)
+	}
 	transport, err := newTransport(o.timeout, here, d.url)
 	if err != nil {
 		return nil, err
@@ -105,6 +113,23 @@ func (c *cli) connect(o *connection) (*daemon, error) {
 		return nil, exit(exitUsage, err)
 	}
 	return d, nil
+}
+
+// inClear reports whether what is sent to an address can be read on the way: it leaves this machine
+// without https.
+func inClear(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return ip == nil || !ip.IsLoopback()
+}
+
+// plainHTTP reports whether the user accepts that.
+func (c *cli) plainHTTP(o *connection) bool {
+	yes, err := strconv.ParseBool(c.getenv(envPlain))
+	return o.plainHTTP || err == nil && yes
 }
 
 // localDaemon is a daemon of this machine, as its configuration says.
@@ -121,7 +146,7 @@ func (c *cli) local(o *connection) (localDaemon, error) {
 	switch {
 	case err == nil:
 	case named != "":
-		return here, exit(exitUsage, err)
+		return here, badConfig(err)
 	default:
 		return here, nil
 	}
@@ -188,7 +213,7 @@ func readToken(path string) (string, error) {
 
 // newTransport bounds the waits for a connection and for the begin of an answer; what follows may
 // be a stream. It trusts the certificate that the local configuration names.
-func newTransport(timeout time.Duration, here localDaemon, url string) (*http.Transport, error) {
+func newTransport(timeout time.Duration, here localDaemon, address string) (*http.Transport, error) {
 	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: min(timeout, dialTimeout)}).DialContext,
@@ -196,7 +221,7 @@ func newTransport(timeout time.Duration, here localDaemon, url string) (*http.Tr
 		ResponseHeaderTimeout: timeout,
 		ForceAttemptHTTP2:     true,
 	}
-	if here.cert == "" || url != here.url {
+	if here.cert == "" || address != here.url {
 		return t, nil
 	}
 	pem, err := os.ReadFile(here.cert)

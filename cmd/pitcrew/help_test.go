@@ -98,7 +98,7 @@ func reference(cmd *cobra.Command) string {
 		fmt.Fprintf(&b, "\nFlags:\n\n```\n%s\n```\n", flags)
 	}
 	if flagUsages(cmd, true) != "" && cmd.Name() != "agents" {
-		b.WriteString("\nFlags of the [connection](#pitcrew-agents): `--server`, `--token-file`, `--config`, `--timeout`.\n")
+		b.WriteString("\nFlags of the [connection](#pitcrew-agents): `--server`, `--token-file`, `--config`, `--plain-http`, `--timeout`.\n")
 	} else if flags := flagUsages(cmd, true); flags != "" {
 		fmt.Fprintf(&b, "\nConnection to the daemon, the same for all commands that ask it:\n\n```\n%s\n```\n", flags)
 	}

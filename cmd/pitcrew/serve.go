@@ -5,7 +5,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -42,11 +41,8 @@ log and the API show what would be done.`,
 
 func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) error {
 	holder, err := config.NewHolder(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return usage("%w\nWrite one with \"pitcrew init\", or name one with -c.", err)
-	}
 	if err != nil {
-		return exit(exitUsage, err)
+		return badConfig(err)
 	}
 	c := holder.Current()
 	log := newLogger(c.Log, stderr)

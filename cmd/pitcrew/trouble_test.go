@@ -132,6 +132,43 @@ func TestInterruptedWaitSaysThatTheCleanupGoesOn(t *testing.T) {
 	}
 }
 
+func TestATokenIsNotSentInClearToAnotherMachine(t *testing.T) {
+	t.Parallel()
+	token := map[string]string{envToken: "canary"}
+	accepted := map[string]string{envToken: "canary", envPlain: "true"}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "here.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\ndata: "+dir+"\napi: {listen: 192.0.2.1:9}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		server  string
+		env     map[string]string
+		flags   []string
+		refused bool
+	}{
+		"by http":                               {"http://192.0.2.1:9", token, nil, true},
+		"by http to a name":                     {"http://pitcrew.invalid", token, nil, true},
+		"by http, accepted by the flag":         {"http://192.0.2.1:9", token, []string{"--plain-http"}, false},
+		"by http, accepted by the environment":  {"http://192.0.2.1:9", accepted, nil, false},
+		"by https":                              {"https://192.0.2.1:9", token, nil, false},
+		"without a token":                       {"http://192.0.2.1:9", nil, nil, false},
+		"to this machine":                       {"http://127.8.9.1:9", token, nil, false},
+		"to this machine, by IPv6":              {"http://[::1]:9", token, nil, false},
+		"to the address of this machine's file": {"", token, []string{"-c", file}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // nothing is sent in either case
+			code, said := asked(ctx, c.server, c.env, append([]string{"pauses"}, c.flags...)...)
+			if got := code == exitUsage && strings.Contains(said, "could be read on the way"); got != c.refused {
+				t.Errorf("refused: %v, want %v; code %d, said %q", got, c.refused, code, said)
+			}
+		})
+	}
+}
+
 // The daemon's own token must not be sent to whoever is named on the command line.
 func TestLocalTokenIsForTheLocalDaemonOnly(t *testing.T) {
 	t.Parallel()
