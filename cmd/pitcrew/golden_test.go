@@ -168,7 +168,7 @@ func answers() map[string]any {
 		"/api/v1/controllers/main/slots": page(slots...),
 		"/api/v1/pauses":                 page(pauses...),
 		"/api/v1/tokens":                 page(api.Token{Name: "anna", Role: "operator", Created: ago(time.Hour)}),
-		"/api/v1/plan":                   page(api.Plan{Controller: "main", Agent: "el9-1", Action: "begin", Now: true, Labels: "cleanable dirty", Reason: "used by build app 17"}, api.Plan{Controller: "main", Agent: "el9-2", Action: "begin", Reason: "2 of 2 cleanups of pool el9 run already"}),
+		"/api/v1/plan":                   page(api.Plan{Controller: "main", Agent: "el9-1", Pool: "el9", Action: "begin", Now: true, Turn: 1, Labels: "cleanable dirty", Reason: "used by build app 17"}, api.Plan{Controller: "main", Agent: "el9-2", Pool: "rest", Action: "begin", Turn: 2, DryRun: true, Reason: "waits: the controller's cap on cleanups is reached"}),
 		"/api/v1/whoami":                 api.Identity{Name: "anna", Role: "admin"},
 		"/healthz":                       api.Health{Status: "ok"},
 		"/api/v1/doctor":                 diagnosed(state, slots, pauses),

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +22,9 @@ func (c *cli) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what would be done now, and why",
-		Long: `Show what the daemon would do to which agent now, and why, as of its newest look. In a
-dry run ("pitcrew serve --dry-run") this is all that is ever done.`,
+		Long: `Show what the daemon would do to which agent now, and why, as of its newest look, in
+the order in which it chooses. What "waits" must wait for a place. In a dry run ("pitcrew
+serve --dry-run") this is all that is ever done.`,
 		Args: none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
 			found, err := d.Plan(ctx, q)
@@ -31,6 +34,9 @@ dry run ("pitcrew serve --dry-run") this is all that is ever done.`,
 			if len(found) == 0 {
 				fmt.Fprintln(c.err, "Nothing is to be done.")
 				return nil
+			}
+			if slices.ContainsFunc(found, func(p api.Plan) bool { return p.DryRun }) {
+				fmt.Fprintln(c.err, "Dry run: nothing of this is done"+onlyTo(found)+".")
 			}
 			_, err = io.WriteString(c.out, c.planTable(found))
 			return err
@@ -44,6 +50,21 @@ dry run ("pitcrew serve --dry-run") this is all that is ever done.`,
 	return cmd
 }
 
+// onlyTo names the pools that are shown a dry run, where others are not.
+func onlyTo(found []api.Plan) string {
+	var pools []string
+	for _, p := range found {
+		if p.DryRun {
+			pools = append(pools, p.Pool)
+		}
+	}
+	if len(pools) == len(found) {
+		return ""
+	}
+	slices.Sort(pools)
+	return " in pool " + strings.Join(slices.Compact(pools), ", ")
+}
+
 func (c *cli) planTable(found []api.Plan) string {
 	rows := make([][]string, len(found))
 	for i, p := range found {
@@ -51,12 +72,10 @@ func (c *cli) planTable(found []api.Plan) string {
 		switch {
 		case p.Action == string(hygiene.Rest):
 			when = "-"
-		case p.DryRun:
-			when = "never (dry run)"
 		case !p.Now:
 			when = "waits"
 		}
-		rows[i] = []string{fullName(p.Controller, p.Agent), p.Action, when, dash(p.Labels), oneLine(p.Reason)}
+		rows[i] = []string{fullName(p.Controller, p.Agent), p.Action, when, dash(p.Labels), oneLine(strings.TrimPrefix(p.Reason, "waits: "))}
 	}
 	return tabular([]string{"AGENT", "ACTION", "WHEN", "LABELS", "REASON"}, rows, c.width())
 }

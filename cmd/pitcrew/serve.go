@@ -27,8 +27,9 @@ func (c *cli) serveCommand() *cobra.Command {
 		Long: `Run the daemon until it is told to stop by SIGINT or SIGTERM. SIGHUP reloads the
 configuration; a bad one is refused, and the old one stays in force.
 
-With --dry-run nothing is written anywhere, neither to Jenkins nor to the database: the
-log and the API show what would be done.`,
+With --dry-run nothing is written anywhere, neither to Jenkins nor to the database. The
+log and "pitcrew plan" show what would be done, as for a first start. On a loopback
+address everybody on the machine may look then, without a token.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), cmp.Or(path, c.getenv(envConfig), usualConfig), dryRun, c.err)

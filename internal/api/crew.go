@@ -73,6 +73,7 @@ type Decision struct {
 	Action   hygiene.Action
 	Sighting hygiene.Sighting
 	Chosen   bool   // for actions that the caps may keep waiting
+	Turn     int    // of such an action: its place in the order of choice, from 1; 0 = it is none
 	Reason   string // why it waits, or the action's own reason
 }
 

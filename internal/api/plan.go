@@ -19,8 +19,9 @@ type Plan struct {
 	Controller string    `json:"controller"`
 	Agent      string    `json:"agent"`
 	Pool       string    `json:"pool,omitempty"`
-	Action     string    `json:"action" enum:"rest,adopt,withdraw,forget,unclean,relabel,begin,refresh,launch,unmark,drive"`
+	Action     string    `json:"action" enum:"rest,adopt,withdraw,forget,unclean,relabel,begin,refresh,launch,unmark,stop,drive"`
 	Now        bool      `json:"now" doc:"False for what must wait for its turn"`
+	Turn       int       `json:"turn,omitempty" doc:"Place in the order in which cleanups are chosen, from 1"`
 	Reason     string    `json:"reason" doc:"Why it is done, or why it waits"`
 	Labels     string    `json:"labels,omitempty" doc:"Our labels that are written, or none to take all off; absent: nothing is written"`
 	Need       string    `json:"need,omitempty" enum:"cleanup,verify"`
@@ -40,7 +41,7 @@ type PlanQuery struct {
 func (s *Server) planRoutes() {
 	register(s, operation{
 		id: "getPlan", method: http.MethodGet, path: "/plan", role: store.Viewer, tag: "agents",
-		summary: "Say what would be done now, and why", detail: "As of the newest poll. Ordered by controller and agent.",
+		summary: "Say what would be done now, and why", detail: "As of the newest poll. For each controller, what is chosen among comes first, in the order of choice.",
 	}, s.getPlan)
 }
 
@@ -54,14 +55,17 @@ func (s *Server) getPlan(_ context.Context, q *PlanQuery) (*answer[Page[Plan]], 
 		}
 	}
 	slices.SortFunc(page.Items, func(a, b Plan) int {
-		return cmp.Or(cmp.Compare(a.Controller, b.Controller), cmp.Compare(a.Agent, b.Agent))
+		return cmp.Or(
+			cmp.Compare(a.Controller, b.Controller), cmp.Compare(min(b.Turn, 1), min(a.Turn, 1)),
+			cmp.Compare(a.Turn, b.Turn), cmp.Compare(a.Agent, b.Agent),
+		)
 	})
 	return answered(page, nil)
 }
 
 func (v View) plan(id hygiene.ControllerID, d Decision) Plan {
 	p := Plan{
-		Controller: string(id), Agent: d.Agent.Name, Pool: d.Pool, Action: string(d.Action.Kind), Now: d.Chosen,
+		Controller: string(id), Agent: d.Agent.Name, Pool: d.Pool, Action: string(d.Action.Kind), Now: d.Chosen, Turn: d.Turn,
 		Reason: d.Reason, Need: string(d.Action.Need), Wake: utc(d.Action.Wake), Decided: utc(d.At),
 		DryRun: v.DryRun || slices.ContainsFunc(v.Pools, func(p PoolView) bool { return p.Name == d.Pool && p.DryRun }),
 	}

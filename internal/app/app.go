@@ -32,7 +32,8 @@ type Options struct {
 	// DryRun shows what would be done on every controller as for a first start, and writes nothing
 	// there nor in the data directory: the store is a new one, removed at the end.
 	DryRun bool
-	// Anonymous is what requests without a token may do; "" = nothing.
+	// Anonymous is what requests without a token may do; "" = nothing, or in a dry run on a loopback
+	// address look: its store is too new to have handed out tokens.
 	Anonymous store.Role
 	// Transport replaces the connections to all controllers, for tests and the demo.
 	Transport http.RoundTripper
@@ -83,10 +84,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.follow(first)
-	a.serveAPI() //nolint:contextcheck // each request brings its own context
 	if err := a.listen(ctx); err != nil {
 		return nil, err
 	}
+	a.serveAPI() //nolint:contextcheck // each request brings its own context
 	return a, a.bootstrapToken(ctx)
 }
 
@@ -134,7 +135,7 @@ func (a *App) host() string {
 // serveAPI makes the handler of the API.
 func (a *App) serveAPI() {
 	s := api.New(api.Options{
-		Store: a.store, Controllers: a.controllers, Anonymous: a.Anonymous, Version: a.Version,
+		Store: a.store, Controllers: a.controllers, Anonymous: a.anonymous(), Version: a.Version,
 		Metrics: a.metrics.handler(), Reload: a.Reload, Logger: a.Log.With("component", "api"),
 		Config: func() (string, error) {
 			text, err := a.Config.Current().Show()
@@ -142,6 +143,14 @@ func (a *App) serveAPI() {
 		},
 	})
 	a.handler, a.streams = web.New(web.Options{API: s, Logger: a.Log.With("component", "web")}), s.EndStreams
+}
+
+// anonymous is what requests without a token may do.
+func (a *App) anonymous() store.Role {
+	if local, ok := a.listener.Addr().(*net.TCPAddr); a.Anonymous == "" && a.DryRun && ok && local.IP.IsLoopback() {
+		return store.Viewer
+	}
+	return a.Anonymous
 }
 
 func (a *App) listen(ctx context.Context) error {
@@ -173,6 +182,9 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serve(ctx) })
 	g.Go(func() error { return a.notify(ctx) })
 	g.Go(func() error { return a.purge(ctx) })
+	if a.DryRun {
+		a.Log.InfoContext(ctx, "dry run: pitcrew shows what it would do, and does nothing")
+	}
 	a.Log.InfoContext(ctx, "pitcrew serves", "address", a.Addr().String(), "controllers", len(a.crews), "owner", a.owner())
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {

@@ -39,11 +39,15 @@ type daemon struct {
 type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
+	news *signal // nil where nobody waits for lines
 }
 
 func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.news != nil {
+		b.news.raise()
+	}
 	return b.text.Write(p)
 }
 

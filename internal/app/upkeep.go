@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/store"
@@ -46,10 +47,13 @@ func (a *App) purge(ctx context.Context) error {
 const TokenFile = "admin.token"
 
 // bootstrapToken makes an admin token at the first start, and leaves it where only the daemon's
-// user can read it.
+// user can read it. A dry run takes the one that lies there.
 func (a *App) bootstrapToken(ctx context.Context) error {
+	if a.DryRun {
+		return a.borrowToken(ctx)
+	}
 	tokens, err := a.store.Tokens(ctx)
-	if err != nil || len(tokens) > 0 || a.DryRun {
+	if err != nil || len(tokens) > 0 {
 		return err
 	}
 	secret, err := a.store.CreateToken(ctx, "local-admin", store.Admin, time.Now())
@@ -67,4 +71,14 @@ func (a *App) bootstrapToken(ctx context.Context) error {
 	}
 	a.Log.InfoContext(ctx, "the first admin token is made", "file", path)
 	return nil
+}
+
+// borrowToken lets the token that an earlier start left count in a dry run, whose store is a new one:
+// the command line on this machine sends it.
+func (a *App) borrowToken(ctx context.Context) error {
+	text, err := os.ReadFile(filepath.Join(a.Config.Current().Data, TokenFile))
+	if secret := strings.TrimSpace(string(text)); err == nil && secret != "" {
+		return a.store.AdoptToken(ctx, "local-admin", store.Admin, secret, time.Now())
+	}
+	return nil // there is none that the command line could read either
 }

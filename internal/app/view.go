@@ -30,7 +30,7 @@ func viewOf(r *crewRun) api.View {
 	}
 	for name, d := range r.crew.Decisions() {
 		v.Decisions[name] = api.Decision{
-			At: d.At, Agent: d.Agent, Pool: d.Pool, Action: d.Action, Sighting: d.Sighting, Chosen: d.Chosen, Reason: d.Reason,
+			At: d.At, Agent: d.Agent, Pool: d.Pool, Action: d.Action, Sighting: d.Sighting, Chosen: d.Chosen, Turn: d.Turn, Reason: d.Reason,
 		}
 	}
 	return v

@@ -97,6 +97,6 @@ type Retention struct {
 type Switches struct {
 	// Paused stops new cleanups; the running ones end. The value is true or, better, the reason.
 	Paused Pause `yaml:"paused,omitempty"`
-	// DryRun shows what would be done and writes nothing anywhere.
+	// DryRun shows what would be done and writes nothing anywhere. Cleanups in progress at a reload end.
 	DryRun bool `yaml:"dryRun,omitempty"`
 }

@@ -105,8 +105,9 @@ type Upkeep struct {
 	// Deadman raises an alarm when the pool had no successful cleanup for so long although it needed one. 0 means
 	// never.
 	Deadman Duration `yaml:"deadman" jsonschema:"default=24h"`
-	// CapacityFloor is the share of the pool, or the number of agents, that must stay usable: an alarm is raised when
-	// fewer are. 0 means never.
+	// CapacityFloor is the share of the pool on a controller, or the number of agents there, that must stay usable: an
+	// alarm is raised when fewer are, and no clean agent is verified again for its age when fewer would stay clean. It
+	// stops no cleanups: they are what brings agents back. 0 means never.
 	CapacityFloor Share `yaml:"capacityFloor" jsonschema:"default=20%"`
 	// Disjoint says that agents on one machine use different users and paths, so that one may be cleaned while another
 	// runs a build.

@@ -85,6 +85,28 @@ func TestADeadPoolIsSaidOnceAndItsReturnOnce(t *testing.T) {
 	})
 }
 
+func TestAPoolBelowItsFloorIsSaidOnceAndGoesOnBeingCleaned(t *testing.T) {
+	agents := fleetOf(4)
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Floor = func(int) int { return 3 } }}
+	inRig(t, spec, func(r *rig) {
+		r.wait(time.Hour, "all clean", r.allClean(agents))
+		for _, a := range agents[:2] {
+			must(t, r.crew.OrderHold(r.t.Context(), a.Name, "ann", "moving", time.Now().Add(2*time.Hour)))
+		}
+		r.wait(time.Minute, "the alarm", func() bool { return len(r.events(hygiene.EventShort)) > 0 })
+		r.runBuild("app", "clean&&el7")
+		r.wait(time.Hour, "the used one clean", r.allClean(agents[2:]))
+		if n := len(r.cleanups()); n != 5 {
+			t.Errorf("%d cleanups, want four at first and one of the used agent", n)
+		}
+		r.wait(3*time.Hour, "all clean", r.allClean(agents))
+		r.pass(time.Hour)
+		if short, enough := len(r.events(hygiene.EventShort)), len(r.events(hygiene.EventEnough)); short != 1 || enough != 1 {
+			t.Errorf("it was said %d times that agents are short, and %d times that there are enough", short, enough)
+		}
+	})
+}
+
 func TestAQuietPoolIsNotDead(t *testing.T) {
 	takesLong(t)
 	spec := setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].DeadMan = 2 * time.Hour }}

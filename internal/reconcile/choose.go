@@ -10,8 +10,14 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 )
 
+// lot is what the domain chose for an agent, and when.
+type lot struct {
+	hygiene.Choice
+	turn int // place in the order of choice, from 1
+}
+
 // choose lets the domain pick among the agents that could begin, refresh or be launched.
-func choose(s *Settings, look *Look, views []view, load hygiene.Load) map[string]hygiene.Choice {
+func choose(s *Settings, look *Look, views []view, load hygiene.Load) map[string]lot {
 	demands, exprs := demanded(s, look, views)
 	var candidates []hygiene.Candidate
 	for i := range views {
@@ -28,9 +34,9 @@ func choose(s *Settings, look *Look, views []view, load hygiene.Load) map[string
 	if len(candidates) == 0 {
 		return nil
 	}
-	choices := make(map[string]hygiene.Choice, len(candidates))
-	for _, choice := range hygiene.Schedule(candidates, demands, capsOf(s, views), load) {
-		choices[choice.Action.Agent.Name] = choice
+	choices := make(map[string]lot, len(candidates))
+	for i, choice := range hygiene.Schedule(candidates, demands, capsOf(s, views), load) {
+		choices[choice.Action.Agent.Name] = lot{choice, i + 1}
 	}
 	return choices
 }

@@ -41,7 +41,7 @@ func (c *Crew) containOnce(ctx context.Context) error {
 		return err
 	}
 	for _, a := range agents {
-		if !a.Managed() || a.State.InProgress() || !c.feedDue(a, s.FeedEvery) {
+		if !a.Managed() || a.State.InProgress() || s.showsOnly(a.Pool) || !c.feedDue(a, s.FeedEvery) {
 			continue
 		}
 		if _, listed := look.Agents[a.ID.Name]; !listed {
@@ -245,7 +245,7 @@ func (c *Crew) witness(ctx context.Context, s *Settings, views []view, now time.
 	for i := range views {
 		v := &views[i]
 		b, ok := v.intruder()
-		if !ok || !c.firstSeen(b) {
+		if v.policy.DryRun || !ok || !c.firstSeen(b) {
 			continue
 		}
 		if err := c.keep(ctx, v.agent, time.Time{}, now, []store.Build{b}); err != nil {

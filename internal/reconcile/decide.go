@@ -26,6 +26,7 @@ type Decision struct {
 	Action   hygiene.Action
 	Sighting hygiene.Sighting
 	Chosen   bool   // for actions that the caps may keep waiting
+	Turn     int    // of such an action: its place in the order of choice, from 1; 0 = it is none
 	Reason   string // why it waits, or the action's own reason
 }
 
@@ -78,13 +79,15 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	for i := range views {
 		d := views[i].decision(now)
 		if choice, ok := choices[d.Agent.Name]; ok {
-			d.Chosen, d.Reason = choice.Chosen, choice.Reason
+			d.Chosen, d.Turn, d.Reason = choice.Chosen, choice.turn, choice.Reason
 		}
 		decisions[d.Agent.Name] = d
 	}
 	c.mu.Lock()
+	before := c.decisions
 	c.decisions = decisions
 	c.mu.Unlock()
+	c.tellPlan(ctx, s, views, before, decisions)
 	c.Watch.Decided(c.id, slices.Collect(maps.Values(decisions)))
 	if err := c.alarms(ctx, s, views, now); err != nil {
 		return err
@@ -195,8 +198,15 @@ func (c *Crew) policy(s *Settings, a hygiene.Agent, labels []string, pauses map[
 	if reason, _ := c.stopped(pool.Name); reason != "" {
 		p.Paused = reason
 	}
-	p.DryRun = p.DryRun || s.DryRun
+	p.DryRun = (p.DryRun || s.DryRun) && !c.underWay(s, a)
 	return pool, p
+}
+
+// underWay reports whether an attempt is to be brought to its end whatever a reload said: left as it
+// is, its agent would be out of use until the dry run is over. A process that has not serviced the
+// controller itself touches nothing, whatever its database says.
+func (c *Crew) underWay(s *Settings, a hygiene.Agent) bool {
+	return a.State.InProgress() && c.marked(s.jobName("owner"))
 }
 
 // pauses returns the reasons of the pauses in force, by scope.

@@ -89,5 +89,11 @@ func (s *Settings) named(name string) *Pool {
 	return &s.Pools[i]
 }
 
+// showsOnly reports whether the pool called name is only shown what would be done.
+func (s *Settings) showsOnly(name string) bool {
+	p := s.named(name)
+	return s.DryRun || p != nil && p.Policy.DryRun
+}
+
 // orphan is the policy of agents that no pool has: they are kept as they are.
 var orphan = hygiene.Policy{Paused: "no pool of the configuration has it"}

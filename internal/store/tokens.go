@@ -34,14 +34,22 @@ type Token struct {
 // CreateToken stores a token and returns its secret, which cannot be had again. A name that is
 // taken is [ErrExists].
 func (s *Store) CreateToken(ctx context.Context, name string, role Role, now time.Time) (secret string, err error) {
+	// 260 random bits: nobody guesses them, so one fast hash is enough.
+	secret = "pitcrew_" + rand.Text() + rand.Text()
+	if err := s.AdoptToken(ctx, name, role, secret, now); err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+// AdoptToken stores a token that another store made. A name that is taken is [ErrExists].
+func (s *Store) AdoptToken(ctx context.Context, name string, role Role, secret string, now time.Time) error {
 	switch role {
 	case Viewer, Operator, Admin:
 	default:
-		return "", fmt.Errorf("create token %s: unknown role %q", name, role)
+		return fmt.Errorf("create token %s: unknown role %q", name, role)
 	}
-	// 260 random bits: nobody guesses them, so one fast hash is enough.
-	secret = "pitcrew_" + rand.Text() + rand.Text()
-	err = s.write(ctx, func(ctx context.Context, t *txn) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		n, err := t.InsertToken(ctx, rows.InsertTokenParams{
 			Name: name, Role: string(role), Hash: digest(secret), Created: millis(now),
 		})
@@ -51,9 +59,9 @@ func (s *Store) CreateToken(ctx context.Context, name string, role Role, now tim
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("create token %s: %w", name, err)
+		return fmt.Errorf("create token %s: %w", name, err)
 	}
-	return secret, nil
+	return nil
 }
 
 // Tokens returns all tokens, ordered by name.

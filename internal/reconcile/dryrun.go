@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+)
+
+// would says what a dry run does not do.
+var would = map[hygiene.Kind]string{
+	hygiene.Rest:     "leave the agent alone",
+	hygiene.Withdraw: "let the agent go",
+	hygiene.Forget:   "forget the agent",
+	hygiene.Unclean:  "take clean from the agent",
+	hygiene.Relabel:  "label the agent",
+	hygiene.Begin:    "clean the agent",
+	hygiene.Refresh:  "verify the agent again",
+	hygiene.Launch:   "have the agent launched",
+	hygiene.Unmark:   "lift our offline mark",
+	hygiene.Stop:     "stop a stray cleanup",
+}
+
+// tellPlan logs what would be done to the agents of a dry run, those that are chosen first: all of it
+// once, and then what changes.
+func (c *Crew) tellPlan(ctx context.Context, s *Settings, views []view, before, now map[string]Decision) {
+	var news []Decision
+	for i := range views {
+		d := now[views[i].agent.ID.Name]
+		old, told := before[d.Agent.Name]
+		if views[i].policy.DryRun && (!told || !sameLot(old, d)) {
+			news = append(news, d)
+		}
+	}
+	slices.SortStableFunc(news, func(a, b Decision) int {
+		return cmp.Or(cmp.Compare(min(b.Turn, 1), min(a.Turn, 1)), cmp.Compare(a.Turn, b.Turn))
+	})
+	for _, d := range news {
+		text, ok := would[d.Action.Kind]
+		if !ok {
+			continue
+		}
+		facts := []any{"would", text, "agent", d.Agent.Name, "pool", d.Pool, "reason", d.Action.Reason}
+		if !d.Chosen {
+			facts = append(facts, "waits", strings.TrimPrefix(d.Reason, "waits: "))
+		}
+		if d.Action.Write {
+			facts = append(facts, "labels", strings.Join(s.Labels.Strings(d.Action.Labels), " "))
+		}
+		c.Log.InfoContext(ctx, "dry run", facts...)
+	}
+}
+
+// sameLot reports whether two decisions come to the same for people who read them.
+func sameLot(a, b Decision) bool {
+	return a.Action.Kind == b.Action.Kind && a.Chosen == b.Chosen && a.Reason == b.Reason && a.Action.Reason == b.Action.Reason
+}
