@@ -2,7 +2,10 @@
 
 package scrub
 
-import "os"
+import (
+	"os"
+	"strconv"
+)
 
 // Here says for which agent scrub works, as the controller and the recipe's program told it. All of it may be unknown.
 type Here struct {
@@ -10,6 +13,8 @@ type Here struct {
 	Agent, Controller string
 	// Workspace is the directory of the build that runs us.
 	Workspace string
+	// Engine is the process of the recipe's program, 0 if scrub was called by hand. What it started survives.
+	Engine int
 	// Tag names the build that runs us (BUILD_TAG), Cookie is the mark by which Jenkins knows its processes.
 	Tag, Cookie string
 }
@@ -20,8 +25,10 @@ func HereFromEnvironment() Here {
 	if agent == "" {
 		agent = os.Getenv("NODE_NAME")
 	}
+	engine, _ := strconv.Atoi(os.Getenv("PITCREW_ENGINE"))
 	return Here{
-		Agent: agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
+		Engine: engine,
+		Agent:  agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
 		Tag: os.Getenv("BUILD_TAG"), Cookie: os.Getenv("JENKINS_SERVER_COOKIE"),
 	}
 }

@@ -19,5 +19,6 @@ func New(s spec.Spec, here Here) (Step, error) {
 
 // kinds makes a step of each kind.
 var kinds = map[spec.Kind]func(spec.Spec, Here) Step{
-	spec.KindDisk: newDisk,
+	spec.KindProcesses: newProcesses,
+	spec.KindDisk:      newDisk,
 }

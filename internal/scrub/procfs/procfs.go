@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package procfs reads the processes of a Linux machine from /proc.
+//
+// A process is named by its number and its start time together: numbers are used again. Whatever can vanish while it is
+// read is absent then, without an error; what may not be read is left empty and can be told from what is empty.
+// Names that a process gives itself (its "comm", its arguments) are read but never decide that it ends.
+package procfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// TicksPerSecond is USER_HZ, the unit of times in /proc, on every platform that we carry (proc(5), sysconf(3)).
+const TicksPerSecond = 100
+
+// Stat is what /proc/PID/stat says of a process (proc_pid_stat(5)).
+type Stat struct {
+	PID int
+	// Name is what the process calls itself, at most 15 bytes, any bytes.
+	Name string
+	// State is one letter: R, S, D, Z, T, ...
+	State   byte
+	Parent  int
+	Group   int
+	Session int
+	// Kernel is whether it is a thread of the kernel.
+	Kernel bool
+	// Start is when it was started, in ticks since boot.
+	Start uint64
+}
+
+// Zombie reports whether the process has ended and only its parent has not asked yet.
+func (s Stat) Zombie() bool { return s.State == 'Z' || s.State == 'X' }
+
+// kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
+const kernelThread = 0x00200000
+
+// The fields of a stat line, counted from the one behind the name.
+const (
+	fieldState = iota
+	fieldParent
+	fieldGroup
+	fieldSession
+	fieldTTY
+	fieldTTYGroup
+	fieldFlags
+	fieldStart = 19
+)
+
+var errStat = errors.New("not a line of /proc/PID/stat")
+
+// ParseStat reads the text of a stat file. The name may hold anything, line ends and ") " included: what counts comes
+// after the last parenthesis.
+func ParseStat(text []byte) (Stat, error) {
+	open, shut := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 1 || shut < open {
+		return Stat{}, errStat
+	}
+	fields := bytes.Fields(text[shut+1:])
+	if len(fields) <= fieldStart || len(fields[fieldState]) != 1 {
+		return Stat{}, errStat
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:open])))
+	if err != nil || pid < 1 {
+		return Stat{}, errStat
+	}
+	s := Stat{PID: pid, Name: string(text[open+1 : shut]), State: fields[fieldState][0]}
+	for at, to := range map[int]*int{fieldParent: &s.Parent, fieldGroup: &s.Group, fieldSession: &s.Session} {
+		if *to, err = strconv.Atoi(string(fields[at])); err != nil {
+			return Stat{}, fmt.Errorf("%w: %w", errStat, err)
+		}
+	}
+	flags, err := strconv.ParseUint(string(fields[fieldFlags]), 10, 64)
+	if err != nil {
+		return Stat{}, fmt.Errorf("%w: %w", errStat, err)
+	}
+	s.Kernel = flags&kernelThread != 0
+	if s.Start, err = strconv.ParseUint(string(fields[fieldStart]), 10, 64); err != nil {
+		return Stat{}, fmt.Errorf("%w: %w", errStat, err)
+	}
+	return s, nil
+}
+
+// Environ is the environment that a process was started with.
+type Environ []byte
+
+// Get returns the value of a variable, "" if it is not there.
+func (e Environ) Get(name string) string {
+	for rest := []byte(e); len(rest) > 0; {
+		line := rest
+		if end := bytes.IndexByte(rest, 0); end >= 0 {
+			line, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = nil
+		}
+		if len(line) > len(name) && line[len(name)] == '=' && string(line[:len(name)]) == name {
+			return string(line[len(name)+1:])
+		}
+	}
+	return ""
+}
+
+// ParseCgroups returns the paths in the text of /proc/PID/cgroup, one for each hierarchy (cgroups(7)).
+func ParseCgroups(text []byte) []string {
+	var groups []string
+	for line := range strings.Lines(string(text)) {
+		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 && strings.HasPrefix(parts[2], "/") {
+			groups = append(groups, strings.TrimSuffix(parts[2], " (deleted)"))
+		}
+	}
+	return groups
+}
+
+// ParseUID returns the real user of the text of /proc/PID/status.
+func ParseUID(text []byte) (uid int, ok bool) {
+	_, after, found := bytes.Cut(text, []byte("\nUid:\t"))
+	if !found {
+		return 0, false
+	}
+	end := bytes.IndexAny(after, "\t\n")
+	if end < 0 {
+		return 0, false
+	}
+	uid, err := strconv.Atoi(string(after[:end]))
+	return uid, err == nil && uid >= 0
+}
+
+// ExePath is the path in a link that /proc shows, without the mark of what is deleted.
+func ExePath(link string) string { return strings.TrimSuffix(link, " (deleted)") }

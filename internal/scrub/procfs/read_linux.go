@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package procfs
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Root is where /proc is.
+type Root string
+
+// Machine is the /proc of this machine.
+const Machine Root = "/proc"
+
+func (r Root) file(pid int, name string) string {
+	return string(r) + "/" + strconv.Itoa(pid) + "/" + name
+}
+
+// passes bounds how often a walk lists the processes.
+const passes = 20
+
+// Walk calls yield with every process that is no zombie. It lists until a listing brings nothing new, since a process
+// that keeps starting another and ends is in no single listing for long; those of the first listing are yielded on all
+// processors at once, each later one as soon as it is seen. Those in known are taken from there for the first.
+func (r Root) Walk(known []Stat, yield func(Stat)) error {
+	seen := make(map[int]bool, len(known))
+	for _, s := range known {
+		seen[s.PID] = true
+	}
+	Each(len(known), func(i int) { yield(known[i]) })
+	for pass := range passes {
+		pids, err := r.pids()
+		if err != nil {
+			return err
+		}
+		fresh := slices.DeleteFunc(pids, func(pid int) bool { return seen[pid] })
+		if len(fresh) == 0 {
+			return nil
+		}
+		for _, pid := range fresh {
+			seen[pid] = true
+		}
+		one := func(i int) {
+			if s, ok := r.Stat(fresh[i]); ok && !s.Zombie() {
+				yield(s)
+			}
+		}
+		if pass == 0 && len(known) == 0 {
+			Each(len(fresh), one)
+			continue
+		}
+		for i := range fresh {
+			one(len(fresh) - 1 - i) // the youngest first: it is the one that may be gone soon
+		}
+	}
+	return nil
+}
+
+func (r Root) pids() ([]int, error) {
+	dir, err := os.Open(string(r))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	pids := make([]int, 0, len(names))
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids, nil
+}
+
+// All returns every process that is no zombie, in the order of their numbers.
+func (r Root) All() ([]Stat, error) {
+	var all []Stat
+	var lock sync.Mutex
+	err := r.Walk(nil, func(s Stat) {
+		lock.Lock()
+		defer lock.Unlock()
+		all = append(all, s)
+	})
+	slices.SortFunc(all, func(a, b Stat) int { return cmp.Compare(a.PID, b.PID) })
+	return all, err
+}
+
+// read returns the text of a small file of a process. It goes around package os, whose files cost three more calls of
+// the kernel each.
+func (r Root) read(pid int, name string) ([]byte, error) {
+	fd, err := unix.Open(r.file(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer buffers.Put(buffer)
+	size := 0
+	for {
+		n, err := unix.Read(fd, (*buffer)[size:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		size += n
+		if n == 0 || name == "stat" || name == "status" {
+			return bytes.Clone((*buffer)[:size]), nil
+		}
+		if size == len(*buffer) {
+			*buffer = append(*buffer, make([]byte, size)...)
+		}
+	}
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+
+// Each calls f with each number below n, on all processors.
+func Each(n int, f func(i int)) {
+	const chunk = 32
+	var group sync.WaitGroup
+	next := make(chan int, n/chunk+1)
+	for from := 0; from < n; from += chunk {
+		next <- from
+	}
+	close(next)
+	for range min(runtime.GOMAXPROCS(0), n/chunk+1) {
+		group.Go(func() {
+			for from := range next {
+				for i := from; i < min(from+chunk, n); i++ {
+					f(i)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// Stat reads one process; ok is false if it is gone.
+func (r Root) Stat(pid int) (s Stat, ok bool) {
+	text, err := r.read(pid, "stat")
+	if err != nil {
+		return Stat{}, false
+	}
+	s, err = ParseStat(text)
+	return s, err == nil && s.PID == pid
+}
+
+// UID returns the real user of a process.
+func (r Root) UID(pid int) (uid int, ok bool) {
+	text, err := r.read(pid, "status")
+	if err != nil {
+		return 0, false
+	}
+	return ParseUID(text)
+}
+
+// Environ returns the environment that a process was started with; nil if it may not be read.
+func (r Root) Environ(pid int) Environ {
+	text, _ := r.read(pid, "environ")
+	return text
+}
+
+// Args returns the arguments of a process; nil if they may not be read.
+func (r Root) Args(pid int) []string {
+	text, _ := r.read(pid, "cmdline")
+	if len(text) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+}
+
+// Cgroups returns the control groups of a process.
+func (r Root) Cgroups(pid int) []string {
+	text, _ := r.read(pid, "cgroup")
+	return ParseCgroups(text)
+}
+
+// Link returns where one of the links of a process leads: exe, cwd, root, ns/pid, ns/mnt; "" if it may not be read.
+func (r Root) Link(pid int, name string) string {
+	to, _ := os.Readlink(r.file(pid, name))
+	return ExePath(to)
+}
+
+// OpenFiles calls yield with the path of each file that a process holds open, until it returns false.
+func (r Root) OpenFiles(pid int, yield func(path string) bool) {
+	dir, err := os.Open(r.file(pid, "fd"))
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		to, err := os.Readlink(filepath.Join(r.file(pid, "fd"), name))
+		if err == nil && filepath.IsAbs(to) && !yield(ExePath(to)) {
+			return
+		}
+	}
+}
+
+// WaitChannel returns the function of the kernel that a process waits in; "" if that is not told.
+func (r Root) WaitChannel(pid int) string {
+	text, _ := r.read(pid, "wchan")
+	if string(text) == "0" {
+		return ""
+	}
+	return string(text)
+}
+
+// Uptime returns how long the machine has been up, in ticks; 0 if that is not told.
+func (r Root) Uptime() uint64 {
+	text, _ := os.ReadFile(string(r) + "/uptime")
+	var seconds float64
+	for i, c := range text {
+		if c == ' ' {
+			seconds, _ = strconv.ParseFloat(string(text[:i]), 64)
+			break
+		}
+	}
+	return uint64(seconds * TicksPerSecond)
+}
