@@ -175,12 +175,13 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 }
 
 // usable counts the agents of a pool that serve or soon will: those that are clean, in use, waiting
-// their turn or being cleaned, and that did not fail. The floor is of all that are managed.
+// their turn or being cleaned, and that did not fail. The floor is of all that are managed, or will be
+// by this very decision.
 func usable(p *Pool, views []view, now time.Time) (usable, floor int) {
 	total := 0
 	for i := range views {
 		v := &views[i]
-		if v.pool == nil || v.pool.Name != p.Name || !v.agent.Managed() {
+		if v.pool == nil || v.pool.Name != p.Name || !v.agent.Managed() && v.action.Kind != hygiene.Adopt {
 			continue
 		}
 		total++
