@@ -52,14 +52,17 @@ type Executable struct {
 
 const executorFields = "currentExecutable[url]" // the number stands in it
 
-const computerFields = "displayName,assignedLabels[name],idle,offline,temporarilyOffline,offlineCause[_class],offlineCauseReason," +
+const computerFields = "displayName,assignedLabels[name],offline,temporarilyOffline,offlineCause[_class],offlineCauseReason," +
 	"launchSupported,executors[idle," + executorFields + "],oneOffExecutors[" + executorFields + "]"
+
+// A single look costs little and is what claims and grants depend on: it asks for Jenkins' own word besides.
+const singleFields = "idle," + computerFields
 
 type wireComputer struct {
 	Class              string         `json:"_class"`
 	DisplayName        string         `json:"displayName"`
 	AssignedLabels     []wireLabel    `json:"assignedLabels"`
-	Idle               bool           `json:"idle"`
+	Idle               *bool          `json:"idle"` // not asked for in polls: it says what the executors say (hudson.model.Computer#isIdle)
 	Offline            bool           `json:"offline"`
 	TemporarilyOffline bool           `json:"temporarilyOffline"`
 	OfflineCause       *wireClass     `json:"offlineCause"`
@@ -88,7 +91,7 @@ type wireExecutable struct {
 	Number int64  `json:"number"`
 }
 
-// Fleet returns all agents: one request, about 340 bytes of answer per idle agent before compression. It needs Overall/Read; what runs is
+// Fleet returns all agents: one request, about 330 bytes of answer per idle agent before compression. It needs Overall/Read; what runs is
 // seen with Job/Read only. An agent that is missing need not be gone: ask [Client.Agent].
 func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 	var f Fleet
@@ -127,7 +130,7 @@ func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
 	var w wireComputer
 	err = lookTwice(ctx, func() error {
 		w = wireComputer{}
-		_, err := c.getJSON(ctx, "read state", agentObject(name), path+"/api/json", tree(computerFields), &w)
+		_, err := c.getJSON(ctx, "read state", agentObject(name), path+"/api/json", tree(singleFields), &w)
 		return err
 	})
 	if err != nil {
@@ -139,11 +142,11 @@ func (c *Client) Agent(ctx context.Context, name string) (Agent, error) {
 	return w.agent(), nil
 }
 
-// reset makes w empty but for the memory of its slices, which is half of what decoding a fleet would allocate.
+// reset makes w empty but for the memory of its slices, which is half of what decoding a fleet would allocate. That of
+// the executors is given up: an answer without them must not pass for one with none.
 func (w *wireComputer) reset() {
 	*w = wireComputer{
 		AssignedLabels:  emptied(w.AssignedLabels),
-		Executors:       emptied(w.Executors),
 		OneOffExecutors: emptied(w.OneOffExecutors),
 	}
 }
@@ -158,7 +161,7 @@ func (w *wireComputer) agent() Agent {
 	a := Agent{
 		Name:               w.DisplayName,
 		BuiltIn:            strings.HasSuffix(w.Class, "$MasterComputer"),
-		Idle:               w.Idle && len(w.OneOffExecutors) == 0,
+		Idle:               w.Executors != nil && (w.Idle == nil || *w.Idle) && len(w.OneOffExecutors) == 0,
 		Offline:            w.Offline || w.TemporarilyOffline,
 		TemporarilyOffline: w.TemporarilyOffline,
 		OfflineReason:      unescaped(w.OfflineCauseReason),
