@@ -13,9 +13,9 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// driveClaimed takes a stored claim to a running program: dirty is written and read back, the
-// builds that used the agent are learnt, idleness is looked at once more, and the program is
-// handed over. A claim that cannot be turned into a program in time is given back.
+// driveClaimed takes a stored claim to a running program: dirty is written and read back, idleness
+// is looked at once more, and the program is handed over. Which builds used the agent is learnt before
+// it is called clean again, when those that came in between stand in its feed as well. A claim that cannot be turned into a program in time is given back.
 func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error) {
 	if w.attempt.Run.Intent {
 		return c.findHanded(ctx, w)
@@ -30,7 +30,6 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if err != nil {
 		return rest, err
 	}
-	c.learn(ctx, w.agent.ID, w.now)
 	if err := c.lift(ctx, w); err != nil {
 		return rest, err
 	}

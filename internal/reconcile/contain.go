@@ -21,7 +21,8 @@ func (s *Settings) containEvery() time.Duration {
 
 // contain asks agents that stay as they are for their builds, each at least once per interval, so
 // that a short build between two polls is found even if nothing else happens: on clean agents, and
-// on those that wait for long or are never cleaned. Agents that are cleaned are asked at that moment.
+// on those that wait for long or are never cleaned. Agents that are cleaned are asked before they are
+// called clean again, and those that one build goes on using have nothing to tell until then.
 func (c *Crew) contain(ctx context.Context) error {
 	return every(ctx, func() time.Duration { return c.settings.Load().containEvery() }, nil, func(ctx context.Context) {
 		c.Watch.Beat(c.id, "contain", time.Now())
@@ -44,7 +45,7 @@ func (c *Crew) containOnce(ctx context.Context) error {
 		if !a.Managed() || a.State.InProgress() || s.showsOnly(a.Pool) || !c.feedDue(a, s.FeedEvery) {
 			continue
 		}
-		if _, listed := look.Agents[a.ID.Name]; !listed {
+		if seen, listed := look.Agents[a.ID.Name]; !listed || stillUsed(a, seen) {
 			continue
 		}
 		newest := c.learn(ctx, a.ID, time.Now())
@@ -58,6 +59,12 @@ func (c *Crew) containOnce(ctx context.Context) error {
 		poke(c.wake)
 	}
 	return nil
+}
+
+// stillUsed reports whether the build that used an agent up is still running there. Nothing else can
+// have run since on its one executor, and a feed tells of builds that ended.
+func stillUsed(a hygiene.Agent, seen jenkins.Agent) bool {
+	return a.State == hygiene.Due && a.Used != nil && seen.Executors == 1 && len(seen.Running) == 1 && seen.Running[0].URL == a.Used.URL
 }
 
 // feedDue reports whether an agent's feed is to be read, and takes its turn.

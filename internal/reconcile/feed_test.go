@@ -4,10 +4,12 @@ package reconcile_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
@@ -210,6 +212,38 @@ func TestALongSleepOfTheDaemonsMachineIsNoReasonToFail(t *testing.T) {
 		r.waitState("linux-7", hygiene.Clean)
 		if a := r.agent("linux-7"); a.Attempt != 1 || a.Failures != 0 {
 			t.Errorf("got %+v", a)
+		}
+	})
+}
+
+// TestAFeedIsReadOncePerCleanup counts through a build that is many intervals long: none while nothing
+// can be new, and one reading for the cleanup after it.
+func TestAFeedIsReadOncePerCleanup(t *testing.T) {
+	var read atomic.Int32
+	inRig(t, setup{agents: one, client: func(o *jenkins.Options) {
+		o.Observe = func(c jenkins.Call) {
+			if c.Op == "read builds" {
+				read.Add(1)
+			}
+		}
+	}}, func(r *rig) {
+		every := func(d time.Duration) { r.set(func(s *reconcile.Settings) { s.FeedEvery = d }) }
+		r.waitState("linux-7", hygiene.Clean)
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&el7", Script: "make"}))
+		every(5 * time.Second)
+		_, err := r.jenkins.Schedule("app", nil) // of a minute
+		must(t, err)
+		r.waitState("linux-7", hygiene.Due)
+		before := read.Load()
+		r.pass(50 * time.Second)
+		if n := read.Load() - before; n != 0 {
+			t.Errorf("the feed was read %d times while the build that used the agent was running", n)
+		}
+		every(time.Hour)
+		before = read.Load()
+		r.wait(time.Hour, "the cleanup", func() bool { return r.has("linux-7", isClean) })
+		if n := read.Load() - before; n != 1 {
+			t.Errorf("the feed was read %d times for one cleanup", n)
 		}
 	})
 }

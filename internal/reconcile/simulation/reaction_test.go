@@ -86,7 +86,13 @@ func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
 		ops = append(ops, fmt.Sprintf("%s %.2f", op, crew.perOp[op]))
 	}
 	b.Logf("requests per cleanup: %s", strings.Join(ops, ", "))
+	if crew.perCleanup > maxRequests {
+		b.Errorf("%.2f requests per cleanup, want at most %d", crew.perCleanup, maxRequests)
+	}
 }
+
+// maxRequests is the goal for one cleanup, with everything that is not a poll counted in.
+const maxRequests = 20
 
 func median(d []time.Duration) time.Duration {
 	slices.Sort(d)
