@@ -22,16 +22,26 @@ func (c *cli) recipeCheckCommand() *cobra.Command {
 		Use:   "check FILE...",
 		Short: "Report everything that is wrong with recipes",
 		Long: `Report everything that is wrong with recipes and the scripts that they carry, each with
-file, line and column. Ends with code 3 when something is.`,
+file, line and column, and say how the program of a recipe without problems is delivered:
+embedded in its job, or above 1 MB by file parameter. Ends with code 3 when something is wrong.`,
 		Example: "  pitcrew recipe check recipes/*.yaml",
 		Args:    some("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			bad := 0
 			for _, path := range args {
-				for _, p := range recipe.Check(path) {
-					bad++
+				problems := recipe.Check(path)
+				bad += len(problems)
+				for _, p := range problems {
 					c.problem(p.String(), p.Excerpt)
 				}
+				if len(problems) > 0 {
+					continue
+				}
+				p, err := c.program(path)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(c.err, "%s: delivered %s.\n", path, p.Delivery())
 			}
 			if bad > 0 {
 				fmt.Fprintf(c.err, "%s.\n", count(bad, "problem"))
@@ -148,7 +158,7 @@ plugin; with --agent it is a slot, tied to that agent at first.`,
 	cmd.Flags().StringVar(&spec.Owner, "owner", "", "owner of the installation, as in the configuration (required)")
 	cmd.Flags().StringVar(&spec.NodeParameter, "node-parameter", "", "make one job for all agents; name of the parameter that chooses one")
 	cmd.Flags().StringVar(&spec.Agent, "agent", "", "make a slot that is tied to this agent at first")
-	cmd.Flags().IntVar(&spec.KeepBuilds, "keep-builds", 0, "how many builds Jenkins keeps (default 50)")
+	cmd.Flags().IntVar(&spec.KeepBuilds, "keep-builds", 0, "how many builds Jenkins keeps (default 50; of a slot whose program goes by file parameter 5)")
 	requireFlags(cmd, "controller", "owner")
 	fileFlag(cmd, &file)
 	return cmd

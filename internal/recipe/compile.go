@@ -13,6 +13,12 @@ import (
 //go:embed shell/boot.sh
 var bootStage string
 
+//go:embed shell/bind.sh
+var bindPart string
+
+//go:embed shell/line.sh
+var linePart string
+
 //go:embed shell/digest.sh
 var digestPart string
 
@@ -31,12 +37,10 @@ var reportPart string
 //go:embed shell/engine.sh
 var enginePart string
 
-const (
-	maxProgram = 16 << 20
-	// comfortable is the size up to which a program is best embedded in a job; beyond it Jenkins' configuration page
-	// gets heavy and a file parameter is better.
-	comfortable = 1 << 20
-)
+// maxProgram bounds a program, however it is delivered. It has to go through every shell's memory, some four times over,
+// and over the wire to the controller and on to the agent for each cleanup; payloads belong into the recipe, images and
+// packages do not.
+const maxProgram = 16 << 20
 
 // Program is a compiled recipe.
 type Program struct {
@@ -50,7 +54,7 @@ type Program struct {
 	Revision string
 	// Steps are the names of the recipe's steps, in order, by phase.
 	Steps []StepName
-	// Notes are remarks for the operator, such as that the program is too large to be embedded comfortably.
+	// Notes are remarks for the operator, such as that a step carries a large file.
 	Notes []string
 }
 
@@ -71,10 +75,6 @@ func (r *Recipe) Compile() (*Program, error) {
 	p := &Program{
 		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes,
 	}
-	if len(text) > comfortable {
-		p.Notes = append(p.Notes, fmt.Sprintf("the program has %.1f MB; above 1 MB it is better sent by file parameter",
-			float64(len(text))/1e6))
-	}
 	for _, s := range r.Steps {
 		p.Steps = append(p.Steps, StepName{s.Phase, s.Name})
 	}
@@ -92,7 +92,7 @@ func (r *Recipe) text(revision string) (text string, notes []string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
-	b.WriteString(digestPart + "\n" + processPart + "\n" + bootStage)
+	b.WriteString(digestPart + "\n" + processPart + "\n" + bindPart + "\n" + bootStage)
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
 	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { pitcrew_place %s; }\n", pack.kib(), r.placeWords())
 	fmt.Fprintf(&b, "\npitcrew_unpack() {\n%s}\n\npitcrew_main \"$@\"\n", pack.script.String())
@@ -127,7 +127,7 @@ func (r *Recipe) engine(revision string) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + reportPart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

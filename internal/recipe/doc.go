@@ -14,6 +14,10 @@
 // finds itself, and touches nothing, not even a temporary file, if they differ. Then it unpacks into a fresh private
 // directory and replaces itself by the engine stage, which runs the steps and prints the report.
 //
+// A job carries the program itself, up to 1 MB. A larger one goes by file parameter: the job then holds a delivery stage,
+// which proves the place first as well, reads the file that Jenkins put into the workspace once, proves what it read by
+// the digest that stands in the job, and becomes it.
+//
 // Invariants:
 //
 //   - A step cannot forge the report. The report stands between sentinel lines that contain the attempt's nonce. The

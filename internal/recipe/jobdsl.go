@@ -25,7 +25,10 @@ func RenderJobDSL(s JobSpec) ([]byte, error) {
 	fmt.Fprintf(&b, "    concurrentBuild(%t)\n", s.NodeParameter != "")
 	fmt.Fprintf(&b, "    logRotator {\n        numToKeep(%d)\n    }\n    parameters {\n", s.keepBuilds())
 	for _, p := range s.parameters() {
-		if !p.secret {
+		switch {
+		case p.file:
+			fmt.Fprintf(&b, "        fileParam(%s, %s)\n", groovyQuote(p.name), groovyQuote(p.description))
+		case !p.secret:
 			fmt.Fprintf(&b, "        stringParam(%s, %s, %s)\n", groovyQuote(p.name), groovyQuote(p.value), groovyQuote(p.description))
 		}
 	}
@@ -36,7 +39,7 @@ func RenderJobDSL(s JobSpec) ([]byte, error) {
 	b.WriteString("    }\n")
 	s.secretParametersDSL(&b)
 	b.WriteString("    steps {\n        shell([\n")
-	for _, chunk := range chunks(string(s.Program.Text), maxGroovyLiteral) {
+	for _, chunk := range chunks(s.Program.shellStep(), maxGroovyLiteral) {
 		fmt.Fprintf(&b, "            %s,\n", groovyQuote(chunk))
 	}
 	b.WriteString("        ].join(''))\n    }\n}\n")

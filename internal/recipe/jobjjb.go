@@ -37,7 +37,7 @@ func RenderJJB(s JobSpec) ([]byte, error) {
 		y.text(10, "allowed-slaves", "ALL (no restriction)", "- ")
 	}
 	y.line(4, "builders:")
-	y.text(6, "- shell", string(s.Program.Text))
+	y.text(6, "- shell", s.Program.shellStep())
 	y.line(0, "")
 	y.line(0, "- project:")
 	y.text(4, "name", s.Name)
@@ -55,12 +55,17 @@ func (y *yamlWriter) line(indent int, text string) {
 
 func (y *yamlWriter) parameter(p parameter) {
 	kind := "string"
-	if p.secret {
+	switch {
+	case p.secret:
 		kind = "password"
+	case p.file:
+		kind = "file"
 	}
 	y.line(6, "- "+kind+":")
 	y.text(10, "name", p.name)
-	y.text(10, "default", p.value)
+	if !p.file {
+		y.text(10, "default", p.value)
+	}
 	y.text(10, "description", p.description)
 }
 

@@ -24,20 +24,28 @@ type JobSpec struct {
 	// NodeParameter, if set, makes one job for all agents instead of a slot: the name of the parameter by which the
 	// nodelabelparameter plugin sends a build to its agent.
 	NodeParameter string
-	// KeepBuilds is how many builds Jenkins keeps; 0 means 50.
+	// KeepBuilds is how many builds Jenkins keeps. 0 means 50; and 5 for a slot whose program goes by file parameter,
+	// because Jenkins keeps the file as long as its build.
 	KeepBuilds int
 }
 
-// parameter is a parameter of the job. All of them become environment variables of the program.
+// parameter is a parameter of the job. All of them become environment variables of the program; of a file, its name.
 type parameter struct {
 	name, value, description string
-	secret                   bool
+	secret, file             bool
 }
+
+// Classes of parameter definitions.
+const (
+	stringParameterClass = "hudson.model.StringParameterDefinition"
+	secretParameterClass = "hudson.model.PasswordParameterDefinition"
+	fileParameterClass   = "hudson.model.FileParameterDefinition"
+)
 
 // parameters returns those of s. The nonce is a password parameter: Jenkins keeps it encrypted in the build's record
 // and shows it nowhere (hudson.model.PasswordParameterValue), the program takes it out of its environment.
 func (s JobSpec) parameters() []parameter {
-	return []parameter{
+	all := []parameter{
 		{name: "PITCREW_AGENT", description: "The agent that this attempt was issued for."},
 		{name: "PITCREW_CONTROLLER", description: "The controller that it was issued for."},
 		{name: "PITCREW_ATTEMPT", description: "The number of the attempt."},
@@ -45,6 +53,10 @@ func (s JobSpec) parameters() []parameter {
 		{name: "PITCREW_PHASES", value: "all", description: "all, or verify for that phase alone."},
 		{name: "PITCREW_JOB_CONTROLLER", value: s.Controller, description: "The controller that this job was made for. Leave it alone."},
 	}
+	if s.Program.ByFile() {
+		all = append(all, parameter{name: FileParameter, description: "The program. Jenkins puts it into the workspace and keeps a copy with the build.", file: true})
+	}
+	return all
 }
 
 const ownerMark = "pitcrew-owner: "
@@ -64,10 +76,13 @@ func (s JobSpec) description() string {
 }
 
 func (s JobSpec) keepBuilds() int {
-	if s.KeepBuilds == 0 {
-		return 50
+	switch {
+	case s.KeepBuilds != 0:
+		return s.KeepBuilds
+	case s.Program.ByFile() && s.NodeParameter == "":
+		return keptWithFile
 	}
-	return s.KeepBuilds
+	return keptBuilds
 }
 
 // check refuses what no rendering could express.

@@ -37,7 +37,7 @@ func RenderXML(s JobSpec) ([]byte, error) {
 	b.WriteString("  <blockBuildWhenUpstreamBuilding>false</blockBuildWhenUpstreamBuilding>\n  <triggers/>\n")
 	element(&b, 1, "concurrentBuild", fmt.Sprint(s.NodeParameter != ""))
 	b.WriteString("  <builders>\n    <hudson.tasks.Shell>\n")
-	element(&b, 3, "command", string(s.Program.Text))
+	element(&b, 3, "command", s.Program.shellStep())
 	b.WriteString("      <configuredLocalRules/>\n    </hudson.tasks.Shell>\n  </builders>\n  <publishers/>\n  <buildWrappers/>\n</project>\n")
 	return []byte(b.String()), nil
 }
@@ -55,15 +55,20 @@ func (s JobSpec) discarderXML(b *strings.Builder) {
 }
 
 func (p parameter) xml(b *strings.Builder) {
-	class := "hudson.model.StringParameterDefinition"
-	if p.secret {
-		class = "hudson.model.PasswordParameterDefinition"
+	class := stringParameterClass
+	switch {
+	case p.secret:
+		class = secretParameterClass
+	case p.file:
+		class = fileParameterClass
 	}
 	fmt.Fprintf(b, "        <%s>\n", class)
 	element(b, 5, "name", p.name)
 	element(b, 5, "description", p.description)
-	element(b, 5, "defaultValue", p.value)
-	if !p.secret {
+	if !p.file {
+		element(b, 5, "defaultValue", p.value)
+	}
+	if class == stringParameterClass {
 		element(b, 5, "trim", "false")
 	}
 	fmt.Fprintf(b, "        </%s>\n", class)

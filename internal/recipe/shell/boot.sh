@@ -1,11 +1,6 @@
 # Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
 # the very end runs anything, so that a program cut short in transport does nothing at all.
 
-pitcrew_refuse() {
-	printf 'pitcrew: refused: %s; nothing was touched\n' "$1"
-	exit 78
-}
-
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
 usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
@@ -45,34 +40,6 @@ pitcrew_options() {
 		esac
 		shift
 	done
-}
-
-# pitcrew_bind compares what this program was issued for with where it is. It creates no file: no here-document, no
-# pipe to a temporary name.
-pitcrew_bind() {
-	case $PITCREW_PHASES in
-	all | verify) ;;
-	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
-	esac
-	[ "$PITCREW_MODE" = run ] || return 0
-	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"
-	[ "$PITCREW_AGENT" = "$pitcrew_here" ] ||
-		pitcrew_refuse "issued for agent '$PITCREW_AGENT', but this is '$pitcrew_here'"
-	[ -n "${PITCREW_CONTROLLER-}" ] || pitcrew_refuse "not issued for any controller"
-	[ -z "$pitcrew_home" ] || [ "$PITCREW_CONTROLLER" = "$pitcrew_home" ] ||
-		pitcrew_refuse "issued for controller '$PITCREW_CONTROLLER', but this is '$pitcrew_home'"
-	case ${PITCREW_ATTEMPT-} in
-	'' | 0* | *[!0-9]*) pitcrew_refuse "PITCREW_ATTEMPT is not the number of an attempt" ;;
-	esac
-	case ${PITCREW_NONCE-} in
-	'' | *[!0-9A-Za-z_-]*) pitcrew_refuse "PITCREW_NONCE is not a nonce" ;;
-	esac
-	[ ${#PITCREW_NONCE} -ge 16 ] || pitcrew_refuse "PITCREW_NONCE is too short"
-}
-
-pitcrew_die() {
-	printf 'pitcrew: %s\n' "$1"
-	exit 74
 }
 
 # pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked.
@@ -181,13 +148,7 @@ check() {
 }
 
 pitcrew_main() {
-	set +x +v +e +u
-	umask 077
-	unset CDPATH ENV BASH_ENV POSIXLY_CORRECT
-	PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-	PITCREW_MODE=run PITCREW_NO_REBOOT=
-	PITCREW_PHASES=${PITCREW_PHASES:-all}
-	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
+	pitcrew_begin
 	pitcrew_options "$@"
 	pitcrew_bind
 	LC_ALL=C

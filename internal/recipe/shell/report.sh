@@ -122,7 +122,3 @@ $report_steps
 	print_line "$report"
 	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
 }
-case $(command -v printf) in
-printf) print_line() { printf '%s\n' "$1"; } ;;
-*) print_line() { print -r -- "$1"; } ;;
-esac

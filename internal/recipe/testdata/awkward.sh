@@ -1,17 +1,24 @@
 #!/bin/sh
-# pitcrew recipe test, revision 67e15a16ed2d33cb98be4c38f37ec86eeedae1712bc1cf9c0228c7bbc4b7f609. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision fa99b5d2505b3843ad6a5c5dbe850d66df724dd4c4f3a1e6dd7377612c18cb6e. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
 
-# find_hasher sets hasher to the function that prints the checksum of standard input: SHA-256, or else that of POSIX.
-find_hasher() {
-	for hasher in of_sha256sum of_shasum of_openssl of_cksum; do
+# find_sha256 sets hasher to the function that prints the SHA-256 of standard input; it fails where nothing can.
+find_sha256() {
+	for hasher in of_sha256sum of_shasum of_openssl; do
 		case $("$hasher" </dev/null 2>/dev/null) in
-		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | 4294967295:0) return 0 ;;
+		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;
 		esac
 	done
 	return 1
+}
+
+# find_hasher does the same, and makes do with the checksum of POSIX, which shows damage but no forgery.
+find_hasher() {
+	find_sha256 && return 0
+	hasher=of_cksum
+	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
 }
 of_sha256sum() { sha256sum | first_word; }
 of_shasum() { shasum -a 256 | first_word; }
@@ -31,13 +38,56 @@ process() {
 	fi
 }
 
-# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
-# the very end runs anything, so that a program cut short in transport does nothing at all.
+# Binding: what this was issued for, and whether this is that place.
 
 pitcrew_refuse() {
 	printf 'pitcrew: refused: %s; nothing was touched\n' "$1"
 	exit 78
 }
+
+pitcrew_die() {
+	printf 'pitcrew: %s\n' "$1"
+	exit 74
+}
+
+# pitcrew_begin makes this shell known ground, whatever it was started with. Calling it again changes nothing.
+pitcrew_begin() {
+	set +x +v +e +u
+	umask 077
+	unset CDPATH ENV BASH_ENV POSIXLY_CORRECT
+	PATH=${PATH:-/usr/bin:/bin}
+	pitcrew_added=:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	PATH=${PATH%"$pitcrew_added"}$pitcrew_added
+	PITCREW_MODE=run PITCREW_NO_REBOOT=
+	PITCREW_PHASES=${PITCREW_PHASES:-all}
+	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
+}
+
+# pitcrew_bind compares what this program was issued for with where it is. It creates no file: no here-document, no
+# pipe to a temporary name.
+pitcrew_bind() {
+	case $PITCREW_PHASES in
+	all | verify) ;;
+	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
+	esac
+	[ "$PITCREW_MODE" = run ] || return 0
+	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"
+	[ "$PITCREW_AGENT" = "$pitcrew_here" ] ||
+		pitcrew_refuse "issued for agent '$PITCREW_AGENT', but this is '$pitcrew_here'"
+	[ -n "${PITCREW_CONTROLLER-}" ] || pitcrew_refuse "not issued for any controller"
+	[ -z "$pitcrew_home" ] || [ "$PITCREW_CONTROLLER" = "$pitcrew_home" ] ||
+		pitcrew_refuse "issued for controller '$PITCREW_CONTROLLER', but this is '$pitcrew_home'"
+	case ${PITCREW_ATTEMPT-} in
+	'' | 0* | *[!0-9]*) pitcrew_refuse "PITCREW_ATTEMPT is not the number of an attempt" ;;
+	esac
+	case ${PITCREW_NONCE-} in
+	'' | *[!0-9A-Za-z_-]*) pitcrew_refuse "PITCREW_NONCE is not a nonce" ;;
+	esac
+	[ ${#PITCREW_NONCE} -ge 16 ] || pitcrew_refuse "PITCREW_NONCE is too short"
+}
+
+# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
+# the very end runs anything, so that a program cut short in transport does nothing at all.
 
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
@@ -78,34 +128,6 @@ pitcrew_options() {
 		esac
 		shift
 	done
-}
-
-# pitcrew_bind compares what this program was issued for with where it is. It creates no file: no here-document, no
-# pipe to a temporary name.
-pitcrew_bind() {
-	case $PITCREW_PHASES in
-	all | verify) ;;
-	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
-	esac
-	[ "$PITCREW_MODE" = run ] || return 0
-	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"
-	[ "$PITCREW_AGENT" = "$pitcrew_here" ] ||
-		pitcrew_refuse "issued for agent '$PITCREW_AGENT', but this is '$pitcrew_here'"
-	[ -n "${PITCREW_CONTROLLER-}" ] || pitcrew_refuse "not issued for any controller"
-	[ -z "$pitcrew_home" ] || [ "$PITCREW_CONTROLLER" = "$pitcrew_home" ] ||
-		pitcrew_refuse "issued for controller '$PITCREW_CONTROLLER', but this is '$pitcrew_home'"
-	case ${PITCREW_ATTEMPT-} in
-	'' | 0* | *[!0-9]*) pitcrew_refuse "PITCREW_ATTEMPT is not the number of an attempt" ;;
-	esac
-	case ${PITCREW_NONCE-} in
-	'' | *[!0-9A-Za-z_-]*) pitcrew_refuse "PITCREW_NONCE is not a nonce" ;;
-	esac
-	[ ${#PITCREW_NONCE} -ge 16 ] || pitcrew_refuse "PITCREW_NONCE is too short"
-}
-
-pitcrew_die() {
-	printf 'pitcrew: %s\n' "$1"
-	exit 74
 }
 
 # pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked.
@@ -214,13 +236,7 @@ check() {
 }
 
 pitcrew_main() {
-	set +x +v +e +u
-	umask 077
-	unset CDPATH ENV BASH_ENV POSIXLY_CORRECT
-	PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-	PITCREW_MODE=run PITCREW_NO_REBOOT=
-	PITCREW_PHASES=${PITCREW_PHASES:-all}
-	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
+	pitcrew_begin
 	pitcrew_options "$@"
 	pitcrew_bind
 	LC_ALL=C
@@ -263,7 +279,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=67e15a16ed2d33cb98be4c38f37ec86eeedae1712bc1cf9c0228c7bbc4b7f609
+revision=fa99b5d2505b3843ad6a5c5dbe850d66df724dd4c4f3a1e6dd7377612c18cb6e
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 
@@ -299,14 +315,21 @@ outcome_2() {
 
 # Checksums, by whatever this machine has.
 
-# find_hasher sets hasher to the function that prints the checksum of standard input: SHA-256, or else that of POSIX.
-find_hasher() {
-	for hasher in of_sha256sum of_shasum of_openssl of_cksum; do
+# find_sha256 sets hasher to the function that prints the SHA-256 of standard input; it fails where nothing can.
+find_sha256() {
+	for hasher in of_sha256sum of_shasum of_openssl; do
 		case $("$hasher" </dev/null 2>/dev/null) in
-		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | 4294967295:0) return 0 ;;
+		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;
 		esac
 	done
 	return 1
+}
+
+# find_hasher does the same, and makes do with the checksum of POSIX, which shows damage but no forgery.
+find_hasher() {
+	find_sha256 && return 0
+	hasher=of_cksum
+	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
 }
 of_sha256sum() { sha256sum | first_word; }
 of_shasum() { shasum -a 256 | first_word; }
@@ -560,6 +583,13 @@ calm() {
 	wait "$1" 2>/dev/null
 }
 
+# print_line prints $1 and a line end by a builtin of the shell, in no process of its own and without an argument that
+# others could see or that could be too long.
+case $(command -v printf) in
+printf) print_line() { printf '%s\n' "$1"; } ;;
+*) print_line() { print -r -- "$1"; } ;;
+esac
+
 # The report: facts before and after, and JSON that is pure ASCII whatever the bytes.
 
 # json_string prints standard input as a JSON string: UTF-8 where it is that, U+FFFD for each byte where it is not.
@@ -684,10 +714,6 @@ $report_steps
 	print_line "$report"
 	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
 }
-case $(command -v printf) in
-printf) print_line() { printf '%s\n' "$1"; } ;;
-*) print_line() { print -r -- "$1"; } ;;
-esac
 
 # Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
 
@@ -989,12 +1015,12 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=319
+PITCREW_KIB=320
 pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
-	check 'lib/engine' 59fdddb49c2b66042f203beb309672177fac25dd7728b41d5089be10b1b55e2f '3549567882:21498'
+	check 'lib/engine' 07812f3a76d9f4fbb9241dba67fec385c426038cc97c8488db7284facdce2178 '336312195:21859'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
