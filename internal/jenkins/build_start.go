@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,15 +21,22 @@ import (
 // File is the value of a file parameter.
 type File struct {
 	Param   string // name of the parameter
-	Name    string // of the file, as the build sees it in its description
-	Content []byte
+	Name    string // of the file, as people see it in the queue and in the build
+	Content []byte // not changed and not copied, at most maxFile bytes
 }
+
+// maxFile bounds what is sent with a build, in bytes. Jenkins keeps it with the build, and sends it on to the agent.
+const maxFile = 64 << 20
 
 // Build puts a build of a job into the queue, without quiet period, and returns the id of its queue item: one request.
 // A job without parameters is built with neither params nor file. It needs Job/Build.
 //
+// Jenkins takes no notice of a file whose parameter the job does not have, and builds a job without a file that is
+// missing (hudson.model.FileParameterDefinition#createValue).
+//
 // If the queue holds an item of that job with the same parameters, Jenkins merges the two: the id is that item's, and
-// err is a conflict with [ErrMerged]; seen by status 303 since Jenkins 2.308 and never for a job without parameters.
+// err is a conflict with [ErrMerged]; seen by status 303 since Jenkins 2.308 and never for a job without parameters. With
+// a file nothing is merged: no two files are equal (hudson.model.FileParameterValue#equals).
 // Otherwise [IsConflict] means that the job cannot be built just now, because it is disabled.
 func (c *Client) Build(ctx context.Context, job string, params map[string]string, file *File) (queueID int64, err error) {
 	path, err := jobPath(job)
@@ -42,7 +51,7 @@ func (c *Client) Build(ctx context.Context, job string, params map[string]string
 	if len(params) > 0 || file != nil {
 		r.path = path + "/buildWithParameters"
 	}
-	if r.body, r.contentType, err = encodeParams(params, file); err != nil {
+	if r.contentType, err = r.encode(params, file); err != nil {
 		return 0, invalid("build", jobObject(job), err)
 	}
 	merged := false
@@ -60,31 +69,49 @@ func (c *Client) Build(ctx context.Context, job string, params map[string]string
 	return queueID, err
 }
 
-// encodeParams makes the body of a form, in a stable order.
-func encodeParams(params map[string]string, file *File) (body []byte, contentType string, err error) {
+// encode makes the body of a form, in a stable order.
+func (r *request) encode(params map[string]string, file *File) (contentType string, err error) {
 	if file == nil {
 		form := url.Values{}
 		for k, v := range params {
 			form.Set(k, v)
 		}
-		return []byte(form.Encode()), formType, nil
+		r.body = []byte(form.Encode())
+		return formType, nil
+	}
+	if len(file.Content) > maxFile {
+		return "", fmt.Errorf("file %s has %d bytes, the limit is %d", file.Name, len(file.Content), maxFile)
 	}
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if err := w.WriteField(name, params[name]); err != nil {
-			return nil, "", fmt.Errorf("encode parameter %s: %w", name, err)
+		if err := writeField(w, name, params[name]); err != nil {
+			return "", fmt.Errorf("encode parameter %s: %w", name, err)
 		}
 	}
-	part, err := w.CreateFormFile(file.Param, file.Name)
-	if err == nil {
-		_, err = part.Write(file.Content)
-	}
+	_, err = w.CreateFormFile(file.Param, file.Name)
+	head := b.Len()
 	if err := errors.Join(err, w.Close()); err != nil {
-		return nil, "", fmt.Errorf("encode file: %w", err)
+		return "", fmt.Errorf("encode file: %w", err)
 	}
-	return b.Bytes(), w.FormDataContentType(), nil
+	r.body, r.more = b.Bytes()[:head], [][]byte{file.Content, b.Bytes()[head:]}
+	return w.FormDataContentType(), nil
 }
+
+// writeField adds a field that says how it is encoded: one that does not is read in a character set of the server's
+// choice (org.apache.commons.fileupload2.core.DiskFileItem#getCharset).
+func writeField(w *multipart.Writer, name, value string) error {
+	part, err := w.CreatePart(textproto.MIMEHeader{
+		"Content-Disposition": {`form-data; name="` + inQuotes.Replace(name) + `"`},
+		"Content-Type":        {"text/plain; charset=UTF-8"},
+	})
+	if err == nil {
+		_, err = io.WriteString(part, value)
+	}
+	return err
+}
+
+var inQuotes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // queueIDOf reads the id out of .../queue/item/17/. What stands before may be a name of the controller that only it
 // knows.

@@ -3,9 +3,11 @@
 package jenkins
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -26,13 +28,13 @@ func TestABuildIsQueuedTheWayItsParametersNeed(t *testing.T) {
 		{"with parameters", map[string]string{"AGENT": "b ü&c", "N": "1"}, nil, "/jenkins/job/team/job/app/buildWithParameters", func(r *http.Request) bool {
 			return r.PostFormValue("AGENT") == "b ü&c" && r.PostFormValue("N") == "1" && !strings.Contains(r.URL.RawQuery, "AGENT")
 		}},
-		{"with a file", map[string]string{"AGENT": "b"}, &File{Param: "PROGRAM", Name: "p.sh", Content: []byte("#!/bin/sh\n\x00")}, "/jenkins/job/team/job/app/buildWithParameters", func(r *http.Request) bool {
+		{"with a file", map[string]string{"AGENT": "größe"}, &File{Param: "PROGRAM", Name: "p.sh", Content: []byte("#!/bin/sh\n\x00")}, "/jenkins/job/team/job/app/buildWithParameters", func(r *http.Request) bool {
 			f, h, err := r.FormFile("PROGRAM")
 			if err != nil {
 				return false
 			}
 			content, _ := io.ReadAll(f)
-			return h.Filename == "p.sh" && string(content) == "#!/bin/sh\n\x00" && r.PostFormValue("AGENT") == "b"
+			return h.Filename == "p.sh" && string(content) == "#!/bin/sh\n\x00" && r.PostFormValue("AGENT") == "größe" && r.ContentLength > 0
 		}},
 	} {
 		c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
@@ -44,6 +46,67 @@ func TestABuildIsQueuedTheWayItsParametersNeed(t *testing.T) {
 		if id, err := c.Build(t.Context(), "team/app", tt.params, tt.file); id != 4711 || err != nil {
 			t.Errorf("%s: got %d, %v", tt.name, id, err)
 		}
+	}
+}
+
+func TestAFieldBesideAFileSaysHowItIsEncoded(t *testing.T) {
+	t.Parallel()
+	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		form, err := r.MultipartReader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, err := form.NextPart()
+		if err != nil || part.FormName() != "AGENT" || part.FileName() != "" || part.Header.Get("Content-Type") != "text/plain; charset=UTF-8" {
+			t.Errorf("%v, first part %v", err, part.Header)
+		}
+		answering(201, "", "Location", "http://ci/queue/item/1/")(w, r)
+	})
+	if _, err := c.Build(t.Context(), "app", map[string]string{"AGENT": "größe"}, &File{Param: "P", Name: "p"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestABuildWithAFileIsSentOnce(t *testing.T) {
+	t.Parallel()
+	content := bytes.Repeat([]byte("0123456789abcde\n"), 1<<17)
+	for name, status := range map[string]int{"redirected": 307, "moved": 301, "busy": 503, "oops": 500, "forbidden": 403} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requests := 0
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests++
+				f, _, err := r.FormFile("P")
+				if err != nil {
+					t.Error(err)
+				} else if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%d bytes arrived, %v", len(got), err)
+				}
+				answering(status, "", "Location", "/elsewhere")(w, r)
+			}))
+			defer srv.Close()
+			var sent int64
+			c, err := New(Options{URL: srv.URL, User: "pit", Token: fixed(canary), Observe: func(call Call) { sent += call.BytesOut }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Build(t.Context(), "app", map[string]string{"A": "b"}, &File{Param: "P", Name: "p.sh", Content: content}); err == nil {
+				t.Error("no error")
+			}
+			if requests != 1 || sent < int64(len(content)) {
+				t.Errorf("%d requests, %d bytes sent", requests, sent)
+			}
+		})
+	}
+}
+
+func TestAFileThatIsTooLargeIsRefusedBeforeAnyRequest(t *testing.T) {
+	t.Parallel()
+	c := clientOf(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
+	_, err := c.Build(t.Context(), "app", nil, &File{Param: "P", Name: "p.sh", Content: make([]byte, maxFile+1)})
+	if KindOf(err) != KindPermanent || !strings.Contains(err.Error(), "the limit is 67108864") {
+		t.Errorf("got %v", err)
 	}
 }
 

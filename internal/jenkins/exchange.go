@@ -28,6 +28,7 @@ type request struct {
 	method      string
 	path, query string
 	body        []byte
+	more        [][]byte // follows body; apart, so that a large file is not copied for each request
 	contentType string
 	limit       int64 // of the answer; default maxAnswer
 	paced       bool  // the rate limiter was asked before
@@ -80,7 +81,7 @@ func (c *Client) send(ctx context.Context, r request, s *session, use func(*repl
 		return false, c.failure(ctx, r, err, nil)
 	}
 	err = c.breaker.do(r.op, r.object, func() error {
-		call := Call{Op: r.op, Method: r.method, BytesOut: int64(len(r.body))}
+		call := Call{Op: r.op, Method: r.method, BytesOut: r.size()}
 		start := time.Now()
 		refused, call.Err = c.exchange(ctx, r, cred, s, use, &call)
 		call.Duration = time.Since(start)
@@ -141,6 +142,24 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	return false, c.unusable(ctx, caller, r, resp, err, cred.secrets)
 }
 
+// size is the number of bytes of the whole body.
+func (r *request) size() int64 {
+	n := len(r.body)
+	for _, b := range r.more {
+		n += len(b)
+	}
+	return int64(n)
+}
+
+// reader reads the whole body.
+func (r *request) reader() io.Reader {
+	parts := []io.Reader{bytes.NewReader(r.body)}
+	for _, b := range r.more {
+		parts = append(parts, bytes.NewReader(b))
+	}
+	return io.MultiReader(parts...)
+}
+
 func (c *Client) newRequest(ctx context.Context, r request, cred credential, s *session) (*http.Request, error) {
 	target := c.root.String() + r.path
 	if r.query != "" {
@@ -150,8 +169,15 @@ func (c *Client) newRequest(ctx context.Context, r request, cred credential, s *
 	if err != nil {
 		return nil, err
 	}
-	if len(r.body) == 0 {
+	switch {
+	case len(r.body) == 0:
 		req.Body, req.GetBody = http.NoBody, nil
+	case len(r.more) > 0:
+		req.ContentLength = r.size()
+		// Asked for when a connection turned out to be closed before anything was written: a POST is not sent again
+		// after that (net/http.Transport).
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(r.reader()), nil }
+		req.Body, _ = req.GetBody()
 	}
 	// Texts such as why an item waits are translated otherwise.
 	req.Header.Set("Accept-Language", "en")
