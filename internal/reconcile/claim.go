@@ -21,7 +21,7 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 		return c.findHanded(ctx, w)
 	}
 	if limit := w.policy.Limits.Queue; limit > 0 && w.now.Sub(w.attempt.Claimed) > limit {
-		return rest, c.giveBack(ctx, w, fmt.Sprintf("could not be handed over within %s", limit))
+		return rest, c.giveBack(ctx, w, c.lateReason(w, limit))
 	}
 	err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
 	if refused, ok := errors.AsType[*refusal](err); ok {
@@ -51,6 +51,17 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 		return rest, c.giveBack(ctx, w, "the scheduler still offers it as clean, from a stale cache")
 	}
 	return c.handOver(ctx, w)
+}
+
+// lateReason says why a claim is given back that was not handed over in time.
+func (c *Crew) lateReason(w *work, limit time.Duration) string {
+	reason := fmt.Sprintf("could not be handed over within %s", limit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := c.retries[w.agent.ID.Name].last; last != nil {
+		reason += ": " + last.Error()
+	}
+	return reason
 }
 
 // fitness refuses agents that may not be granted clean here: by labels alone, an agent that takes

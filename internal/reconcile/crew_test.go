@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -162,7 +163,12 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 	}
 	attempt, err := strconv.ParseInt(step.Env["PITCREW_ATTEMPT"], 10, 64)
 	if err != nil || step.Env["PITCREW_AGENT"] != step.Agent {
+		fmt.Fprintf(step.Out, "pitcrew: refused: issued for agent '%s', but this is '%s'; nothing was touched\n", step.Env["PITCREW_AGENT"], step.Agent)
 		return jenkinstest.StepResult{Exit: 78}
+	}
+	if why := p.undelivered(step); why != "" {
+		fmt.Fprintln(step.Out, "pitcrew: "+why)
+		return jenkinstest.StepResult{Exit: 74}
 	}
 	r := recipe.Report{
 		Version: recipe.Version, Attempt: attempt, Agent: step.Agent, Controller: step.Env["PITCREW_CONTROLLER"],
@@ -186,6 +192,23 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 		return jenkinstest.StepResult{Exit: 1}
 	}
 	return jenkinstest.StepResult{}
+}
+
+// undelivered says why a step cannot have the program, "" if it was embedded or came by file.
+func (p *pit) undelivered(step jenkinstest.Step) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.program.ByFile():
+		if len(step.Files) > 0 || !bytes.Equal(bytes.TrimSpace([]byte(step.Script)), bytes.TrimSpace(p.program.Text)) {
+			return "the job does not hold the program"
+		}
+	case len(step.Files) != 1 || step.Files[0].Name != recipe.FileParameter || !bytes.Equal(step.Files[0].Data, p.program.Text):
+		return "the program did not arrive"
+	case !strings.Contains(step.Script, p.program.Digest):
+		return "the job does not hold the digest"
+	}
+	return ""
 }
 
 // bend changes what programs report from now on; nil lets them succeed.

@@ -31,15 +31,32 @@ func (c *Crew) finish(ctx context.Context, w *work, build jenkins.Build) (time.D
 		return rest, err
 	}
 	if build.BuiltOnKnown && build.BuiltOn != w.agent.ID.Name {
-		return again, c.end(ctx, w, hygiene.Verdict{
-			Outcome: hygiene.Failed, Reason: fmt.Sprintf("the build ran on %q, not on this agent", build.BuiltOn),
-		})
+		return again, c.elsewhere(ctx, w, build.BuiltOn, log)
 	}
 	missing := "its build ended " + build.Result + " without a report"
 	if truncated {
 		missing = fmt.Sprintf("its log is longer than %d MB and the report is not in it", maxLog>>20)
 	}
 	return c.judge(ctx, w, build.BuiltOnKnown, log, missing)
+}
+
+// elsewhere ends an attempt whose build Jenkins ran on another agent: its job named that one still,
+// because Jenkins had dropped our change of it, or somebody changed it back. The program's first act
+// was to refuse, so that nothing was done to either agent, and neither is to blame. A report means
+// that a program did run, on an agent that calls itself by this one's name: that has to be looked at.
+func (c *Crew) elsewhere(ctx context.Context, w *work, on string, log []byte) error {
+	if err := c.Store.SaveReport(ctx, w.agent.ID, w.attempt.Number, nil, log); err != nil {
+		return err
+	}
+	_, err := recipe.ParseReport(log, w.attempt.Number, w.attempt.Nonce)
+	if fault, ok := errors.AsType[*recipe.ReportError](err); !ok || fault.Fault != recipe.Missing {
+		return c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Failed, Reason: fmt.Sprintf("the program ran on %q, not on this agent", on)})
+	}
+	reason := fmt.Sprintf("not run here: Jenkins ran the build on %q, where the program refused", on)
+	if w.attempt.Reconnect > 0 { // its first run did touch the agent
+		return c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason})
+	}
+	return c.giveBack(ctx, w, reason)
 }
 
 // judge turns the log of an ended program into a verdict and stores both. Missing says what a
@@ -117,9 +134,11 @@ func (c *Crew) judgedEvents(a hygiene.Agent, t hygiene.Attempt, before *hygiene.
 // to blame.
 func (c *Crew) judgeMissing(ctx context.Context, w *work, log []byte, missing string, cause error) error {
 	verdict := hygiene.Verdict{Outcome: hygiene.Failed, Reason: missing}
-	var garbled *recipe.ReportError
-	if errors.As(cause, &garbled) && garbled.Fault != recipe.Missing {
-		verdict.Reason = "its report is not to be trusted: " + garbled.Error()
+	if faulty, ok := errors.AsType[*recipe.ReportError](cause); ok {
+		verdict.Reason = missing + ": " + faulty.Detail
+		if faulty.Fault != recipe.Missing {
+			verdict.Reason = "its report is not to be trusted: " + faulty.Error()
+		}
 	}
 	switch {
 	case w.sighting.Offline && !w.sighting.Reached:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -36,7 +37,7 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 	}
 	job, ok, err := c.prepareJob(ctx, w)
 	if err != nil || !ok {
-		return rest, err
+		return rest, c.hindered(ctx, w, err)
 	}
 	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) {
 		t.Handed = time.Now()
@@ -45,11 +46,12 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 	if err != nil {
 		return rest, err
 	}
-	queueID, err := c.Jenkins.Build(ctx, job, c.parameters(w), nil)
+	queueID, err := c.Jenkins.Build(ctx, job, c.parameters(w), file(w.pool.Program))
 	// Jenkins merges only items whose parameters are all equal, and no other attempt's are: a build
-	// that ours was merged into was queued by an earlier request of ours, whose answer was lost.
+	// that ours was merged into was queued by an earlier request of ours, whose answer was lost. With
+	// a file there is no merging (hudson.model.FileParameterValue#equals).
 	if err != nil && !errors.Is(err, jenkins.ErrMerged) {
-		return rest, err
+		return rest, c.hindered(ctx, w, building.of(job, err))
 	}
 	return rest, c.handed(ctx, w, queueID, 0, "")
 }
@@ -68,6 +70,14 @@ func (c *Crew) parameters(w *work) map[string]string {
 		p[cmp.Or(w.settings.Jobs.NodeParameter, paramNode)] = w.agent.ID.Name
 	}
 	return p
+}
+
+// file is what goes with each build of a program that is too large for its job, nil of any other.
+func file(p *recipe.Program) *jenkins.File {
+	if !p.ByFile() {
+		return nil
+	}
+	return &jenkins.File{Param: recipe.FileParameter, Name: p.FileName(), Content: p.Text}
 }
 
 // phases are those that this run of the attempt is for.

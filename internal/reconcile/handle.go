@@ -168,6 +168,7 @@ func (c *Crew) judgeError(ctx context.Context, w *work, err error) error {
 type retry struct {
 	failures int
 	until    time.Time
+	last     error
 }
 
 // Back-off after errors of one agent's work.
@@ -191,6 +192,7 @@ func (c *Crew) noteRetry(name string, err error) {
 	}
 	r := c.retries[name]
 	r.failures++
+	r.last = err
 	wait := hygiene.Backoff{First: retryFirst, Max: retryMax}.After(r.failures, name)
 	if apiErr, ok := errors.AsType[*jenkins.Error](err); ok {
 		wait = max(wait, apiErr.RetryAfter)

@@ -127,7 +127,7 @@ func TestABuildDispatchedToTheWrongAgentTouchesNothingAndProvesNothing(t *testin
 		if build.Agent != "linux-8" || build.Result != "FAILURE" {
 			t.Errorf("the build ran on %s and ended %s", build.Agent, build.Result)
 		}
-		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Failed || !strings.Contains(got.Reason, `ran on "linux-8"`) {
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack || !strings.Contains(got.Reason, `not run here: Jenkins ran the build on "linux-8"`) {
 			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
 		}
 		r.waitState("linux-7", hygiene.Clean)

@@ -28,7 +28,7 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 	job := s.jobName("owner")
 	text, err := c.readMark(ctx, job)
 	if err != nil {
-		return fmt.Errorf("read the owner's mark: %w", err)
+		return fmt.Errorf("read the owner's mark: %w", inWords(err, s))
 	}
 	mark, err := parseMark(text)
 	switch {
@@ -49,7 +49,7 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 		return err
 	}
 	if err := c.Jenkins.UpdateJob(ctx, job, mine.render()); err != nil {
-		return fmt.Errorf("renew the owner's mark: %w", err)
+		return fmt.Errorf("renew the owner's mark: %w", inWords(configuring.of(job, err), s))
 	}
 	c.mu.Lock()
 	c.owned, c.markedJob = time.Now(), job
@@ -91,16 +91,21 @@ func (c *Crew) yieldTo(ctx context.Context, rival mark, job string, now time.Tim
 func (c *Crew) readMark(ctx context.Context, job string) ([]byte, error) {
 	text, err := c.Jenkins.JobConfig(ctx, job)
 	if !jenkins.IsNotFound(err) {
-		return text, err
+		return text, reading.of(job, err)
 	}
 	mine, err := c.mark(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Jenkins.CreateJob(ctx, job, mine.render()); err != nil && !jenkins.IsConflict(err) {
-		return nil, err
+	taken := c.Jenkins.CreateJob(ctx, job, mine.render())
+	if taken != nil && !jenkins.IsConflict(taken) {
+		return nil, creating.of(job, taken)
 	}
-	return c.Jenkins.JobConfig(ctx, job)
+	text, err = c.Jenkins.JobConfig(ctx, job)
+	if jenkins.IsNotFound(err) && taken != nil {
+		return nil, creating.of(job, taken)
+	}
+	return text, reading.of(job, err)
 }
 
 // mark is what this daemon writes now.

@@ -99,14 +99,16 @@ func (c *Crew) clearSlot(ctx context.Context, w *work, job string) (busy bool, e
 }
 
 // tie makes the slot's job carry the program and names the agent in it. The common case, the same
-// program for another agent, changes one element of the document that was just read.
+// program for another agent, changes one element of the document that was just read. That is not
+// read back: if Jenkins drops it, the program refuses to run on the agent of before, and elsewhere
+// says so.
 func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	have, err := c.Jenkins.JobConfig(ctx, slot.Job)
 	if jenkins.IsNotFound(err) {
 		return c.fill(ctx, w, slot, nil)
 	}
 	if err != nil {
-		return err
+		return reading.of(slot.Job, err)
 	}
 	digest, err := recipe.SlotDigest(have)
 	if _, cut := errors.AsType[*xml.SyntaxError](err); cut {
@@ -129,7 +131,7 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	if string(want) == string(have) {
 		return nil
 	}
-	return c.Jenkins.UpdateJob(ctx, slot.Job, want)
+	return configuring.of(slot.Job, c.Jenkins.UpdateJob(ctx, slot.Job, want))
 }
 
 // fill writes the whole job and reads it back: Jenkins renders documents in its own way, and the
@@ -147,16 +149,16 @@ func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) 
 		return err
 	}
 	if have == nil {
-		err = c.Jenkins.CreateJob(ctx, slot.Job, want)
+		err = creating.of(slot.Job, c.Jenkins.CreateJob(ctx, slot.Job, want))
 	} else {
-		err = c.Jenkins.UpdateJob(ctx, slot.Job, want)
+		err = configuring.of(slot.Job, c.Jenkins.UpdateJob(ctx, slot.Job, want))
 	}
 	if err != nil {
 		return err
 	}
 	back, err := c.Jenkins.JobConfig(ctx, slot.Job)
 	if err != nil {
-		return err
+		return reading.of(slot.Job, err)
 	}
 	if !recipe.Carries(back, w.pool.Program) {
 		return &refusal{reason: fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
@@ -198,7 +200,7 @@ func (c *Crew) refuseSlot(ctx context.Context, w *work, slot store.Slot, reason 
 func (c *Crew) checkParameterised(ctx context.Context, w *work, job string) (string, bool, error) {
 	have, err := c.Jenkins.JobConfig(ctx, job)
 	if err != nil {
-		return "", false, err
+		return "", false, reading.of(job, err)
 	}
 	if !recipe.Carries(have, w.pool.Program) {
 		return "", false, c.giveBack(ctx, w, fmt.Sprintf("job %s does not carry the program of recipe %s; render it again", job, w.policy.Recipe))
