@@ -169,9 +169,45 @@ func (c *Crew) stop(ctx context.Context, w *work) {
 	case run.Build != 0:
 		err = c.Jenkins.StopBuild(ctx, run.Job, run.Build)
 	case run.QueueID != 0:
-		err = c.Jenkins.CancelQueueItem(ctx, run.QueueID)
+		err = c.stopQueued(ctx, w)
 	}
 	if err != nil && !jenkins.IsNotFound(err) {
 		c.Log.WarnContext(ctx, "program could not be stopped", "agent", w.agent.ID.Name, "attempt", w.attempt.Number, "err", fmt.Errorf("stop: %w", err))
 	}
+}
+
+// A build that was handed over leaves the queue between two polls, before its number is known here. In
+// between it has an executor and no number, for a moment that these looks outlast.
+const (
+	leavingLooks = 5
+	leavingPause = 300 * time.Millisecond
+)
+
+// stopQueued takes the attempt's build out of the queue, or stops it if it has left that already.
+func (c *Crew) stopQueued(ctx context.Context, w *work) error {
+	run := w.attempt.Run
+	err := c.Jenkins.CancelQueueItem(ctx, run.QueueID)
+	if e, running := onAgent(w); running && jenkins.IsNotFound(err) {
+		return c.Jenkins.StopBuild(ctx, run.Job, e.Number)
+	}
+	for range leavingLooks {
+		if !jenkins.IsConflict(err) {
+			return err
+		}
+		item, lookErr := c.Jenkins.QueueItem(ctx, run.QueueID)
+		switch {
+		case lookErr != nil:
+			return lookErr
+		case item.Cancelled:
+			return nil
+		case item.Executable != nil:
+			return c.Jenkins.StopBuild(ctx, run.Job, item.Executable.Number)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leavingPause):
+		}
+	}
+	return err
 }

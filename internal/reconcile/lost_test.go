@@ -161,6 +161,22 @@ func TestACleanupThatHangsIsStoppedAtItsLimit(t *testing.T) {
 	})
 }
 
+// The build has left the queue, and no poll has told its number yet.
+func TestACleanupIsStoppedWhenItsAgentIsWithdrawnRightAfterTheHandOver(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.takesFor(time.Hour)
+		handed := r.at(1, true, isBuildRequest, func() { r.jenkins.SaveLabels("linux-7", "el7 dirty", "ann") })
+		r.wait(time.Minute, "the end of the build", func() bool {
+			builds := r.cleanups()
+			return len(builds) == 1 && builds[0].Result == "ABORTED"
+		})
+		if handed() == "" {
+			t.Fatal("nothing was handed over")
+		}
+		r.wait(time.Minute, "our labels taken off", func() bool { return r.jenkins.Labels("linux-7") == "el7" })
+	})
+}
+
 func TestAJobThatWasDeletedIsMadeAnew(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.eachRequest(false, func() {
