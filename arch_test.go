@@ -30,6 +30,7 @@ var layers = [][]string{
 	{"internal/app"},  // wiring: the only package that knows all others
 	{"internal/demo"}, // the daemon beside a simulated controller
 	{"cmd"},
+	{"internal/endtoend"}, // tests of all of it, from outside
 }
 
 // pure packages import nothing but the standard library.
