@@ -120,15 +120,16 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 	}
 	starts := make([]hygiene.Started, 0, len(feed))
 	var lastGrant time.Time
-	slices.Reverse(feed) // oldest first: what began in one second keeps its order then
-	for _, b := range feed {
+	grantedAt := len(feed) // the place of that cleanup in the feed
+	slices.Reverse(feed)   // oldest first: what began in one second keeps its order then
+	for i, b := range feed {
 		start := hygiene.Started{URL: b.URL, At: b.At}
 		if s.ours(b.Job) {
 			start.Attempt = -1 // a cleanup that this store does not know proves nothing
 			if t, ok := ours[b.URL]; ok {
 				start.Attempt = t.Number
-				if !t.Proved.IsZero() && b.At.After(lastGrant) {
-					lastGrant = b.At
+				if !t.Proved.IsZero() && !b.At.Before(lastGrant) {
+					lastGrant, grantedAt = b.At, i
 				}
 			}
 		}
@@ -140,7 +141,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 		}
 		starts = append(starts, hygiene.Started{At: t.Handed, Attempt: t.Number})
 		if !t.Proved.IsZero() && t.Handed.After(lastGrant) {
-			lastGrant = t.Handed
+			lastGrant, grantedAt = t.Handed, len(feed)
 		}
 	}
 	lost, err := c.losses(ctx, id, whole)
@@ -162,7 +163,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, feed []jenkins.Fe
 			dirty[x.URL] = x.Reason
 		}
 	}
-	builds, newest := c.builds(id, s, feed, dirty, lastGrant)
+	builds, newest := c.builds(id, s, feed, dirty, lastGrant, grantedAt)
 	return newest, c.keep(ctx, agent, now, now, builds)
 }
 
@@ -296,17 +297,20 @@ func (c *Crew) firstSeen(b store.Build) bool {
 }
 
 // builds turns what is new in a feed into rows, and finds the newest real build since the last grant.
-func (c *Crew) builds(id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild, dirty map[string]string, lastGrant time.Time) ([]store.Build, *store.Build) {
+// A build and the cleanup before it may bear the same second: then their order in the feed tells.
+func (c *Crew) builds(
+	id hygiene.AgentID, s *Settings, feed []jenkins.FeedBuild, dirty map[string]string, lastGrant time.Time, grantedAt int,
+) ([]store.Build, *store.Build) {
 	var rows []store.Build
 	var newest *store.Build
-	for _, b := range feed {
+	for i, b := range feed {
 		if s.ours(b.Job) {
 			continue
 		}
 		reason, contaminated := dirty[b.URL]
 		row := store.Build{Agent: id, URL: b.URL, Job: b.Job, Number: b.Number, At: b.At, Contaminated: contaminated, Reason: reason}
 		rows = append(rows, row)
-		if b.At.After(lastGrant) && !lastGrant.IsZero() {
+		if !lastGrant.IsZero() && (b.At.After(lastGrant) || b.At.Equal(lastGrant) && i > grantedAt) {
 			newest = &row
 		}
 	}

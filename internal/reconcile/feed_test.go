@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -46,6 +47,35 @@ func TestBuildsBetweenTwoPollsAreFoundInTheFeed(t *testing.T) {
 		}
 		if n := len(r.events(hygiene.EventContaminated)); n != 2 {
 			t.Errorf("%d events tell of two contaminated builds", n)
+		}
+	})
+}
+
+// The feed tells seconds, in which a short cleanup and a short build after it both begin.
+func TestABuildInTheSecondOfTheCleanupBeforeItIsFoundInTheFeed(t *testing.T) {
+	spec := setup{agents: one, settings: func(s *reconcile.Settings) { s.Poll, s.FeedEvery = 50*time.Millisecond, 5*time.Minute }}
+	spec.jenkins = func(o *jenkinstest.Options) {
+		run := o.Execute
+		o.Execute = func(ctx context.Context, step jenkinstest.Step) jenkinstest.StepResult {
+			if step.Job == "app" {
+				return jenkinstest.StepResult{}
+			}
+			return run(ctx, step)
+		}
+	}
+	inRig(t, spec, func(r *rig) {
+		r.takesFor(10 * time.Millisecond)
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&el7", Script: "make"}))
+		_, err := r.jenkins.Schedule("app", nil)
+		must(t, err)
+		r.waitState("linux-7", hygiene.Clean)
+		cleanup, build := r.cleanups()[0], r.jenkins.Builds("app")[0]
+		if !cleanup.Started.Truncate(time.Second).Equal(build.Started.Truncate(time.Second)) {
+			t.Fatalf("the cleanup began at %s, the build at %s", cleanup.Started, build.Started)
+		}
+		r.wait(10*time.Minute, "a second cleanup", func() bool { return len(r.cleanups()) == 2 })
+		if got := r.contaminated(); len(got) > 0 {
+			t.Errorf("contaminated: %q", got)
 		}
 	})
 }
