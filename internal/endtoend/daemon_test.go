@@ -59,7 +59,7 @@ func (s *scene) serve() {
 func (s *scene) startDaemon() {
 	s.Helper()
 	d := &daemon{ended: make(chan struct{}), log: &journal{}}
-	d.command = exec.Command(program, "serve", "-c", filepath.Join(s.dir, "pitcrew.yaml")) //nolint:noctx // it is told to stop, not killed
+	d.command = exec.Command(program, "serve", "-c", filepath.Join(s.dir, "pitcrew.yaml"))
 	d.command.Stderr = d.log
 	s.must(d.command.Start())
 	go func() {

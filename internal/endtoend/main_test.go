@@ -53,5 +53,5 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	code = m.Run()
-	return code, controller.Close()
+	return code, controller.Close(ctx)
 }

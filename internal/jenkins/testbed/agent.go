@@ -18,7 +18,7 @@ const (
 	// look is the time between two looks at something that is waited for.
 	look = 50 * time.Millisecond
 	// restartDelay is what the supervisor waits before it starts a process again.
-	restartDelay = 300 * time.Millisecond
+	restartDelay = 1500 * time.Millisecond
 )
 
 // Agent is a node of the controller with a process for it, and a supervisor that
@@ -38,32 +38,32 @@ type Agent struct {
 
 // Agent creates a node, starts its process and waits until it is online. Everything is
 // gone at the end of the test. An empty RemoteFS is a new directory.
-func (c *Controller) Agent(ctx context.Context, t testing.TB, n NodeSpec) *Agent {
-	t.Helper()
+func (c *Controller) Agent(ctx context.Context, tb testing.TB, n NodeSpec) *Agent {
+	tb.Helper()
 	if n.RemoteFS == "" {
-		n.RemoteFS = t.TempDir()
+		n.RemoteFS = tb.TempDir()
 	}
 	a := &Agent{Name: n.Name, Path: NodePath(n.Name), Dir: n.RemoteFS, controller: c}
-	c.Node(ctx, t, n)
+	c.Node(ctx, tb, n)
 	secret, err := c.Secret(ctx, n.Name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	files := t.TempDir()
+	files := tb.TempDir()
 	file := filepath.Join(files, "secret")
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	a.arguments = []string{"-url", c.URL + "/", "-secret", "@" + file, "-name", n.Name, "-webSocket", "-workDir", a.Dir, "-noReconnect"}
-	a.supervise(t, files)
-	a.WaitOnline(ctx, t)
+	a.supervise(context.WithoutCancel(ctx), tb, files)
+	a.WaitOnline(ctx, tb)
 	return a
 }
 
 // supervise keeps a process running until the test ends.
-func (a *Agent) supervise(t testing.TB, files string) {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
+func (a *Agent) supervise(ctx context.Context, tb testing.TB, files string) {
+	tb.Helper()
+	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -75,20 +75,20 @@ func (a *Agent) supervise(t testing.TB, files string) {
 			a.process = p
 			a.mu.Unlock()
 			if err != nil {
-				t.Errorf("agent %s: %v", a.Name, err)
+				tb.Errorf("agent %s: %v", a.Name, err)
 				return
 			}
 			<-p.Ended
 			a.rest(ctx)
 		}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		a.Release()
 		<-done
 		endChildren(a.Name)
-		if t.Failed() {
-			t.Logf("agent %s, started %d times, said at last:\n%s", a.Name, a.starts, a.Output())
+		if tb.Failed() {
+			tb.Logf("agent %s, started %d times, said at last:\n%s", a.Name, a.starts, a.Output())
 		}
 	})
 }
@@ -159,9 +159,9 @@ func (a *Agent) Output() string {
 }
 
 // WaitOnline waits until the controller has the agent's connection.
-func (a *Agent) WaitOnline(ctx context.Context, t testing.TB) {
-	t.Helper()
-	Await(ctx, t, startPatience, "agent "+a.Name+" online", func() bool {
+func (a *Agent) WaitOnline(ctx context.Context, tb testing.TB) {
+	tb.Helper()
+	Await(ctx, tb, startPatience, "agent "+a.Name+" online", func() bool {
 		var c struct{ Offline bool }
 		err := a.controller.read(ctx, a.Path+"/api/json?tree=offline", &c)
 		return err == nil && !c.Offline
@@ -170,8 +170,8 @@ func (a *Agent) WaitOnline(ctx context.Context, t testing.TB) {
 
 // Await looks again and again until ok; a test whose condition does not come true
 // within limit ends.
-func Await(ctx context.Context, t testing.TB, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
+func Await(ctx context.Context, tb testing.TB, limit time.Duration, what string, ok func() bool) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ticker := time.NewTicker(look)
@@ -179,7 +179,7 @@ func Await(ctx context.Context, t testing.TB, limit time.Duration, what string, 
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("still not after %s: %s", limit, what)
+			tb.Fatalf("still not after %s: %s", limit, what)
 		case <-ticker.C:
 		}
 	}

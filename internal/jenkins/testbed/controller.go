@@ -42,8 +42,8 @@ type Controller struct {
 const (
 	envURL      = "PITCREW_TEST_JENKINS_URL"
 	envUser     = "PITCREW_TEST_JENKINS_USER"
-	envToken    = "PITCREW_TEST_JENKINS_TOKEN"
-	envPassword = "PITCREW_TEST_JENKINS_PASSWORD"
+	envToken    = "PITCREW_TEST_JENKINS_TOKEN"    //nolint:gosec // the name of a variable
+	envPassword = "PITCREW_TEST_JENKINS_PASSWORD" //nolint:gosec // the name of a variable
 	envRestart  = "PITCREW_TEST_JENKINS_RESTART"
 )
 
@@ -83,8 +83,7 @@ func Open(ctx context.Context, stem string) (*Controller, error) {
 		err = c.fetchJar(ctx)
 	}
 	if err != nil {
-		c.Close()
-		return nil, err
+		return nil, errors.Join(err, c.Close(ctx))
 	}
 	return c, nil
 }
@@ -107,10 +106,10 @@ func (c *Controller) fetchJar(ctx context.Context) error {
 
 // Close removes what was left behind, and ends a controller of our own. The error says
 // what could not be removed.
-func (c *Controller) Close() error {
+func (c *Controller) Close(ctx context.Context) error {
 	var err error
 	if c.Real && c.client != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 		defer cancel()
 		err = c.Sweep(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,81 +47,79 @@ func (n NodeSpec) Form() url.Values {
 }
 
 // Must sends a request that must be answered with one of these statuses.
-func (c *Controller) Must(ctx context.Context, t testing.TB, r Request, statuses ...int) Answer {
-	t.Helper()
+func (c *Controller) Must(ctx context.Context, tb testing.TB, r Request, statuses ...int) Answer {
+	tb.Helper()
 	a, err := c.Send(ctx, r)
 	if err != nil {
-		t.Fatalf("%s %s: %v", r.Method, r.Path, err)
+		tb.Fatalf("%s %s: %v", r.Method, r.Path, err)
 	}
-	for _, s := range statuses {
-		if a.Status == s {
-			return a
-		}
+	if !slices.Contains(statuses, a.Status) {
+		tb.Fatalf("%s %s: status %d, want %v: %s", r.Method, r.Path, a.Status, statuses, a.Excerpt())
 	}
-	t.Fatalf("%s %s: status %d, want %v: %s", r.Method, r.Path, a.Status, statuses, a.Excerpt())
 	return a
 }
 
 // Post submits a form, which must be answered by a redirect or an empty success.
-func (c *Controller) Post(ctx context.Context, t testing.TB, path string, form url.Values) Answer {
-	t.Helper()
+func (c *Controller) Post(ctx context.Context, tb testing.TB, path string, form url.Values) Answer {
+	tb.Helper()
 	r := Request{Method: http.MethodPost, Path: path, ContentType: "application/x-www-form-urlencoded", Body: form.Encode()}
-	return c.Must(ctx, t, r, http.StatusOK, http.StatusCreated, http.StatusNoContent, http.StatusFound)
+	return c.Must(ctx, tb, r, http.StatusOK, http.StatusCreated, http.StatusNoContent, http.StatusFound)
 }
 
 // PostXML sends a document.
-func (c *Controller) PostXML(ctx context.Context, t testing.TB, path, document string) {
-	t.Helper()
-	c.Must(ctx, t, Request{Method: http.MethodPost, Path: path, ContentType: "application/xml", Body: document}, http.StatusOK)
+func (c *Controller) PostXML(ctx context.Context, tb testing.TB, path, document string) {
+	tb.Helper()
+	c.Must(ctx, tb, Request{Method: http.MethodPost, Path: path, ContentType: "application/xml", Body: document}, http.StatusOK)
 }
 
 // Get returns the body of a page that must be there.
-func (c *Controller) Get(ctx context.Context, t testing.TB, path string) string {
-	t.Helper()
-	return c.Must(ctx, t, Request{Method: http.MethodGet, Path: path}, http.StatusOK).Body
+func (c *Controller) Get(ctx context.Context, tb testing.TB, path string) string {
+	tb.Helper()
+	return c.Must(ctx, tb, Request{Method: http.MethodGet, Path: path}, http.StatusOK).Body
 }
 
 // Read decodes the JSON answer to GET path, which must be there.
-func Read[T any](ctx context.Context, t testing.TB, c *Controller, path string) T {
-	t.Helper()
+func Read[T any](ctx context.Context, tb testing.TB, c *Controller, path string) T {
+	tb.Helper()
 	var v T
 	if err := c.read(ctx, path, &v); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return v
 }
 
 // Node creates a node, and deletes it at the end of the test.
-func (c *Controller) Node(ctx context.Context, t testing.TB, n NodeSpec) {
-	t.Helper()
-	c.own(t, n.Name)
-	c.Post(ctx, t, "/computer/doCreateItem", n.Form())
-	c.removeAtEnd(t, NodePath(n.Name)+"/doDelete")
+func (c *Controller) Node(ctx context.Context, tb testing.TB, n NodeSpec) {
+	tb.Helper()
+	c.own(tb, n.Name)
+	c.Post(ctx, tb, "/computer/doCreateItem", n.Form())
+	c.removeAtEnd(ctx, tb, NodePath(n.Name)+"/doDelete")
 }
 
 // Job creates a job from its document, and deletes it with its builds at the end of
 // the test.
-func (c *Controller) Job(ctx context.Context, t testing.TB, name, document string) {
-	t.Helper()
-	c.own(t, name)
-	c.PostXML(ctx, t, "/createItem?name="+url.QueryEscape(name), document)
-	c.removeAtEnd(t, JobPath(name)+"/doDelete")
+func (c *Controller) Job(ctx context.Context, tb testing.TB, name, document string) {
+	tb.Helper()
+	c.own(tb, name)
+	c.PostXML(ctx, tb, "/createItem?name="+url.QueryEscape(name), document)
+	c.removeAtEnd(ctx, tb, JobPath(name)+"/doDelete")
 }
 
-func (c *Controller) own(t testing.TB, name string) {
-	t.Helper()
+func (c *Controller) own(tb testing.TB, name string) {
+	tb.Helper()
 	if !c.made(name) {
-		t.Fatalf("%q does not begin with the prefix %s", name, c.Prefix)
+		tb.Fatalf("%q does not begin with the prefix %s", name, c.Prefix)
 	}
 }
 
 // removeAtEnd removes something when the test ends, however it does.
-func (c *Controller) removeAtEnd(t testing.TB, path string) {
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+func (c *Controller) removeAtEnd(ctx context.Context, tb testing.TB, path string) {
+	tb.Helper()
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		if err := c.remove(ctx, path); err != nil {
-			t.Logf("the sweep looks again: %v", err)
+			tb.Logf("the sweep looks again: %v", err)
 		}
 	})
 }
