@@ -16,7 +16,10 @@ import (
 // stopStray stops builds of our slots on an agent that no attempt owns: one that could not be
 // stopped when its attempt ended, or that a person started. The agent could not be cleaned before
 // they end by themselves. A job that a team keeps as code may be run by hand, and is waited for.
+// Another daemon of our name may have started them: the next poll reads the owner's mark, so that two
+// do not stop each other's for long.
 func (c *Crew) stopStray(ctx context.Context, w *work) error {
+	c.forgetOwner()
 	for _, e := range w.look.Agents[w.agent.ID.Name].Running {
 		if !strings.HasPrefix(e.Job, w.settings.jobName("slot-")) {
 			continue

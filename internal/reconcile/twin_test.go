@@ -38,3 +38,22 @@ func TestOfTwoDaemonsWithOneNameOneYields(t *testing.T) {
 		}
 	})
 }
+
+// TestTwinsDoNotStopEachOthersCleanupsForLong: the mark is renewed every few minutes only, and a
+// cleanup of unknown origin is reason enough to look at it at once.
+func TestTwinsDoNotStopEachOthersCleanupsForLong(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.takesFor(10 * time.Minute)
+		twin := &rig{spec: r.spec, pit: &pit{
+			t: r.t, jenkins: r.jenkins, client: r.client, program: r.program, watch: &watcher{},
+			path: filepath.Join(r.t.TempDir(), "twin.db"), owner: r.owner,
+		}}
+		twin.start()
+		defer twin.end()
+		r.pass(time.Minute)
+		if !strings.Contains(r.crew.Refused(), "another pitcrew of the same name") || twin.crew.Refused() != "" {
+			t.Errorf("after a minute the first says %q, the second %q", r.crew.Refused(), twin.crew.Refused())
+		}
+	})
+}
