@@ -74,7 +74,7 @@ func (c *cli) agentFacts(a api.AgentDetail) []fact {
 	facts := []fact{
 		{"Agent", fullName(a.Controller, a.Name)},
 		{"Pool", cmp.Or(a.Pool, "none takes it")},
-		{"State", strings.TrimSpace(fmt.Sprintf("%s for %s", c.state(a.Agent), c.since(a.Since)) + because(a.Reason))},
+		{"State", c.stateText(a.Agent) + because(a.Reason)},
 		{"Doing", a.Occupancy + because(cmp.Or(a.Build, a.Offline))},
 		{"Next", a.Next + because(a.Why)},
 		{"Next look", c.moment(a.NextLook)},
@@ -89,6 +89,13 @@ func (c *cli) agentFacts(a api.AgentDetail) []fact {
 		facts = append(facts, fact{"Used", c.moment(a.Used.At) + " by " + a.Used.URL})
 	}
 	return facts
+}
+
+func (c *cli) stateText(a api.Agent) string {
+	if a.Since.IsZero() { // nothing is stored about it
+		return c.state(a)
+	}
+	return c.state(a) + " for " + c.since(a.Since)
 }
 
 func because(reason string) string {

@@ -56,10 +56,19 @@ func (c *cli) listAgents(ctx context.Context, d *daemon, q api.AgentQuery, f for
 		return err
 	}
 	if len(agents) == 0 && !f.structured() {
-		fmt.Fprintln(c.err, "No agents match.")
+		fmt.Fprintln(c.err, nobody(q))
 		return nil
 	}
 	return c.showAgents(agents, f)
+}
+
+// nobody explains an empty list.
+func nobody(q api.AgentQuery) string {
+	if q.Controller+q.Pool+q.Labels != "" || q.Held || len(q.Hygiene) > 0 {
+		return "No agents match."
+	}
+	return "No agent is managed. Put the label cleanable, or what the configuration calls it, on one;\n" +
+		"\"pitcrew doctor\" says whether its controller is seen."
 }
 
 func (c *cli) showAgents(agents []api.Agent, f format) error {
@@ -145,7 +154,7 @@ func (c *cli) why(a api.Agent) string {
 	case a.Hold != nil:
 		text = fmt.Sprintf("held by %s: %s", a.Hold.By, a.Hold.Reason)
 		if !a.Hold.Expires.IsZero() {
-			text += ", for " + age(a.Hold.Expires.Sub(c.now()))
+			text += ", for " + remaining(a.Hold.Expires.Sub(c.now()))
 		}
 		return oneLine(text)
 	case a.Quarantine != nil:
@@ -159,7 +168,7 @@ func (c *cli) why(a api.Agent) string {
 	}
 	awaited := a.Hygiene == string(hygiene.IsDue) || a.Hygiene == string(hygiene.IsQuarantined)
 	if awaited && a.NextLook.After(c.now()) {
-		text += ", next look in " + age(a.NextLook.Sub(c.now()))
+		text += ", next look in " + remaining(a.NextLook.Sub(c.now()))
 	}
 	return oneLine(text)
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -68,14 +69,13 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 			return err
 		}
 	}
-	for flag, value := range map[string]string{"url": i.URL, "user": i.User, "token": i.Token} {
-		if value == "" {
-			return usage("--%s is required where nobody can be asked", flag)
-		}
+	if missing := i.missing(); len(missing) > 0 {
+		return usage("nobody can be asked here: say %s", strings.Join(missing, ", "))
 	}
+	i.Token = rooted(i.Token)
 	text, err := config.Example(i.Answers)
 	if err != nil {
-		return exit(exitUsage, err)
+		return exit(exitUsage, i.blame(err))
 	}
 	parsed, err := config.Parse(i.file, text)
 	if err != nil {
@@ -90,6 +90,47 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 		}
 	}
 	return c.writeConfig(i, text)
+}
+
+// missing lists the flags without which nothing can be written.
+func (i *initiation) missing() (flags []string) {
+	for _, f := range []struct{ flag, value string }{{"--url", i.URL}, {"--user", i.User}, {"--token", i.Token}} {
+		if f.value == "" {
+			flags = append(flags, f.flag)
+		}
+	}
+	return flags
+}
+
+// rooted makes a relative path in a reference to a token start here: one in the file would start
+// wherever the daemon is started.
+func rooted(token string) string {
+	path, ok := strings.CutPrefix(token, "file:")
+	if !ok || path == "" || filepath.IsAbs(path) {
+		return token
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return token
+	}
+	return "file:" + absolute
+}
+
+// blame says which answer is wrong: there is no file yet to whose lines the problems could point.
+func (i *initiation) blame(err error) error {
+	var bad *config.Error
+	if !errors.As(err, &bad) {
+		return err
+	}
+	answers := map[string]string{
+		"controllers[0].name": "--controller", "controllers[0].url": "--url", "controllers[0].user": "--user",
+		"controllers[0].token": "--token", "pools[0].agents": "--agents", "recipes[0].file": "--recipe", "data": "--data",
+	}
+	var all []error
+	for _, p := range bad.Problems {
+		all = append(all, fmt.Errorf("%s: %s", cmp.Or(answers[p.Path], p.Path), p.Msg))
+	}
+	return errors.Join(all...)
 }
 
 // complete asks for what no flag said.
@@ -187,7 +228,8 @@ func (c *cli) writeConfig(i *initiation, text []byte) error {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	fmt.Fprintf(c.err, `%s is written. Next:
-  1. write the recipe that it names, and check both: pitcrew config check %[1]s
+  1. write the recipe that it names (docs/recipes.md says how; "pitcrew recipe run" tries it)
+     and check both:                                 pitcrew config check %[1]s
   2. look what would be done, without doing it:      pitcrew serve --dry-run -c %[1]s
   3. start the daemon:                               pitcrew serve -c %[1]s
   4. put the label cleanable on an agent

@@ -139,7 +139,7 @@ func (c *cli) pauseTable(found []api.Pause) string {
 	for i, p := range found {
 		left := "resume"
 		if !p.Until.IsZero() {
-			left = age(p.Until.Sub(c.now()))
+			left = remaining(p.Until.Sub(c.now()))
 		}
 		rows[i] = []string{p.Scope, c.since(p.Since), left, p.By, oneLine(p.Reason)}
 	}

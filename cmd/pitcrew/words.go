@@ -28,6 +28,19 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
+// remaining is how long it is until something: rounded up, because a hold of an hour that was just set
+// does not end in 59 minutes.
+func remaining(d time.Duration) string {
+	unit := time.Second
+	switch {
+	case d >= 10*time.Hour:
+		unit = time.Hour
+	case d >= 100*time.Second:
+		unit = time.Minute
+	}
+	return age((d + unit - 1).Truncate(unit))
+}
+
 // since is the age of a time, "-" for none.
 func (c *cli) since(t time.Time) string {
 	if t.IsZero() {
@@ -42,7 +55,7 @@ func (c *cli) moment(t time.Time) string {
 		return ""
 	}
 	if d := t.Sub(c.now()); d > 0 {
-		return fmt.Sprintf("in %s (%s)", age(d), stamp(t))
+		return fmt.Sprintf("in %s (%s)", remaining(d), stamp(t))
 	}
 	return fmt.Sprintf("%s ago (%s)", c.since(t), stamp(t))
 }

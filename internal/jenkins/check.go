@@ -154,8 +154,11 @@ func (k *checker) fleet(ctx context.Context) bool {
 		k.add(LevelFail, "agents", seeLog, "the agents cannot be listed: %v", err)
 		return false
 	}
-	hidden := 0
+	hidden, total := 0, 0
 	for _, a := range f.Agents {
+		if !a.BuiltIn {
+			total++
+		}
 		if a.Hidden && !a.BuiltIn {
 			hidden++
 		}
@@ -171,9 +174,9 @@ func (k *checker) fleet(ctx context.Context) bool {
 	}
 	if len(k.managed) == 0 {
 		k.add(LevelWarn, "agents", fmt.Sprintf("Put the label %s on one agent to begin with.", k.o.Names.Cleanable),
-			"none of %d agents has the label %s: nothing to manage", len(f.Agents), k.o.Names.Cleanable)
+			"none of %d agents has the label %s: nothing to manage", total, k.o.Names.Cleanable)
 	} else {
-		k.add(LevelOK, "agents", "", "%d of %d agents are managed", len(k.managed), len(f.Agents))
+		k.add(LevelOK, "agents", "", "%d of %d agents are managed", len(k.managed), total)
 	}
 	if hidden > 0 {
 		k.add(LevelWarn, "permission", "Grant Job/Read on all jobs; a build may also just have been starting, so look twice.",
@@ -235,10 +238,16 @@ func (k *checker) jobs(ctx context.Context) {
 			open = append(open, job.FullName)
 		}
 	}
-	if len(open) > 0 {
+	switch {
+	case total == 0:
+		k.add(LevelWarn, "permission", "Grant Job/Read on all jobs, if there are any: pitcrew must see what runs on its agents.",
+			"no job is visible")
+	case len(k.managed) == 0:
+		k.add(LevelOK, topic, "", "%d jobs are visible; no agent is managed yet that they could be held against", total)
+	case len(open) > 0:
 		k.add(LevelWarn, topic, fmt.Sprintf("Add %s to their label expressions; \"pitcrew jobs audit\" shows each with the expression to use.", k.o.Names.Clean),
 			"%d of %d jobs can start on a managed agent that is not clean: %s", len(open), total, few(open))
-	} else {
+	default:
 		k.add(LevelOK, topic, "", "no label expression of %d jobs accepts a managed agent that is not clean", total-unknown)
 	}
 	if unknown > 0 {

@@ -14,7 +14,7 @@ import (
 // admin is a controller in perfect order, as far as a check looks; tests spoil one answer each.
 func admin() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"GET /api/json":                       answering(200, `{"url":"http://ci/","quietingDown":false,"useSecurity":true,"useCrumbs":true,"jobs":[]}`, "X-Jenkins", "2.541.3", "X-Jenkins-Session", "s"),
+		"GET /api/json":                       answering(200, `{"url":"http://ci/","quietingDown":false,"useSecurity":true,"useCrumbs":true,"jobs":[{"name":"good","labelExpression":"clean && cleanable"}]}`, "X-Jenkins", "2.541.3", "X-Jenkins-Session", "s"),
 		"GET /whoAmI/api/json":                answering(200, `{"name":"pit","anonymous":false,"authenticated":true}`),
 		"GET /computer/api/json":              answering(200, `{"computer":[`+idleComputer+`]}`),
 		"POST /createItem":                    answering(400, "", "X-Error", "No Content-Type header set"),
@@ -85,6 +85,8 @@ func TestEachFaultIsFoundAndHasARemedy(t *testing.T) {
 		{"unlabelled jobs", "GET /label/cleanable/api/json", answering(200, `{"nodes":[{"nodeName":"linux-7","mode":"NORMAL","numExecutors":1}]}`), LevelFail, "jobs without a label can start unasked on linux-7"},
 		{"two executors", "GET /label/cleanable/api/json", answering(200, `{"nodes":[{"nodeName":"linux-7","mode":"EXCLUSIVE","numExecutors":2}]}`), LevelFail, "more than one build at a time can start on linux-7"},
 		{"a job without clean", "GET /api/json", root("2.541.3", "s", `,"jobs":[{"name":"good","labelExpression":"clean && cleanable"},{"name":"bad","labelExpression":"linux-7"},{"name":"off","labelExpression":"linux-7","disabled":true},{"name":"roams","labelExpression":null}]`), LevelWarn, "1 of 4 jobs can start on a managed agent that is not clean: bad"},
+		{"no Job/Read", "GET /api/json", root("2.541.3", "s", ""), LevelWarn, "no job is visible"},
+		{"only the built-in node", "GET /computer/api/json", answering(200, `{"computer":[{"_class":"hudson.model.Hudson$MasterComputer","displayName":"Built-In Node","idle":true}]}`), LevelWarn, "none of 0 agents"},
 		{"Pipelines", "GET /api/json", root("2.541.3", "s", `,"jobs":[{"name":"pipe"}]`), LevelWarn, "1 jobs, such as Pipelines"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,15 +27,27 @@ type Opener func(path string) (File, error)
 func Load(path string) (*Recipe, error) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
-		return nil, fmt.Errorf("open the directory of recipe %s: %w", path, err)
+		if inner, ok := errors.AsType[*fs.PathError](err); ok { // it would name a part of the path again
+			err = inner.Err
+		}
+		return nil, &unreadable{path, err}
 	}
 	defer dir.Close()
 	file, err := open(dir, filepath.Base(path), maxRecipe)
 	if err != nil {
-		return nil, fmt.Errorf("read recipe %s: %w", path, err)
+		return nil, &unreadable{path, err}
 	}
 	return Parse(path, file.Content, func(path string) (File, error) { return open(dir, path, maxFile) })
 }
+
+// unreadable is a recipe file that is not there, or not to be read.
+type unreadable struct {
+	path string
+	err  error
+}
+
+func (e *unreadable) Error() string { return "read recipe " + e.path + ": " + e.err.Error() }
+func (e *unreadable) Unwrap() error { return e.err }
 
 // Check returns everything that is wrong with the recipe file at path; a file that cannot be read is one problem.
 func Check(path string) []Problem {
@@ -46,6 +59,9 @@ func Check(path string) []Problem {
 	case errors.As(err, &problems):
 		return problems
 	default:
+		if e, ok := errors.AsType[*unreadable](err); ok { // the problem names the file itself
+			err = fmt.Errorf("read recipe: %w", e.err)
+		}
 		return []Problem{{File: path, Msg: err.Error()}}
 	}
 }

@@ -228,3 +228,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestARecipeThatIsNotThereIsNamedOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "none.yaml"), filepath.Join(dir, "none", "none.yaml")} {
+		problems := Check(path)
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), path+": read recipe: no such file") {
+			t.Errorf("%s: %v", path, problems)
+		}
+		if _, err := Load(path); err == nil || strings.Count(err.Error(), "none.yaml") != 1 {
+			t.Errorf("load: %v", err)
+		}
+	}
+}
