@@ -3,6 +3,8 @@
 package reconcile_test
 
 import (
+	"bytes"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -111,12 +113,49 @@ func TestALostAnswerToALargeProgramIsNotAnotherBuild(t *testing.T) {
 	})
 }
 
+func TestAProgramThatARestartLostIsNoFailure(t *testing.T) {
+	inRig(t, setup{agents: one, asleep: true, jenkins: func(o *jenkinstest.Options) { o.Version = "2.516.3" }}, func(r *rig) {
+		r.carrying(heavy(t))
+		r.jenkins.QuietDown("test") // so that the build waits in the queue
+		r.start()
+		r.wait(time.Minute, "the build being queued", func() bool { return r.jenkins.QueueLength() > 0 })
+		must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartNow))
+		r.waitState("linux-7", hygiene.Clean)
+		if builds := r.cleanups(); builds[0].Result != "FAILURE" || !strings.Contains(builds[0].Console, "NullPointerException") {
+			t.Errorf("the build ended %s, so that nothing was tested:\n%s", builds[0].Result, builds[0].Console)
+		}
+		if a := r.agent("linux-7"); a.Failures != 0 || len(r.events(hygiene.EventFailed)) != 0 || r.attempt("linux-7", 1).Outcome != hygiene.Lost {
+			t.Errorf("got %+v, the first attempt %s", a, r.attempt("linux-7", 1).Outcome)
+		}
+	})
+}
+
+func TestTheDiskOfAControllerIsBoundedByTheDiscarder(t *testing.T) {
+	inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
+		r.carrying(heavy(t))
+		r.takesFor(time.Second)
+		r.start()
+		limit := int64(6 * len(r.program.Text)) // the five that are kept, and the last good one where that is another
+		for attempt := int64(1); attempt <= 12; attempt++ {
+			r.wait(time.Hour, "the next cleanup", func() bool {
+				return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == attempt && a.State == hygiene.Clean })
+			})
+			if kept := r.jenkins.KeptFiles("pitcrew-slot-01"); kept == 0 || kept > limit {
+				t.Fatalf("after %d cleanups %d bytes lie on the controller, want at most %d", attempt, kept, limit)
+			}
+			must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		}
+	})
+}
+
 func TestAProgramThatDidNotArriveFailsWithItsOwnWords(t *testing.T) {
 	inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
 		r.carrying(heavy(t))
 		defer r.jenkins.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/job/*/buildWithParameters", Before: func(req *http.Request) {
-			must(t, req.ParseMultipartForm(1<<30))
-			req.MultipartForm.File[recipe.FileParameter] = nil
+			body, err := io.ReadAll(req.Body)
+			must(t, err)
+			lost := bytes.Replace(body, []byte(`name="`+recipe.FileParameter+`"`), []byte(`name="OTHER"`), 1)
+			req.Body = io.NopCloser(bytes.NewReader(lost))
 		}})()
 		r.start()
 		r.wait(time.Hour, "a failure", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Failures > 0 }) })

@@ -3,9 +3,7 @@
 package conformance
 
 import (
-	"bytes"
 	"fmt"
-	"mime/multipart"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,7 +24,6 @@ func buildGroups() []group {
 		{"stopping aborts the build, and is 302 when nothing runs", stopBuild},
 		{"exit status decides between SUCCESS, UNSTABLE and FAILURE", exitStatus},
 		{"progressiveText skips an unfinished line and tells the end by a missing header", progressiveText},
-		{"a file parameter lands in the workspace", fileParameter},
 		{"the agent's feed lists its builds", agentFeed},
 	}}, {name: "two executors", agent: &agentSpec{executors: 2}, behaviours: []behaviour{
 		{"concurrent builds of one job get workspaces of their own", concurrentWorkspaces},
@@ -212,35 +209,6 @@ func progressiveText(p *probe) {
 	p.contains("consoleText", p.console(job, number), "abcdef\n")
 	beyond := p.get(path + "99999999")
 	p.contains("start beyond the end", beyond.body, "whole line")
-}
-
-func fileParameter(p *probe) {
-	_, job := p.job(jobSpec{
-		label: p.agent.name, strings: []string{"WORD"}, files: []string{"payload.bin"},
-		shell: "#!/bin/sh\ncksum < payload.bin\necho \"word=$WORD\"\n",
-	})
-	var body bytes.Buffer
-	form := multipart.NewWriter(&body)
-	file, err := form.CreateFormFile("payload.bin", "local.bin")
-	if err == nil {
-		_, err = file.Write(bytes.Repeat([]byte("0123456789\x00\xff"), 100_000))
-	}
-	if err == nil {
-		err = form.WriteField("WORD", "it")
-	}
-	if err != nil || form.Close() != nil {
-		p.Fatalf("write form: %v", err)
-	}
-	a := p.send("POST", job+"/buildWithParameters?delay=0sec", form.FormDataContentType(), body.String())
-	p.mustBe("buildWithParameters", a, 201)
-	number := p.number(p.itemID(a))
-	p.equal("result", p.finish(job, number).result(), "SUCCESS")
-	console := p.console(job, number)
-	p.contains("console", console, " 1200000\n")
-	p.contains("console", console, "word=it\n")
-	workspace := filepath.Join(p.agent.dir, "workspace", strings.TrimPrefix(job, "/job/"), "payload.bin")
-	info, err := os.Stat(workspace)
-	p.holds(err == nil && info.Size() == 1_200_000, "file in the workspace", "1200000 bytes", err)
 }
 
 func agentFeed(p *probe) {

@@ -94,7 +94,7 @@ func Run(t *testing.T, target Target) {
 // groups are all groups, those that wait longest first.
 func groups() []group {
 	return slices.Concat(
-		agentGroups(), shellGroups(), buildGroups(), workingGroups(), clientGroups(), statusGroups(), nodeGroups(), labelGroups(),
+		agentGroups(), shellGroups(), buildGroups(), fileGroups(), workingGroups(), clientGroups(), statusGroups(), nodeGroups(), labelGroups(),
 		offlineGroups(), queueGroups(), jobGroups(), restartGroups(),
 	)
 }

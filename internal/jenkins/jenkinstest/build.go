@@ -35,6 +35,7 @@ type build struct {
 	node        string // name of the node it runs on
 	nodeKnown   bool   // the build chose its node
 	workspace   string
+	kept        []StepFile // copies of file parameters
 	description string
 	displayName string
 	keep        bool

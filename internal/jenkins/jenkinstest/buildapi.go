@@ -22,6 +22,8 @@ func (c *call) buildPage(jb *job) {
 		c.slashPage(b.fullDisplay(), b.path())
 	case len(c.path) == 1 && buildPages[c.path[0]] != nil:
 		buildPages[c.path[0]](c, b)
+	case len(c.path) >= 4 && c.path[0] == "parameters" && c.path[1] == "parameter":
+		c.keptFile(b)
 	case len(c.path) == 2 && c.path[0] == "logText" && c.path[1] == "progressiveText":
 		c.progressiveText(b)
 	default:

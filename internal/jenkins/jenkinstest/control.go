@@ -90,6 +90,9 @@ func (j *Jenkins) Schedule(jobName string, params map[string]string) (int64, err
 	}
 	var values []param
 	for _, d := range jb.conf.params {
+		if d.Kind == paramFile {
+			continue // has no default
+		}
 		text, given := params[d.Name]
 		if !given {
 			text = d.Default

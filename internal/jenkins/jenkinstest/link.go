@@ -70,7 +70,8 @@ type Step struct {
 	Params map[string]string
 	// Workspace is the directory to create and to run in.
 	Workspace string
-	// Files are file parameters: written below Workspace before the step runs.
+	// Files are file parameters: written below Workspace before the first step runs,
+	// in place of files of that name.
 	Files []StepFile
 	// Script is the text of the step with LF line ends. The agent writes it to a
 	// file named "jenkins" + random digits + ".sh" in its own temporary directory

@@ -79,6 +79,9 @@ func (l *LocalLink) prepare(s Step) (string, error) {
 		if err := os.MkdirAll(filepath.Dir(target), 0o750); err != nil {
 			return "", fmt.Errorf("place file parameter: %w", err)
 		}
+		if info, err := os.Stat(target); err == nil && !info.IsDir() {
+			_ = os.Remove(target) // writing fails then as well
+		}
 		if err := os.WriteFile(target, f.Data, 0o644); err != nil { //nolint:gosec // as Jenkins does
 			return "", fmt.Errorf("place file parameter: %w", err)
 		}

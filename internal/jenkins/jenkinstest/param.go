@@ -42,6 +42,7 @@ type param struct {
 	value string
 	label string // overrides the job's label (nodelabelparameter)
 	file  []byte
+	lost  bool // the file was, by a restart
 }
 
 // shown is the value as APIs show it: secrets never are.

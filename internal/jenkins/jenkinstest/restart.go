@@ -133,6 +133,9 @@ func (j *Jenkins) saveQueue(mode RestartMode) {
 		if mode == RestartCrash && now.Sub(it.since) < queueSaveDelay {
 			continue
 		}
+		if !j.version.since(529) {
+			loseFiles(it.params)
+		}
 		j.queue.byID[it.id] = it
 		stage := it.stage
 		if stage == stagePending {

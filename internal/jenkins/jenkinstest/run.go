@@ -165,8 +165,15 @@ func (j *Jenkins) runSteps(ctx context.Context, b *build) string {
 		return resultFailure
 	}
 	b.console.printf("%s in workspace %s\n", plan.where, plan.Workspace)
+	files, ok := j.takeFiles(b)
+	if !ok {
+		return resultFailure
+	}
 	result := resultSuccess
 	for i, s := range steps {
+		if plan.Files = nil; i == 0 {
+			plan.Files = files
+		}
 		plan.Index, plan.Script = i, normalizeLines(s.command)
 		plan.Args = interpreter(plan.Script)
 		if result = j.runStep(ctx, b, link, plan.Step, s.unstable); result != resultSuccess && result != resultUnstable {

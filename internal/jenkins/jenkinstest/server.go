@@ -19,6 +19,7 @@ type call struct {
 	session string   // X-Jenkins-Session
 	path    []string // decoded segments that are still to be resolved
 	slash   bool     // the path ends in a slash
+	files   map[string]upload
 }
 
 // ServeHTTP answers as the controller would in its present phase.
@@ -57,14 +58,16 @@ func (j *Jenkins) serve(w http.ResponseWriter, r *http.Request) {
 	if who == nil {
 		return
 	}
+	var files map[string]upload
 	if r.Method == http.MethodPost {
+		files = readUploads(r)
 		if !j.doors.crumbOK(r, who) {
 			htmlPage(w, http.StatusForbidden, "Forbidden", "No valid crumb was included in the request")
 			return
 		}
 		pause(r.Context(), j.timing().QueueLock)
 	}
-	c := &call{j: j, w: w, r: r, who: who, lang: localeOf(r), session: session}
+	c := &call{j: j, w: w, r: r, who: who, lang: localeOf(r), session: session, files: files}
 	if c.path, c.slash, ok = segments(path); !ok {
 		c.refuse(http.StatusBadRequest, "Bad path")
 		return

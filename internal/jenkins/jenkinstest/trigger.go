@@ -3,6 +3,7 @@
 package jenkinstest
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -27,7 +28,11 @@ func (c *call) buildJob(jb *job) {
 		c.refuse(http.StatusBadRequest, "This page expects a form submission")
 		return
 	}
-	params, err := paramsFromForm(jb, text, c.r)
+	params, err := c.paramsFromForm(jb, text)
+	if errors.Is(err, errForm) {
+		c.oops()
+		return
+	}
 	if err != nil {
 		c.refuse(http.StatusBadRequest, "Nothing is submitted")
 		return

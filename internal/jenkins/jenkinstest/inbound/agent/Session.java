@@ -106,12 +106,15 @@ final class Session {
         }
     }
 
-    /** Begins a file, or goes on with it: large ones come in pieces. */
+    /** Begins a file in place of what was there, or goes on with it: large ones come in pieces. */
     private static void write(byte[] payload) throws IOException {
         DataInputStream in = new DataInputStream(new ByteArrayInputStream(payload));
         Path file = Path.of(new String(in.readNBytes(in.readInt()), StandardCharsets.UTF_8));
         boolean begin = in.readBoolean();
         Files.createDirectories(file.getParent());
+        if (begin && !Files.isDirectory(file)) {
+            Files.deleteIfExists(file);
+        }
         Files.write(file, in.readAllBytes(), StandardOpenOption.CREATE,
                 begin ? StandardOpenOption.TRUNCATE_EXISTING : StandardOpenOption.APPEND, StandardOpenOption.WRITE);
     }
