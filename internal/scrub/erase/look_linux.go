@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package erase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Look gives the entries directly in the tree that the policy selects, by name. It changes nothing.
+func (t *Tree) Look(ctx context.Context, policy Policy) ([]Entry, error) {
+	entries, err := t.list(ctx, policy)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", quote(t.path), err)
+	}
+	if policy.deep() {
+		if err := t.measure(ctx, entries); err != nil {
+			return nil, fmt.Errorf("look below %s: %w", quote(t.path), err)
+		}
+	}
+	if !policy.Before.IsZero() {
+		entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Unseen || !e.Newest.Before(policy.Before) })
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return entries, nil
+}
+
+// list gives the entries without a look below them.
+func (t *Tree) list(ctx context.Context, policy Policy) ([]Entry, error) {
+	fd, err := retry(func() (int, error) { return unix.Openat(t.fd, ".", directory, 0) })
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var entries []Entry
+	var n names
+	for ctx.Err() == nil {
+		if err := n.read(fd); err != nil || n.end {
+			return entries, err
+		}
+		for _, e := range n.list {
+			name := n.name(e)
+			if policy.Keep != nil && policy.Keep(name) {
+				continue
+			}
+			var st unix.Stat_t
+			err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			if errors.Is(err, unix.ENOENT) || err == nil && policy.Owners != nil && !slices.Contains(policy.Owners, st.Uid) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, entryOf(name, &st))
+		}
+	}
+	return nil, context.Cause(ctx)
+}
+
+func entryOf(name string, st *unix.Stat_t) Entry {
+	e := Entry{
+		Name: name, Mode: modeOf(st.Mode), Owner: st.Uid, id: identOf(st),
+		Modified: time.Unix(st.Mtim.Unix()), Changed: time.Unix(st.Ctim.Unix()),
+	}
+	e.count(st)
+	return e
+}
+
+// count adds an inode to what is known of an entry.
+func (e *Entry) count(st *unix.Stat_t) {
+	e.Size += st.Blocks * 512
+	e.Inodes++
+	at := time.Unix(st.Mtim.Unix())
+	times := []unix.Timespec{st.Ctim}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		times = append(times, st.Atim) // a directory's says when somebody looked into it, such as we
+	}
+	for _, other := range times {
+		if u := time.Unix(other.Unix()); u.After(at) {
+			at = u
+		}
+	}
+	e.used(at)
+}
+
+// measure visits all that is below the entries.
+func (t *Tree) measure(ctx context.Context, entries []Entry) error {
+	e := t.erasure(Options{})
+	e.measuring = true
+	root, err := e.root()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root.fd)
+	root.pending = 1 // it is never done itself
+	for i := range entries {
+		if top := &entries[i]; top.Mode.IsDir() {
+			d := new(dir)
+			d.below(root, top.Name)
+			d.want, d.top = top.id, top
+			e.give(0, d)
+		}
+	}
+	e.run(ctx)
+	if e.left > 0 {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// weighAll counts the names that are no directories; those are counted when they are opened.
+func (w *worker) weighAll(d *dir, fd int) bool {
+	for _, e := range w.names.list {
+		if e.kind == unix.DT_DIR {
+			continue
+		}
+		if w.stopped() {
+			return false
+		}
+		var st unix.Stat_t
+		err := unix.Fstatat(fd, w.names.name(e), &st, unix.AT_SYMLINK_NOFOLLOW)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+		case err != nil:
+			w.unseen(d.top)
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			sub := new(dir)
+			sub.below(d, w.names.name(e))
+			w.give(w.number, sub)
+		default:
+			w.weigh(d.top, &st)
+		}
+	}
+	return true
+}
+
+func (e *erasure) weigh(top *Entry, st *unix.Stat_t) {
+	if top.id == identOf(st) {
+		return // counted when it was listed
+	}
+	e.notes.Lock()
+	defer e.notes.Unlock()
+	top.count(st)
+}
+
+func (e *erasure) unseen(top *Entry) {
+	e.notes.Lock()
+	defer e.notes.Unlock()
+	top.Unseen = true
+}
