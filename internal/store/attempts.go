@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -130,6 +131,9 @@ func (s *Store) EndedSince(ctx context.Context, pool string, since time.Time) ([
 	})
 }
 
+// packers spare each log the making of a compressor, which takes longer than its work.
+var packers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
 func pack(log []byte) (string, error) {
 	if len(log) == 0 {
 		return "", nil
@@ -137,7 +141,9 @@ func pack(log []byte) (string, error) {
 	log = log[max(0, len(log)-maxLog):]
 	var text strings.Builder
 	encoder := base64.NewEncoder(base64.StdEncoding, &text)
-	zip := gzip.NewWriter(encoder)
+	zip := packers.Get().(*gzip.Writer)
+	defer packers.Put(zip)
+	zip.Reset(encoder)
 	if _, err := zip.Write(log); err != nil {
 		return "", err
 	}

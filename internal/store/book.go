@@ -15,9 +15,10 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
 )
 
-// book is every agent with its newest attempt as committed, decoded once: each poll asks for all of
-// them, and each step of a cleanup for one. It cannot grow stale: one process owns the file, agents
-// and attempts change through one door, and a commit holds the book closed until it stands there.
+// book is every agent with its newest attempt as committed, decoded once, and the pauses: each poll
+// asks for all of them, and each step of a cleanup for one. It cannot grow stale: one process owns the
+// file, agents and attempts change through one door, and a commit holds the book closed until it
+// stands there.
 //
 // Nothing that is handed out shares memory with the book.
 type book struct {
@@ -25,6 +26,7 @@ type book struct {
 	read    bool // false before the first use, and when only the file can tell what was committed
 	agents  map[hygiene.AgentID]*Change
 	ordered map[hygiene.ControllerID][]*Change // by name
+	pauses  []Pause
 }
 
 // consult calls f with the book open, reading the file first if it must.
@@ -77,8 +79,13 @@ func (b *book) fill(ctx context.Context, q *rows.Queries) error {
 			return fmt.Errorf("agent %s has no attempt %d: %w", id, c.Agent.Attempt, sql.ErrNoRows)
 		}
 	}
-	b.read = true
-	return nil
+	pauses, err := q.Pauses(ctx)
+	if err != nil {
+		return err
+	}
+	b.pauses, err = each(pauses, pauseOf)
+	b.read = err == nil
+	return err
 }
 
 // enter puts an agent into the book, in place of what it says of it.
@@ -93,10 +100,10 @@ func (b *book) enter(c Change) {
 	b.agents[id], b.ordered[id.Controller] = &c, slices.Insert(all, i, &c)
 }
 
-// commit ends a transaction that changed agents. Whoever can see the change in the file sees it in
+// commit ends a transaction. Whoever can see the change in the file sees it in
 // the book, too.
-func (b *book) commit(tx *sql.Tx, changed map[hygiene.AgentID]Change) error {
-	if len(changed) == 0 {
+func (b *book) commit(tx *sql.Tx, t *txn) error {
+	if len(t.changed) == 0 && !t.paused {
 		return tx.Commit()
 	}
 	b.mu.Lock()
@@ -105,8 +112,11 @@ func (b *book) commit(tx *sql.Tx, changed map[hygiene.AgentID]Change) error {
 		b.read = false // the file alone knows whether it was
 		return err
 	}
+	if t.paused {
+		b.read = false // which is rare enough to read everything anew
+	}
 	if b.read {
-		for _, c := range changed {
+		for _, c := range t.changed {
 			b.enter(c)
 		}
 	}

@@ -4,9 +4,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
@@ -29,11 +31,12 @@ func (q *query) and(condition string, args ...any) {
 }
 
 func (q *query) text(choose, order string, limit int) string {
+	q.args = append(q.args, limit)
 	text := choose
 	if len(q.where) > 0 {
 		text += " WHERE " + strings.Join(q.where, " AND ")
 	}
-	return text + " ORDER BY " + order + " LIMIT " + strconv.Itoa(limit)
+	return text + " ORDER BY " + order + " LIMIT $" + strconv.Itoa(len(q.args))
 }
 
 // defaultLimit is how many rows a list has unless its filter says otherwise.
@@ -46,9 +49,37 @@ func limit(n int) int {
 	return n
 }
 
+// lists are the statements of queries, by text: there are few, and preparing one takes longer than
+// running it.
+type lists struct {
+	mu       sync.Mutex
+	prepared map[string]*sql.Stmt
+}
+
+func (l *lists) prepare(ctx context.Context, db *sql.DB, text string) (*sql.Stmt, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if stmt, ok := l.prepared[text]; ok {
+		return stmt, nil
+	}
+	stmt, err := db.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if l.prepared == nil {
+		l.prepared = map[string]*sql.Stmt{}
+	}
+	l.prepared[text] = stmt // for as long as the database is open
+	return stmt, nil
+}
+
 // list runs a query and scans its rows.
 func list[R, T any](ctx context.Context, s *Store, text string, args []any, fields func(*R) []any, convert func(R) (T, error)) ([]T, error) {
-	found, err := s.readers.QueryContext(ctx, text, args...)
+	stmt, err := s.lists.prepare(ctx, s.readers, text)
+	if err != nil {
+		return nil, explain(s.path, err)
+	}
+	found, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return nil, explain(s.path, err)
 	}

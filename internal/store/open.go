@@ -46,6 +46,7 @@ type Store struct {
 	writes  *rows.Queries
 	reads   *rows.Queries
 
+	lists    lists
 	book     book
 	epoch    atomic.Pointer[string]
 	starts   int64

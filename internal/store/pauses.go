@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -22,18 +23,21 @@ type Pause struct {
 
 // Pauses returns all pauses, those that have run out included.
 func (s *Store) Pauses(ctx context.Context) ([]Pause, error) {
-	found, err := s.reads.Pauses(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read pauses: %w", explain(s.path, err))
+	var pauses []Pause
+	if err := s.consult(ctx, func(b *book) { pauses = slices.Clone(b.pauses) }); err != nil {
+		return nil, fmt.Errorf("read pauses: %w", err)
 	}
-	return each(found, func(r rows.Pause) (Pause, error) {
-		return Pause{Scope: r.Scope, Reason: r.Reason, By: r.Actor, Since: moment(r.Since), Until: moment(r.Until)}, nil
-	})
+	return pauses, nil
+}
+
+func pauseOf(r rows.Pause) (Pause, error) {
+	return Pause{Scope: r.Scope, Reason: r.Reason, By: r.Actor, Since: moment(r.Since), Until: moment(r.Until)}, nil
 }
 
 // SetPause stores a pause, in place of one with the same scope, and the events that tell of it.
 func (s *Store) SetPause(ctx context.Context, p Pause, events ...hygiene.Event) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		t.paused = true
 		if err := t.SavePause(ctx, rows.SavePauseParams{
 			Scope: p.Scope, Reason: p.Reason, Actor: p.By, Since: millis(p.Since), Until: millis(p.Until),
 		}); err != nil {
@@ -51,6 +55,7 @@ func (s *Store) SetPause(ctx context.Context, p Pause, events ...hygiene.Event) 
 // [ErrNotFound].
 func (s *Store) ClearPause(ctx context.Context, scope string, events ...hygiene.Event) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		t.paused = true
 		n, err := t.DeletePause(ctx, scope)
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ type txn struct {
 	told    bool                       // events were appended
 	epoch   string                     // a new one was started
 	changed map[hygiene.AgentID]Change // as they would be read back
+	paused  bool                       // the pauses changed
 }
 
 // write runs f in one transaction, alone. The context bounds the wait for its turn; once begun,
@@ -43,7 +44,7 @@ func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) 
 	if err := f(ctx, t); err != nil {
 		return explain(s.path, err)
 	}
-	if err := s.book.commit(tx, t.changed); err != nil {
+	if err := s.book.commit(tx, t); err != nil {
 		return explain(s.path, fmt.Errorf("commit: %w", err))
 	}
 	if t.epoch != "" {
