@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 // machine may serve two controllers.
 type Machines struct {
 	mu    sync.Mutex
-	faces map[hygiene.AgentID]face // guarded by mu
+	faces map[hygiene.AgentID]face                 // guarded by mu
+	on    map[string][]hygiene.AgentID             // by machine; guarded by mu
+	of    map[hygiene.ControllerID]map[string]bool // names of the agents that each crew showed last; guarded by mu
 }
 
 // face is what an agent's neighbours must know of it.
@@ -26,37 +29,62 @@ type face struct {
 }
 
 // NewMachines returns one that knows nobody yet.
-func NewMachines() *Machines { return &Machines{faces: map[hygiene.AgentID]face{}} }
+func NewMachines() *Machines {
+	return &Machines{
+		faces: map[hygiene.AgentID]face{}, on: map[string][]hygiene.AgentID{}, of: map[hygiene.ControllerID]map[string]bool{},
+	}
+}
 
 // meet shows the agents of one controller to all, and tells each of its neighbours. The agents of
-// other controllers are as their crews last showed them.
+// other controllers are as their crews last showed them. It takes no longer with more controllers.
 func (m *Machines) meet(controller hygiene.ControllerID, views []view, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id := range m.faces {
-		if id.Controller == controller {
-			delete(m.faces, id)
-		}
-	}
+	before, shown := m.of[controller], make(map[string]bool, len(views))
 	for i := range views {
 		if v := &views[i]; v.agent.Machine != "" && v.agent.Managed() {
-			m.faces[v.agent.ID] = faceOf(v, now)
+			m.enter(v.agent.ID, faceOf(v, now))
+			shown[v.agent.ID.Name] = true
 		}
 	}
-	shared := map[string][]hygiene.AgentID{}
-	for id, f := range m.faces {
-		shared[f.machine] = append(shared[f.machine], id)
+	for name := range before {
+		if !shown[name] {
+			m.leave(hygiene.AgentID{Controller: controller, Name: name})
+		}
 	}
+	m.of[controller] = shown
 	for i := range views {
 		v := &views[i]
 		if v.agent.Machine == "" {
 			continue
 		}
-		for _, id := range shared[v.agent.Machine] {
+		for _, id := range m.on[v.agent.Machine] {
 			if id != v.agent.ID {
 				m.faces[id].show(&v.sighting.Neighbour, id, controller)
 			}
 		}
+	}
+}
+
+// enter shows an agent, in place of what was shown of it before.
+func (m *Machines) enter(id hygiene.AgentID, f face) {
+	old, ok := m.faces[id]
+	if ok && old.machine != f.machine {
+		m.leave(id)
+		ok = false
+	}
+	if !ok {
+		m.on[f.machine] = append(m.on[f.machine], id)
+	}
+	m.faces[id] = f
+}
+
+// leave forgets an agent.
+func (m *Machines) leave(id hygiene.AgentID) {
+	machine := m.faces[id].machine
+	delete(m.faces, id)
+	if m.on[machine] = slices.DeleteFunc(m.on[machine], func(x hygiene.AgentID) bool { return x == id }); len(m.on[machine]) == 0 {
+		delete(m.on, machine)
 	}
 }
 

@@ -61,3 +61,41 @@ func TestAgentsOfOneMachineMeet(t *testing.T) {
 		})
 	}
 }
+
+// TestAgentsLeaveTheirMachine moves agents, and takes them away: what was shown of them before is
+// shown to nobody.
+func TestAgentsLeaveTheirMachine(t *testing.T) {
+	t.Parallel()
+	m := NewMachines()
+	neighbours := func(others ...view) hygiene.Neighbours {
+		views := append([]view{on("ci", "a", "m1", hygiene.Due)}, others...)
+		m.meet("ci", views, noon)
+		return views[0].sighting.Neighbour
+	}
+	m.meet("lab", []view{on("lab", "c", "m1", hygiene.Clean)}, noon)
+	steps := []struct {
+		name   string
+		others []view
+		want   hygiene.Neighbours
+	}{
+		{"beside it", []view{on("ci", "b", "m1", hygiene.Running)}, hygiene.Neighbours{Cleaning: "b", Clean: "lab/c", Names: []string{"b"}}},
+		{"again", []view{on("ci", "b", "m1", hygiene.Running)}, hygiene.Neighbours{Cleaning: "b", Clean: "lab/c", Names: []string{"b"}}},
+		{"moved away", []view{on("ci", "b", "m2", hygiene.Running)}, hygiene.Neighbours{Clean: "lab/c"}},
+		{"back", []view{on("ci", "b", "m1", hygiene.Due)}, hygiene.Neighbours{Waiting: "b", Clean: "lab/c", Names: []string{"b"}}},
+		{"not ours any more", []view{on("ci", "b", "m1", hygiene.Unmanaged)}, hygiene.Neighbours{Clean: "lab/c"}},
+		{"back again", []view{on("ci", "b", "m1", hygiene.Due)}, hygiene.Neighbours{Waiting: "b", Clean: "lab/c", Names: []string{"b"}}},
+		{"gone", nil, hygiene.Neighbours{Clean: "lab/c"}},
+	}
+	for _, tt := range steps {
+		if diff := cmp.Diff(tt.want, neighbours(tt.others...)); diff != "" {
+			t.Errorf("%s: neighbours (-want +got):\n%s", tt.name, diff)
+		}
+	}
+	m.meet("lab", nil, noon)
+	if diff := cmp.Diff(hygiene.Neighbours{}, neighbours()); diff != "" {
+		t.Errorf("alone: neighbours (-want +got):\n%s", diff)
+	}
+	if len(m.faces) != 1 || len(m.on) != 1 {
+		t.Errorf("%d agents on %d machines are remembered, want one", len(m.faces), len(m.on))
+	}
+}
