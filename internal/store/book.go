@@ -7,8 +7,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -26,6 +26,7 @@ type book struct {
 	read    bool // false before the first use, and when only the file can tell what was committed
 	agents  map[hygiene.AgentID]*Change
 	ordered map[hygiene.ControllerID][]*Change // by name
+	open    map[hygiene.AgentID]*Change        // those with an attempt in progress
 	pauses  []Pause
 }
 
@@ -51,7 +52,11 @@ func (s *Store) consult(ctx context.Context, f func(*book)) error {
 
 // fill reads everything. The caller holds the book closed, so that nothing is committed meanwhile.
 func (b *book) fill(ctx context.Context, q *rows.Queries) error {
-	b.agents, b.ordered = map[hygiene.AgentID]*Change{}, map[hygiene.ControllerID][]*Change{}
+	b.agents, b.ordered, b.open = map[hygiene.AgentID]*Change{}, map[hygiene.ControllerID][]*Change{}, map[hygiene.AgentID]*Change{}
+	newest, err := newestAttempts(ctx, q)
+	if err != nil {
+		return err
+	}
 	agents, err := q.Agents(ctx)
 	if err != nil {
 		return err
@@ -61,23 +66,11 @@ func (b *book) fill(ctx context.Context, q *rows.Queries) error {
 		if err != nil {
 			return err
 		}
-		b.enter(Change{Agent: a})
-	}
-	attempts, err := q.NewestAttempts(ctx)
-	if err != nil {
-		return err
-	}
-	for _, row := range attempts {
-		t, err := attemptOf(row)
-		if err != nil {
-			return err
+		t := newest[a.ID]
+		if a.Attempt != 0 && t == nil {
+			return fmt.Errorf("agent %s has no attempt %d: %w", a.ID, a.Attempt, sql.ErrNoRows)
 		}
-		b.agents[t.Agent].Attempt = &t
-	}
-	for id, c := range b.agents {
-		if c.Agent.Attempt != 0 && c.Attempt == nil {
-			return fmt.Errorf("agent %s has no attempt %d: %w", id, c.Agent.Attempt, sql.ErrNoRows)
-		}
+		b.enter(Change{Agent: a, Attempt: t})
 	}
 	pauses, err := q.Pauses(ctx)
 	if err != nil {
@@ -88,16 +81,39 @@ func (b *book) fill(ctx context.Context, q *rows.Queries) error {
 	return err
 }
 
+func newestAttempts(ctx context.Context, q *rows.Queries) (map[hygiene.AgentID]*hygiene.Attempt, error) {
+	found, err := q.NewestAttempts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	newest := make(map[hygiene.AgentID]*hygiene.Attempt, len(found))
+	for _, row := range found {
+		t, err := attemptOf(row)
+		if err != nil {
+			return nil, err
+		}
+		newest[t.Agent] = &t
+	}
+	return newest, nil
+}
+
 // enter puts an agent into the book, in place of what it says of it.
 func (b *book) enter(c Change) {
 	id := c.Agent.ID
-	if old, ok := b.agents[id]; ok {
-		*old = c
-		return
+	at, ok := b.agents[id]
+	if ok {
+		*at = c
+	} else {
+		at = &c
+		all := b.ordered[id.Controller]
+		i, _ := slices.BinarySearchFunc(all, id.Name, func(c *Change, name string) int { return cmp.Compare(c.Agent.ID.Name, name) })
+		b.agents[id], b.ordered[id.Controller] = at, slices.Insert(all, i, at)
 	}
-	all := b.ordered[id.Controller]
-	i, _ := slices.BinarySearchFunc(all, id.Name, func(c *Change, name string) int { return cmp.Compare(c.Agent.ID.Name, name) })
-	b.agents[id], b.ordered[id.Controller] = &c, slices.Insert(all, i, &c)
+	if c.Attempt != nil && c.Attempt.Ended.IsZero() {
+		b.open[id] = at
+	} else {
+		delete(b.open, id)
+	}
 }
 
 // commit ends a transaction. Whoever can see the change in the file sees it in
@@ -144,13 +160,14 @@ func (s *Store) known(ctx context.Context, id hygiene.AgentID) (*Change, error) 
 // openAttempts returns the attempts in progress. Each is the newest of its agent.
 func (b *book) openAttempts(controller hygiene.ControllerID) []hygiene.Attempt {
 	var open []hygiene.Attempt
-	for _, all := range b.of(controller) {
-		for _, c := range all {
-			if c.Attempt != nil && c.Attempt.Ended.IsZero() {
-				open = append(open, *c.Attempt)
-			}
+	for id, c := range b.open {
+		if controller == "" || id.Controller == controller {
+			open = append(open, *c.Attempt)
 		}
 	}
+	slices.SortFunc(open, func(x, y hygiene.Attempt) int {
+		return cmp.Or(cmp.Compare(x.Agent.Controller, y.Agent.Controller), cmp.Compare(x.Agent.Name, y.Agent.Name))
+	})
 	return open
 }
 
@@ -175,11 +192,7 @@ func (b *book) of(controller hygiene.ControllerID) [][]*Change {
 	if controller != "" {
 		return [][]*Change{b.ordered[controller]}
 	}
-	ids := make([]hygiene.ControllerID, 0, len(b.ordered))
-	for id := range b.ordered {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(x, y hygiene.ControllerID) int { return strings.Compare(string(x), string(y)) })
+	ids := slices.Sorted(maps.Keys(b.ordered))
 	out := make([][]*Change, len(ids))
 	for i, id := range ids {
 		out[i] = b.ordered[id]
