@@ -62,20 +62,29 @@ func (l *lists) prepare(ctx context.Context, db *sql.DB, text string) (*sql.Stmt
 	if stmt, ok := l.prepared[text]; ok {
 		return stmt, nil
 	}
-	stmt, err := db.PrepareContext(ctx, text)
+	stmt, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // close does
 	if err != nil {
 		return nil, err
 	}
 	if l.prepared == nil {
 		l.prepared = map[string]*sql.Stmt{}
 	}
-	l.prepared[text] = stmt // for as long as the database is open
+	l.prepared[text] = stmt
 	return stmt, nil
+}
+
+func (l *lists) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, stmt := range l.prepared {
+		_ = stmt.Close()
+	}
+	l.prepared = nil
 }
 
 // list runs a query and scans its rows.
 func list[R, T any](ctx context.Context, s *Store, text string, args []any, fields func(*R) []any, convert func(R) (T, error)) ([]T, error) {
-	stmt, err := s.lists.prepare(ctx, s.readers, text)
+	stmt, err := s.lists.prepare(ctx, s.readers, text) //nolint:sqlclosecheck // it stays prepared
 	if err != nil {
 		return nil, explain(s.path, err)
 	}

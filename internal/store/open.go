@@ -135,6 +135,7 @@ func (s *Store) begin(ctx context.Context, now time.Time) error {
 // Close ends all work on the database and lets others have it. It may be called more than once.
 func (s *Store) Close() error {
 	s.watchers.close()
+	s.lists.close()
 	var errs []error
 	for _, db := range []*sql.DB{s.readers, s.db} { // the writer last: it empties the log
 		if db != nil {

@@ -378,6 +378,13 @@ func (a *auditor) call(c jenkins.Call) {
 	a.requests[c.Op] = tally{t.n + 1, t.in + c.BytesIn, t.out + c.BytesOut}
 }
 
+// ran counts the real builds so far.
+func (a *auditor) ran() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.builds
+}
+
 // granted counts the grants so far.
 func (a *auditor) granted() int {
 	a.mu.Lock()

@@ -31,6 +31,7 @@ const root = "http://ci.test/"
 // It lives inside a synctest bubble.
 type rig struct {
 	t       testing.TB
+	name    hygiene.ControllerID
 	jenkins *jenkinstest.Jenkins
 	client  *jenkins.Client
 	store   *store.Store
@@ -39,7 +40,8 @@ type rig struct {
 	shop    *workshop
 	path    string
 	bend    func(*reconcile.Settings)
-	watch   *stopwatch // for benchmarks; may be nil
+	watch   *stopwatch     // for benchmarks; may be nil
+	with    reconcile.Deps // shared with other controllers of the same daemon
 
 	stop    context.CancelFunc
 	stopped chan error
@@ -50,7 +52,7 @@ type rig struct {
 func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.AgentSpec, bend func(*reconcile.Settings)) *rig {
 	tb.Helper()
 	r := &rig{
-		t: tb, path: filepath.Join(tb.TempDir(), "pitcrew.db"), bend: bend,
+		t: tb, name: "ci", path: filepath.Join(tb.TempDir(), "pitcrew.db"), bend: bend,
 		log: slog.New(slog.DiscardHandler),
 	}
 	if testing.Verbose() && len(agents) < 10 {
@@ -133,7 +135,7 @@ func small(p *recipe.Program) *recipe.Program {
 // settings are those of a crew with one pool that has every agent.
 func (r *rig) settings() reconcile.Settings {
 	s := reconcile.Settings{
-		ID: "ci", Labels: hygiene.DefaultNames, Poll: 15 * time.Second, MaxCleanups: 3,
+		ID: r.name, Labels: hygiene.DefaultNames, Poll: 15 * time.Second, MaxCleanups: 3,
 		Jobs: reconcile.Jobs{Prefix: "pitcrew-"}, FeedEvery: 10 * time.Minute,
 		Pools: []reconcile.Pool{{
 			Name: "all", Program: r.shop.program,
@@ -158,10 +160,16 @@ func (r *rig) start() {
 	var err error
 	r.store, err = store.Open(r.t.Context(), store.Options{Path: r.path, Owner: "rig"})
 	must(r.t, err)
-	r.crew = reconcile.New(reconcile.Deps{
-		Jenkins: r.client, Store: r.store, Engine: engine.NewInProcess(engine.Options{}),
-		Owner: "rig", Host: "rig.test", Log: r.log, Watch: r.audit,
-	}, r.settings())
+	r.run()
+}
+
+// run services the controller out of the open store.
+func (r *rig) run() {
+	r.t.Helper()
+	d := r.with
+	d.Jenkins, d.Store, d.Engine = r.client, r.store, engine.NewInProcess(engine.Options{})
+	d.Owner, d.Host, d.Log, d.Watch = "rig", "rig.test", r.log, r.audit
+	r.crew = reconcile.New(d, r.settings())
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(r.t.Context())
 	r.stopped = make(chan error, 1)
@@ -173,12 +181,18 @@ func (r *rig) end() {
 	if r.stop == nil {
 		return
 	}
+	r.halt()
+	must(r.t, r.store.Close())
+}
+
+// halt is the opposite of run.
+func (r *rig) halt() {
+	r.t.Helper()
 	r.stop()
 	r.stop = nil
 	if err := <-r.stopped; err != nil {
 		r.t.Errorf("crew ended with %v", err)
 	}
-	must(r.t, r.store.Close())
 }
 
 func (r *rig) restart() {
