@@ -15,6 +15,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
@@ -110,6 +111,8 @@ type stopwatch struct {
 	overheads []time.Duration // from the end of a build to the label clean, without the recipe's own time
 	beside    []time.Duration // from the poll that saw the end to the start
 
+	kept int64 // bytes of files on the controller, of the slot that has most
+
 	perPoll, pollBytes, perCleanup, cleanupBytes float64
 	perOp                                        map[string]float64
 }
@@ -197,12 +200,17 @@ func app(t *testing.T, j *jenkinstest.Jenkins) {
 // crewAtWork measures pitcrew, with the real compiled program in its jobs.
 func crewAtWork(t *testing.T, agents int, w *stopwatch) {
 	t.Helper()
+	crewCarrying(t, agents, compile(t), w)
+}
+
+// crewCarrying measures pitcrew with a program of its own.
+func crewCarrying(t *testing.T, agents int, program *recipe.Program, w *stopwatch) {
+	t.Helper()
 	r := newRig(t, quick, benchAgents(agents), func(s *reconcile.Settings) {
 		s.Poll, s.MaxCleanups = time.Second, max(4, agents/10)
-		s.Pools[0].Program = compile(t)
 	})
 	defer r.close()
-	r.shop.takes = benchTakes
+	r.shop.takes, r.shop.program = benchTakes, program
 	r.jenkins.Inject(wire)
 	app(t, r.jenkins)
 	r.watch, r.audit.polled = w, w.poll
@@ -218,6 +226,9 @@ func crewAtWork(t *testing.T, agents int, w *stopwatch) {
 	traffic(t, r.jenkins, agents, benchTime, 1<<20)
 	after, done := r.audit.usage()
 	w.account(before, after, float64(done-cleanups), agents)
+	for slot := range max(4, agents/10) {
+		w.kept = max(w.kept, r.jenkins.KeptFiles(fmt.Sprintf("pitcrew-slot-%02d", slot+1)))
+	}
 }
 
 // account splits the requests into those of polls and those of cleanups.
