@@ -37,9 +37,9 @@ var reportPart string
 //go:embed shell/engine.sh
 var enginePart string
 
-// maxProgram bounds a program, however it is delivered. It has to go through every shell's memory, some four times over,
-// and over the wire to the controller and on to the agent for each cleanup; payloads belong into the recipe, images and
-// packages do not.
+// maxProgram bounds a program, however it is delivered. It has to go over the wire for each cleanup, and through the memory
+// of a shell: one that comes by file takes about five times its size there, ten times in bash. Tools belong into a recipe,
+// images and packages do not.
 const maxProgram = 16 << 20
 
 // Program is a compiled recipe.
