@@ -8,7 +8,8 @@ LONG := PITCREW_LONG=1 go test -count=1 -timeout 60m -v
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
 
-build: ## build ./bin/pitcrew for this machine
+build: ## build ./bin/pitcrew for this machine, with scrub for all platforms inside
+	./scripts/build-scrub.sh
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
 
 test: ## install what the tests need and run all of them (arguments: ARGS='-run X')

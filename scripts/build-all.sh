@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+./scripts/build-scrub.sh
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 for platform in linux/amd64 linux/arm64 linux/ppc64le linux/s390x darwin/arm64 windows/amd64; do

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ./scripts/test-deps.sh
+./scripts/build-scrub.sh
 gotestsum=$(./scripts/tool.sh gotestsum)
 
 # The race detector writes to whichever test happens to run, and the reports of tests that pass are not shown: so it gets files.

@@ -6,12 +6,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
@@ -24,8 +24,9 @@ usage: scrub run SPEC      mend what deviates from the step's goal, and look aga
        scrub plan SPEC     say what would be mended; change nothing
        scrub verify SPEC   fail if anything deviates; change nothing
 
-SPEC is a file that "pitcrew recipe build" made, or - for standard input. What was found
-is printed for people; with --result FILE also written there as JSON.
+SPEC is a file that a recipe's program holds, or - for standard input. What was found is
+printed for people. With --result DIR it is also written to DIR/result as one line of JSON,
+and to DIR/reason why the goal is not reached. scrub --version prints the version it speaks.
 
 exit codes: 0 the goal is reached (or the plan is printed), 1 it is not,
             2 the command line or the step is wrong, 3 there is nothing here to look after
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (int, 
 	switch {
 	case errors.Is(err, errHelp):
 		fmt.Fprint(out, usage)
+		return reached, nil
+	case errors.Is(err, errVersion):
+		fmt.Fprintf(out, "scrub, specs of version %d\n", spec.Version)
 		return reached, nil
 	case err != nil:
 		return wrong, fmt.Errorf("%w (scrub --help says how)", err)
@@ -92,13 +96,16 @@ type command struct {
 	file, result string
 }
 
-var errHelp = errors.New("help")
+var errHelp, errVersion = errors.New("help"), errors.New("version")
 
 var verbs = map[string]scrub.Mode{"run": scrub.Do, "plan": scrub.Plan, "verify": scrub.Judge}
 
 func parse(args []string) (command, error) {
 	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
 		return command{}, errHelp
+	}
+	if args[0] == "--version" {
+		return command{}, errVersion
 	}
 	mode, ok := verbs[args[0]]
 	if !ok {
@@ -139,9 +146,13 @@ func (c command) keep(r spec.Result) error {
 	if c.result == "" {
 		return nil
 	}
-	text, err := json.Marshal(r)
+	line, err := r.Line()
 	if err != nil {
-		return fmt.Errorf("encode the result: %w", err)
+		return err
 	}
-	return os.WriteFile(c.result, append(text, '\n'), 0o600) //nolint:gosec // the caller says where
+	return errors.Join(c.write("result", line), c.write("reason", []byte(r.Reason)))
+}
+
+func (c command) write(name string, text []byte) error {
+	return os.WriteFile(filepath.Join(c.result, name), text, 0o600) //nolint:gosec // the caller says where
 }

@@ -91,7 +91,7 @@ func TestProgramsMakeDoWithWhatAMachineHas(t *testing.T) {
 			m := bareMachine(t, c.missing, c.extra)
 			p := compiled(t, recipeOf(`
 - name: compares
-  files: [blob]
+  carry: [blob]
   timeout: 20s
   run: |
     test "$(od -An -v -tu1 blob | tr -d ' \n')" = "`+numbers(content)+`" || exit 1
@@ -177,7 +177,7 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 	}
 	r := parse(t, recipeOf(steps.String()))
 	var script strings.Builder
-	script.WriteString(r.engine("x"))
+	script.WriteString(r.engine("x", nil))
 	var want strings.Builder
 	bools := []bool{no, yes}
 	for bits := range 128 {

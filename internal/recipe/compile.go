@@ -31,6 +31,9 @@ var factsPart string
 //go:embed shell/session.sh
 var sessionPart string
 
+//go:embed shell/scrub.sh
+var scrubPart string
+
 //go:embed shell/report.sh
 var reportPart string
 
@@ -66,12 +69,16 @@ type StepName struct {
 
 // Compile makes the program of r. The same recipe gives the same bytes.
 func (r *Recipe) Compile() (*Program, error) {
-	draft, _ := r.text(strings.Repeat("0", 2*sha256.Size))
+	scrubs, err := r.scrubs()
+	if err != nil {
+		return nil, fmt.Errorf("compile recipe %s: %w", r.Name, err)
+	}
+	draft, _ := r.text(strings.Repeat("0", 2*sha256.Size), scrubs)
 	if len(draft) > maxProgram {
 		return nil, fmt.Errorf("compile recipe %s: the program would have %d bytes; the limit is %d", r.Name, len(draft), maxProgram)
 	}
 	revision := sha256Hex([]byte(draft))
-	text, notes := r.text(revision)
+	text, notes := r.text(revision, scrubs)
 	p := &Program{
 		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes,
 	}
@@ -82,10 +89,11 @@ func (r *Recipe) Compile() (*Program, error) {
 }
 
 // text returns the whole program, with remarks about it.
-func (r *Recipe) text(revision string) (text string, notes []string) {
-	engine := r.engine(revision)
+func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []string) {
+	engine := r.engine(revision, scrubs)
 	pack := packer{}
 	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$1\"\n"), from: "engine"})
+	pack.scrubs(scrubs)
 	for i, s := range r.Steps {
 		pack.step(i+1, s)
 	}
@@ -117,13 +125,14 @@ func (r *Recipe) placeWords() string {
 }
 
 // engine returns the text of the engine stage without the line that starts it.
-func (r *Recipe) engine(revision string) string {
+func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "recipe=%s\nrevision=%s\nreboot_command=%s\nsteps='", r.Name, revision, shellQuote(r.RebootCommand))
 	for i := range r.Steps {
 		fmt.Fprintf(&b, " %d", i+1)
 	}
-	b.WriteString("'\n\n")
+	b.WriteString("'\n")
+	defineScrubs(&b, scrubs)
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
@@ -141,8 +150,12 @@ func (s Step) define(b *strings.Builder, n int) {
 	for i, v := range s.Env {
 		env[i] = v.Name + "=" + v.Value
 	}
-	command := quoteAll(append(env, s.Interpreter...))
-	fmt.Fprintf(b, "command_%d() { in_session \"$@\" %s \"$work/%[1]d/script\"; }\n", n, command)
+	if s.Goal != nil {
+		fmt.Fprintf(b, "command_%d() { run_scrub %[1]d %s \"$@\"; }\n", n, s.verb())
+	} else {
+		command := quoteAll(append(env, s.Interpreter...))
+		fmt.Fprintf(b, "command_%d() { in_session \"$@\" %s \"$work/%[1]d/script\"; }\n", n, command)
+	}
 	fmt.Fprintf(b, "outcome_%d() {\n\tcase $1 in\n", n)
 	for _, code := range s.codes() {
 		fmt.Fprintf(b, "\t%d) outcome=%s ;;\n", code, s.Outcomes[code])

@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,6 +27,11 @@ var place = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*)?(/[!-~]*)?$`)
 func (d *decoder) top(n ast.Node) {
 	r := d.recipe
 	d.named = map[string]int{}
+	// Steps are read last, wherever they stand: they are judged by what the recipe owns.
+	var later []func()
+	steps := func(phase Phase) func(path string, n ast.Node) {
+		return func(path string, n ast.Node) { later = append(later, func() { d.steps(phase, path, n) }) }
+	}
 	there := d.mapping("$", n, []field{
 		{"version", d.version},
 		{"name", func(path string, n ast.Node) {
@@ -37,15 +43,20 @@ func (d *decoder) top(n ast.Node) {
 		{"disjoint", func(path string, n ast.Node) { r.Disjoint, _ = d.boolean(path, n) }},
 		{"places", d.places},
 		{"rebootCommand", func(path string, n ast.Node) { r.RebootCommand = d.command(path, n) }},
-		{"clean", d.steps(Clean)},
-		{"setup", d.steps(Setup)},
-		{"verify", d.steps(Verify)},
+		{"owns", d.owns},
+		{"platforms", d.platforms},
+		{"clean", steps(Clean)},
+		{"setup", steps(Setup)},
+		{"verify", steps(Verify)},
 	})
+	for _, read := range later {
+		read()
+	}
 	if _, isMapping := n.(ast.MapNode); isMapping {
 		d.complete(n, there)
 	}
 	slices.SortStableFunc(r.Steps, func(a, b Step) int {
-		return slices.Index(Phases(), a.Phase) - slices.Index(Phases(), b.Phase)
+		return cmp.Or(slices.Index(Phases(), a.Phase)-slices.Index(Phases(), b.Phase), a.kindOrder()-b.kindOrder())
 	})
 }
 
@@ -106,16 +117,14 @@ func (d *decoder) command(path string, n ast.Node) string {
 	return text
 }
 
-func (d *decoder) steps(phase Phase) func(path string, n ast.Node) {
-	return func(path string, n ast.Node) {
-		before := len(d.problems)
-		count := 0
-		d.list(path, n, func(path string, n ast.Node) {
-			count++
-			d.step(path, n, phase)
-		})
-		if count == 0 && len(d.problems) == before {
-			d.fail(n, path, "the %s phase has no step; leave it out", phase)
-		}
+func (d *decoder) steps(phase Phase, path string, n ast.Node) {
+	before := len(d.problems)
+	count := 0
+	d.list(path, n, func(path string, n ast.Node) {
+		count++
+		d.step(path, n, phase)
+	})
+	if count == 0 && len(d.problems) == before {
+		d.fail(n, path, "the %s phase has no step; leave it out", phase)
 	}
 }

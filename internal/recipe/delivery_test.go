@@ -24,7 +24,7 @@ func large(t *testing.T, steps string) *Program {
 	blob := make([]byte, MaxEmbedded)
 	random := rand.NewChaCha8([32]byte{})
 	_, _ = random.Read(blob) // never fails
-	p := compiled(t, recipeOf("- name: carries\n  files: [blob]\n  run: test $(wc -c <blob) -eq "+fmt.Sprint(len(blob))+"\n"+steps), File{Path: "blob", Content: blob})
+	p := compiled(t, recipeOf("- name: carries\n  carry: [blob]\n  run: test $(wc -c <blob) -eq "+fmt.Sprint(len(blob))+"\n"+steps), File{Path: "blob", Content: blob})
 	if !p.ByFile() {
 		t.Fatalf("a program of %d bytes is embedded", len(p.Text))
 	}

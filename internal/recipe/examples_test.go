@@ -54,7 +54,7 @@ func TestTheSameRecipeGivesTheSameBytes(t *testing.T) {
 func TestAnyChangeOfARecipeIsAnotherRevision(t *testing.T) {
 	t.Parallel()
 	blob := File{Path: "b", Content: []byte("x\n")}
-	text := recipeOf("- {name: a, run: ls, files: [b]}\n")
+	text := recipeOf("- {name: a, run: ls, carry: [b]}\n")
 	base := compiled(t, text, blob)
 	executable := blob
 	executable.Executable = true

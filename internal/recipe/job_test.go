@@ -18,7 +18,7 @@ func awkward(t *testing.T) *Program {
 	t.Helper()
 	return compiled(t, recipeOf(`
 - name: "{braces} {{twice}} ${A:-{x}}"
-  files: [blob]
+  carry: [blob]
   env: {A: "{0} %s <&> \" ' ]]> é"}
   run: |
     echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   

@@ -71,7 +71,7 @@ func Parse(name string, data []byte, open Opener) (*Recipe, error) {
 	d := &decoder{
 		document: document{file: name, lines: strings.Split(string(data), "\n")},
 		open:     open,
-		recipe:   &Recipe{Places: defaultPlaces(), RebootCommand: defaultReboot},
+		recipe:   &Recipe{Places: defaultPlaces(), RebootCommand: defaultReboot, Platforms: []string{"linux/amd64"}},
 	}
 	if d.characters(data) {
 		if root := d.root(data); root != nil {

@@ -179,7 +179,7 @@ func TestFilesMustBeRegularAndInsideTheRecipesDirectory(t *testing.T) {
 		"dir-out/secret": "leads out", "pipe": "a named pipe", ".": "no file", "/etc/passwd": "no file", "huge": "too large", "none": "no such file",
 		"sub/../../x": "leads out",
 	} {
-		if err := os.WriteFile(path, []byte(recipeOf("- name: a\n  files: ['"+file+"']\n  run: ls\n")), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(recipeOf("- name: a\n  carry: ['"+file+"']\n  run: ls\n")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		problems := Check(path)

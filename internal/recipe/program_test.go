@@ -22,7 +22,7 @@ clean:
 setup:
   - name: second
     file: scripts/second.sh
-    files: [data/blob, scripts/tool]
+    carry: [data/blob, scripts/tool]
 verify:
   - name: third
     run: test "$PITCREW_PHASE" = verify

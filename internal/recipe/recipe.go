@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 // Version is the version of the recipe language that this package reads, of the programs it compiles, and of their
@@ -39,6 +40,10 @@ type Recipe struct {
 	Places []string
 	// RebootCommand is the shell command that reboots the machine when a step asked for it.
 	RebootCommand string
+	// Owned is what on the machine belongs to continuous integration: all that goals may touch.
+	Owned spec.Ownership
+	// Platforms are those whose scrub the program carries, as GOOS/GOARCH, if any step has a goal.
+	Platforms []string
 	// Steps are the steps of all phases, in the order in which they run.
 	Steps []Step
 }
@@ -47,6 +52,12 @@ type Recipe struct {
 type Step struct {
 	Name  string
 	Phase Phase
+	// Goal is what scrub has to reach; nil if the step is a script.
+	Goal *spec.Goal
+	// Required is whether a goal about something that this machine does not have is a failure.
+	Required bool
+	// Before is the kind that a script of the clean phase runs before; "" means after all but the judgement of disks.
+	Before spec.Kind
 	// Script is run as: Interpreter... script.
 	Script      []byte
 	Interpreter []string

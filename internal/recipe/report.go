@@ -2,7 +2,11 @@
 
 package recipe
 
-import "time"
+import (
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
 
 // Outcome is how a whole cleanup ended, as its program saw it.
 type Outcome string
@@ -57,6 +61,8 @@ type StepReport struct {
 	Reason string `json:"reason"`
 	// Tail is the end of the output of a step that failed.
 	Tail string `json:"tail"`
+	// Scrub is what scrub found and did; nil for a script, and for a step that did not run.
+	Scrub *spec.Result `json:"scrub,omitempty"`
 }
 
 // DiskChange is the room on the file system of the agent before and after.

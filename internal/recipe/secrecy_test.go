@@ -136,7 +136,7 @@ func TestTailsSurviveWhateverTheBytes(t *testing.T) {
 				}
 			}
 			blob = append(blob, "größe 😀 \xf0\x9f"...)
-			p := compiled(t, recipeOf("- name: noise\n  files: [blob]\n  run: cat blob; exit 1\n"), File{Path: "blob", Content: blob})
+			p := compiled(t, recipeOf("- name: noise\n  carry: [blob]\n  run: cat blob; exit 1\n"), File{Path: "blob", Content: blob})
 			r, _ := m.report(t, p)
 			if got := r.step(t, "noise").Tail; got != valid(blob) {
 				t.Errorf("tail differs:\ngot  %q\nwant %q", got, valid(blob))

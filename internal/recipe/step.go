@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 const (
@@ -29,31 +31,37 @@ type stepSource struct {
 	// body is the script, from "run" or "file".
 	body *script
 	// bodies counts the fields that give the step something to do.
-	bodies []string
-	// places of fields that are judged together.
-	interpreterAt, retryDelayAt, timeoutAt ast.Node
+	bodies       []string
+	retryDelayAt ast.Node
+	// ofScripts and ofGoals are where fields stand that only steps of that sort have.
+	ofScripts, ofGoals map[string]ast.Node
 }
 
 func (d *decoder) step(path string, n ast.Node, phase Phase) {
-	s := &stepSource{path: path, node: n}
+	s := &stepSource{path: path, node: n, ofScripts: map[string]ast.Node{}, ofGoals: map[string]ast.Node{}}
+	script := func(name string, read func(path string, n ast.Node)) field {
+		return field{name, func(path string, n ast.Node) { s.ofScripts[name] = n; read(path, n) }}
+	}
 	s.Phase = phase
 	s.Limits = Limits{Timeout: defaultTimeout, RetryDelay: defaultRetryDelay}
 	there := d.mapping(path, n, slices.Concat(d.kinds(s), []field{
 		{"name", func(path string, n ast.Node) { d.stepName(s, path, n) }},
-		{"interpreter", func(path string, n ast.Node) { s.interpreterAt = n; d.interpreter(s, path, n) }},
-		{"timeout", func(path string, n ast.Node) {
-			s.timeoutAt = n
-			s.Limits.Timeout = d.duration(path, n, time.Second, maxTimeout)
-		}},
+		script("interpreter", func(path string, n ast.Node) { d.interpreter(s, path, n) }),
+		{"timeout", func(path string, n ast.Node) { s.Limits.Timeout = d.duration(path, n, time.Second, maxTimeout) }},
 		{"retries", func(path string, n ast.Node) { s.Limits.Retries = d.count(path, n, maxRetries) }},
 		{"retryDelay", func(path string, n ast.Node) {
 			s.retryDelayAt = n
 			s.Limits.RetryDelay = d.duration(path, n, 0, maxTimeout)
 		}},
 		{"when", func(path string, n ast.Node) { s.When = d.when(path, n) }},
-		{"outcomes", func(path string, n ast.Node) { s.Outcomes = d.outcomes(path, n) }},
-		{"env", func(path string, n ast.Node) { s.Env = d.env(path, n) }},
-		{"files", func(path string, n ast.Node) { s.Files = d.files(path, n) }},
+		script("outcomes", func(path string, n ast.Node) { s.Outcomes = d.outcomes(path, n) }),
+		script("env", func(path string, n ast.Node) { s.Env = d.env(path, n) }),
+		script("carry", func(path string, n ast.Node) { s.Files = d.files(path, n) }),
+		script("before", func(path string, n ast.Node) { s.Before = d.before(phase, path, n) }),
+		{"required", func(path string, n ast.Node) {
+			s.ofGoals["required"] = n
+			s.Required, _ = d.boolean(path, n)
+		}},
 	}))
 	if !isMapping(n) {
 		return
@@ -79,7 +87,7 @@ func (d *decoder) kinds(s *stepSource) []field {
 			s.body = read(path, n)
 		}}
 	}
-	return []field{kind("run", d.runScript), kind("file", d.fileScript)}
+	return slices.Concat([]field{kind("run", d.runScript), kind("file", d.fileScript)}, d.goals(s))
 }
 
 // finish judges the fields of s together.
@@ -90,12 +98,19 @@ func (d *decoder) finish(s *stepSource, there map[string]bool) {
 	switch len(s.bodies) {
 	case 1:
 	case 0:
-		d.fail(s.node, s.path, "nothing to do: want one of run, file")
+		d.fail(s.node, s.path, "nothing to do: want one of %s", names(d.kinds(s)))
 	default:
 		d.fail(s.node, s.path, "%s exclude each other: a step does one thing", strings.Join(s.bodies, " and "))
 	}
 	if s.retryDelayAt != nil && s.Limits.Retries == 0 {
 		d.fail(s.retryDelayAt, s.path+".retryDelay", "without retries there is nothing to delay")
+	}
+	if s.Goal != nil {
+		d.finishGoal(s)
+		return
+	}
+	for name, at := range s.ofGoals {
+		d.fail(at, s.path+"."+name, "scripts have no such field; say it in the condition, or by an exit code")
 	}
 	if s.body == nil {
 		return
@@ -106,6 +121,56 @@ func (d *decoder) finish(s *stepSource, there map[string]bool) {
 	s.body.interpreter = s.Interpreter
 	d.checkScript(*s.body)
 	s.Script = []byte(s.body.text)
+}
+
+// finishGoal judges the fields of a step with a goal together.
+func (d *decoder) finishGoal(s *stepSource) {
+	for name, at := range s.ofScripts {
+		d.fail(at, s.path+"."+name, "only scripts have this field; %s says what is to be reached, not how", s.Kind())
+	}
+	if s.Phase == Setup && s.Goal.Disk == nil {
+		d.fail(s.node, s.path, "%s belongs to the clean phase, or to the verify phase, where it is judged only", s.Kind())
+	}
+	d.ownsSomething(s)
+	text, err := spec.Spec{Version: spec.Version, Name: s.Name, Owned: d.recipe.Owned, Goal: *s.Goal}.Encode()
+	if err != nil {
+		d.fail(s.node, s.path, "%s", err)
+	}
+	s.Script = text
+	s.Outcomes = map[int]StepOutcome{scrubWrong: StepFailed, scrubAbsent: StepSkipped}
+	if s.Required {
+		s.Outcomes[scrubAbsent] = StepFailed
+	}
+}
+
+// The exit codes of scrub that mean more than that the goal is not reached.
+const (
+	scrubWrong  = 2 // it did not understand the step
+	scrubAbsent = 3 // there is nothing here to look after
+)
+
+// before reads which kind a script of the clean phase runs before.
+func (d *decoder) before(phase Phase, path string, n ast.Node) spec.Kind {
+	text, ok := d.text(path, n)
+	kinds := spec.Kinds()
+	switch {
+	case !ok:
+	case phase != Clean:
+		d.fail(n, path, "only the clean phase is put in order; in others steps run as they stand")
+	case !slices.Contains(kinds, spec.Kind(text)):
+		d.fail(n, path, "%q is no kind: want one of %s", text, kindNames(kinds))
+	default:
+		return spec.Kind(text)
+	}
+	return ""
+}
+
+func kindNames(kinds []spec.Kind) string {
+	all := make([]string, len(kinds))
+	for i, k := range kinds {
+		all[i] = string(k)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (d *decoder) stepName(s *stepSource, path string, n ast.Node) {

@@ -69,7 +69,7 @@ expire() {
 
 # run_try runs step $1 once: sets code to its exit code and expired to yes if its limit passed.
 run_try() {
-	rm -f "$work/expired" "$work/unkillable" "$work/out" "$work/copy" "$work/lines" "$work/tail"
+	rm -f "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/out" "$work/copy" "$work/lines" "$work/tail"
 	mkfifo "$work/out" "$work/copy" "$work/lines"
 	hold
 	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
@@ -121,6 +121,7 @@ judge() {
 		case $outcome in
 		failed | retry) reason="exit code $code" ;;
 		esac
+		[ "$outcome" = ok ] || [ ! -s "$work/$1/reason" ] || reason=$(head -c 500 "$work/$1/reason")
 	fi
 	[ -z "$leftovers" ] || reason="${reason:+$reason; }ended $leftovers processes it left behind"
 	if [ -s "$work/unkillable" ]; then
@@ -159,7 +160,8 @@ wanted() { [ "$want" = reboot ] || want=$1; }
 
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
-	r_tail='""'
+	r_tail='""' r_scrub=
+	[ "$goals" = no ] || [ "$3" -eq 0 ] || r_scrub=$(scrub_result "$n")
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
@@ -171,7 +173,7 @@ record() {
 		;;
 	esac
 	report_steps="$report_steps${report_steps:+,
-}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail}"
+}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail$r_scrub}"
 	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
 }
 
@@ -281,8 +283,10 @@ engine_main() {
 	mkfifo "$work/ready"
 	sweep
 	gather_facts
+	find_hasher
 	find_session
 	find_filter
+	[ "$goals" = no ] || find_scrub
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
 	run_steps

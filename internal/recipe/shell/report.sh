@@ -97,7 +97,6 @@ boot_id() {
 
 report_begin() {
 	find_json
-	find_hasher
 	started=$(date +%s)
 	before=$(disk)
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision fa99b5d2505b3843ad6a5c5dbe850d66df724dd4c4f3a1e6dd7377612c18cb6e. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 63ff8491a5ab18d528b968a6e47aad4ba1010d58212e1304d21710fd14db637e. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -279,9 +279,10 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=fa99b5d2505b3843ad6a5c5dbe850d66df724dd4c4f3a1e6dd7377612c18cb6e
+revision=63ff8491a5ab18d528b968a6e47aad4ba1010d58212e1304d21710fd14db637e
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
+goals=no
 
 step_1() {
 	phase=clean name='{braces} {{twice}} ${A:-{x}}' json='"{braces} {{twice}} ${A:-{x}}"'
@@ -689,7 +690,6 @@ boot_id() {
 
 report_begin() {
 	find_json
-	find_hasher
 	started=$(date +%s)
 	before=$(disk)
 }
@@ -786,7 +786,7 @@ expire() {
 
 # run_try runs step $1 once: sets code to its exit code and expired to yes if its limit passed.
 run_try() {
-	rm -f "$work/expired" "$work/unkillable" "$work/out" "$work/copy" "$work/lines" "$work/tail"
+	rm -f "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/out" "$work/copy" "$work/lines" "$work/tail"
 	mkfifo "$work/out" "$work/copy" "$work/lines"
 	hold
 	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
@@ -838,6 +838,7 @@ judge() {
 		case $outcome in
 		failed | retry) reason="exit code $code" ;;
 		esac
+		[ "$outcome" = ok ] || [ ! -s "$work/$1/reason" ] || reason=$(head -c 500 "$work/$1/reason")
 	fi
 	[ -z "$leftovers" ] || reason="${reason:+$reason; }ended $leftovers processes it left behind"
 	if [ -s "$work/unkillable" ]; then
@@ -876,7 +877,8 @@ wanted() { [ "$want" = reboot ] || want=$1; }
 
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
-	r_tail='""'
+	r_tail='""' r_scrub=
+	[ "$goals" = no ] || [ "$3" -eq 0 ] || r_scrub=$(scrub_result "$n")
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
@@ -888,7 +890,7 @@ record() {
 		;;
 	esac
 	report_steps="$report_steps${report_steps:+,
-}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail}"
+}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail$r_scrub}"
 	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
 }
 
@@ -998,8 +1000,10 @@ engine_main() {
 	mkfifo "$work/ready"
 	sweep
 	gather_facts
+	find_hasher
 	find_session
 	find_filter
+	[ "$goals" = no ] || find_scrub
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
 	run_steps
@@ -1015,12 +1019,12 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=320
+PITCREW_KIB=321
 pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
-	check 'lib/engine' 07812f3a76d9f4fbb9241dba67fec385c426038cc97c8488db7284facdce2178 '336312195:21859'
+	check 'lib/engine' b1287fb6d6bceea554bf0bf92e67b5087a96570a6fbf9aeb5f85c6d0d60adbd1 '3415008864:22118'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)

@@ -2,6 +2,13 @@
 
 package spec
 
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
 // State is what became of a step.
 type State string
 
@@ -75,4 +82,65 @@ type Culprit struct {
 type Problem struct {
 	ID  string `json:"id"`
 	Why string `json:"why"`
+}
+
+// Limits on the text of a result: a path may have thousands of bytes, and a report travels through a log.
+const (
+	maxText = 300
+	maxLine = 64 << 10
+)
+
+// Line returns r as one line of JSON in ASCII, of at most 64 KiB: long texts are shortened, and what does not fit is
+// counted in More instead.
+func (r Result) Line() ([]byte, error) {
+	r.Reason = shortened(r.Reason)
+	r.Found = append([]Residue{}, r.Found...)
+	for i := range r.Found {
+		r.Found[i].ID, r.Found[i].What = shortened(r.Found[i].ID), shortened(r.Found[i].What)
+	}
+	r.Problems = append([]Problem{}, r.Problems...)
+	for i := range r.Problems {
+		r.Problems[i] = Problem{shortened(r.Problems[i].ID), shortened(r.Problems[i].Why)}
+	}
+	for {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return nil, fmt.Errorf("encode the result of %s: %w", r.Kind, err)
+		}
+		if line := ascii(text); len(line) <= maxLine || len(r.Found)+len(r.Problems) == 0 {
+			return line, nil
+		}
+		half := len(r.Found) / 2
+		r.More += len(r.Found) - half
+		r.Found, r.Problems = r.Found[:half], r.Problems[:(len(r.Problems)+1)/2]
+		if half == 0 && len(r.Problems) == 1 {
+			r.Problems = nil
+		}
+	}
+}
+
+// shortened keeps both ends of a long text: of a path the file, of a sentence its beginning.
+func shortened(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText/2], "") + "[...]" + strings.ToValidUTF8(s[len(s)-maxText/2:], "")
+}
+
+// ascii escapes what is not ASCII in a JSON text, and ends it with a line end.
+func ascii(text []byte) []byte {
+	var b strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	b.WriteByte('\n')
+	return []byte(b.String())
 }

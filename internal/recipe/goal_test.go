@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// withGoals is a recipe whose clean phase has a goal of its own kind and a script, in the wrong order. What it looks for
+// in /proc is nobody's.
+const withGoals = `version: 1
+name: goals
+owns:
+  paths: [/srv/pitcrew-goal-test]
+clean:
+  - {name: room, disk: {paths: [/], bytesFree: 1MB, inodesFree: 1}}
+  - {name: script, run: echo script}
+  - {name: first, run: echo first, before: processes}
+  - {name: leftovers, processes: {cookies: false}}
+verify:
+  - {name: still room, disk: {paths: [/], bytesFree: 1MB}}
+`
+
+func TestGoalsAreReachedByTheCarriedScrub(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, withGoals)
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			r, res := m.report(t, p)
+			if r.Outcome != Cleaned {
+				t.Fatalf("outcome %s (%s)\n%s", r.Outcome, r.Reason, res.out)
+			}
+			var order []string
+			for _, s := range r.Steps {
+				order = append(order, s.Name)
+			}
+			if want := []string{"first", "leftovers", "script", "room", "still room"}; !slices.Equal(order, want) {
+				t.Errorf("steps ran in the order %q; want %q", order, want)
+			}
+			s := r.step(t, "leftovers")
+			if s.Scrub == nil || s.Scrub.Kind != spec.KindProcesses || s.Scrub.State != spec.Unchanged {
+				t.Errorf("scrub says %+v; want an unchanged result of processes", s.Scrub)
+			}
+			if r.step(t, "script").Scrub != nil {
+				t.Error("a script has a result of scrub")
+			}
+			empty(t, m.tmp)
+		})
+	}
+}
+
+func TestAGoalThatIsNotReachedFailsWithItsReason(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, strings.Replace(withGoals, "bytesFree: 1MB, inodes", "bytesFree: 9000TB, inodes", 1))
+	r, _ := newMachine(t, "dash").report(t, p)
+	s := r.step(t, "room")
+	if r.Outcome != Failed || s.Outcome != StepFailed || !strings.Contains(s.Reason, "9000000000 MB wanted") {
+		t.Errorf("outcome %s, step %+v; want it to fail because of the room", r.Outcome, s)
+	}
+	if s.Scrub == nil || len(s.Scrub.Problems) != 1 || s.Scrub.Problems[0].ID != "/" {
+		t.Errorf("scrub says %+v; want one problem about /", s.Scrub)
+	}
+}
+
+func TestAPlatformWithoutScrubFailsGoalsOnly(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(withGoals, "clean:", "platforms: [linux/s390x]\nclean:", 1)
+	r, _ := newMachine(t, "dash").report(t, compiled(t, text))
+	if s := r.step(t, "leftovers"); s.Outcome != StepFailed || !strings.Contains(s.Reason, "carries no scrub for Linux") {
+		t.Errorf("step %+v; want it to fail for want of scrub", s)
+	}
+	if s := r.step(t, "script"); s.Outcome != StepOK {
+		t.Errorf("step %+v; a script needs no scrub", s)
+	}
+}
+
+// TestASwappedScrubIsNeverRun has somebody put another program in scrub's place as fast as possible while steps begin.
+func TestASwappedScrubIsNeverRun(t *testing.T) {
+	t.Parallel()
+	var steps strings.Builder
+	steps.WriteString("version: 1\nname: swapped\nclean:\n")
+	for i := range 20 {
+		steps.WriteString("  - {name: room" + string(rune('a'+i)) + ", disk: {paths: [/], inodesFree: 1}}\n")
+	}
+	p := compiled(t, steps.String()+"verify:\n  - {name: ok, run: 'true'}\n")
+	m := newMachine(t, "dash")
+	mark := filepath.Join(t.TempDir(), "won")
+	evil := filepath.Join(t.TempDir(), "evil")
+	if err := os.WriteFile(evil, []byte("#!/bin/sh\n: >"+mark+"\nexit 0\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var swaps atomic.Int64
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		swap(ctx, m.tmp, evil, &swaps)
+	}()
+	for swaps.Load() < 10_000 {
+		m.run(t, p, issued())
+		if _, err := os.Stat(mark); err == nil {
+			t.Fatal("the program in scrub's place was run")
+		}
+	}
+	cancel()
+	<-ended
+}
+
+// swap puts a copy of evil in the place of each scrub that appears in dir, and the true one back, until ctx ends.
+func swap(ctx context.Context, dir, evil string, count *atomic.Int64) {
+	for ctx.Err() == nil {
+		found, _ := filepath.Glob(filepath.Join(dir, "pitcrew.*", "lib", "scrub"))
+		for _, scrub := range found {
+			aside, bad := scrub+".aside", scrub+".bad"
+			if os.Link(evil, bad) != nil || os.Link(scrub, aside) != nil {
+				continue
+			}
+			for range 50 {
+				if os.Rename(bad, scrub) == nil {
+					count.Add(1)
+				}
+				_ = os.Link(evil, bad)
+				_ = os.Rename(aside, scrub)
+				_ = os.Link(scrub, aside)
+			}
+			_ = os.Remove(bad)
+			_ = os.Remove(aside)
+		}
+	}
+}
+
+func TestWrongGoalsAreRefusedWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("r.yaml", []byte(`version: 1
+name: wrong
+clean:
+  - {name: a, processes: {cookies: false}}
+  - {name: b, mounts: {}, run: ls}
+  - {name: c, files: {paths: [/srv/other, /srv/ci/x], older: 3x, names: ["a/b"]}}
+  - {name: d, disk: {bytesFree: 10}}
+  - {name: e, processes: {}, env: {A: b}, outcomes: {1: ok}}
+  - {name: f, run: ls, required: true, before: nothing}
+  - {name: g, loops: {x: 1}}
+setup:
+  - {name: h, processes: {}}
+  - {name: i, run: ls, before: disk}
+verify:
+  - {name: j, disk: {paths: [rel], bytesFree: 1GB}}
+owns:
+  paths: [/srv/ci, /usr, /srv/ci/x, rel]
+  users: [root]
+  names: ["*"]
+platforms: [linux/s390, linux/amd64, linux/amd64]
+`), opener(nil))
+	problems, _ := errors.AsType[Problems](err)
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.String())
+	}
+	want := []string{
+		`r.yaml:5:5: $.clean[1]: mounts and run exclude each other: a step does one thing`,
+		`r.yaml:6:31: $.clean[2].files.paths[0]: "/srv/other": it is not owned; add it, or a directory above it, to "owns"`,
+		`r.yaml:6:62: $.clean[2].files.older: "3x" is no duration: write for example 90s, 10m or 1h30m`,
+		`r.yaml:6:74: $.clean[2].files.names[0]: "a/b": want the pattern of one name, without directories`,
+		`r.yaml:7:21: $.clean[3].disk: the field "paths" is missing: whose room is to be judged?`,
+		`r.yaml:7:33: $.clean[3].disk.bytesFree: "10" is no amount of room: write for example 10GB or 512MiB`,
+		`r.yaml:8:35: $.clean[4].env: only scripts have this field; processes says what is to be reached, not how`,
+		`r.yaml:8:53: $.clean[4].outcomes: only scripts have this field; processes says what is to be reached, not how`,
+		`r.yaml:9:34: $.clean[5].required: scripts have no such field; say it in the condition, or by an exit code`,
+		`r.yaml:9:48: $.clean[5].before: "nothing" is no kind: want one of processes, mounts, loops, files, disk`,
+		`r.yaml:10:23: $.clean[6].loops.x: unknown field "x"`,
+		`r.yaml:12:5: $.setup[0]: processes belongs to the clean phase, or to the verify phase, where it is judged only`,
+		`r.yaml:13:32: $.setup[1].before: only the clean phase is put in order; in others steps run as they stand`,
+		`r.yaml:15:30: $.verify[0].disk.paths[0]: "rel": want an absolute path`,
+		`r.yaml:15:21: $.verify[0].disk: the field "paths" is missing: whose room is to be judged?`,
+		`r.yaml:17:20: $.owns.paths[1]: owned path "/usr": others have things there on every machine; own a directory below it`,
+		`r.yaml:17:26: $.owns.paths[2]: owned paths "/srv/ci" and "/srv/ci/x" overlap; name the outer one only`,
+		`r.yaml:17:37: $.owns.paths[3]: owned path "rel": want an absolute path`,
+		`r.yaml:18:11: $.owns.users[0]: owned user "root": its processes keep the machine alive; own paths or control groups instead`,
+		`r.yaml:19:11: $.owns.names[0]: owned name "*": it would match things of others; begin it with at least two characters that are meant`,
+		`r.yaml:20:13: $.platforms[0]: scrub does not exist for "linux/s390"; did you mean "linux/s390x"?`,
+		`r.yaml:20:38: $.platforms[2]: linux/amd64 is there twice`,
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/carried"
+)
+
+// scrub is the carried program for one platform.
+type scrub struct {
+	carried.Binary
+	// machine is what uname calls the platform: kernel and machine.
+	machine string
+	cksum   string
+}
+
+// machines are the names that "uname -sm" has for platforms.
+var machines = map[string]string{
+	"linux/amd64": "Linux x86_64", "linux/arm64": "Linux aarch64", "linux/ppc64le": "Linux ppc64le", "linux/s390x": "Linux s390x",
+}
+
+// scrubs returns what the program has to carry: nothing if no step has a goal.
+func (r *Recipe) scrubs() ([]scrub, error) {
+	if !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Goal != nil }) {
+		return nil, nil
+	}
+	var all []scrub
+	for _, platform := range r.Platforms {
+		b, err := carried.For(platform)
+		if err != nil {
+			return nil, err
+		}
+		program, err := b.Unpack()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, scrub{Binary: b, machine: machines[platform], cksum: cksum(program)})
+	}
+	return all, nil
+}
+
+// scrubs writes the commands that unpack scrub for the platform the program finds itself on.
+func (p *packer) scrubs(all []scrub) {
+	if len(all) == 0 {
+		return
+	}
+	p.script.WriteString("\tcase \"$(uname -s) $(uname -m)\" in\n")
+	for _, s := range all {
+		fmt.Fprintf(&p.script, "\t%s)\n", shellQuote(s.machine))
+		p.file(packed{path: "lib/scrub.gz", mode: "600", content: s.Packed})
+		p.script.WriteString("\t;;\n")
+		p.size += int(s.Size)
+	}
+	p.script.WriteString("\tesac\n")
+}
+
+// defineScrubs tells the engine what scrub is on this platform, and how to run it.
+func defineScrubs(b *strings.Builder, all []scrub) {
+	if len(all) == 0 {
+		b.WriteString("goals=no\n\n")
+		return
+	}
+	b.WriteString("goals=yes scrub_sum=none scrub_cksum=none\ncase \"$(uname -s) $(uname -m)\" in\n")
+	for _, s := range all {
+		fmt.Fprintf(b, "%s) scrub_sum=%s scrub_cksum=%s ;;\n", shellQuote(s.machine), s.Digest, s.cksum)
+	}
+	b.WriteString("esac\n\n" + scrubPart + "\n")
+}
+
+// verb is what scrub is asked to do: what the verify phase finds is judged, not mended.
+func (s Step) verb() string {
+	if s.Phase == Verify {
+		return "verify"
+	}
+	return "run"
+}

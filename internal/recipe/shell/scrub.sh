@@ -1,0 +1,64 @@
+# scrub: the carried program that reaches goals. It exists for the platforms that the recipe names.
+
+# find_scrub unpacks scrub if this platform has one; if it cannot be had, scrub_why says why.
+find_scrub() {
+	scrub_why=
+	if [ ! -e "$work/lib/scrub.gz" ]; then
+		scrub_why="this program carries no scrub for $(uname -s) $(uname -m)"
+		return
+	fi
+	for unpacker in by_gzip by_busybox by_python3 by_python by_perl none; do
+		if [ "$unpacker" = none ]; then
+			scrub_why='no way to unpack scrub here: neither gzip nor busybox, python or perl'
+			return
+		fi
+		"$unpacker" <"$work/lib/scrub.gz" >"$work/lib/scrub" 2>/dev/null && is_scrub <"$work/lib/scrub" && break
+	done
+	rm -f "$work/lib/scrub.gz"
+	chmod 500 "$work/lib/scrub"
+	(proved_scrub && "$s_program" --version >/dev/null 2>&1) ||
+		scrub_why="$work does not allow execution, nor does any other place of the recipe"
+}
+by_gzip() { gzip -dc; }
+by_busybox() { busybox gunzip -c; }
+by_python3() { python3 -c 'import sys,zlib; sys.stdout.buffer.write(zlib.decompress(sys.stdin.buffer.read(), 31))'; }
+by_python() { python -c 'import sys,zlib; sys.stdout.write(zlib.decompress(sys.stdin.read(), 31))'; }
+by_perl() { perl -MCompress::Zlib -e 'binmode STDIN; binmode STDOUT; print Compress::Zlib::memGunzip(join("", <STDIN>))'; }
+
+# is_scrub succeeds if standard input is what was carried.
+is_scrub() {
+	case $("$hasher") in
+	"$scrub_sum" | "$scrub_cksum") ;;
+	*) return 1 ;;
+	esac
+}
+
+# proved_scrub sets s_program to scrub, proved to be what was carried. That is its open descriptor, not its name, which a
+# process of the same user may have given to another file meanwhile.
+proved_scrub() {
+	exec 9<"$work/lib/scrub" || return 1
+	is_scrub <&9 || return 1
+	s_program=/proc/self/fd/9
+	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || s_program=$work/lib/scrub # no /proc, or a shell that keeps 9 to itself
+}
+
+# run_scrub becomes scrub, doing $2 (run or verify) to the goal of step $1; the rest of its arguments begins the command.
+run_scrub() {
+	s_step=$1 s_verb=$2
+	shift 2
+	[ -n "$scrub_why" ] || proved_scrub || scrub_why='scrub was changed after it was unpacked'
+	if [ -n "$scrub_why" ]; then
+		echo "$scrub_why"
+		printf '%s' "$scrub_why" >"$work/$s_step/reason"
+		exit 125
+	fi
+	in_session "$@" "PITCREW_ENGINE=$$" "$s_program" "$s_verb" "$work/$s_step/script" --result "$work/$s_step"
+}
+
+# scrub_result prints the part of the report that scrub made for step $1, if it is one line of JSON.
+scrub_result() {
+	[ -s "$work/$1/result" ] && [ "$(wc -l <"$work/$1/result")" -eq 1 ] && IFS= read -r s_line <"$work/$1/result" || return 0
+	case $s_line in
+	'{'*'}') printf ',"scrub":%s' "$s_line" ;;
+	esac
+}
