@@ -19,8 +19,8 @@ type Health struct {
 // healthLimit bounds how long a probe may take.
 const healthLimit = 5 * time.Second
 
-// healthz says whether pitcrew does its work: every controller is looked at and serviced, and no
-// pool's dead-man alarm is raised.
+// healthz says whether pitcrew does its work: the database can be written, every controller is looked
+// at and serviced, and no pool's dead-man alarm is raised.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthLimit)
 	defer cancel()
@@ -51,6 +51,10 @@ func (s *Server) unhealthy(ctx context.Context, now time.Time) []string {
 	reasons := s.unready(ctx)
 	if reasons != nil {
 		return reasons
+	}
+	if err := s.Store.Fault(now); err != nil {
+		_, detail := translate(err)
+		reasons = append(reasons, "the database cannot be written: "+detail)
 	}
 	for _, c := range s.controllers() {
 		v := c.View()

@@ -185,7 +185,7 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 		return nil, fmt.Errorf("controller %s: %w", controller.Name, err)
 	}
 	crew := reconcile.New(reconcile.Deps{
-		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines,
+		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "controller", controller.Name)}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines,
 		Owner: a.owner(), Host: a.host(), Log: a.Log.With("component", "crew"), Watch: a.metrics,
 	}, s)
 	a.metrics.expect(s)

@@ -150,6 +150,10 @@ func childFillsDisk(ctx context.Context, path string) error {
 	if !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), "free some space") {
 		return fmt.Errorf("on a full disk: got %w, want the disk full and what to do", err)
 	}
+	now := time.Now()
+	if said, later := s.Fault(now), s.Fault(now.Add(time.Hour)); !errors.Is(said, store.ErrFull) || later != nil {
+		return fmt.Errorf("on a full disk: the store says %w now and %w in an hour, want that the disk is full, and nothing", said, later)
+	}
 	if err := s.Backup(ctx, path+".backup"); !errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("backup on a full disk: got %w, want the disk full", err)
 	}
@@ -165,7 +169,7 @@ func childFillsDisk(ctx context.Context, path string) error {
 	if n, err := writeNext(ctx, s); err != nil || n != committed+1 {
 		return fmt.Errorf("with space again: got change %d, %w, want %d", n, err, committed+1)
 	}
-	return nil
+	return s.Fault(time.Now())
 }
 
 func fill(path string) error {

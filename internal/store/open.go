@@ -51,6 +51,7 @@ type Store struct {
 	epoch    atomic.Pointer[string]
 	starts   int64
 	watchers watchers
+	fault    atomic.Pointer[fault] // of the newest transaction; nil when it was none of the file's
 }
 
 // Open opens the database, creates or migrates it where needed, and keeps other processes out.

@@ -22,9 +22,16 @@ type txn struct {
 	paused  bool                       // the pauses changed
 }
 
-// write runs f in one transaction, alone. The context bounds the wait for its turn; once begun,
-// a transaction is short and is not interrupted.
+// write runs f in one transaction, alone, and remembers whether the file let it.
 func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) error {
+	err := s.transact(ctx, f)
+	s.noteFault(ctx, err, time.Now())
+	return err
+}
+
+// transact runs f in one transaction. The context bounds the wait for its turn; once begun, a
+// transaction is short and is not interrupted.
+func (s *Store) transact(ctx context.Context, f func(context.Context, *txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

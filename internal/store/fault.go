@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// fault is why the newest transaction that wrote could not.
+type fault struct {
+	err *FileError
+	at  time.Time
+}
+
+// faultFor is how long a fault is believed. What waits to be written is tried again more often.
+const faultFor = 5 * time.Minute
+
+// Fault returns why nothing can be written just now, such as a full disk, or nil.
+func (s *Store) Fault(now time.Time) error {
+	if f := s.fault.Load(); f != nil && now.Sub(f.at) < faultFor {
+		return f.err
+	}
+	return nil
+}
+
+// noteFault keeps what the end of a transaction says about the file, and logs it when it changes.
+// Other errors say nothing about the file.
+func (s *Store) noteFault(ctx context.Context, err error, now time.Time) {
+	old := s.fault.Load()
+	var bad *FileError
+	switch {
+	case err == nil && old != nil:
+		s.fault.Store(nil)
+		s.log.InfoContext(ctx, "the database can be written again", "path", s.path)
+	case errors.As(err, &bad):
+		s.fault.Store(&fault{bad, now})
+		if old == nil || !errors.Is(old.err.Problem, bad.Problem) {
+			s.log.ErrorContext(ctx, "the database cannot be written", "err", err)
+		}
+	}
+}
