@@ -54,7 +54,7 @@ func (c *call) computerPage(name string) {
 }
 
 var computerPages = map[string]func(*call, *computer){
-	"config.xml": (*call).nodeConfig, "doDelete": (*call).doDelete, "toggleOffline": (*call).toggleOffline,
+	"config.xml": (*call).nodeConfig, "configSubmit": (*call).submitNode, "doDelete": (*call).doDelete, "toggleOffline": (*call).toggleOffline,
 	"changeOfflineCause": (*call).changeOfflineCause, "doDisconnect": (*call).doDisconnect, "launchSlaveAgent": (*call).launchAgent,
 	"jenkins-agent.jnlp": (*call).agentFile, "slave-agent.jnlp": (*call).agentFile, "log": (*call).logPage, "configure": (*call).logPage,
 	"rssAll": (*call).computerFeed, "rssLatest": (*call).computerFeed, "rssFailed": (*call).computerFeed, "scriptText": (*call).agentScript,

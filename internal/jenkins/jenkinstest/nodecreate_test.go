@@ -5,6 +5,7 @@ package jenkinstest
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,34 @@ func TestAgentIsCreatedByForm(t *testing.T) {
 		b.get(http.StatusNotFound, "/computer/doCreateItem")
 		b.post(http.StatusBadRequest, "/computer/doCreateItem", url.Values{"name": {"x"}})
 		b.post(http.StatusBadRequest, "/computer/doCreateItem", url.Values{"name": {"a/b"}, "json": {formJSON}})
+	})
+}
+
+func TestSubmittedFormOfAnAgentReplacesAllButItsOfflineMark(t *testing.T) {
+	inBubble(t, Options{}, func(b *bench) {
+		b.agent(AgentSpec{Name: "a1", Labels: "cleanable dirty"})
+		b.post(302, "/computer/a1/changeOfflineCause", url.Values{"offlineMessage": {"away"}})
+		b.get(http.StatusNotFound, "/computer/a1/configSubmit")
+		b.post(http.StatusBadRequest, "/computer/a1/configSubmit", nil)
+		submit := func(status int, replacements ...string) {
+			b.t.Helper()
+			b.post(status, "/computer/a1/configSubmit", url.Values{"json": {strings.NewReplacer(replacements...).Replace(formJSON)}})
+		}
+		submit(http.StatusBadRequest, "ignored", "a/1")
+		submit(http.StatusBadRequest, "ignored", "a1", `"numExecutors":"1"`, `"numExecutors":"0"`)
+		submit(http.StatusInternalServerError, `"name":"ignored",`, "")
+		submit(http.StatusFound, "ignored", "a1", "cleanable dirty", "cleanable clean")
+		b.want(b.j.Labels("a1"), "cleanable clean", "labels as they stood on the page")
+		b.want(b.json("/computer/a1/api/json", "offlineCauseReason"), "away", "the mark")
+	})
+}
+
+func TestSubmittingTheFormOfAnAgentAsksForThePermissionFirst(t *testing.T) {
+	users := []User{admin, {Name: "bob", Tokens: []string{"11bb"}, Permissions: []Permission{Read, AgentConnect}}}
+	inBubble(t, Options{Security: Security{Users: users}}, func(b *bench) {
+		b.agent(AgentSpec{Name: "a1"})
+		a := b.as("bob", "11bb").post(http.StatusForbidden, "/computer/a1/configSubmit", nil)
+		b.want(a.header.Get("X-Required-Permission"), "hudson.model.Computer.Configure", "permission")
 	})
 }
 
