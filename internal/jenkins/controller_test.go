@@ -103,7 +103,7 @@ func TestOneCleanupStaysWithinItsBudgetOfRequests(t *testing.T) {
 		if !a.Idle || a.Offline || a.Executors != 1 || !a.Inbound || !slices.Contains(a.Labels, "dirty") || !slices.Contains(a.Labels, name) {
 			t.Errorf("agent: %+v", a)
 		}
-		_, err = c.AgentBuilds(t.Context(), name)
+		_, err = c.AgentBuilds(t.Context(), name, time.Time{})
 		must(t, err)
 		xml, err := c.JobConfig(t.Context(), "slot")
 		must(t, err)
@@ -137,7 +137,7 @@ func TestOneCleanupStaysWithinItsBudgetOfRequests(t *testing.T) {
 		}
 		t.Logf("%d requests per cleanup: %q", len(*calls), *calls)
 
-		feed, err := c.AgentBuilds(t.Context(), name)
+		feed, err := c.AgentBuilds(t.Context(), name, time.Time{})
 		must(t, err)
 		if len(feed) != 1 || feed[0].Job != "slot" || feed[0].Number != b.Number || !feed[0].At.Equal(b.Timestamp.Truncate(time.Second)) {
 			t.Errorf("feed: %+v, build %+v", feed, b)

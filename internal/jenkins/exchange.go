@@ -45,6 +45,8 @@ type reply struct {
 	body    io.Reader // ends with ErrTooLarge at the limit
 	url     *url.URL
 	cookies []*http.Cookie
+	// abandoned is set by who has read enough: the rest is not worth what it costs the controller.
+	abandoned bool
 }
 
 // do sends r and hands the answer to use, which may be nil. Errors are of type *Error. A POST that is refused for its
@@ -121,8 +123,10 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	}
 	resp.Request = req // a transport of the caller's may leave it out
 	body := &counted{r: resp.Body}
+	answer := &reply{status: resp.StatusCode, header: resp.Header, url: req.URL, cookies: resp.Cookies()}
+	answer.body = &bounded{r: body, left: cmp.Or(r.limit, maxAnswer)}
 	defer func() {
-		if err == nil {
+		if err == nil && !answer.abandoned {
 			_, _ = io.CopyN(io.Discard, body, maxDrain) // so that the connection can be used again
 		}
 		_ = resp.Body.Close()
@@ -135,10 +139,7 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	if use == nil {
 		return false, nil
 	}
-	err = use(&reply{
-		status: resp.StatusCode, header: resp.Header, url: req.URL, cookies: resp.Cookies(),
-		body: &bounded{r: body, left: cmp.Or(r.limit, maxAnswer)},
-	})
+	err = use(answer)
 	return false, c.unusable(ctx, caller, r, resp, err, cred.secrets)
 }
 

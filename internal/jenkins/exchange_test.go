@@ -176,7 +176,7 @@ func TestAnAnswerBeyondItsLimitIsAnErrorAndNotReadOn(t *testing.T) {
 		read.r = strings.NewReader(strings.Repeat(" ", 3*maxFeed))
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(&read)}, nil
 	})
-	_, err := clientWith(t, Options{Transport: endless}, nil).AgentBuilds(t.Context(), "a")
+	_, err := clientWith(t, Options{Transport: endless}, nil).AgentBuilds(t.Context(), "a", time.Time{})
 	if !errors.Is(err, ErrTooLarge) || KindOf(err) != KindPermanent {
 		t.Errorf("got %v", err)
 	}

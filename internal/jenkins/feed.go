@@ -10,10 +10,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"time"
 )
 
-// maxFeed is the size of the largest feed that is read, some ten thousand builds.
+// maxFeed bounds what is read of a feed, some twenty thousand builds.
 const maxFeed = 8 << 20
 
 // FeedBuild is a build in the feed of an agent.
@@ -25,13 +26,16 @@ type FeedBuild struct {
 	Title  string    // such as "app #12 (broken since build #11)"
 }
 
-// AgentBuilds returns the builds that ran on an agent, newest first, from its feed: one request, two if the agent is not
-// there. The feed knows finished builds of FreeStyle kind that we may read, of the last seven days and ten in any case
-// (hudson.util.RunList#newBuilds); it knows no Pipelines. It makes Jenkins load the records of these builds: ask once
-// per cleanup, not per poll.
+// AgentBuilds returns the builds that began on an agent at since or later, newest first, from its feed: one request, two
+// if the agent is not there. The feed knows builds of FreeStyle kind that we may read, running ones included; it knows no
+// Pipelines.
+//
+// The feed has no end but the agent's first build (hudson.model.Computer#getBuilds, unlike the feeds of jobs and views),
+// and Jenkins finds each entry by loading builds of all jobs, newest first. So it is read no further than since, and
+// given up then; ask once per cleanup all the same, not per poll.
 //
 // On an error the builds read up to there are returned with it.
-func (c *Client) AgentBuilds(ctx context.Context, agent string) ([]FeedBuild, error) {
+func (c *Client) AgentBuilds(ctx context.Context, agent string, since time.Time) ([]FeedBuild, error) {
 	path, err := computerPath(agent)
 	if err != nil {
 		return nil, invalid("read builds", agentObject(agent), err)
@@ -41,7 +45,8 @@ func (c *Client) AgentBuilds(ctx context.Context, agent string) ([]FeedBuild, er
 		return c.do(ctx, request{
 			op: "read builds", object: agentObject(agent), method: http.MethodGet, path: path + "/rssAll", limit: maxFeed,
 		}, func(r *reply) error {
-			doc, readErr := io.ReadAll(r.body)
+			doc, cut, readErr := readFeed(r.body, since)
+			r.abandoned = cut
 			var err error
 			if builds, err = parseFeed(doc); readErr != nil {
 				return readErr
@@ -50,6 +55,35 @@ func (c *Client) AgentBuilds(ctx context.Context, agent string) ([]FeedBuild, er
 		})
 	})
 	return builds, err
+}
+
+var publication = regexp.MustCompile(`<published>([^<]*)</published>`)
+
+// readFeed reads a feed as far as the first entry that is older than since, and ends the document before it. Cut tells
+// that there was one.
+func readFeed(r io.Reader, since time.Time) (doc []byte, cut bool, err error) {
+	chunk := make([]byte, 16<<10)
+	for seen := 0; ; {
+		n, err := r.Read(chunk)
+		doc = append(doc, chunk[:n]...)
+		for {
+			m := publication.FindSubmatchIndex(doc[seen:])
+			if m == nil {
+				break
+			}
+			at, timeErr := time.Parse(time.RFC3339, string(doc[seen+m[2]:seen+m[3]]))
+			if entry := bytes.LastIndex(doc[:seen+m[0]], []byte("<entry>")); timeErr == nil && at.Before(since) && entry >= 0 {
+				return append(doc[:entry], "</feed>"...), true, nil
+			}
+			seen += m[1]
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return doc, false, nil
+		case err != nil:
+			return doc, false, err
+		}
+	}
 }
 
 // atomEntry is one build in a feed.

@@ -3,6 +3,8 @@
 package jenkins
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,7 +30,7 @@ func TestAFeedTellsWhatRanOnAnAgent(t *testing.T) {
 		{Job: "bell", Number: 3, URL: "http://ci/job/bell/3/", At: time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC), Title: "bellxxxx #3 (stable)"},
 		{Job: "x", Number: 4, URL: "http://ci/job/x/4/", Title: "no time #4"},
 	}
-	got, err := clientOf(t, answering(200, feed, "Content-Type", "application/atom+xml;charset=UTF-8")).AgentBuilds(t.Context(), "linux-7")
+	got, err := clientOf(t, answering(200, feed, "Content-Type", "application/atom+xml;charset=UTF-8")).AgentBuilds(t.Context(), "linux-7", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,26 +39,45 @@ func TestAFeedTellsWhatRanOnAnAgent(t *testing.T) {
 	}
 }
 
+func TestAFeedIsReadNoFurtherThanAskedFor(t *testing.T) {
+	t.Parallel()
+	var read counted
+	long := roundTrip(func(*http.Request) (*http.Response, error) {
+		entry := feed[strings.Index(feed, "<entry><title>team"):strings.Index(feed, "<entry><title>bell")]
+		older := strings.ReplaceAll(entry, "2026-11-22T10", "2026-11-20T10")
+		read.r = strings.NewReader(strings.Replace(feed, entry, entry+strings.Repeat(older, 5000), 1))
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(&read)}, nil
+	})
+	since := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	got, err := clientWith(t, Options{Transport: long}, nil).AgentBuilds(t.Context(), "linux-7", since)
+	if err != nil || len(got) != 1 || got[0].Number != 12 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if read.n > 32<<10 {
+		t.Errorf("%d bytes were read", read.n)
+	}
+}
+
 func TestABrokenFeedGivesWhatCouldBeReadAndAnError(t *testing.T) {
 	t.Parallel()
 	half := feed[:strings.Index(feed, "<entry><title>no build")]
-	got, err := clientOf(t, answering(200, half)).AgentBuilds(t.Context(), "linux-7")
+	got, err := clientOf(t, answering(200, half)).AgentBuilds(t.Context(), "linux-7", time.Time{})
 	if err == nil || len(got) != 2 {
 		t.Errorf("cut off: %d builds, %v", len(got), err)
 	}
 	for name, body := range map[string]string{
 		"empty": "", "a page": "<html><body>Sign in</body></html>", "json": "{}", "another document": "<rss><channel/></rss>",
 	} {
-		if got, err := clientOf(t, answering(200, body)).AgentBuilds(t.Context(), "linux-7"); err == nil || len(got) != 0 {
+		if got, err := clientOf(t, answering(200, body)).AgentBuilds(t.Context(), "linux-7", time.Time{}); err == nil || len(got) != 0 {
 			t.Errorf("%s: %d builds, %v", name, len(got), err)
 		}
 	}
-	got, err = clientOf(t, answering(200, `<feed xmlns="http://www.w3.org/2005/Atom"></feed>`)).AgentBuilds(t.Context(), "linux-7")
+	got, err = clientOf(t, answering(200, `<feed xmlns="http://www.w3.org/2005/Atom"></feed>`)).AgentBuilds(t.Context(), "linux-7", time.Time{})
 	if err != nil || len(got) != 0 {
 		t.Errorf("no builds: %d builds, %v", len(got), err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		if _, err := clientOf(t, answering(404, "")).AgentBuilds(t.Context(), "linux-7"); !IsNotFound(err) {
+		if _, err := clientOf(t, answering(404, "")).AgentBuilds(t.Context(), "linux-7", time.Time{}); !IsNotFound(err) {
 			t.Errorf("gone: %v", err)
 		}
 	})

@@ -62,7 +62,7 @@ func (c *Crew) containOnce(ctx context.Context) error {
 }
 
 // stillUsed reports whether the build that used an agent up is still running there. Nothing else can
-// have run since on its one executor, and a feed tells of builds that ended.
+// have run since on its one executor.
 func stillUsed(a hygiene.Agent, seen jenkins.Agent) bool {
 	return a.State == hygiene.Due && a.Used != nil && seen.Executors == 1 && len(seen.Running) == 1 && seen.Running[0].URL == a.Used.URL
 }
@@ -86,7 +86,12 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *st
 	c.mu.Lock()
 	c.asked[id.Name] = now
 	c.mu.Unlock()
-	feed, err := c.Jenkins.AgentBuilds(ctx, id.Name)
+	since, err := c.unlearnt(ctx, id)
+	if err != nil {
+		c.Log.ErrorContext(ctx, "it is not known which builds of an agent are", "agent", id.Name, "err", err)
+		return nil
+	}
+	feed, err := c.Jenkins.AgentBuilds(ctx, id.Name, since)
 	if err != nil {
 		c.Log.WarnContext(ctx, "builds of an agent could not be learnt", "agent", id.Name, "err", err)
 		return nil
@@ -96,6 +101,19 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *st
 		c.Log.ErrorContext(ctx, "builds of an agent could not be recorded", "agent", id.Name, "err", err)
 	}
 	return newest
+}
+
+// unlearnt returns a time, by the controller's clock as far as ours agrees with it, before which an
+// agent's builds are known already, or were none of our business.
+func (c *Crew) unlearnt(ctx context.Context, id hygiene.AgentID) (time.Time, error) {
+	_, since, err := c.Store.FeedState(ctx, id)
+	if err == nil && since.IsZero() {
+		since, err = c.adoptedAt(ctx, id, true)
+	}
+	if err != nil || since.IsZero() {
+		return since, err
+	}
+	return since.Add(-clockSlack), nil
 }
 
 // record stores the builds of a feed. Everything is judged by the controller's clock: cleanups of

@@ -304,7 +304,7 @@ func clientFeed(p *probe) {
 	c := p.client()
 	name, job := p.job(jobSpec{label: p.agent.name, shell: "true"})
 	p.run(job)
-	builds, err := c.AgentBuilds(p.ctx, p.agent.name)
+	builds, err := c.AgentBuilds(p.ctx, p.agent.name, time.Now().Add(-time.Hour))
 	p.noError("AgentBuilds", err)
 	found := slices.IndexFunc(builds, func(b jenkins.FeedBuild) bool { return b.Job == name && b.Number == 1 })
 	if found < 0 {

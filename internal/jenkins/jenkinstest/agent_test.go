@@ -106,7 +106,7 @@ func TestFailedLaunchLeavesItsCause(t *testing.T) {
 	})
 }
 
-func TestFeedShowsFinishedBuildsOfAWeek(t *testing.T) {
+func TestFeedsShowFinishedBuildsOfAWeekButThatOfAnAgentAllOfThem(t *testing.T) {
 	inBubble(t, Options{Execute: holding}, func(b *bench) {
 		b.agent(AgentSpec{Name: "a1", Labels: "x"})
 		b.job(JobSpec{Name: "j", Label: "x"})
@@ -116,11 +116,15 @@ func TestFeedShowsFinishedBuildsOfAWeek(t *testing.T) {
 		}
 		b.start("j")
 		settle()
-		feed := func() string { return b.get(200, "/computer/a1/rssAll").body }
-		b.want(contains(feed(), "j #1 ("), true, "an old build within the week")
-		b.want(contains(feed(), "j #13"), false, "a running build")
+		feed := func(of string) string { return b.get(200, of+"/rssAll").body }
+		for _, of := range []string{"", "/job/j", "/computer/a1"} {
+			b.want(contains(feed(of), "j #1 ("), true, of+": an old build within the week")
+			b.want(contains(feed(of), "j #13 (?)"), of == "/computer/a1", of+": a running build")
+		}
 		pass(8 * 24 * 60 * minute)
-		b.want(contains(feed(), "j #3 ("), false, "after a week only ten stay")
-		b.want(contains(feed(), "j #4 ("), true, "the tenth newest")
+		for _, of := range []string{"", "/job/j", "/computer/a1"} {
+			b.want(contains(feed(of), "j #3 ("), of == "/computer/a1", of+": after a week only ten stay")
+			b.want(contains(feed(of), "j #4 ("), true, of+": the tenth newest")
+		}
 	})
 }

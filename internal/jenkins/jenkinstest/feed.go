@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// computerFeed lists the FreeStyle builds of an agent as Atom; Pipelines' node blocks are
-// unknown to it.
+// computerFeed lists the FreeStyle builds of an agent as Atom, of any age and running ones
+// included: unlike other feeds it is not restricted to hudson.util.RunList#newBuilds.
+// Pipelines' node blocks are unknown to it.
 func (c *call) computerFeed(comp *computer) {
 	c.j.mu.Lock()
 	builds := slices.Clone(c.j.history[comp.name])
 	builds = slices.DeleteFunc(builds, func(b *build) bool { return b.deleted || !c.who.canJob(JobRead, b.job) })
 	c.j.mu.Unlock()
-	c.feed("Jenkins:"+comp.displayName(c.lang), builds)
+	c.feed("Jenkins:"+comp.displayName(c.lang), c.chosen(builds, false))
 }
 
 func (c *call) rootFeed() { c.jobFeed(c.j.root) }
@@ -31,7 +32,7 @@ func (c *call) jobFeed(jb *job) {
 	c.j.mu.Lock()
 	builds := c.collect(jb)
 	c.j.mu.Unlock()
-	c.feed(title, builds)
+	c.feed(title, c.chosen(builds, true))
 }
 
 func (c *call) collect(jb *job) []*build {
@@ -48,14 +49,14 @@ func (c *call) collect(jb *job) []*build {
 	return found
 }
 
-// remember adds a build to its node's history and drops what no feed shows any more.
+// remember adds a build to its node's history.
 func (j *Jenkins) remember(b *build) {
 	if b.job.kind == kindPipeline {
 		return
 	}
 	list := append(j.history[b.node], b)
-	for len(list) > feedFloor && time.Since(list[0].started) > feedAge {
-		list = list[1:]
+	if limit := j.opts.FeedLimit; limit > 0 && len(list) > limit {
+		list = list[len(list)-limit:]
 	}
 	if len(list)%32 == 0 {
 		list = slices.DeleteFunc(list, func(x *build) bool { return x.deleted })
@@ -63,30 +64,36 @@ func (j *Jenkins) remember(b *build) {
 	j.history[b.node] = list
 }
 
-// feedFloor and feedAge bound a feed: at least so many builds, otherwise recent ones
-// (hudson.util.RunList#newBuilds).
+// feedFloor and feedAge bound the feeds of jobs: at least so many builds, otherwise recent
+// ones (hudson.util.RunList#newBuilds).
 const (
 	feedFloor = 10
 	feedAge   = 7 * 24 * time.Hour
 )
 
-// feed writes builds, newest first. Builds that still run are not published;
-// rssLatest has one build per job, rssFailed the broken ones.
-func (c *call) feed(title string, builds []*build) {
+// chosen sorts builds, newest first, and leaves out what a feed does not show: rssLatest
+// has one build per job, rssFailed the broken ones; new ones have ended, and not long ago.
+func (c *call) chosen(builds []*build, onlyNew bool) []*build {
 	which := c.r.URL.Path[strings.LastIndexByte(strings.TrimSuffix(c.r.URL.Path, "/"), '/')+1:]
 	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
 	slices.SortStableFunc(builds, func(a, b *build) int {
 		return cmp.Or(b.started.Compare(a.started), cmp.Compare(b.queueID, a.queueID))
 	})
 	seen, n := map[*job]bool{}, 0
-	builds = slices.DeleteFunc(builds, func(b *build) bool {
-		if b.building || strings.HasPrefix(which, "rssFailed") && b.result != resultFailure || strings.HasPrefix(which, "rssLatest") && seen[b.job] {
+	return slices.DeleteFunc(builds, func(b *build) bool {
+		if onlyNew && b.building || strings.HasPrefix(which, "rssFailed") && b.result != resultFailure || strings.HasPrefix(which, "rssLatest") && seen[b.job] {
 			return true
 		}
 		seen[b.job] = true
 		n++
-		return n > feedFloor && time.Since(b.started) > feedAge
+		return onlyNew && n > feedFloor && time.Since(b.started) > feedAge
 	})
+}
+
+// feed writes builds.
+func (c *call) feed(title string, builds []*build) {
+	c.j.mu.Lock()
 	out := c.atom(title, builds)
 	c.j.mu.Unlock()
 	c.w.Header().Set("Content-Type", "application/atom+xml;charset=UTF-8")

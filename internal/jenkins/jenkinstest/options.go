@@ -45,6 +45,9 @@ type Options struct {
 	// JournalLimit bounds the ground truth kept in memory: 0 keeps everything, a
 	// positive number the newest entries. OnEntry sees every entry in any case.
 	JournalLimit int
+	// FeedLimit bounds what the feed of an agent shows: 0 is everything, as in Jenkins, a
+	// positive number the newest builds, for simulations of months.
+	FeedLimit int
 	// OnEntry is called for each entry of the journal, under the queue lock: it must
 	// neither block nor call the Jenkins.
 	OnEntry func(Entry)

@@ -62,7 +62,7 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 	r.audit = newAuditor(r.shop)
 	var err error
 	r.jenkins, err = jenkinstest.New(jenkinstest.Options{
-		Execute: r.shop.execute, RootURL: root, Timing: timing, Seed: 1, JournalLimit: 1, OnEntry: r.entry,
+		Execute: r.shop.execute, RootURL: root, Timing: timing, Seed: 1, JournalLimit: 1, FeedLimit: 64, OnEntry: r.entry,
 		Plugins: []string{jenkinstest.PluginPipeline},
 	})
 	must(tb, err)

@@ -166,7 +166,7 @@ func (y *yard) controller(agents int) string {
 	must(y.b, err)
 	address := "http://" + l.Addr().String() + "/"
 	j, err := jenkinstest.New(jenkinstest.Options{
-		RootURL: address, Execute: y.shop.execute, JournalLimit: 1, OnEntry: y.entry, Timing: quick,
+		RootURL: address, Execute: y.shop.execute, JournalLimit: 1, FeedLimit: 64, OnEntry: y.entry, Timing: quick,
 		Security: jenkinstest.Security{Users: []jenkinstest.User{{Name: "ada", Tokens: []string{"11aa"}, Admin: true}}},
 	})
 	must(y.b, err)

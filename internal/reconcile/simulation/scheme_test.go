@@ -40,7 +40,7 @@ func schemeAtWork(t *testing.T, agents int, w *stopwatch) {
 	s := &scheme{t: t}
 	var err error
 	s.jenkins, err = jenkinstest.New(jenkinstest.Options{
-		Execute: newWorkshop(compile(t)).timed(s.cleaned), RootURL: root, Timing: quick, Seed: 1, JournalLimit: 1, OnEntry: w.entry,
+		Execute: newWorkshop(compile(t)).timed(s.cleaned), RootURL: root, Timing: quick, Seed: 1, JournalLimit: 1, FeedLimit: 64, OnEntry: w.entry,
 		Security: jenkinstest.Security{Users: []jenkinstest.User{{Name: "scheduler", Tokens: []string{"11aa"}, Admin: true}}},
 	})
 	must(t, err)
