@@ -5,12 +5,13 @@ package conformance
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
 )
 
 // startPatience bounds the start of one agent while others start on the same machine.
@@ -31,14 +32,7 @@ type agent struct {
 	name, path string
 	dir        string // remoteFS, and the process's working directory
 	secret     string
-	process    *process
-}
-
-// process is an agent.jar that this suite started. It is killed at the end.
-type process struct {
-	command *exec.Cmd
-	log     string // file with its output
-	ended   chan struct{}
+	process    *testbed.Process
 }
 
 // startAgent creates a node and starts the controller's own agent.jar for it.
@@ -54,7 +48,7 @@ func (p *probe) startAgent(spec agentSpec) *agent {
 }
 
 // startProcess runs agent.jar over WebSocket with the secret in a file.
-func (p *probe) startProcess(a *agent, argfile bool, more ...string) *process {
+func (p *probe) startProcess(a *agent, argfile bool, more ...string) *testbed.Process {
 	p.Helper()
 	dir := p.TempDir()
 	secret := filepath.Join(dir, "secret")
@@ -78,62 +72,27 @@ func (p *probe) write(name, text string) {
 	}
 }
 
-func (p *probe) startJava(log string, arguments []string) *process {
+// startJava runs agent.jar; it is killed at the end of the test.
+func (p *probe) startJava(log string, arguments []string) *testbed.Process {
 	p.Helper()
-	out, err := os.Create(log)
+	pr, err := testbed.StartJava(p.ctx, p.suite.target.Java, p.suite.jar, log, arguments...)
 	if err != nil {
-		p.Fatalf("open the agent's log: %v", err)
+		p.Fatal(err)
 	}
-	defer out.Close()
-	java := []string{"-Xmx64m", "-XX:TieredStopAtLevel=1", "-Djava.io.tmpdir=" + filepath.Dir(log), "-jar", p.suite.jar}
-	pr := &process{log: log, ended: make(chan struct{})}
-	pr.command = exec.CommandContext(p.ctx, p.suite.target.Java, append(java, arguments...)...)
-	pr.command.Stdout, pr.command.Stderr = out, out
-	pr.command.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // else Java sends variables in ASCII
-	if err := pr.command.Start(); err != nil {
-		p.Fatalf("start agent: %v", err)
-	}
-	go func() {
-		defer close(pr.ended)
-		_ = pr.command.Wait() // the status is read from ProcessState
-	}()
 	p.Cleanup(func() {
-		pr.kill()
+		pr.Kill()
 		if p.Failed() {
-			p.Logf("log of agent %v: %s", arguments, pr.output())
+			p.Logf("log of agent %v: %s", arguments, pr.Output())
 		}
 	})
 	return pr
-}
-
-// kill ends the process as a power loss would, and waits for its end.
-func (pr *process) kill() {
-	_ = pr.command.Process.Kill() // ended already
-	<-pr.ended
-}
-
-func (pr *process) alive() bool {
-	select {
-	case <-pr.ended:
-		return false
-	default:
-		return true
-	}
-}
-
-func (pr *process) output() string {
-	text, err := os.ReadFile(pr.log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }
 
 func (a *agent) log() string {
 	if a.process == nil {
 		return "offline; its process was not started here"
 	}
-	return "offline; the log of its process: " + a.process.output()
+	return "offline; the log of its process: " + a.process.Output()
 }
 
 // waitOnline waits until the controller has the agent's connection.

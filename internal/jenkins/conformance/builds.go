@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ func buildGroups() []group {
 		{"stopping aborts the build, and is 302 when nothing runs", stopBuild},
 		{"exit status decides between SUCCESS, UNSTABLE and FAILURE", exitStatus},
 		{"progressiveText skips an unfinished line and tells the end by a missing header", progressiveText},
-		{"the agent's feed lists its builds", agentFeed},
+		{"the agent's feed lists its builds, running ones included", agentFeed},
 	}}, {name: "two executors", agent: &agentSpec{executors: 2}, behaviours: []behaviour{
 		{"concurrent builds of one job get workspaces of their own", concurrentWorkspaces},
 	}}}
@@ -125,7 +126,7 @@ func serialJob(p *probe) {
 
 func exclusiveAgent(p *probe) {
 	if p.unlabelledCanRun() {
-		p.Skip("some other node takes unlabelled jobs")
+		p.skip("some other node takes unlabelled jobs")
 	}
 	_, job := p.job(jobSpec{roam: true, shell: "true"})
 	id := p.schedule(job)
@@ -219,7 +220,21 @@ func agentFeed(p *probe) {
 	p.contains("feed", feed.body, "<feed")
 	p.contains("feed", feed.body, name+" #1 ")
 	p.contains("feed", feed.body, url.PathEscape(name)+"/1/")
+
+	running, number, release := p.held(jobSpec{label: p.agent.name})
+	feed = p.get(p.agent.path + "/rssAll")
+	p.contains("feed with a running build", feed.body, strings.TrimPrefix(running, "/job/")+" #1 (?)")
+	first, second := strings.Index(feed.body, running+"/1/"), strings.Index(feed.body, job+"/1/")
+	p.holds(first >= 0 && first < second, "order of the feed", "newest first", feed.body)
+	p.equal("published to the second", publishedTo.MatchString(feed.body), true)
+	of := p.get(running + "/rssAll")
+	p.holds(!strings.Contains(of.body, "<entry>"), "feed of a job whose only build runs", "no entry", of.body)
+	release()
+	p.finish(running, number)
+	p.untilIdle()
 }
+
+var publishedTo = regexp.MustCompile(`<published>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ</published>`)
 
 func concurrentWorkspaces(p *probe) {
 	gate := filepath.Join(p.TempDir(), "gate")

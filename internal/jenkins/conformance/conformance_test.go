@@ -4,16 +4,15 @@ package conformance_test
 
 import (
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/conformance"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest/inbound"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
 )
 
 func TestJenkinstestBehavesLikeJenkins(t *testing.T) {
@@ -48,7 +47,7 @@ func start(t *testing.T, jar string, target conformance.Target) string {
 		t.Fatal(err)
 	}
 	inbound.Mount(j, jar)
-	server.Config.Handler = strictContainer(j)
+	server.Config.Handler = testbed.Strict(j)
 	server.Start()
 	t.Cleanup(func() {
 		j.Close()
@@ -58,29 +57,18 @@ func start(t *testing.T, jar string, target conformance.Target) string {
 	return root
 }
 
-// strictContainer refuses what Tomcat refuses, and winstone does not: a request target
-// with characters that RFC 3986 does not allow there.
-func strictContainer(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.ContainsAny(r.RequestURI, "[]{}|^`\"<>\\ ") {
-			http.Error(w, "Invalid character found in the request target "+r.RequestURI, http.StatusBadRequest)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // TestARealControllerBehavesAsStated runs against the controller that the environment
-// names. It creates agents and jobs whose names begin with a prefix of their own,
-// and removes them.
-func TestARealControllerBehavesAsStated(t *testing.T) {
-	t.Parallel()
-	target := conformance.Target{
-		URL: os.Getenv("PITCREW_TEST_JENKINS_URL"), User: os.Getenv("PITCREW_TEST_JENKINS_USER"),
-		Token: os.Getenv("PITCREW_TEST_JENKINS_TOKEN"), Password: os.Getenv("PITCREW_TEST_JENKINS_PASSWORD"),
+// names (package testbed). It creates agents and jobs whose names begin with a prefix of
+// their own, and removes them. It is no parallel test: the machine is busy enough.
+func TestARealControllerBehavesAsStated(t *testing.T) { //nolint:paralleltest // see above
+	named, err := testbed.FromEnvironment()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if target.URL == "" || target.User == "" || target.Token == "" {
+	if named == nil {
 		t.Skip("PITCREW_TEST_JENKINS_URL, _USER and _TOKEN name no controller")
 	}
-	conformance.Run(t, target)
+	conformance.Run(t, conformance.Target{
+		URL: named.URL, User: named.User, Token: named.Token, Password: named.Password, Disposable: named.Restartable, Lasting: true,
+	})
 }

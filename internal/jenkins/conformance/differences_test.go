@@ -58,7 +58,7 @@ func TestDifferencesAreAllReportedTogether(t *testing.T) {
 	for _, want := range []string{
 		"DIFFERS: API answers carry version, session and security headers\n",
 		"DIFFERS: GET on an action is 405 with Allow POST\n", "Jenkins: status 405\n", "here:    status 404",
-		"skipped: a POST by password needs the crumb of its own session\n",
+		"skipped: a POST by password needs the crumb of its own session: needs a password beside the token\n",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out)

@@ -19,11 +19,8 @@
 // only a [Target] that is Disposable is restarted or quieted down; no difference
 // ends the run, they are printed together as a table.
 //
-// The behaviours are those of 2.541.3 without plugins. To run them against a controller,
-// with java on PATH:
+// The behaviours are those of 2.541.3 without plugins. Package testbed says how a
+// controller is named; java must be on PATH:
 //
-//	PITCREW_TEST_JENKINS_URL=http://ci/ PITCREW_TEST_JENKINS_USER=admin PITCREW_TEST_JENKINS_TOKEN=11... \
 //	go test -v -run RealController ./internal/jenkins/conformance
-//
-// PITCREW_TEST_JENKINS_PASSWORD adds the behaviours of crumbs and sessions.
 package conformance

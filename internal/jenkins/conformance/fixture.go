@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
 )
 
 // nodeSpec describes a node to create; zero values are one executor, EXCLUSIVE.
@@ -21,29 +21,10 @@ type nodeSpec struct {
 	normal                              bool // mode NORMAL
 }
 
-func (n nodeSpec) mode() string {
-	if n.normal {
-		return "NORMAL"
-	}
-	return "EXCLUSIVE"
-}
-
-// form is the submission of Jenkins' own page for a new permanent agent
-// (hudson.model.ComputerSet#doDoCreateItem).
 func (n nodeSpec) form() url.Values {
-	launcher := "hudson.slaves.JNLPLauncher"
-	always := "hudson.slaves.RetentionStrategy$Always"
-	submission, err := json.Marshal(map[string]any{
-		"name": n.name, "nodeDescription": n.description, "numExecutors": strconv.Itoa(max(n.executors, 1)),
-		"remoteFS": n.remoteFS, "labelString": n.labels, "mode": n.mode(), "type": "hudson.slaves.DumbSlave",
-		"launcher":          map[string]any{"stapler-class": launcher, "$class": launcher, "webSocket": true},
-		"retentionStrategy": map[string]any{"stapler-class": always, "$class": always},
-		"nodeProperties":    map[string]any{"stapler-class-bag": "true"},
-	})
-	if err != nil {
-		panic(err) // a map of strings
-	}
-	return url.Values{"name": {n.name}, "type": {"hudson.slaves.DumbSlave"}, "json": {string(submission)}}
+	return testbed.NodeSpec{
+		Name: n.name, Labels: n.labels, Description: n.description, RemoteFS: n.remoteFS, Executors: n.executors, Normal: n.normal,
+	}.Form()
 }
 
 // node creates a node by the form and has it deleted at the end of the test. It
@@ -71,7 +52,7 @@ func (p *probe) deleteAtEnd(path string) {
 	})
 }
 
-func computerPath(name string) string { return "/computer/" + url.PathEscape(name) }
+func computerPath(name string) string { return testbed.NodePath(name) }
 
 func labelPath(expression string) string { return "/label/" + url.PathEscape(expression) }
 
@@ -89,18 +70,10 @@ func (p *probe) document(path string) string {
 	return a.body
 }
 
-var labelElement = regexp.MustCompile(`(?m)^  <label>[^<]*</label>|^  <label/>`)
-
-func withLabels(document, labels string) string {
-	return labelElement.ReplaceAllLiteralString(document, "  <label>"+escapeXML(labels)+"</label>")
-}
+func withLabels(document, labels string) string { return testbed.WithLabels(document, labels) }
 
 // labelString is the text of the node's own label element, unescaped.
-func labelString(document string) string {
-	found := labelElement.FindString(document)
-	text := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(found), "<label>"), "</label>")
-	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&quot;", `"`, "&apos;", "'", "&amp;", "&").Replace(text)
-}
+func labelString(document string) string { return testbed.LabelString(document) }
 
 // labelNodes are the names of the nodes that the scheduler sees behind an expression.
 func (p *probe) labelNodes(expression string) []string {
@@ -185,7 +158,7 @@ func (s *suite) sweep(t *testing.T) {
 	}
 }
 
-func jobPath(name string) string { return "/job/" + url.PathEscape(name) }
+func jobPath(name string) string { return testbed.JobPath(name) }
 
 // escapeXML escapes as Jenkins writes: control characters as references, which
 // need an XML 1.1 prologue.

@@ -55,7 +55,9 @@ func jnlpFile(p *probe) {
 	p.contains("argument", a.body, "<argument>-webSocket</argument>")
 	p.status("old name", p.get(path+"/slave-agent.jnlp"), 200)
 	anonymous := p.suite.wire.as("", "")
-	p.status("anonymous", p.sendBy(anonymous, "GET", path+"/jenkins-agent.jnlp", "", ""), 403)
+	if s := p.sendBy(anonymous, "GET", path+"/jenkins-agent.jnlp", "", ""); s.status != 200 || !p.suite.target.Lasting {
+		p.status("anonymous", s, 403) // else this controller lets everybody connect agents
+	}
 	p.status("unknown agent", p.get(computerPath(p.unique("none"))+"/jenkins-agent.jnlp"), 404)
 
 	sealed := p.sendBy(anonymous, "GET", path+"/jenkins-agent.jnlp?encrypt=true", "", "")
@@ -132,15 +134,15 @@ func missingWorkDir(p *probe) {
 	a.name, a.path = p.node(nodeSpec{remoteFS: a.dir})
 	a.secret = p.secret(a.path)
 	pr := p.startProcess(a, false, "-failIfWorkDirIsMissing")
-	p.until("end of the process", func() bool { return !pr.alive() })
-	p.holds(pr.command.ProcessState.ExitCode() > 0, "exit status", "not 0", pr.command.ProcessState.ExitCode())
+	p.until("end of the process", func() bool { return !pr.Alive() })
+	p.holds(pr.Command.ProcessState.ExitCode() > 0, "exit status", "not 0", pr.Command.ProcessState.ExitCode())
 }
 
 func unknownOption(p *probe) {
 	pr := p.startJava(filepath.Join(p.TempDir(), "log"), []string{"-nonsense"})
-	p.until("end of the process", func() bool { return !pr.alive() })
-	p.equal("exit status", pr.command.ProcessState.ExitCode(), 0)
-	p.contains("output", pr.output(), "java -jar agent.jar [options...]")
+	p.until("end of the process", func() bool { return !pr.Alive() })
+	p.equal("exit status", pr.Command.ProcessState.ExitCode(), 0)
+	p.contains("output", pr.Output(), "java -jar agent.jar [options...]")
 }
 
 func killedAgent(p *probe) {
@@ -151,7 +153,7 @@ func killedAgent(p *probe) {
 	number := p.number(p.schedule(job))
 	p.until("begin", func() bool { text, err := os.ReadFile(dir + "/shell"); return err == nil && len(text) > 1 })
 	pid := p.childPID(dir, "shell")
-	p.agent.process.kill()
+	p.agent.process.Kill()
 	began := time.Now()
 	p.until("offline", func() bool { return p.computer(p.agent.path).Offline })
 	p.holds(time.Since(began) < 5*time.Second, "time to notice", "under 5 s", time.Since(began))
@@ -174,19 +176,19 @@ func killedAgent(p *probe) {
 func disconnectedReturns(p *probe) {
 	a := p.startAgent(agentSpec{})
 	a.waitOnline(p)
-	pid := a.process.command.Process.Pid
+	pid := a.process.Command.Process.Pid
 	p.status("disconnect", p.post(a.path+"/doDisconnect", message("go away")), 302)
-	p.until("trace of the loss", func() bool { return strings.Contains(a.process.output(), "Terminated") })
+	p.until("trace of the loss", func() bool { return strings.Contains(a.process.Output(), "Terminated") })
 	a.waitOnline(p)
-	p.equal("process lives", a.process.alive() && running(pid), true)
+	p.equal("process lives", a.process.Alive() && running(pid), true)
 }
 
 func disconnectedExits(p *probe) {
 	a := p.startAgent(agentSpec{arguments: []string{"-noReconnect"}})
 	a.waitOnline(p)
 	p.status("disconnect", p.post(a.path+"/doDisconnect", message("go away")), 302)
-	p.until("end of the process", func() bool { return !a.process.alive() })
-	p.equal("exit status", a.process.command.ProcessState.ExitCode(), 0)
+	p.until("end of the process", func() bool { return !a.process.Alive() })
+	p.equal("exit status", a.process.Command.ProcessState.ExitCode(), 0)
 	p.until("offline", func() bool { return p.computer(a.path).Offline })
 	c := p.computer(a.path)
 	p.equal("temporarilyOffline", c.TemporarilyOffline, false)
@@ -198,8 +200,8 @@ func deletedNode(p *probe) {
 	a := p.startAgent(agentSpec{})
 	a.waitOnline(p)
 	p.mustBe("delete", p.post(a.path+"/doDelete", nil), 302)
-	p.until("refusal", func() bool { return strings.Contains(a.process.output(), "before retry") })
-	p.equal("process lives", a.process.alive(), true)
+	p.until("refusal", func() bool { return strings.Contains(a.process.Output(), "before retry") })
+	p.equal("process lives", a.process.Alive(), true)
 	p.node(nodeSpec{name: a.name, remoteFS: a.dir})
 	a.waitOnline(p)
 }
@@ -209,11 +211,11 @@ func duplicateAgent(p *probe) {
 	a.waitOnline(p)
 	p.equal("handshake of a second agent", p.handshake(a.name, a.secret), http.StatusBadRequest)
 	second := p.startProcess(a, false, "-noReconnect")
-	p.until("retries", func() bool { return strings.Count(second.output(), "before retry") >= 2 })
-	p.equal("second process lives", second.alive(), true)
+	p.until("retries", func() bool { return strings.Count(second.Output(), "before retry") >= 2 })
+	p.equal("second process lives", second.Alive(), true)
 	p.equal("first agent is online", p.computer(a.path).Offline, false)
-	a.process.kill()
-	p.until("the second takes over", func() bool { return strings.Contains(second.output(), "Connected") })
+	a.process.Kill()
+	p.until("the second takes over", func() bool { return strings.Contains(second.Output(), "Connected") })
 	a.waitOnline(p)
 }
 
@@ -224,8 +226,8 @@ func firstConnection(p *probe) {
 	a.secret = p.secret(a.path)
 	p.mustBe("delete", p.post(a.path+"/doDelete", nil), 302)
 	pr := p.startProcess(a, false, "-noReconnect")
-	p.until("third wait", func() bool { return strings.Count(pr.output(), "before retry") >= 3 })
-	p.equal("process lives", pr.alive(), true)
+	p.until("third wait", func() bool { return strings.Count(pr.Output(), "before retry") >= 3 })
+	p.equal("process lives", pr.Alive(), true)
 	p.node(nodeSpec{name: a.name, remoteFS: a.dir})
 	a.waitOnline(p)
 }
@@ -233,7 +235,7 @@ func firstConnection(p *probe) {
 func boundedFirstConnection(p *probe) {
 	a := &agent{name: p.unique("never"), dir: p.TempDir(), secret: strings.Repeat("0", 64)}
 	pr := p.startProcess(a, false, "-noReconnectAfter", "2s")
-	p.until("end of the process", func() bool { return !pr.alive() })
-	p.contains("output", pr.output(), "Bailing out after")
-	p.equal("exit status", pr.command.ProcessState.ExitCode(), 0)
+	p.until("end of the process", func() bool { return !pr.Alive() })
+	p.contains("output", pr.Output(), "Bailing out after")
+	p.equal("exit status", pr.Command.ProcessState.ExitCode(), 0)
 }

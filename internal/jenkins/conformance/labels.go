@@ -21,7 +21,7 @@ func labelGroups() []group {
 		{"an empty label string is an empty element", emptyLabels},
 	}}, {name: "lost updates", behaviours: []behaviour{
 		{"the last of two writers wins", lastWriterWins},
-		{"parallel creations of one name give one success", parallelCreates},
+		{"parallel creations of one name succeed or are 400", parallelCreates},
 	}}}
 }
 
@@ -161,6 +161,8 @@ func parallelCreates(p *probe) {
 	for range cap(statuses) {
 		got = append(got, <-statuses)
 	}
-	slices.Sort(got)
-	p.equal("statuses", got, []int{200, 400, 400, 400})
+	// Nothing in Jenkins makes them exclude each other, and hardly ever do two succeed.
+	others := slices.DeleteFunc(slices.Clone(got), func(s int) bool { return s == 200 })
+	p.holds(len(others) < len(got) && !slices.ContainsFunc(others, func(s int) bool { return s != 400 }),
+		"statuses", "200 at least once, else 400", got)
 }

@@ -29,6 +29,7 @@ func nodeGroups() []group {
 		{"text that looks like a label element survives elsewhere in the document", lookAlikes},
 		{"control characters need references and an XML 1.1 prologue", controlCharacters},
 		{"a changed name renames the node", renameNode},
+		{"the form of a node's page replaces its labels and keeps its offline mark", submitForm},
 		{"more executors appear at once", moreExecutors},
 		{"zero executors make the computer vanish", zeroExecutors},
 	}}}
@@ -244,6 +245,19 @@ func renameNode(p *probe) {
 	p.equal("new name", p.computer(computerPath(other)).DisplayName, other)
 }
 
+// submitForm is how a page that was opened long ago overwrites what happened since.
+func submitForm(p *probe) {
+	name, path := p.node(nodeSpec{labels: "before", description: "old"})
+	p.mustBe("mark", p.post(path+"/changeOfflineCause", message("away")), 302)
+	p.status("GET", p.get(path+"/configSubmit"), 404)
+	p.status("without a form", p.post(path+"/configSubmit", nil), 400)
+	form := nodeSpec{name: name, labels: "after", description: "new", remoteFS: "/nonexistent/" + name}.form()
+	p.status("with a form", p.post(path+"/configSubmit", url.Values{"json": form["json"]}), 302)
+	p.equal("labels", labelString(p.document(path)), "after")
+	p.contains("document", p.document(path), "<description>new</description>")
+	p.equal("reason", p.computer(path).OfflineCauseReason, "away")
+}
+
 func moreExecutors(p *probe) {
 	_, path := p.node(nodeSpec{})
 	document := strings.Replace(p.document(path), "<numExecutors>1<", "<numExecutors>3<", 1)
@@ -252,8 +266,8 @@ func moreExecutors(p *probe) {
 }
 
 func zeroExecutors(p *probe) {
-	if !p.suite.target.Disposable {
-		p.Skip("such a node cannot be deleted by HTTP any more")
+	if p.suite.target.Lasting {
+		p.skip("such a node cannot be deleted by HTTP any more")
 	}
 	_, path := p.node(nodeSpec{})
 	document := strings.Replace(p.document(path), "<numExecutors>1<", "<numExecutors>0<", 1)

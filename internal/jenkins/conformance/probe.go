@@ -39,6 +39,13 @@ func (p *probe) unique(stem string) string {
 	return fmt.Sprintf("%s-%s%d", p.suite.target.Prefix, stem, p.suite.serial)
 }
 
+// skip ends a behaviour that this controller does not allow to be checked.
+func (p *probe) skip(reason string) {
+	p.Helper()
+	p.suite.skip(p.behaviour, reason)
+	p.Skip(reason)
+}
+
 // equal records a difference unless got and want are deeply equal.
 func (p *probe) equal(what string, got, want any) {
 	p.Helper()

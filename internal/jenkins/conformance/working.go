@@ -32,7 +32,7 @@ func editWhileBusy(p *probe) {
 	p.equal("building", p.build(job, number).Building, true)
 	release()
 	p.equal("result", p.finish(job, number).result(), "SUCCESS")
-	p.equal("connection was lost", strings.Contains(p.agent.process.output(), "Terminated"), false)
+	p.equal("connection was lost", strings.Contains(p.agent.process.Output(), "Terminated"), false)
 	p.untilIdle()
 }
 
@@ -125,7 +125,7 @@ func renameWhileBusy(p *probe) {
 	document := strings.Replace(p.document(p.agent.path), "<name>"+p.agent.name+"<", "<name>"+other+"<", 1)
 	p.mustBe("rename", p.postXML(p.agent.path+"/config.xml", document), 200)
 	p.equal("result", p.finish(job, number).result(), "FAILURE")
-	p.until("end of the connection", func() bool { return strings.Contains(p.agent.process.output(), "before retry") })
+	p.until("end of the connection", func() bool { return strings.Contains(p.agent.process.Output(), "before retry") })
 	p.equal("offline under the new name", p.computer(computerPath(other)).Offline, true)
 	p.until("old name is gone", func() bool { return p.get(p.agent.path+"/api/json").status == 404 })
 }
@@ -138,7 +138,7 @@ func deleteWhileBusy(p *probe) {
 	p.mustBe("delete", p.post(p.agent.path+"/doDelete", nil), 302)
 	p.status("config.xml", p.get(p.agent.path+"/config.xml"), 404)
 	p.equal("result", p.finish(job, number).result(), "FAILURE")
-	p.until("end of the process", func() bool { return !p.agent.process.alive() })
+	p.until("end of the process", func() bool { return !p.agent.process.Alive() })
 	p.until("gone", func() bool { return p.get(p.agent.path+"/api/json").status == 404 })
 }
 
