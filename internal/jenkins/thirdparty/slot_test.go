@@ -3,13 +3,16 @@
 package thirdparty
 
 import (
+	"context"
 	"encoding/xml"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 )
 
@@ -31,7 +34,66 @@ verify:
 func TestASlotRenderedForJobBuilderArrivesUnchangedAndCleans(t *testing.T) {
 	t.Parallel()
 	need(t, "jenkins-job-builder", "/usr/bin/jenkins-jobs", "--version")
-	parsed, err := recipe.Parse("awkward.yaml", []byte(awkwardRecipe), nil)
+	program := compile(t, awkwardRecipe)
+	root := start(t)
+	config := updateSlot(t, root, program)
+	if got := scriptOf(t, config); got != string(program.Text) {
+		t.Error("the script on the controller differs from the program")
+	}
+	clean(t, build(t, root, "pitcrew-1", issued().Encode()))
+}
+
+// TestALargeProgramComesByFileToASlotRenderedForJobBuilder sends the program as the daemon
+// does, to a real shell.
+func TestALargeProgramComesByFileToASlotRenderedForJobBuilder(t *testing.T) {
+	t.Parallel()
+	need(t, "jenkins-job-builder", "/usr/bin/jenkins-jobs", "--version")
+	blob := make([]byte, 2<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(blob) // never fails
+	program := compile(t, heavyRecipe, recipe.File{Path: "blob", Content: blob})
+	root := start(t)
+	config := updateSlot(t, root, program)
+	if !program.ByFile() || !recipe.Carries([]byte(config), program) || len(config) > 20_000 {
+		t.Fatalf("the job has %d bytes, or does not take the program by file:\n%s", len(config), config[:min(len(config), 4000)])
+	}
+	client, err := jenkins.New(jenkins.Options{URL: root, User: user, Password: func(context.Context) (string, error) { return password, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	params := map[string]string{}
+	for name, values := range issued() {
+		params[name] = values[0]
+	}
+	file := &jenkins.File{Param: recipe.FileParameter, Name: program.FileName(), Content: program.Text}
+	if _, err := client.Build(t.Context(), "pitcrew-1", params, file); err != nil {
+		t.Fatal(err)
+	}
+	console := firstConsole(t, root, "pitcrew-1")
+	clean(t, console)
+	for _, want := range []string{"Copying file to " + recipe.FileParameter, "| left in the workspace: nothing"} {
+		if !strings.Contains(console, "\n"+want+"\n") {
+			t.Errorf("the log lacks %q:\n%s", want, console)
+		}
+	}
+}
+
+const heavyRecipe = `version: 1
+name: heavy
+clean:
+  - name: carries
+    files: [blob]
+    run: |
+      test "$(wc -c <blob)" -eq 2097152
+      left=$(ls -A "$WORKSPACE")
+      echo "left in the workspace: ${left:-nothing}"
+verify:
+  - {name: proof, run: "true"}
+`
+
+func compile(t *testing.T, text string, files ...recipe.File) *recipe.Program {
+	t.Helper()
+	parsed, err := recipe.Parse("test.yaml", []byte(text), func(string) (recipe.File, error) { return files[0], nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,6 +101,12 @@ func TestASlotRenderedForJobBuilderArrivesUnchangedAndCleans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return program
+}
+
+// updateSlot brings a slot of a program to the controller, and returns what it has then.
+func updateSlot(t *testing.T, root string, program *recipe.Program) (config string) {
+	t.Helper()
 	spec := recipe.JobSpec{Name: "pitcrew-1", Program: program, Controller: "ci", Owner: "test", Agent: agent}
 	file, err := recipe.RenderJJB(spec)
 	if err != nil {
@@ -48,18 +116,22 @@ func TestASlotRenderedForJobBuilderArrivesUnchangedAndCleans(t *testing.T) {
 	if err := os.WriteFile(rendered, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	root := start(t)
 	jobBuilder(t, root, "update", rendered)
-
-	config := get(t, root+"/job/pitcrew-1/config.xml")
-	if got := scriptOf(t, config); got != string(program.Text) {
-		t.Error("the script on the controller differs from the program")
-	}
+	config = get(t, root+"/job/pitcrew-1/config.xml")
 	sameDigest(t, spec, config)
-	nonce := strings.Repeat("0123456789abcdef", 2)
-	console := build(t, root, "pitcrew-1", url.Values{
-		"PITCREW_AGENT": {agent}, "PITCREW_CONTROLLER": {"ci"}, "PITCREW_ATTEMPT": {"7"}, "PITCREW_NONCE": {nonce},
-	}.Encode())
+	return config
+}
+
+var nonce = strings.Repeat("0123456789abcdef", 2)
+
+// issued are the parameters of a build of attempt 7.
+func issued() url.Values {
+	return url.Values{"PITCREW_AGENT": {agent}, "PITCREW_CONTROLLER": {"ci"}, "PITCREW_ATTEMPT": {"7"}, "PITCREW_NONCE": {nonce}}
+}
+
+// clean fails the test unless the log has a report that says cleaned.
+func clean(t *testing.T, console string) {
+	t.Helper()
 	report, err := recipe.ParseReport([]byte(console), 7, nonce)
 	if err != nil {
 		t.Fatalf("read report: %v\n%s", err, console)

@@ -182,6 +182,12 @@ func build(t *testing.T, root, job, query string) string {
 	if status != http.StatusCreated {
 		t.Fatalf("build of %s answers %d, want 201", job, status)
 	}
+	return firstConsole(t, root, job)
+}
+
+// firstConsole waits for the end of a job's first build and returns its log.
+func firstConsole(t *testing.T, root, job string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
