@@ -202,6 +202,27 @@ func answering(method, job, action string, status int) *jenkinstest.Fault {
 	}}
 }
 
+func TestAProgramThatJenkinsDroppedIsWrittenAgain(t *testing.T) {
+	inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.carrying(heavy(t)) // a new revision, and another delivery
+		r.set(func(*reconcile.Settings) {})
+		drop := jenkinstest.Fault{Method: http.MethodPost, Path: "/job/pitcrew-slot-01/config.xml", Count: 1, Drop: true}
+		dropped := false
+		drop.Before = func(*http.Request) { dropped = true }
+		defer r.jenkins.Inject(drop)()
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); !dropped || got.Outcome != hygiene.Cleaned || got.Revision != r.program.Revision {
+			t.Errorf("dropped: %v; the attempt ended %s (%s)", dropped, got.Outcome, got.Reason)
+		}
+		if slots := r.events(hygiene.EventSlot); len(slots) > 0 {
+			t.Errorf("the slot was refused: %s", slots[0].Reason)
+		}
+	})
+}
+
 func TestWhatHindersAHandOverIsSaidToPeople(t *testing.T) {
 	t.Parallel()
 	const slot = "pitcrew-slot-01"

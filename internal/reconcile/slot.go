@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -134,6 +135,9 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	return configuring.of(slot.Job, c.Jenkins.UpdateJob(ctx, slot.Job, want))
 }
 
+// errDropped says that the controller answered a write and did nothing; it is tried again.
+var errDropped = errors.New("the controller dropped the change")
+
 // fill writes the whole job and reads it back: Jenkins renders documents in its own way, and the
 // digest by which a later change is noticed is of what Jenkins answers. Pending marks the time in
 // between, in which a crash would leave a document that nobody else wrote.
@@ -159,6 +163,9 @@ func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) 
 	back, err := c.Jenkins.JobConfig(ctx, slot.Job)
 	if err != nil {
 		return reading.of(slot.Job, err)
+	}
+	if have != nil && bytes.Equal(back, have) && !bytes.Equal(want, have) {
+		return fmt.Errorf("write job %s: %w", slot.Job, errDropped)
 	}
 	if !recipe.Carries(back, w.pool.Program) {
 		return &refusal{reason: fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
