@@ -4,6 +4,8 @@ package scrub
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -13,6 +15,8 @@ type Here struct {
 	Agent, Controller string
 	// Workspace is the directory of the build that runs us.
 	Workspace string
+	// Spared are paths that the cleanup or its agent works in: what holds them survives.
+	Spared []string
 	// Engine is the process of the recipe's program, 0 if scrub was called by hand. What it started survives.
 	Engine int
 	// Tag names the build that runs us (BUILD_TAG), Cookie is the mark by which Jenkins knows its processes.
@@ -27,8 +31,20 @@ func HereFromEnvironment() Here {
 	}
 	engine, _ := strconv.Atoi(os.Getenv("PITCREW_ENGINE"))
 	return Here{
-		Engine: engine,
-		Agent:  agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
+		Engine: engine, Spared: spared(),
+		Agent: agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
 		Tag: os.Getenv("BUILD_TAG"), Cookie: os.Getenv("JENKINS_SERVER_COOKIE"),
 	}
+}
+
+// spared returns the directories that this process and its agent stand in, and the workspace of the build that runs us.
+func spared() []string {
+	all := append(agentPaths(), os.Getenv("WORKSPACE"), os.Getenv("PITCREW_FILES"))
+	if dir, err := os.Getwd(); err == nil {
+		all = append(all, dir)
+	}
+	if exe, err := os.Executable(); err == nil {
+		all = append(all, exe)
+	}
+	return slices.DeleteFunc(all, func(p string) bool { return !filepath.IsAbs(p) || filepath.Dir(p) == p })
 }

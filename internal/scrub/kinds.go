@@ -20,5 +20,6 @@ func New(s spec.Spec, here Here) (Step, error) {
 // kinds makes a step of each kind.
 var kinds = map[spec.Kind]func(spec.Spec, Here) Step{
 	spec.KindProcesses: newProcesses,
+	spec.KindFiles:     newFiles,
 	spec.KindDisk:      newDisk,
 }

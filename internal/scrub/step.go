@@ -19,7 +19,8 @@ type Step interface {
 	// error says that what the step looks after does not exist here.
 	Look(ctx context.Context) ([]Deviation, error)
 	// Mend makes the deviations go away as far as it can, and returns for each why it could not, or nil. Whether it
-	// succeeded is judged by looking again. It returns soon after ctx ends.
+	// succeeded is judged by looking again. It fills in what each held where that is learnt only now, and returns soon
+	// after ctx ends.
 	Mend(ctx context.Context, found []Deviation) []error
 }
 
@@ -52,7 +53,7 @@ const (
 // could not be looked at; the result is worth reading either way.
 func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Result, error) {
 	began := time.Now()
-	t := tally{result: spec.Result{Kind: kind}, seen: map[string]bool{}}
+	t := tally{result: spec.Result{Kind: kind}, seen: map[string]bool{}, bytes: map[string]int64{}}
 	err := t.reach(ctx, step, mode)
 	if a, ok := errors.AsType[Absent](err); ok {
 		t.result.State, t.result.Reason, err = spec.Skipped, a.Reason, nil
@@ -69,6 +70,7 @@ type tally struct {
 	result spec.Result
 	found  []spec.Residue
 	seen   map[string]bool
+	bytes  map[string]int64 // what things held, as far as that was learnt by mending
 }
 
 func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
@@ -98,7 +100,7 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 			t.unmet(there, causes)
 			return nil
 		}
-		causes = mend(ctx, step, there)
+		causes = t.mend(ctx, step, there)
 	}
 }
 
@@ -118,13 +120,14 @@ func (e Final) Error() string { return e.Err.Error() }
 // Unwrap returns the error that is final.
 func (e Final) Unwrap() error { return e.Err }
 
-func mend(ctx context.Context, step Step, there []Deviation) map[string]error {
+func (t *tally) mend(ctx context.Context, step Step, there []Deviation) map[string]error {
 	work := slices.DeleteFunc(slices.Clone(there), func(d Deviation) bool { return d.Stays != "" })
 	causes := make(map[string]error, len(work))
 	for i, err := range step.Mend(ctx, work) {
 		if err != nil {
 			causes[work[i].key()] = err
 		}
+		t.bytes[work[i].key()] = work[i].Bytes
 	}
 	return causes
 }
@@ -147,7 +150,9 @@ func (t *tally) gone(there []Deviation) {
 	for _, d := range there {
 		still[d.key()] = true
 	}
-	for _, r := range t.found {
+	for i, r := range t.found {
+		r.Bytes = max(r.Bytes, t.bytes[Deviation{Residue: r}.key()])
+		t.found[i] = r
 		if !still[Deviation{Residue: r}.key()] {
 			t.result.Removed++
 			t.result.Bytes += r.Bytes

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,16 @@ func (u *users) find(ctx context.Context, names []string) error {
 func (u *users) owned(uid int) bool {
 	_, ok := u.names[uid]
 	return ok
+}
+
+// numbers returns the numbers of the owned users, in order.
+func (u *users) numbers() []uint32 {
+	var all []uint32
+	for uid := range u.names {
+		all = append(all, uint32(uid)) //nolint:gosec // user numbers have 32 bits
+	}
+	slices.Sort(all)
+	return all
 }
 
 // name returns the name of an owned user, and the number of another.

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/erase"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// weighed is up to how many entries of a directory are weighed, each by itself, while they are removed; more than that
+// are removed together, which is faster.
+const weighed = 200
+
+// files empties owned directories, and takes what is ours out of shared ones.
+type files struct {
+	goal  spec.Files
+	owned spec.Ownership
+	here  Here
+	users users
+	now   func() time.Time
+}
+
+func newFiles(s spec.Spec, here Here) Step {
+	return &files{goal: *s.Files, owned: s.Owned, here: here, now: time.Now}
+}
+
+// heap is a directory that is to be emptied as far as policies select.
+type heap struct {
+	path     string
+	policies []erase.Policy
+}
+
+// heaps returns the directories that the goal is about.
+func (f *files) heaps(ctx context.Context) ([]heap, error) {
+	var all []heap
+	var before time.Time
+	if f.goal.Older > 0 {
+		before = f.now().Add(-f.goal.Older.Duration())
+	}
+	paths := f.goal.Paths
+	if len(paths) == 0 {
+		paths = f.owned.Paths
+	}
+	for _, p := range paths {
+		all = append(all, heap{p, []erase.Policy{{Keep: f.keeps(p, f.goal.Keep), Before: before}}})
+	}
+	if len(f.goal.Shared) == 0 {
+		return all, nil
+	}
+	if err := f.users.find(ctx, f.owned.Users); err != nil {
+		return nil, err
+	}
+	for _, p := range f.goal.Shared {
+		keep := f.keeps(p, slices.Concat(f.goal.Keep, others))
+		h := heap{path: p}
+		if owners := f.users.numbers(); len(owners) > 0 {
+			h.policies = append(h.policies, erase.Policy{Keep: keep, Owners: owners, Before: before})
+		}
+		if len(f.goal.Names) > 0 {
+			named := func(name string) bool { return keep(name) || !spec.Matches(f.goal.Names, name) }
+			h.policies = append(h.policies, erase.Policy{Keep: named, Before: before})
+		}
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+// others are names in shared directories that belong to the system whoever owns them: private directories of services,
+// the sockets of displays, and the notes by which running Java programs are found.
+var others = []string{
+	"systemd-private-*", "snap-private-tmp", ".X*-lock", ".X11-unix", ".ICE-unix", ".XIM-unix", ".font-unix", ".Test-unix", "hsperfdata_*",
+	"lost+found", "dbus-*",
+}
+
+// keeps returns what says of a name directly in dir whether it stays: because the recipe says so, because the cleanup or
+// its agent works there, or because a living program listens on a socket there.
+func (f *files) keeps(dir string, patterns []string) func(name string) bool {
+	alive := slices.Concat(f.here.Spared, listening())
+	return func(name string) bool {
+		if spec.Matches(patterns, name) {
+			return true
+		}
+		at := filepath.Join(dir, name)
+		return slices.ContainsFunc(alive, func(p string) bool { return spec.Within(at, p) })
+	}
+}
+
+// Look lists what is to go. A directory that is not there is empty.
+func (f *files) Look(ctx context.Context) ([]Deviation, error) {
+	heaps, err := f.heaps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found []Deviation
+	for _, h := range heaps {
+		more, err := f.lookAt(ctx, h)
+		if err != nil && ctx.Err() != nil {
+			return nil, stopped(ctx)
+		}
+		if err != nil {
+			found = append(found, Deviation{Residue: spec.Residue{Kind: "directory", ID: h.path}, Stays: err.Error()})
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+func (f *files) lookAt(ctx context.Context, h heap) ([]Deviation, error) {
+	tree, err := erase.Open(h.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer tree.Close()
+	var found []Deviation
+	seen := map[string]bool{}
+	for _, policy := range h.policies {
+		entries, err := tree.Look(ctx, policy)
+		if err != nil {
+			return found, err
+		}
+		for _, e := range entries {
+			if !seen[e.Name] {
+				seen[e.Name] = true
+				found = append(found, Deviation{Residue: f.residue(h.path, e)})
+			}
+		}
+	}
+	return found, nil
+}
+
+func (f *files) residue(dir string, e erase.Entry) spec.Residue {
+	kind := "file"
+	if e.Mode.IsDir() {
+		kind = "directory"
+	}
+	r := spec.Residue{Kind: kind, ID: filepath.Join(dir, e.Name), Bytes: e.Size, Owner: strconv.Itoa(int(e.Owner))}
+	if name, ok := f.users.names[int(e.Owner)]; ok {
+		r.Owner = name
+	}
+	if used := e.Changed; !used.IsZero() {
+		r.Age = spec.Seconds(max(0, f.now().Sub(used)) / time.Second)
+	}
+	if filepath.Base(dir) == "workspace" {
+		job, _, _ := strings.Cut(e.Name, "@")
+		r.Culprit = &spec.Culprit{Job: job, By: "workspace"}
+	}
+	return r
+}
+
+// Mend removes what was found and whatever else the policies select by now.
+func (f *files) Mend(ctx context.Context, found []Deviation) []error {
+	errs := make([]error, len(found))
+	heaps, err := f.heaps(ctx)
+	for _, h := range heaps {
+		mine := map[string]int{}
+		for i, d := range found {
+			if filepath.Dir(d.ID) == h.path {
+				mine[filepath.Base(d.ID)] = i
+			}
+		}
+		if len(mine) > 0 {
+			f.empty(ctx, h, found, mine, errs)
+		}
+	}
+	if err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// empty removes what is found in one directory; mine are the places of its names in found and errs.
+func (f *files) empty(ctx context.Context, h heap, found []Deviation, mine map[string]int, errs []error) {
+	tree, err := erase.Open(h.path)
+	if err != nil {
+		for _, i := range mine {
+			errs[i] = err
+		}
+		return
+	}
+	defer tree.Close()
+	note := func(r erase.Report, err error) {
+		for _, p := range r.Problems {
+			if i, ok := mine[first(h.path, p.Path)]; ok && errs[i] == nil {
+				errs[i] = final(p)
+			}
+		}
+		if err != nil {
+			for _, i := range mine {
+				errs[i] = errors.Join(errs[i], err)
+			}
+		}
+	}
+	for _, policy := range h.policies {
+		if len(mine) > weighed || !policy.Before.IsZero() {
+			note(tree.Empty(ctx, policy, erase.Options{}))
+			continue
+		}
+		keep := policy.Keep
+		for name, i := range mine {
+			policy.Keep = func(other string) bool { return other != name || keep(other) }
+			r, err := tree.Empty(ctx, policy, erase.Options{Bytes: true})
+			found[i].Bytes = max(found[i].Bytes, r.Bytes)
+			note(r, err)
+		}
+	}
+}
+
+// first returns the name of the entry of dir that path lies in.
+func first(dir, path string) string {
+	rest := strings.TrimPrefix(strings.TrimPrefix(path, dir), string(filepath.Separator))
+	name, _, _ := strings.Cut(rest, string(filepath.Separator))
+	return name
+}
+
+// final marks problems that another attempt would meet again.
+func final(p erase.Problem) error {
+	switch p.Kind {
+	case erase.Denied, erase.Mount, erase.Linked:
+		return Final{p}
+	case erase.Failed, erase.Refilled, erase.Moved, erase.Changed, erase.Busy:
+	}
+	if errors.Is(p.Err, os.ErrPermission) {
+		return Final{p}
+	}
+	return p
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub_test
+
+import (
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// plant makes files, and directories where a name ends with a slash, below dir.
+func plant(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		at := filepath.Join(dir, name)
+		parent := filepath.Dir(at)
+		if strings.HasSuffix(name, "/") {
+			parent = at
+		}
+		if err := os.MkdirAll(parent, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if parent != at {
+			if err := os.WriteFile(at, []byte("some text\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// listing is all that is below dir, by a walk that shares nothing with the engine.
+func listing(t *testing.T, dir string) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if rel, _ := filepath.Rel(dir, path); rel != "." {
+			all = append(all, rel)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestOwnedDirectoriesAreEmptiedAndStay(t *testing.T) {
+	t.Parallel()
+	owned, outside := t.TempDir(), t.TempDir()
+	plant(t, outside, "keep/a", "b")
+	plant(t, owned, "app/src/x", "app@tmp/y", "single", "cache/z", "own/build/now", "line\nend", "empty/")
+	for name, target := range map[string]string{"link": filepath.Join(outside, "keep"), "app/out": outside, "gone": "/no/such/place"} {
+		if err := os.Symlink(target, filepath.Join(owned, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{owned, filepath.Join(outside, "not-there")}}, Goal: spec.Goal{Files: &spec.Files{Keep: []string{"cach?"}}}}
+	here := scrub.Here{Spared: []string{filepath.Join(owned, "own/build")}}
+	before := listing(t, owned)
+	if plan := reach(t, s, here, scrub.Plan); len(plan.Found) != 7 {
+		t.Errorf("a plan finds %+v; want 7 entries", plan.Found)
+	}
+	if diff := cmp.Diff(before, listing(t, owned)); diff != "" {
+		t.Errorf("a plan changed something:\n%s", diff)
+	}
+	r := reach(t, s, here, scrub.Do)
+	if r.State != spec.Changed || r.Removed != 7 || r.Bytes == 0 {
+		t.Errorf("result %+v; want 7 gone, with what they held", r)
+	}
+	if diff := cmp.Diff([]string{"cache", "cache/z", "own", "own/build", "own/build/now"}, listing(t, owned)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"b", "keep", "keep/a"}, listing(t, outside)); diff != "" {
+		t.Errorf("outside (-want +got):\n%s", diff)
+	}
+	if again := reach(t, s, here, scrub.Do); again.State != spec.Unchanged {
+		t.Errorf("a second run at once: %+v; want nothing to do", again)
+	}
+}
+
+func TestOfSharedDirectoriesOnlyOwnThingsGo(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	shared := open(t)
+	plant(t, shared, "foreign", "ours", "ours-dir/x", "yum-1", "systemd-private-abc/x", "hsperfdata_games/1", "kept")
+	games := int(uidOf(t, "games"))
+	for _, name := range []string{"ours", "ours-dir", "ours-dir/x", "systemd-private-abc", "hsperfdata_games", "kept"} {
+		if err := os.Chown(filepath.Join(shared, name), games, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server, err := net.Listen("unix", filepath.Join(shared, "ours-socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := os.Chown(filepath.Join(shared, "ours-socket"), games, -1); err != nil {
+		t.Fatal(err)
+	}
+	s := spec.Spec{
+		Owned: spec.Ownership{Users: []string{"games"}},
+		Goal:  spec.Goal{Files: &spec.Files{Shared: []string{shared}, Names: []string{"yum-*"}, Keep: []string{"kept"}}},
+	}
+	r := reach(t, s, scrub.Here{}, scrub.Do)
+	want := []string{"foreign", "hsperfdata_games", "hsperfdata_games/1", "kept", "ours-socket", "systemd-private-abc", "systemd-private-abc/x"}
+	if diff := cmp.Diff(want, listing(t, shared)); diff != "" || r.State != spec.Changed {
+		t.Errorf("%s: left (-want +got):\n%s", r.State, diff)
+	}
+	if err := server.Close(); err != nil { // removes the socket
+		t.Fatal(err)
+	}
+}
+
+func TestYoungThingsStay(t *testing.T) {
+	t.Parallel()
+	owned := t.TempDir()
+	plant(t, owned, "old/deep/x", "young/deep/x", "touched/deep/x")
+	long := time.Now().Add(-48 * time.Hour)
+	for _, name := range []string{"old/deep/x", "old/deep", "old", "touched/deep", "touched"} {
+		if err := os.Chtimes(filepath.Join(owned, name), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Nobody can set back when an inode was changed: what looks old by its times was planted just now.
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{owned}}, Goal: spec.Goal{Files: &spec.Files{Older: 24 * 60 * 60}}}
+	if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Unchanged {
+		t.Errorf("result %+v; want all to stay", r)
+	}
+	s.Files.Older = 0
+	if r := reach(t, s, scrub.Here{}, scrub.Do); r.Removed != 3 {
+		t.Errorf("result %+v; want all to go", r)
+	}
+}
+
+func TestWhatMayNotBeRemovedIsNamed(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	owned := open(t)
+	plant(t, owned, "fixed/x", "loose/x")
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "none", filepath.Join(owned, "fixed")).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", filepath.Join(owned, "fixed")).Run() })
+	plant(t, owned, "fixed/inside")
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{owned}}, Goal: spec.Goal{Files: &spec.Files{}}}
+	r := reach(t, s, scrub.Here{}, scrub.Do)
+	if r.State != spec.Unmet || r.Removed != 1 || len(r.Problems) != 1 || !strings.Contains(r.Problems[0].Why, "mounted there") {
+		t.Errorf("result %+v; want one thing gone and the mount named", r)
+	}
+	if diff := cmp.Diff([]string{"fixed", "fixed/inside"}, listing(t, owned)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
