@@ -45,6 +45,7 @@ type reply struct {
 	body    io.Reader // ends with ErrTooLarge at the limit
 	url     *url.URL
 	cookies []*http.Cookie
+	clock   Clock
 	// abandoned is set by who has read enough: the rest is not worth what it costs the controller.
 	abandoned bool
 }
@@ -117,13 +118,16 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	if err != nil {
 		return false, &Error{Op: r.op, Object: r.object, Kind: KindPermanent, Err: errors.New("address cannot be formed")}
 	}
+	clock := Clock{Sent: time.Now()}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return false, c.failure(caller, r, bare(ctx, err), cred.secrets)
 	}
-	resp.Request = req // a transport of the caller's may leave it out
+	clock.Received = time.Now()
+	clock.Date, _ = http.ParseTime(resp.Header.Get("Date")) // zero if it has none
+	resp.Request = req                                      // a transport of the caller's may leave it out
 	body := &counted{r: resp.Body}
-	answer := &reply{status: resp.StatusCode, header: resp.Header, url: req.URL, cookies: resp.Cookies()}
+	answer := &reply{status: resp.StatusCode, header: resp.Header, url: req.URL, cookies: resp.Cookies(), clock: clock}
 	answer.body = &bounded{r: body, left: cmp.Or(r.limit, maxAnswer)}
 	defer func() {
 		if err == nil && !answer.abandoned {

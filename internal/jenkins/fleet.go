@@ -8,13 +8,22 @@ import (
 	"html"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Fleet is what one poll saw of all agents.
 type Fleet struct {
 	Session string // changes with every start of the controller; empty if a proxy dropped the header
 	Version string // of Jenkins
+	Clock   Clock
 	Agents  []Agent
+}
+
+// Clock is what one answer tells of the controller's clock: by Date it was some time between Sent and Received, which
+// are of ours. A proxy in front of the controller may put its own Date into answers.
+type Clock struct {
+	Sent, Received time.Time
+	Date           time.Time // in whole seconds; zero if the answer has none
 }
 
 // Agent is the run-time face of an agent at one moment (hudson.model.Computer).
@@ -98,7 +107,7 @@ func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 	err := c.do(ctx, request{
 		op: "read fleet", method: http.MethodGet, path: "/computer/api/json", query: tree("computer[" + computerFields + "]"),
 	}, func(r *reply) error {
-		f.Session, f.Version = sessionOf(r.header), r.header.Get("X-Jenkins")
+		f.Session, f.Version, f.Clock = sessionOf(r.header), r.header.Get("X-Jenkins"), r.clock
 		var w wireComputer
 		return elements(json.NewDecoder(r.body), "computer", func(dec *json.Decoder) error {
 			w.reset()

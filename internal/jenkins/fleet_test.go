@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -46,11 +47,16 @@ func TestFleetTellsWhatEachAgentIsDoing(t *testing.T) {
 	var query string
 	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
 		query = r.URL.RawQuery
-		answering(200, fleetAnswer, "X-Jenkins", "2.541.3", "X-Jenkins-Session", "1a2b3c4d")(w, r)
+		answering(200, fleetAnswer, "X-Jenkins", "2.541.3", "X-Jenkins-Session", "1a2b3c4d", "Date", "Tue, 15 Nov 1994 08:12:31 GMT")(w, r)
 	})
+	before := time.Now()
 	got, err := c.Fleet(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	k := got.Clock
+	if got.Clock = (Clock{}); k.Sent.Before(before) || k.Received.Before(k.Sent) || !k.Date.Equal(time.Date(1994, 11, 15, 8, 12, 31, 0, time.UTC)) {
+		t.Errorf("the clock: %+v", k)
 	}
 	want := Fleet{Session: "1a2b3c4d", Version: "2.541.3", Agents: []Agent{
 		{

@@ -81,7 +81,7 @@ func (b *build) exportExecutable(o *object) {
 	o.int("number", 2, func() int64 { return int64(b.number) })
 	o.Int("queueId", func() int64 { return b.queueID })
 	o.OptStr("result", func() (string, bool) { return b.result, b.result != "" })
-	o.Int("timestamp", func() int64 { return b.started.UnixMilli() })
+	o.Int("timestamp", func() int64 { return j.clock(b.started).UnixMilli() })
 	o.str("url", 2, func() string { return o.w.base + b.path() })
 	if b.job.kind != kindPipeline {
 		o.OptStr("builtOn", func() (string, bool) { return b.node, b.nodeKnown })

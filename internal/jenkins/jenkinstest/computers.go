@@ -153,7 +153,7 @@ func (j *Jenkins) exportCause(o *object, c *computer) {
 			for _, f := range sortedFields(cause.fields) {
 				x.Int(f, func() int64 { return cause.fields[f] })
 			}
-			x.Int("timestamp", func() int64 { return cause.at.UnixMilli() })
+			x.Int("timestamp", func() int64 { return j.clock(cause.at).UnixMilli() })
 		}
 	})
 	o.Str("offlineCauseReason", func() string {
@@ -246,7 +246,7 @@ func (j *Jenkins) exportMonitors(o *object, c *computer) {
 				x.Str("path", func() string { return c.cfg.remoteFS })
 				x.Int("size", func() int64 { return free })
 				x.Int("threshold", func() int64 { return 1 << 30 })
-				x.Int("timestamp", func() int64 { return time.Now().UnixMilli() })
+				x.Int("timestamp", func() int64 { return j.clock(time.Now()).UnixMilli() })
 			}
 		})
 	}

@@ -114,11 +114,11 @@ func (c *call) atom(title string, builds []*build) []byte {
 		out = append(out, "<entry><title>"...)
 		out = append(appendEscaped(out, b.fullDisplay()+" ("+c.feedResult(b)+")"), `</title><link rel="alternate" type="text/html" href="`...)
 		out = append(appendEscaped(out, root+b.path()), `"/><id>tag:hudson.dev.java.net,`...)
-		out = b.started.UTC().AppendFormat(out, "2006:")
+		out = c.j.clock(b.started).UTC().AppendFormat(out, "2006:")
 		out = append(appendEscaped(out, root+b.path()), "</id><published>"...)
-		out = b.started.UTC().AppendFormat(out, time.RFC3339)
+		out = c.j.clock(b.started).UTC().AppendFormat(out, time.RFC3339)
 		out = append(out, "</published><updated>"...)
-		out = b.started.UTC().AppendFormat(out, time.RFC3339)
+		out = c.j.clock(b.started).UTC().AppendFormat(out, time.RFC3339)
 		out = append(out, "</updated></entry>"...)
 	}
 	return append(out, "</feed>"...)
@@ -128,7 +128,7 @@ func (c *call) updated(builds []*build) string {
 	if len(builds) == 0 {
 		return "2001-01-01T00:00:00Z"
 	}
-	return builds[0].started.UTC().Format(time.RFC3339)
+	return c.j.clock(builds[0].started).UTC().Format(time.RFC3339)
 }
 
 // feedResult is the text in parentheses of an entry's title.

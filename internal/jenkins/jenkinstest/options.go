@@ -40,6 +40,9 @@ type Options struct {
 	Timing Timing
 	// Boot is called at each start, before requests are served, as an init script is.
 	Boot func(*Jenkins)
+	// Ahead is how far the controller's clock is ahead of real time, in all times that it
+	// shows. The journal bears real time.
+	Ahead time.Duration
 	// Seed makes everything random reproducible.
 	Seed uint64
 	// JournalLimit bounds the ground truth kept in memory: 0 keeps everything, a

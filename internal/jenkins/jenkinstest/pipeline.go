@@ -104,7 +104,7 @@ func (b *block) exportExecutable(o *object) {
 	o.Int("estimatedDuration", func() int64 { return -1 })
 	o.Str("fullDisplayName", b.task.taskName)
 	o.Int("number", func() int64 { return int64(run.number) })
-	o.Int("timestamp", func() int64 { return run.started.UnixMilli() })
+	o.Int("timestamp", func() int64 { return o.w.j.clock(run.started).UnixMilli() })
 	o.Str("url", func() string { return o.w.base + run.path() })
 }
 

@@ -61,7 +61,7 @@ func (j *Jenkins) exportItem(o *object, it *item) {
 		exportAction(w, p, actionsOf(it.causes, it.params)[i])
 	})
 	flag := func(name string, v bool) { o.bool(name, everywhere, func() bool { return v }) }
-	number := func(name string, t time.Time) { o.int(name, everywhere, t.UnixMilli) }
+	number := func(name string, t time.Time) { o.int(name, everywhere, j.clock(t).UnixMilli) }
 	flag("blocked", it.stage == stageBlocked)
 	flag("buildable", it.stage == stageBuildable || it.stage == stagePending)
 	o.int("id", everywhere, func() int64 { return it.id })

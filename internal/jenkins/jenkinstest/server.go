@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // call is one request on its way through the controller.
@@ -24,6 +25,7 @@ type call struct {
 
 // ServeHTTP answers as the controller would in its present phase.
 func (j *Jenkins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", j.clock(time.Now()).UTC().Format(http.TimeFormat)) // servers do so by the real clock
 	f := j.faults.take(r)
 	if f != nil {
 		if f = f.before(w, r); f == nil {
@@ -34,6 +36,9 @@ func (j *Jenkins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	j.serve(w, r)
 }
+
+// clock returns what the controller's clock showed at a time.
+func (j *Jenkins) clock(at time.Time) time.Time { return at.Add(j.opts.Ahead) }
 
 func (j *Jenkins) serve(w http.ResponseWriter, r *http.Request) {
 	raw := r.URL.EscapedPath()
