@@ -53,15 +53,7 @@ With -o json each event is one line.`,
 }
 
 func eventTypes() []string {
-	types := []hygiene.EventType{
-		hygiene.EventAdopted, hygiene.EventWithdrawn, hygiene.EventForgotten, hygiene.EventUncleaned, hygiene.EventRelabelled,
-		hygiene.EventClaimed, hygiene.EventHanded, hygiene.EventReconnecting, hygiene.EventProved, hygiene.EventGranted,
-		hygiene.EventFailed, hygiene.EventLost, hygiene.EventGivenBack, hygiene.EventQuarantined, hygiene.EventReleased,
-		hygiene.EventHeld, hygiene.EventUnheld, hygiene.EventRequested, hygiene.EventContaminated, hygiene.EventStale,
-		hygiene.EventMarked, hygiene.EventConfigured, hygiene.EventPaused, hygiene.EventResumed, hygiene.EventBreakerOpen, hygiene.EventBreakerShut,
-		hygiene.EventDead, hygiene.EventAlive, hygiene.EventShort, hygiene.EventEnough, hygiene.EventController,
-		hygiene.EventRival, hygiene.EventConfig, hygiene.EventSlot, hygiene.EventEpoch,
-	}
+	types := hygiene.EventTypes()
 	out := make([]string, len(types))
 	for i, t := range types {
 		out[i] = string(t)
@@ -147,5 +139,6 @@ var eventColours = map[hygiene.EventType]colour{
 	hygiene.EventGranted: green, hygiene.EventAlive: green, hygiene.EventEnough: green, hygiene.EventBreakerShut: green,
 	hygiene.EventLost: yellow, hygiene.EventGivenBack: yellow, hygiene.EventHeld: yellow, hygiene.EventPaused: yellow,
 	hygiene.EventFailed: red, hygiene.EventQuarantined: red, hygiene.EventContaminated: red, hygiene.EventDead: red, hygiene.EventShort: red,
+	hygiene.EventBuildsBad: red, hygiene.EventBuildsGood: green,
 	hygiene.EventBreakerOpen: red, hygiene.EventRival: red, hygiene.EventConfig: red, hygiene.EventSlot: red,
 }

@@ -67,7 +67,7 @@ func reloadOnHangup(ctx context.Context, a *app.App) (stop func()) {
 	go func() {
 		defer close(done)
 		for range hangup {
-			_ = a.Reload(ctx) // it has logged what is wrong, and the old configuration stays
+			_ = a.Reload(ctx, "SIGHUP") // it has logged what is wrong, and the old configuration stays
 		}
 	}()
 	return func() {

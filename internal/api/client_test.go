@@ -33,7 +33,7 @@ func TestTheClientReachesEveryOperation(t *testing.T) {
 	t.Parallel()
 	h := setup(t, func(o *api.Options) {
 		o.Config = func() (string, error) { return "controllers: []\n", nil }
-		o.Reload = func(context.Context) error { return nil }
+		o.Reload = func(context.Context, string) error { return nil }
 	})
 	furnish(t, h)
 	c, _ := dial(t, h, h.tokens[store.Admin])

@@ -5,11 +5,14 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -77,6 +80,11 @@ func (s *Server) backup(ctx context.Context, in *backupInput) (*answer[Backup], 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Store.Append(ctx, time.Now(), hygiene.Event{
+		Type: hygiene.EventBackup, Actor: caller(ctx).Name, Subject: "store", Reason: fmt.Sprintf("copied to %s, %d bytes", path, info.Size()),
+	}); err != nil {
+		return nil, err
+	}
 	s.Logger.InfoContext(ctx, "store backed up", "path", path, "actor", caller(ctx).Name)
 	return answered(Backup{Path: path, Bytes: info.Size()}, nil)
 }
@@ -86,7 +94,7 @@ func (s *Server) reload(ctx context.Context, _ *none) (*struct{}, error) {
 	if s.Reload == nil {
 		return nil, refusal(http.StatusConflict, "this daemon has no configuration file to read again")
 	}
-	if err := s.Reload(ctx); err != nil {
+	if err := s.Reload(ctx, caller(ctx).Name); err != nil {
 		return nil, refusal(http.StatusUnprocessableEntity, "the old configuration stays in force: "+err.Error())
 	}
 	s.Logger.InfoContext(ctx, "configuration read again", "actor", caller(ctx).Name)

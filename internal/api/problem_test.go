@@ -170,7 +170,7 @@ func TestBadInputIsListedWhole(t *testing.T) {
 func TestAReloadThatFailsSaysWhy(t *testing.T) {
 	t.Parallel()
 	h := setup(t, func(o *api.Options) {
-		o.Reload = func(context.Context) error { return errors.New("pitcrew.yaml:7:3: unknown field \"pol\"") }
+		o.Reload = func(context.Context, string) error { return errors.New("pitcrew.yaml:7:3: unknown field \"pol\"") }
 	})
 	p := h.refused(t, store.Admin, http.MethodPost, "/api/v1/reload", "", http.StatusUnprocessableEntity)
 	if want := "pitcrew.yaml:7:3"; !strings.Contains(p.Detail, want) {

@@ -24,8 +24,8 @@ type Options struct {
 	Started     time.Time    // of the daemon; zero means when the server was made
 	Metrics     http.Handler // nil: there is no /metrics
 
-	Reload func(context.Context) error // nil: the configuration cannot be read again
-	Config func() (string, error)      // the configuration in force, without secrets; nil: it cannot be shown
+	Reload func(ctx context.Context, actor string) error // nil: the configuration cannot be read again
+	Config func() (string, error)                        // the configuration in force, without secrets; nil: it cannot be shown
 
 	Logger *slog.Logger // nil: nothing is logged
 }

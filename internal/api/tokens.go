@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -71,7 +72,8 @@ func (s *Server) createToken(ctx context.Context, in *tokenInput) (*answer[NewTo
 		return nil, invalid("body.name", "the audit trail uses this name for somebody else", in.Body.Name)
 	}
 	now := time.Now()
-	secret, err := s.Store.CreateToken(ctx, in.Body.Name, store.Role(in.Body.Role), now)
+	secret, err := s.Store.CreateToken(ctx, in.Body.Name, store.Role(in.Body.Role), now,
+		hygiene.Event{Type: hygiene.EventTokenMade, At: now, Actor: caller(ctx).Name, Subject: in.Body.Name, Reason: "as " + in.Body.Role})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,8 @@ func (s *Server) revokeToken(ctx context.Context, in *tokenPath) (*struct{}, err
 	if len(admins) == 1 && admins[0].Name == in.Name {
 		return nil, refusal(http.StatusConflict, "it is the last token of an admin: make another one first")
 	}
-	if err := s.Store.RevokeToken(ctx, in.Name); err != nil {
+	e := hygiene.Event{Type: hygiene.EventTokenRevoked, At: time.Now(), Actor: caller(ctx).Name, Subject: in.Name}
+	if err := s.Store.RevokeToken(ctx, in.Name, e); err != nil {
 		return nil, err
 	}
 	s.Logger.InfoContext(ctx, "token revoked", "token", in.Name, "actor", caller(ctx).Name)

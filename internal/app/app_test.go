@@ -240,7 +240,7 @@ func TestAReloadOfABadConfigurationOrRecipeKeepsTheOldOneWhole(t *testing.T) {
 			before := d.Config.Current()
 			_, shown := d.get("/api/v1/controllers")
 			spoil(s)
-			if err := d.Reload(t.Context()); err == nil {
+			if err := d.Reload(t.Context(), "ann"); err == nil {
 				t.Error("the reload succeeded")
 			}
 			if d.Config.Current() != before {
@@ -267,7 +267,7 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	d := s.run()
 	d.committed(hygiene.EventGranted, 1)
 	s.write("recipe.yaml", strings.Replace(siteRecipe, "left-over", "other-left-over", 2))
-	must(t, d.Reload(t.Context()))
+	must(t, d.Reload(t.Context(), "ann"))
 	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
 	d.committed(hygiene.EventGranted, 2)
 	attempts, err := d.Store().Attempts(t.Context(), store.AttemptFilter{})
@@ -279,7 +279,7 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	// A changed connection ends one crew and begins another, on the same controller.
 	s.write("second-token", siteToken)
 	s.edit("/token", "/second-token")
-	must(t, d.Reload(t.Context()))
+	must(t, d.Reload(t.Context(), "ann"))
 	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
 	d.committed(hygiene.EventGranted, 3)
 
@@ -288,9 +288,9 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	must(t, err)
 	from, to := strings.Index(string(text), "controllers:"), strings.Index(string(text), "recipes:")
 	s.write("pitcrew.yaml", string(text[:from])+string(text[to:]))
-	must(t, d.Reload(t.Context()))
+	must(t, d.Reload(t.Context(), "ann"))
 	s.write("pitcrew.yaml", string(text))
-	must(t, d.Reload(t.Context()))
+	must(t, d.Reload(t.Context(), "ann"))
 	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
 	d.committed(hygiene.EventGranted, 4)
 	d.end()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -259,9 +260,9 @@ func (a *App) controllers() []api.Controller {
 	return out
 }
 
-// Reload reads the configuration again. One that is bad, or names a recipe that is, is refused whole:
-// the old one stays.
-func (a *App) Reload(ctx context.Context) error {
+// Reload reads the configuration again, because actor asked for it. One that is bad, or names a recipe
+// that is, is refused whole: the old one stays.
+func (a *App) Reload(ctx context.Context, actor string) error {
 	a.reload.Lock()
 	defer a.reload.Unlock()
 	var next *plan
@@ -271,19 +272,34 @@ func (a *App) Reload(ctx context.Context) error {
 	})
 	if err != nil {
 		a.Log.ErrorContext(ctx, "configuration was not reloaded", "err", err)
-		return errors.Join(err, a.noteRejected(ctx, err))
+		return errors.Join(err, a.noteReload(ctx, hygiene.EventConfig, actor, err.Error()))
 	}
 	a.follow(next)
 	a.Log.InfoContext(ctx, "configuration was reloaded", "applied", change.Applied, "needs_restart", change.Restart)
-	return nil
+	return a.noteReload(ctx, hygiene.EventConfigTaken, actor, reloaded(change))
 }
 
-// noteRejected records that a configuration was refused.
-func (a *App) noteRejected(ctx context.Context, cause error) error {
+// reloaded says in words what a reload changed.
+func reloaded(c config.Change) string {
+	list := func(what string, keys []string) string {
+		if len(keys) == 0 {
+			return ""
+		}
+		return what + strings.Join(keys, ", ")
+	}
+	parts := slices.DeleteFunc([]string{list("changed: ", c.Applied), list("changes at the next start: ", c.Restart)}, func(s string) bool { return s == "" })
+	if len(parts) == 0 {
+		return "nothing in it changed; recipes were read again"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// noteReload records what became of a reload.
+func (a *App) noteReload(ctx context.Context, kind hygiene.EventType, actor, reason string) error {
 	if a.DryRun {
 		return nil
 	}
 	return a.store.Append(ctx, time.Now(), hygiene.Event{
-		Type: hygiene.EventConfig, Actor: "pitcrew", Subject: "configuration", Reason: cause.Error(),
+		Type: kind, Actor: actor, Subject: "configuration", Reason: reason,
 	})
 }

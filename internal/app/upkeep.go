@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -56,7 +57,10 @@ func (a *App) bootstrapToken(ctx context.Context) error {
 	if err != nil || len(tokens) > 0 {
 		return err
 	}
-	secret, err := a.store.CreateToken(ctx, "local-admin", store.Admin, time.Now())
+	now := time.Now()
+	secret, err := a.store.CreateToken(ctx, "local-admin", store.Admin, now, hygiene.Event{
+		Type: hygiene.EventTokenMade, At: now, Actor: "pitcrew", Subject: "local-admin", Reason: "as admin, at the first start",
+	})
 	if err != nil {
 		return err
 	}

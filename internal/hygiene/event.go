@@ -7,7 +7,8 @@ import "time"
 // EventType names what happened; the names are part of the API and do not change.
 type EventType string
 
-// The types of event. One event is written for every change of state, in the same transaction.
+// The types of event. One event is written for every change of state, in the same transaction, and
+// for every order of a person.
 const (
 	EventAdopted      EventType = "agent.adopted"
 	EventWithdrawn    EventType = "agent.withdrawn"
@@ -39,12 +40,32 @@ const (
 	EventAlive        EventType = "pool.alive"
 	EventShort        EventType = "pool.short"
 	EventEnough       EventType = "pool.enough"
+	EventBuildsBad    EventType = "pool.contaminated"
+	EventBuildsGood   EventType = "pool.uncontaminated"
 	EventController   EventType = "controller.changed"
 	EventRival        EventType = "controller.rival"
 	EventConfig       EventType = "config.rejected"
+	EventConfigTaken  EventType = "config.reloaded"
 	EventSlot         EventType = "slot.refused"
 	EventEpoch        EventType = "store.epoch"
+	EventBackup       EventType = "store.backup"
+	EventTokenMade    EventType = "token.created"
+	EventTokenRevoked EventType = "token.revoked"
 )
+
+// EventTypes returns every type of event, in the order of their list above. Filters are validated
+// against it.
+func EventTypes() []EventType {
+	return []EventType{
+		EventAdopted, EventWithdrawn, EventForgotten, EventUncleaned, EventRelabelled,
+		EventClaimed, EventHanded, EventReconnecting, EventProved, EventGranted,
+		EventFailed, EventLost, EventGivenBack, EventQuarantined, EventReleased,
+		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,
+		EventMarked, EventConfigured, EventPaused, EventResumed, EventBreakerOpen, EventBreakerShut,
+		EventDead, EventAlive, EventShort, EventEnough, EventBuildsBad, EventBuildsGood, EventController,
+		EventRival, EventConfig, EventConfigTaken, EventSlot, EventEpoch, EventBackup, EventTokenMade, EventTokenRevoked,
+	}
+}
 
 // Event is one line of the audit trail: who or what, when, why, before and after.
 type Event struct {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
 )
 
@@ -31,19 +32,20 @@ type Token struct {
 	Created time.Time
 }
 
-// CreateToken stores a token and returns its secret, which cannot be had again. A name that is
-// taken is [ErrExists].
-func (s *Store) CreateToken(ctx context.Context, name string, role Role, now time.Time) (secret string, err error) {
+// CreateToken stores a token, and the events that tell of it, and returns its secret, which cannot be
+// had again. A name that is taken is [ErrExists].
+func (s *Store) CreateToken(ctx context.Context, name string, role Role, now time.Time, events ...hygiene.Event) (secret string, err error) {
 	// 260 random bits: nobody guesses them, so one fast hash is enough.
 	secret = "pitcrew_" + rand.Text() + rand.Text()
-	if err := s.AdoptToken(ctx, name, role, secret, now); err != nil {
+	if err := s.AdoptToken(ctx, name, role, secret, now, events...); err != nil {
 		return "", err
 	}
 	return secret, nil
 }
 
-// AdoptToken stores a token that another store made. A name that is taken is [ErrExists].
-func (s *Store) AdoptToken(ctx context.Context, name string, role Role, secret string, now time.Time) error {
+// AdoptToken stores a token that another store made, and the events that tell of it. A name that is
+// taken is [ErrExists].
+func (s *Store) AdoptToken(ctx context.Context, name string, role Role, secret string, now time.Time, events ...hygiene.Event) error {
 	switch role {
 	case Viewer, Operator, Admin:
 	default:
@@ -54,9 +56,12 @@ func (s *Store) AdoptToken(ctx context.Context, name string, role Role, secret s
 			Name: name, Role: string(role), Hash: digest(secret), Created: millis(now),
 		})
 		if err == nil && n == 0 {
-			return ErrExists
+			err = ErrExists
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return t.tell(ctx, events...)
 	})
 	if err != nil {
 		return fmt.Errorf("create token %s: %w", name, err)
@@ -73,14 +78,17 @@ func (s *Store) Tokens(ctx context.Context) ([]Token, error) {
 	return each(found, tokenOf)
 }
 
-// RevokeToken removes a token at once, or returns [ErrNotFound].
-func (s *Store) RevokeToken(ctx context.Context, name string) error {
+// RevokeToken removes a token at once and stores the events that tell of it, or returns [ErrNotFound].
+func (s *Store) RevokeToken(ctx context.Context, name string, events ...hygiene.Event) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		n, err := t.DeleteToken(ctx, name)
 		if err == nil && n == 0 {
-			return ErrNotFound
+			err = ErrNotFound
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return t.tell(ctx, events...)
 	})
 	if err != nil {
 		return fmt.Errorf("revoke token %s: %w", name, err)
