@@ -40,10 +40,11 @@ func furnish(t *testing.T, h *house) {
 	log := "cleaning\n#### " + nonce + " report\n"
 	must(h.store.SaveReport(ctx, first, 2, []byte(`{"outcome":"failed","steps":[{"name":"processes","exit":1}]}`), []byte(log)))
 	h.claim(t, hygiene.AgentID{Controller: "main", Name: "el9-2"})
-	must(h.store.RecordBuilds(ctx, first, began, []store.Build{
+	_, err := h.store.RecordBuilds(ctx, first, began, []store.Build{
 		{Agent: first, URL: "http://jenkins.example/job/a/1/", Job: "a", Number: 1, At: began, Attempt: 1},
 		{Agent: first, URL: "http://jenkins.example/job/a/2/", Job: "a", Number: 2, At: began.Add(time.Minute), Contaminated: true, Reason: "it is not the first build since the agent was cleaned"},
-	}))
+	})
+	must(err)
 	must(h.store.SaveSlot(ctx, store.Slot{Controller: "main", Job: "ci/pitcrew-slot-01", Digest: "d", Content: "c", Agent: "el9-2", Attempt: 1}))
 	must(h.store.SaveSlot(ctx, store.Slot{Controller: "main", Job: "ci/pitcrew-slot-02", Digest: "d", Refused: "job ci/pitcrew-slot-02 was changed by somebody"}))
 	must(h.store.SetPause(ctx, store.Pause{Scope: "pool:linux", Reason: "new switch", By: "the operator", Since: began}))

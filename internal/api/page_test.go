@@ -130,7 +130,7 @@ func TestPagesOfBuildsStandStillWhileNewOnesStart(t *testing.T) {
 func (h *house) used(t *testing.T, id hygiene.AgentID, n int) {
 	t.Helper()
 	b := store.Build{URL: fmt.Sprintf("https://jenkins.example.org/job/app/%d/", n), Job: "app", Number: int64(n), At: began.Add(time.Duration(n) * time.Minute)}
-	if err := h.store.RecordBuilds(t.Context(), id, began, []store.Build{b}); err != nil {
+	if _, err := h.store.RecordBuilds(t.Context(), id, began, []store.Build{b}); err != nil {
 		t.Fatal(err)
 	}
 }

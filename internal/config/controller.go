@@ -15,7 +15,7 @@ type Controller struct {
 	// Poll is the time between two looks at all agents and the queue: two requests, however many agents there are.
 	Poll Duration `yaml:"poll" jsonschema:"default=5s"`
 	// BuildFeedEvery is how often an agent that stays clean is asked for its builds, to find those that a poll cannot
-	// see.
+	// see. At the start all clean agents are asked, five per second, for those that ran while no daemon lived.
 	BuildFeedEvery Duration `yaml:"buildFeedEvery" jsonschema:"default=10m"`
 	// Requests bounds the load on the controller.
 	Requests Requests `yaml:"requests"`

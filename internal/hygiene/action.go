@@ -29,6 +29,8 @@ const (
 	Launch Kind = "launch"
 	// Unmark: lift an offline mark of our own that nothing needs any more.
 	Unmark Kind = "unmark"
+	// Remark: put back the offline mark of a node monitor that was lifted for a cleanup.
+	Remark Kind = "remark"
 	// Stop: a cleanup that belongs to no attempt any more runs on it and is to be stopped.
 	Stop Kind = "stop"
 	// Drive: an attempt owns the agent; its next step is the attempt's business.
@@ -47,7 +49,7 @@ type Action struct {
 	Need   Need // of a due agent
 
 	Displace string // neighbour whose clean must be taken first
-	Lift     bool   // a monitor's mark must be lifted for the attempt
+	Lift     bool   // a mark for a monitor's reason must be lifted for the attempt
 	SSH      bool   // the attempt must go over SSH, whatever the pool prefers
 
 	Wake time.Time // for Rest: look again then; zero = only when something changes

@@ -39,6 +39,10 @@ type Agent struct {
 	Quarantine *Quarantine
 	Hold       *Hold
 	Used       *Use
+	Adopted    time.Time // when it came into our care last, by the controller's clock
+	// Mark is the text of a node monitor's offline mark that was lifted for a cleanup; "" = none. It is
+	// owed until a cleanup succeeds: the agent must not run short of space because we took the mark away.
+	Mark string
 
 	Version int64 // of the stored row; 0 = not stored
 }
@@ -164,6 +168,9 @@ type Attempt struct {
 	Started   time.Time // when the program was first known to run; zero before
 	Ended     time.Time // zero while in progress
 	Proved    time.Time // when a report of this attempt said cleaned and verified
+	Began     time.Time // when its hand-over was begun last, by the controller's clock
+	Lost      time.Time // when the cleanliness that it gave was lost, by the controller's clock; zero = it was not
+	UsedBy    string    // the build that took it, where a poll or a feed showed one
 	Reconnect int       // reconnects and reboots so far
 	Asked     Outcome   // reconnect or reboot, while State is Reconnecting
 
@@ -172,6 +179,12 @@ type Attempt struct {
 	Step    string // the failing step
 
 	Run Run
+}
+
+// Lose notes that the cleanliness that the attempt gave was lost at a time, by the controller's clock:
+// to the build with the URL usedBy, or to something else.
+func (t *Attempt) Lose(at time.Time, usedBy string) {
+	t.Lost, t.UsedBy = at, usedBy
 }
 
 // Run is where an attempt's program runs.
@@ -187,8 +200,6 @@ type Run struct {
 	// then first seen without a connection.
 	Kicked time.Time `json:"kicked,omitzero"`
 	Away   time.Time `json:"away,omitzero"`
-	// Mark is the text of a monitor's offline mark that was lifted for this attempt, to be put back.
-	Mark string `json:"mark,omitempty"`
 }
 
 // Delivery is the way a program reaches an agent's machine.

@@ -7,47 +7,122 @@ import (
 	"time"
 )
 
-// Started is one start of a build on an agent, as the agent's own build feed tells it. All times
-// are the controller's clock, cleanups of ours included, so that clocks need not agree.
-type Started struct {
-	URL     string
-	At      time.Time
-	Attempt int64 // for a cleanup of ours: its number; 0 for a real build; for a loss: the attempt whose proof was lost
-	// Lost marks no build at all, but the moment when the agent stopped being clean without being
-	// used: held, asked for, too old, displaced, disconnected.
-	Lost bool
+// Start is one start of a build on an agent, as the agent's own build feed tells it.
+type Start struct {
+	URL  string
+	At   time.Time // by the controller's clock, in whole seconds
+	Ours bool      // a cleanup
 }
 
-// Contaminated is a real build that started while its agent was not proven clean.
+// Feed is everything by which the builds on one agent are judged.
+type Feed struct {
+	Starts   []Start   // newest first, as a feed has them
+	Attempts []Attempt // those that ended in clean, and the current one; cleanups of no other prove anything
+	Adopted  time.Time // of the agent: what ran before is not judged, and nothing was clean then
+	From     time.Time // starts up to then were judged earlier: they are not reported, but say what came after them
+}
+
+// Judged is what a feed tells.
+type Judged struct {
+	Contaminated []Contaminated // oldest first
+	// Used is the newest real build since the newest proof; nil when there is none. An agent that is
+	// clean, or about to be called so, is so no more.
+	Used *Start
+}
+
+// Contaminated is a real build that started while the store did not say clean of its agent, or
+// second on one cleaning.
 type Contaminated struct {
-	URL    string
-	At     time.Time
+	Start
 	Reason string
 }
 
-// Contaminations walks the starts on one agent in the order of time. A real build is clean if it
-// is the first since a cleanup that was granted; granted says so of an attempt's number. Starts
-// before from were judged earlier: they are walked for what they say about later ones, but not
-// reported. wasClean says what the agent was before the first start in the list.
-func Contaminations(starts []Started, granted func(int64) bool, wasClean bool, from time.Time) []Contaminated {
-	starts = slices.Clone(starts)
-	slices.SortStableFunc(starts, func(a, b Started) int { return a.At.Compare(b.At) })
-	var out []Contaminated
-	isClean, reason := wasClean, "it started before the agent was cleaned"
-	for _, s := range starts {
-		if s.Lost {
-			isClean, reason = false, "it started when the agent was not clean any more"
-			continue
+// feedTick is how exact the times of a feed are.
+const feedTick = time.Second
+
+// Why a build is contaminated.
+const (
+	beforeAny    = "it started before the agent was cleaned"
+	afterLoss    = "it started when the agent was not clean any more"
+	afterFailure = "it started after a cleanup that did not end in clean"
+	notTheFirst  = "it is not the first build since the agent was cleaned"
+)
+
+// Judge walks what happened to the agent in the order of time. A real build is clean if it is the
+// first since a cleanup that ended in clean, with nothing between them that took the cleanliness away:
+// a person, a loss of connection, a block of a Pipeline.
+func (f Feed) Judge() Judged {
+	var out Judged
+	clean, proved, reason := false, false, beforeAny
+	for _, s := range f.story() {
+		switch {
+		case s.proof != nil:
+			clean, reason = s.proof.Outcome == Cleaned, afterFailure
+			if !s.proof.Proved.IsZero() {
+				proved, out.Used = true, nil
+			}
+		case s.lost:
+			clean, reason = false, afterLoss
+		case s.start.Ours:
+			clean, reason = false, afterFailure
+		default:
+			if !clean && f.judges(s.start) {
+				out.Contaminated = append(out.Contaminated, Contaminated{Start: s.start, Reason: reason})
+			}
+			clean, reason = false, notTheFirst
+			if proved {
+				out.Used = &s.start
+			}
 		}
-		if s.Attempt != 0 {
-			isClean = granted(s.Attempt)
-			reason = "it started after a cleanup that did not succeed"
-			continue
-		}
-		if !isClean && s.At.After(from) {
-			out = append(out, Contaminated{URL: s.URL, At: s.At, Reason: reason})
-		}
-		isClean, reason = false, "it is not the first build since the agent was cleaned"
 	}
 	return out
+}
+
+// judges reports whether a start is to be reported if it is contaminated.
+func (f Feed) judges(s Start) bool {
+	return s.At.After(f.From) && !s.At.Before(f.Adopted.Truncate(feedTick))
+}
+
+// scene is one thing that happened to an agent: a start, a cleanup that proves something, or a loss.
+type scene struct {
+	at    time.Time
+	start Start
+	proof *Attempt
+	lost  bool
+}
+
+// story puts everything into the order of time. Of what the feed shows in one second, its own order
+// tells; cleanups that it does not show, over SSH or deleted since, come before that.
+func (f Feed) story() []scene {
+	all := []scene{{at: f.Adopted.Truncate(feedTick), lost: true}}
+	byURL := make(map[string]*Attempt, len(f.Attempts))
+	for i := range f.Attempts {
+		t := &f.Attempts[i]
+		if f.shows(t.Run.URL) {
+			byURL[t.Run.URL] = t
+		} else if began := t.began(); !began.IsZero() {
+			all = append(all, scene{at: began.Truncate(feedTick), proof: t})
+		}
+		if !t.Lost.IsZero() && !f.shows(t.UsedBy) { // a block of a Pipeline stands in no feed
+			all = append(all, scene{at: t.Lost, lost: true})
+		}
+	}
+	for _, s := range slices.Backward(f.Starts) {
+		all = append(all, scene{at: s.At, start: s, proof: byURL[s.URL]})
+	}
+	slices.SortStableFunc(all, func(a, b scene) int { return a.at.Compare(b.at) })
+	return all
+}
+
+func (f Feed) shows(url string) bool {
+	return url != "" && slices.ContainsFunc(f.Starts, func(s Start) bool { return s.URL == url })
+}
+
+// began is when the attempt's program was handed over, by the controller's clock as far as that was
+// stored.
+func (t *Attempt) began() time.Time {
+	if t.Began.IsZero() {
+		return t.Handed
+	}
+	return t.Began
 }

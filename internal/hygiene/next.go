@@ -30,6 +30,8 @@ func next(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return rest("the built-in node is never managed")
 	case s.Gone && a.Managed():
 		return Action{Kind: Forget, Reason: "the controller has no such agent any more"}
+	case a.owes(s):
+		return Action{Kind: Remark, Reason: "its offline mark was lifted for a cleanup that did not succeed"}
 	case !s.Present && a.State.InProgress():
 		return Action{Kind: Drive, Reason: "an attempt is in progress"}
 	case !s.Present:
@@ -52,6 +54,12 @@ func next(a Agent, s Sighting, p Policy, now time.Time) Action {
 	default:
 		return due(a, s, p, now)
 	}
+}
+
+// owes reports whether a lifted offline mark is to be put back now, wherever the agent has got to
+// meanwhile: out of our care, or out of the controller, which ends the debt.
+func (a Agent) owes(s Sighting) bool {
+	return a.Mark != "" && !a.State.InProgress() && (s.Present || s.Gone)
 }
 
 // stale reports whether the sighting is not younger than what we last did to the agent.
@@ -217,7 +225,11 @@ func begin(s Sighting, p Policy, a Agent) Action {
 	}
 	switch s.OfflineBy {
 	case ByUs:
-		return Action{Kind: Unmark, Reason: "our own offline mark is not needed any more"}
+		if p.Monitor != MonitorLift || !s.Reached {
+			return Action{Kind: Unmark, Reason: "our own offline mark is not needed any more"}
+		}
+		act.Lift = true
+		return act
 	case ByMonitor:
 		switch p.Monitor {
 		case MonitorLift:

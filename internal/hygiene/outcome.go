@@ -168,6 +168,9 @@ func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, err
 	a.LastCleaned, a.Epoch = now, epoch
 	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{} // a person's that is in force was refused before
 	a.Need = NeedCleanup
+	// A lifted mark is not put back on a proven agent: Jenkins' monitor sets its own again if it still
+	// misses space, but would never lift ours (hudson.node_monitors.AbstractNodeMonitorDescriptor#markOnline).
+	a.Mark = ""
 	return a, t, nil
 }
 

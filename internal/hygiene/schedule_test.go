@@ -162,43 +162,6 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-func TestContaminations(t *testing.T) {
-	t.Parallel()
-	at := func(m int) time.Time { return epoch.Add(time.Duration(m) * time.Minute) }
-	real := func(url string, m int) hygiene.Started { return hygiene.Started{URL: url, At: at(m)} }
-	ours := func(n int64, m int) hygiene.Started { return hygiene.Started{Attempt: n, At: at(m)} }
-	granted := func(n int64) bool { return n != 2 }
-	tests := []struct {
-		name   string
-		starts []hygiene.Started
-		was    bool
-		from   time.Time
-		want   []string
-	}{
-		{"the first build after a cleanup is clean", []hygiene.Started{ours(1, 1), real("a", 2)}, false, epoch, nil},
-		{"the second is not", []hygiene.Started{ours(1, 1), real("a", 2), real("b", 3)}, false, epoch, []string{"b"}},
-		{"nor one after a cleanup that failed", []hygiene.Started{ours(2, 1), real("a", 2)}, true, epoch, []string{"a"}},
-		{"nor one before any cleanup", []hygiene.Started{real("a", 1), ours(1, 2), real("b", 3)}, false, epoch, []string{"a"}},
-		{"the feed's order does not matter", []hygiene.Started{real("b", 3), real("a", 2), ours(1, 1)}, false, epoch, []string{"b"}},
-		{"what was judged earlier is not told again", []hygiene.Started{ours(1, 1), real("a", 2), real("b", 3), real("c", 4)}, false, at(3), []string{"c"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var got []string
-			for _, c := range hygiene.Contaminations(tt.starts, granted, tt.was, tt.from) {
-				got = append(got, c.URL)
-				if c.Reason == "" {
-					t.Errorf("%s without a reason", c.URL)
-				}
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("contaminated (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestDeadMan(t *testing.T) {
 	t.Parallel()
 	now := epoch.Add(100 * time.Hour)

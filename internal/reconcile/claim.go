@@ -121,38 +121,20 @@ func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) err
 	return nil
 }
 
-// lift takes a monitor's offline mark off for the attempt, now that dirty is verified, and
-// remembers its text first so that it can be put back.
-func (c *Crew) lift(ctx context.Context, w *work) error {
-	seen := w.look.Agents[w.agent.ID.Name]
-	if w.sighting.OfflineBy != hygiene.ByMonitor || w.policy.Monitor != hygiene.MonitorLift || w.attempt.Delivery == hygiene.BySSH {
-		return nil
-	}
-	err := c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Mark = MarkPrefix + "put back after a cleanup: " + seen.OfflineReason },
-		hygiene.EventMarked, "lifted for the cleanup: "+seen.OfflineReason)
-	if err != nil {
-		return err
-	}
-	return c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, seen.OfflineReason)
-}
-
 // giveBack ends an attempt that touched nothing. The agent stays out until its next look.
 func (c *Crew) giveBack(ctx context.Context, w *work, reason string) error {
 	return c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: reason})
 }
 
-// changeAttempt stores a change of the current attempt, with an event unless kind is "".
-func (c *Crew) changeAttempt(ctx context.Context, w *work, f func(*hygiene.Attempt), kind hygiene.EventType, reason string) error {
+// changeAttempt stores a change of the current attempt that changes no state.
+func (c *Crew) changeAttempt(ctx context.Context, w *work, f func(*hygiene.Attempt)) error {
 	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
 		if err := c.current(ch, w); err != nil {
 			return nil, err
 		}
 		f(ch.Attempt)
 		w.attempt = *ch.Attempt
-		if kind == "" {
-			return nil, nil
-		}
-		return []hygiene.Event{event(kind, ch.Agent, reason)}, nil
+		return nil, nil
 	})
 }
 
@@ -201,14 +183,13 @@ func (c *Crew) endEvents(kind hygiene.EventType, a hygiene.Agent, before *hygien
 	return events
 }
 
-// release frees the slot of an ended attempt, puts a lifted mark back, and lets the next agent in.
+// release frees the slot of an ended attempt, puts a lifted mark back if that can be done at once, and
+// lets the next agent in.
 func (c *Crew) release(ctx context.Context, w *work) error {
 	defer poke(c.wake)
 	c.reportEnd(ctx, w.agent.ID)
-	if w.attempt.Run.Mark != "" {
-		if err := c.Jenkins.SetOffline(ctx, w.agent.ID.Name, w.attempt.Run.Mark); err != nil && !jenkins.IsNotFound(err) {
-			c.Log.WarnContext(ctx, "offline mark could not be put back", "agent", w.agent.ID.Name, "err", err)
-		}
+	if err := c.remark(ctx, w.agent.ID); err != nil {
+		c.Log.WarnContext(ctx, "offline mark could not be put back yet", "agent", w.agent.ID.Name, "err", err)
 	}
 	return c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
 }

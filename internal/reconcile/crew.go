@@ -5,6 +5,7 @@ package reconcile
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,7 @@ type Crew struct {
 	missing   map[string]int       // polls in which a managed agent was not listed
 	remote    map[hygiene.AgentID]*remoteRun
 	asked     map[string]time.Time // when an agent's build feed was last read
+	unread    time.Time            // since when those count that were not
 	retries   map[string]retry     // agents whose work met errors
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
@@ -67,7 +69,10 @@ type Crew struct {
 	owned     time.Time            // when the owner's mark was last proved to be ours
 	markedJob string               // job on which this process has left its mark; "" = none yet
 
-	failed int // polls in a row that failed; of the observing goroutine alone
+	failed int          // polls in a row that failed; of the observing goroutine alone, as is
+	skew   hygiene.Skew // what the polls told of the controller's clock
+
+	ahead atomic.Int64 // how far the controller's clock is ahead of ours, a time.Duration
 
 	mayNotDescribe atomic.Bool // Run/Update is not granted
 }
@@ -84,7 +89,7 @@ func New(d Deps, s Settings) *Crew {
 		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
-		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{},
+		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, unread: time.Now(),
 		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))
@@ -121,7 +126,7 @@ func poke(ch chan struct{}) {
 // Run services the controller until ctx ends. It returns nil then, and an error only for faults
 // that no retry can mend; a controller that is down is none.
 func (c *Crew) Run(ctx context.Context) error {
-	if err := c.rescue(ctx); err != nil {
+	if err := errors.Join(c.recallClock(ctx), c.rescue(ctx)); err != nil {
 		return unlessEnded(ctx, err)
 	}
 	g, duties := errgroup.WithContext(ctx)

@@ -132,6 +132,9 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 	if err := c.setBack(ctx, s, stored, now); err != nil {
 		return nil, err
 	}
+	if err := c.endHolds(ctx, s, stored, now); err != nil {
+		return nil, err
+	}
 	pauses, err := c.pauses(ctx, now)
 	if err != nil {
 		return nil, err
@@ -186,7 +189,9 @@ func (c *Crew) policy(s *Settings, a hygiene.Agent, labels []string, pauses map[
 		pool = s.named(a.Pool)
 	}
 	if pool == nil {
-		return nil, orphan
+		p := orphan
+		p.DryRun = s.DryRun
+		return nil, p
 	}
 	p := pool.Policy
 	p.Pool = pool.Name
@@ -269,7 +274,7 @@ func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) er
 		if !d.Chosen {
 			return nil
 		}
-	case hygiene.Adopt, hygiene.Withdraw, hygiene.Forget, hygiene.Unclean, hygiene.Relabel, hygiene.Unmark, hygiene.Stop:
+	case hygiene.Adopt, hygiene.Withdraw, hygiene.Forget, hygiene.Unclean, hygiene.Relabel, hygiene.Unmark, hygiene.Remark, hygiene.Stop:
 	}
 	c.enqueue(name)
 	return nil

@@ -5,6 +5,10 @@ package reconcile_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,6 +30,14 @@ func (r *rig) contaminated() []string {
 		urls = append(urls, b.URL)
 	}
 	return urls
+}
+
+// builds are those that the store knows, newest first.
+func (r *rig) builds() []store.Build {
+	r.t.Helper()
+	builds, err := r.store.Builds(r.t.Context(), store.BuildFilter{})
+	must(r.t, err)
+	return builds
 }
 
 // blind makes polls so rare that whole builds fall between two of them.
@@ -156,6 +168,86 @@ func TestABuildOnAnAgentThatWasMadeCleanByHandIsReported(t *testing.T) {
 		r.wait(3*time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
 		if got := r.contaminated(); len(got) != 1 {
 			t.Errorf("contaminated: %q", got)
+		}
+	})
+}
+
+func TestABuildThatRanWhileNoDaemonLivedIsFoundAtTheStart(t *testing.T) {
+	agents := make([]jenkinstest.AgentSpec, 12)
+	for i := range agents {
+		agents[i] = jenkinstest.AgentSpec{Name: fmt.Sprintf("linux-%d", i), Labels: "cleanable el7"}
+	}
+	inRig(t, setup{agents: agents, settings: func(s *reconcile.Settings) { s.FeedEvery = 24 * time.Hour }}, func(r *rig) {
+		allClean := func() bool {
+			return !slices.ContainsFunc(agents, func(a jenkinstest.AgentSpec) bool { return !r.has(a.Name, isClean) })
+		}
+		r.wait(time.Hour, "all clean", allClean)
+		r.pass(10 * time.Minute)
+		r.end()
+		r.buildUnseen("app", "clean&&el7")
+		used := r.jenkins.Builds("app")[0].Agent
+		var mu sync.Mutex
+		reads := map[time.Time]int{}
+		r.jenkins.Inject(jenkinstest.Fault{Match: func(req *http.Request) bool {
+			if strings.HasSuffix(req.URL.Path, "/rssAll") {
+				mu.Lock()
+				defer mu.Unlock()
+				reads[time.Now()]++
+			}
+			return false
+		}})
+		r.start()
+		r.wait(5*time.Second, "the use being noticed", func() bool { return r.agent(used).State != hygiene.Clean })
+		r.pass(time.Second)
+		mu.Lock()
+		for at, n := range reads {
+			if n > 5+1 { // and one for the agent that is being cleaned
+				t.Errorf("%d feeds were read at once, at %s", n, at)
+			}
+		}
+		mu.Unlock()
+		r.wait(time.Hour, "all clean again", allClean)
+		if got := r.contaminated(); len(got) > 0 {
+			t.Errorf("contaminated: %q", got)
+		}
+	})
+}
+
+func TestPeopleAreToldOnceThatBuildsOfAPoolAreContaminated(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		told := func(kind hygiene.EventType, n int) []hygiene.Event {
+			events := r.events(kind)
+			if len(events) != n {
+				t.Errorf("%d events %s, want %d", len(events), kind, n)
+			}
+			return events
+		}
+		bad := func() {
+			r.waitState("linux-7", hygiene.Clean)
+			r.runBuild("app", "el7")
+			r.waitState("linux-7", hygiene.Due)
+			r.buildUnseen("app", "el7")
+		}
+		for range 3 {
+			bad()
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		told(hygiene.EventContaminated, 3)
+		first := told(hygiene.EventBuildsBad, 1)[0]
+		if first.Subject != "ci/all" || first.Pool != "all" || !strings.Contains(first.Reason, "/job/app/2/") {
+			t.Errorf("it was told by %+v", first)
+		}
+		r.pass(23 * time.Hour)
+		told(hygiene.EventBuildsGood, 0)
+		r.pass(2 * time.Hour)
+		if e := told(hygiene.EventBuildsGood, 1)[0]; !strings.Contains(e.Reason, "after 3 since") {
+			t.Errorf("the end was told by %+v", e)
+		}
+		bad()
+		r.waitState("linux-7", hygiene.Clean)
+		told(hygiene.EventBuildsBad, 2)
+		if n := r.watch.counts()[hygiene.EventContaminated]; n != 4 {
+			t.Errorf("%d contaminated builds were counted", n)
 		}
 	})
 }

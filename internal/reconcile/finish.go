@@ -288,9 +288,6 @@ func (c *Crew) granted(ctx context.Context, w *work) error {
 			return nil, err
 		}
 		a.LabelsAt = now
-		// A lifted mark is not put back on a proven agent: Jenkins' monitor sets its own again if it
-		// still misses space, but would never lift ours.
-		t.Run.Mark = ""
 		ch.Agent, ch.Attempt, w.attempt = a, &t, t
 		events := []hygiene.Event{event(hygiene.EventGranted, a, a.Reason)}
 		if released {

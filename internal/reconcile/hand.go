@@ -41,8 +41,9 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 	}
 	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) {
 		t.Handed = time.Now()
+		t.Began = c.theirs(t.Handed)
 		t.Run.Job, t.Run.Intent, t.Run.QueueID, t.Run.Build, t.Run.URL = job, true, 0, 0, ""
-	}, "", "")
+	})
 	if err != nil {
 		return rest, err
 	}
@@ -130,11 +131,11 @@ func (c *Crew) findHanded(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, err
 	}
 	for _, b := range builds {
-		if bears(b, w) {
+		if c.bears(b, w) {
 			return rest, c.handed(ctx, w, b.QueueID, b.Number, b.URL)
 		}
 	}
-	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent = false }, "", "")
+	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent = false })
 	return again, err
 }
 
@@ -148,14 +149,15 @@ func queuedFor(item jenkins.QueueItem, w *work) bool {
 }
 
 // bears reports whether a build was started for the attempt being worked on.
-func bears(b jenkins.Build, w *work) bool {
+func (c *Crew) bears(b jenkins.Build, w *work) bool {
 	return b.Params[paramAgent] == w.agent.ID.Name &&
 		b.Params[paramAttempt] == strconv.FormatInt(w.attempt.Number, 10) &&
 		b.Params[paramPhases] == phases(w) &&
-		!b.Timestamp.Before(w.attempt.Claimed.Add(-clockSlack))
+		!b.Timestamp.Before(c.theirs(w.attempt.Claimed).Add(-clockSlack))
 }
 
-// clockSlack is how far a controller's clock may be behind ours when builds are told apart by time.
+// clockSlack is how wrong our idea of a controller's clock may be when builds are told apart by time:
+// one of the clocks may have been set since.
 const clockSlack = 10 * time.Minute
 
 // stop ends the program of an attempt as far as that is possible now. Errors are logged: whoever

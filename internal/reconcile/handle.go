@@ -110,6 +110,8 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, err
 	case hygiene.Unmark:
 		return rest, c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, w.look.Agents[w.agent.ID.Name].OfflineReason)
+	case hygiene.Remark:
+		return rest, c.remark(ctx, w.agent.ID)
 	case hygiene.Stop:
 		return rest, c.stopStray(ctx, w)
 	case hygiene.Refresh:

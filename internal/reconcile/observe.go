@@ -19,6 +19,7 @@ type Look struct {
 	Session      string
 	SessionSince time.Time // when a change to this session was noticed; zero if none was
 	Version      string
+	Clock        jenkins.Clock
 	Agents       map[string]jenkins.Agent
 	Gone         map[string]bool // agents that a direct look did not find
 	Queue        jenkins.Queue
@@ -120,7 +121,7 @@ func (c *Crew) sweepOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	look := &Look{At: at, Session: fleet.Session, Version: fleet.Version, Queue: queue, Agents: make(map[string]jenkins.Agent, len(fleet.Agents))}
+	look := &Look{At: at, Session: fleet.Session, Version: fleet.Version, Clock: fleet.Clock, Queue: queue, Agents: make(map[string]jenkins.Agent, len(fleet.Agents))}
 	for _, a := range fleet.Agents {
 		look.Agents[a.Name] = a
 	}
@@ -146,11 +147,15 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
+	clockSet := c.readClock(look.Clock, &row)
 	if look.Session == "" || row.Session == look.Session {
-		if !row.SessionSince.After(look.At) || c.settings.Load().DryRun {
+		ahead := row.SessionSince.After(look.At)
+		if !ahead && !clockSet || c.settings.Load().DryRun {
 			return row.SessionSince, nil
 		}
-		row.SessionSince = look.At // our clock was set back: the grace begins anew, and does not last until then
+		if ahead {
+			row.SessionSince = look.At // our clock was set back: the grace begins anew, and does not last until then
+		}
 		return row.SessionSince, c.Store.SaveController(ctx, row)
 	}
 	first := row.Session == ""
@@ -168,6 +173,7 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.asked)
+	c.unread = look.At
 	return row.SessionSince, nil
 }
 
@@ -198,11 +204,12 @@ func (c *Crew) lookForMissing(ctx context.Context, look *Look) error {
 	return nil
 }
 
-// countMissing reports whether a managed agent has been missing long enough to be looked for.
+// countMissing reports whether an agent to which we have duties has been missing long enough to be
+// looked for.
 func (c *Crew) countMissing(a hygiene.Agent, listed bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if listed || !a.Managed() {
+	if listed || !a.Managed() && a.Mark == "" {
 		delete(c.missing, a.ID.Name)
 		return false
 	}

@@ -21,12 +21,14 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 	lost := false
 	err := c.change(ctx, c.agentID(name), now, func(ch *store.Change) ([]hygiene.Event, error) {
 		before := ch.Agent.State
-		defer func() { lost = before == hygiene.Clean && ch.Agent.State != hygiene.Clean }()
 		if !ch.Agent.Managed() {
 			return nil, fmt.Errorf("agent %s: %w", ch.Agent.ID, ErrNotManaged)
 		}
 		if err := f(&ch.Agent, now); err != nil {
 			return nil, err
+		}
+		if lost = before == hygiene.Clean && ch.Agent.State != hygiene.Clean; lost {
+			ch.Attempt.Lose(c.theirs(now), "")
 		}
 		e := event(kind, ch.Agent, reason)
 		e.Actor = actor

@@ -194,6 +194,9 @@ func TestOrders(t *testing.T) {
 			t.Errorf("held: %+v", a)
 		}
 		r.wait(2*time.Hour, "a cleanup after the hold expired", func() bool { return r.has("linux-7", isClean) })
+		if e := r.events(hygiene.EventUnheld); len(e) != 1 || e[0].Actor != "pitcrew" || e[0].Before != hygiene.Due || !strings.Contains(e[0].Reason, "hold by ann") {
+			t.Errorf("the end of the hold is told by %+v", e)
+		}
 
 		must(t, r.crew.OrderHold(ctx, "linux-7", "ann", "debugging", time.Time{}))
 		r.pass(3 * time.Hour)

@@ -64,7 +64,7 @@ func (c *Crew) kick(ctx context.Context, w *work) error {
 			return err
 		}
 	}
-	return c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Kicked, t.Run.Away = time.Now(), time.Time{} }, "", "")
+	return c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Kicked, t.Run.Away = time.Now(), time.Time{} })
 }
 
 // awaitAway notes that the agent was seen without a connection, or that this was overlooked.
@@ -73,7 +73,7 @@ func (c *Crew) awaitAway(ctx context.Context, w *work) (time.Duration, error) {
 	if !gone && w.now.Sub(w.attempt.Run.Kicked) < settleAway {
 		return rest, nil
 	}
-	return again, c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Away = time.Now() }, "", "")
+	return again, c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Away = time.Now() })
 }
 
 // launch asks Jenkins to start an agent that it can start itself. Inbound agents are started by

@@ -36,7 +36,7 @@ func (c *Crew) handOverSSH(ctx context.Context, w *work) (time.Duration, error) 
 	if err != nil {
 		return rest, c.giveBack(ctx, w, err.Error())
 	}
-	if err := c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent = true }, "", ""); err != nil {
+	if err := c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent, t.Began = true, c.theirs(time.Now()) }); err != nil {
 		return rest, err
 	}
 	c.runRemote(ctx, w, target)
@@ -45,7 +45,7 @@ func (c *Crew) handOverSSH(ctx context.Context, w *work) (time.Duration, error) 
 		return rest, err
 	}
 	return rest, c.changeAttempt(ctx, &work{agent: withState(w.agent, hygiene.Running), attempt: w.attempt},
-		func(t *hygiene.Attempt) { t.Started = time.Now() }, "", "")
+		func(t *hygiene.Attempt) { t.Started = time.Now() })
 }
 
 func withState(a hygiene.Agent, s hygiene.State) hygiene.Agent {

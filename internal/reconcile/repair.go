@@ -96,6 +96,7 @@ func (c *Crew) adopt(ctx context.Context, w *work, act hygiene.Action) error {
 			return nil, err
 		}
 		a.Need, a.Pool, a.Failures, a.NextLook = act.Need, pool, 0, time.Time{}
+		a.Adopted = c.theirs(w.now)
 		ch.Agent = a
 		return []hygiene.Event{event(hygiene.EventAdopted, a, act.Reason)}, nil
 	})
@@ -148,6 +149,10 @@ func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
 // lose moves a clean agent to due, because of use if that is not nil. An agent that is not clean any
 // more is left as it is.
 func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, use *hygiene.Use, reason string, now time.Time) error {
+	theirs, err := c.theirsOf(ctx, id, now)
+	if err != nil {
+		return err
+	}
 	return c.change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if ch.Agent.State != hygiene.Clean {
 			return nil, store.ErrUnchanged
@@ -157,9 +162,11 @@ func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, 
 			return nil, err
 		}
 		a.Need = need
+		usedBy := ""
 		if use != nil {
-			a.Used = use
+			a.Used, usedBy = use, use.URL
 		}
+		ch.Attempt.Lose(theirs, usedBy)
 		ch.Agent = a
 		return []hygiene.Event{event(hygiene.EventUncleaned, a, reason)}, nil
 	})
@@ -209,6 +216,9 @@ func (c *Crew) leave(ctx context.Context, w *work, kind hygiene.EventType, reaso
 			return nil, err
 		}
 		a.Quarantine, a.Failures, a.NextLook, a.LabelsAt = nil, 0, time.Time{}, w.now
+		if kind == hygiene.EventForgotten {
+			a.Mark = "" // went with the agent
+		}
 		ch.Agent = a
 		return []hygiene.Event{event(kind, a, reason)}, nil
 	})

@@ -53,6 +53,29 @@ func (c *Crew) setBack(ctx context.Context, s *Settings, agents []hygiene.Agent,
 	return nil
 }
 
+// endHolds ends the holds that have run out, so that the audit trail has their end.
+func (c *Crew) endHolds(ctx context.Context, s *Settings, agents []hygiene.Agent, now time.Time) error {
+	for i := range agents {
+		if s.DryRun || agents[i].Hold == nil || agents[i].Held(now) != nil {
+			continue
+		}
+		err := c.change(ctx, agents[i].ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+			hold := ch.Agent.Hold
+			if hold == nil || ch.Agent.Held(now) != nil {
+				return nil, store.ErrUnchanged // ended or prolonged by a person meanwhile
+			}
+			ch.Agent.Hold = nil
+			agents[i] = ch.Agent
+			agents[i].Version++
+			return []hygiene.Event{event(hygiene.EventUnheld, ch.Agent, fmt.Sprintf("the hold by %s ran out: %s", hold.By, hold.Reason))}, nil
+		})
+		if err != nil {
+			return fmt.Errorf("end hold of %s: %w", agents[i].ID, err)
+		}
+	}
+	return nil
+}
+
 // rescue puts things in order that the last process left behind. Attempts need no putting in
 // order: each is driven from its stored row, whatever the process before died of. Slots of
 // attempts that have ended meanwhile are freed.

@@ -97,7 +97,7 @@ func (c *Crew) findLost(ctx context.Context, w *work, late bool) (time.Duration,
 		return rest, err
 	}
 	for _, b := range builds {
-		if b.QueueID == w.attempt.Run.QueueID || bears(b, w) {
+		if b.QueueID == w.attempt.Run.QueueID || c.bears(b, w) {
 			return again, c.started(ctx, w, b.Number, b.URL)
 		}
 	}
@@ -112,7 +112,7 @@ func (c *Crew) started(ctx context.Context, w *work, build int64, url string) er
 	now := time.Now()
 	err := c.changeAttempt(ctx, w, func(t *hygiene.Attempt) {
 		t.Run.Build, t.Run.URL, t.Started = build, url, now
-	}, "", "")
+	})
 	if err != nil {
 		return err
 	}

@@ -36,38 +36,53 @@ type BuildFilter struct {
 
 // RecordBuilds stores what an agent's build feed said when it was asked, with the events that
 // tell of it. A zero asked means that the builds were learnt in another way: then nothing changes
-// about how far the feed is known, and the events must have their time. Recording a build again changes nothing that is known to its disadvantage, and the
-// events of type [hygiene.EventContaminated] whose Data["url"] names a build that was known to be
-// contaminated are left out: a repeated call tells nothing twice.
-func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build, events ...hygiene.Event) error {
-	err := s.write(ctx, func(ctx context.Context, t *txn) error {
-		feed, err := t.Feed(ctx, string(id.Controller), id.Name)
-		if err != nil && !isNoRow(err) {
+// about how far the feed is known, and the events must have their time.
+//
+// Recording a build again changes nothing that is known to its disadvantage, and the events of type
+// [hygiene.EventContaminated] whose Data["url"] names a build that was known to be contaminated are
+// left out: a repeated call tells nothing twice. The first contaminated build of a pool that had none
+// for long is told of with an event of the pool, too. The events that were written are returned.
+func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build, events ...hygiene.Event) (told []hygiene.Event, err error) {
+	err = s.write(ctx, func(ctx context.Context, t *txn) error {
+		known, err := t.recordBuilds(ctx, id, asked, builds)
+		if err != nil {
 			return err
-		}
-		known := map[string]bool{}
-		for _, b := range builds {
-			feed.Newest = max(feed.Newest, millis(b.At))
-			if known[b.URL], err = t.recordBuild(ctx, id, b); err != nil {
-				return fmt.Errorf("record build %s: %w", b.URL, err)
-			}
-		}
-		if !asked.IsZero() {
-			if err := t.SaveFeed(ctx, rows.SaveFeedParams{
-				Controller: string(id.Controller), Agent: id.Name, Asked: max(feed.Asked, millis(asked)), Newest: feed.Newest,
-			}); err != nil {
-				return err
-			}
 		}
 		fresh := slices.DeleteFunc(slices.Clone(events), func(e hygiene.Event) bool {
 			return e.Type == hygiene.EventContaminated && known[e.Data["url"]]
 		})
-		return t.tell(ctx, complete(fresh, hygiene.Agent{ID: id}, asked)...)
+		told = complete(fresh, hygiene.Agent{ID: id}, asked)
+		if told, err = t.countContaminated(ctx, told); err != nil {
+			return err
+		}
+		return t.tell(ctx, told...)
 	})
 	if err != nil {
-		return fmt.Errorf("record builds of agent %s: %w", id, err)
+		return nil, fmt.Errorf("record builds of agent %s: %w", id, err)
 	}
-	return nil
+	return told, nil
+}
+
+// recordBuilds stores builds and how far the feed is known, and returns which of the builds were known
+// to be contaminated.
+func (t *txn) recordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build) (known map[string]bool, err error) {
+	feed, err := t.Feed(ctx, string(id.Controller), id.Name)
+	if err != nil && !isNoRow(err) {
+		return nil, err
+	}
+	known = make(map[string]bool, len(builds))
+	for _, b := range builds {
+		feed.Newest = max(feed.Newest, millis(b.At))
+		if known[b.URL], err = t.recordBuild(ctx, id, b); err != nil {
+			return nil, fmt.Errorf("record build %s: %w", b.URL, err)
+		}
+	}
+	if asked.IsZero() {
+		return known, nil
+	}
+	return known, t.SaveFeed(ctx, rows.SaveFeedParams{
+		Controller: string(id.Controller), Agent: id.Name, Asked: max(feed.Asked, millis(asked)), Newest: feed.Newest,
+	})
 }
 
 // recordBuild stores one build and reports whether it was known to be contaminated.

@@ -18,8 +18,9 @@ type Controller struct {
 	Session      string    // X-Jenkins-Session of the last sweep
 	SessionSince time.Time // when a change to this session was noticed; zero when none was
 	Version      string
-	LastSweep    time.Time // end of the last sweep that saw everything
-	Problem      string    // why it cannot be served now; "" = it can
+	LastSweep    time.Time     // end of the last sweep that saw everything
+	Problem      string        // why it cannot be served now; "" = it can
+	Ahead        time.Duration // of its clock, compared with ours
 }
 
 // Controller returns what is known of a controller: nothing but its ID before the first save.
@@ -56,7 +57,7 @@ func (s *Store) SaveController(ctx context.Context, c Controller, events ...hygi
 		}
 		if err := t.SaveController(ctx, rows.SaveControllerParams{
 			ID: string(c.ID), URL: c.URL, Session: c.Session, SessionSince: millis(c.SessionSince),
-			Version: c.Version, LastSweep: millis(c.LastSweep), Problem: c.Problem,
+			Version: c.Version, LastSweep: millis(c.LastSweep), Problem: c.Problem, ClockAhead: c.Ahead.Milliseconds(),
 		}); err != nil {
 			return err
 		}
@@ -82,6 +83,6 @@ func restarted(c Controller) hygiene.Event {
 func controllerOf(r rows.Controller) (Controller, error) {
 	return Controller{
 		ID: hygiene.ControllerID(r.ID), URL: r.URL, Session: r.Session, SessionSince: moment(r.SessionSince),
-		Version: r.Version, LastSweep: moment(r.LastSweep), Problem: r.Problem,
+		Version: r.Version, LastSweep: moment(r.LastSweep), Problem: r.Problem, Ahead: time.Duration(r.ClockAhead) * time.Millisecond,
 	}, nil
 }

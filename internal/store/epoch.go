@@ -35,8 +35,12 @@ func (t *txn) startEpoch(ctx context.Context, reason string, now time.Time) erro
 	if err != nil {
 		return err
 	}
+	ahead, err := t.clocks(ctx)
+	if err != nil {
+		return err
+	}
 	for _, row := range found {
-		if err := t.distrust(ctx, agentID(row.Controller, row.Name), reason, now); err != nil {
+		if err := t.distrust(ctx, agentID(row.Controller, row.Name), reason, now, ahead[row.Controller]); err != nil {
 			return fmt.Errorf("agent %s/%s: %w", row.Controller, row.Name, err)
 		}
 	}
@@ -48,13 +52,23 @@ func (t *txn) nameEpoch(ctx context.Context) error {
 	return t.SetEpoch(ctx, t.epoch)
 }
 
+// clocks returns how far the clock of each controller is ahead of ours.
+func (t *txn) clocks(ctx context.Context) (map[string]time.Duration, error) {
+	found, err := t.Controllers(ctx)
+	ahead := make(map[string]time.Duration, len(found))
+	for _, r := range found {
+		ahead[r.ID] = time.Duration(r.ClockAhead) * time.Millisecond
+	}
+	return ahead, err
+}
+
 // distrust makes one managed agent due, whatever it was.
-func (t *txn) distrust(ctx context.Context, id hygiene.AgentID, reason string, now time.Time) error {
+func (t *txn) distrust(ctx context.Context, id hygiene.AgentID, reason string, now time.Time, ahead time.Duration) error {
 	before, err := t.load(ctx, id)
 	if err != nil || !before.Agent.Managed() {
 		return err
 	}
-	after, events, err := doubted(*before, reason, now)
+	after, events, err := doubted(*before, reason, now, ahead)
 	if err != nil {
 		return err
 	}
@@ -64,7 +78,7 @@ func (t *txn) distrust(ctx context.Context, id hygiene.AgentID, reason string, n
 	return t.store(ctx, *before, after, complete(events, after.Agent, now))
 }
 
-func doubted(c Change, reason string, now time.Time) (_ Change, events []hygiene.Event, err error) {
+func doubted(c Change, reason string, now time.Time, ahead time.Duration) (_ Change, events []hygiene.Event, err error) {
 	from := c.Agent.State
 	if from.InProgress() {
 		lost := hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason}
@@ -77,6 +91,11 @@ func doubted(c Change, reason string, now time.Time) (_ Change, events []hygiene
 			Type: hygiene.EventLost, Attempt: t.Number, Before: from, After: hygiene.Due, Reason: reason,
 		})
 	} else {
+		if from == hygiene.Clean {
+			t := *c.Attempt
+			t.Lose(now.Add(ahead), "")
+			c.Attempt = &t
+		}
 		if c.Agent, err = c.Agent.To(hygiene.Due, reason, now); err != nil {
 			return c, nil, err
 		}

@@ -151,7 +151,7 @@ func TestPurgeRemovesWhatIsOldButNotTheNewestAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		url := fmt.Sprintf("https://ci/%d", i)
-		if err := s.RecordBuilds(ctx, a1, now, []store.Build{{URL: url, At: now}}); err != nil {
+		if _, err := s.RecordBuilds(ctx, a1, now, []store.Build{{URL: url, At: now}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -190,7 +190,7 @@ func (s *Store) Attempts(ctx context.Context, f AttemptFilter) ([]AttemptRecord,
 		q.and("ended = ?", 0)
 	}
 	text := q.text(`SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed,
-		handed, started, ended, proved, reconnect, asked, outcome, reason, step, run FROM attempt`, "id DESC", limit(f.Limit))
+		handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by FROM attempt`, "id DESC", limit(f.Limit))
 	attempts, err := list(ctx, s, text, q.args, attemptFields, recordOf)
 	if err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
@@ -202,6 +202,6 @@ func attemptFields(r *rows.Attempt) []any {
 	return []any{
 		&r.ID, &r.Controller, &r.Agent, &r.Number, &r.Nonce, &r.Pool, &r.Recipe, &r.Revision, &r.Need, &r.Delivery,
 		&r.Session, &r.Claimed, &r.Handed, &r.Started, &r.Ended, &r.Proved, &r.Reconnect, &r.Asked, &r.Outcome,
-		&r.Reason, &r.Step, &r.Run,
+		&r.Reason, &r.Step, &r.Run, &r.Began, &r.Lost, &r.UsedBy,
 	}
 }

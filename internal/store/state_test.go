@@ -163,19 +163,19 @@ func TestRecordingBuildsAgainTellsNothingTwice(t *testing.T) {
 	dirty := store.Build{Agent: a1, URL: "https://ci/2", Job: "build", Number: 2, At: t0.Add(time.Minute), Contaminated: true, Reason: "second"}
 	contaminated := hygiene.Event{Type: hygiene.EventContaminated, Data: map[string]string{"url": dirty.URL}}
 	for i := range 2 {
-		if err := s.RecordBuilds(ctx, a1, t0.Add(time.Hour), []store.Build{clean, dirty}, contaminated); err != nil {
+		if _, err := s.RecordBuilds(ctx, a1, t0.Add(time.Hour), []store.Build{clean, dirty}, contaminated); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]hygiene.EventType{hygiene.EventContaminated}, told(t, s, 0)); diff != "" {
+		if diff := cmp.Diff([]hygiene.EventType{hygiene.EventContaminated, hygiene.EventBuildsBad}, told(t, s, 0)); diff != "" {
 			t.Errorf("recorded %d times (-want +got):\n%s", i+1, diff)
 		}
 	}
 	better := dirty
 	better.Contaminated, better.Reason = false, ""
-	if err := s.RecordBuilds(ctx, a1, t0, []store.Build{better}); err != nil {
+	if _, err := s.RecordBuilds(ctx, a1, t0, []store.Build{better}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RecordBuilds(ctx, a2, t0, nil); err != nil {
+	if _, err := s.RecordBuilds(ctx, a2, t0, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {

@@ -182,10 +182,11 @@ func (f *fleet) populate() {
 		a.Quarantine = &hygiene.Quarantine{Reason: "3 failures, the last: step \"loop devices\": /dev/loop3 is still busy", By: "pitcrew", Since: f.now.Add(-time.Hour), NextLook: f.now.Add(time.Hour)}
 	}})
 	id := hygiene.AgentID{Controller: "main", Name: "el9-21"}
-	f.must(f.store.RecordBuilds(f.t.Context(), id, f.now, []store.Build{{
+	_, err := f.store.RecordBuilds(f.t.Context(), id, f.now, []store.Build{{
 		Agent: id, URL: busy.RealURL, Job: "team/compile-everything", Number: 4711, At: f.now.Add(-2 * time.Hour),
 		Contaminated: true, Reason: "it is not the first build since the agent was cleaned",
-	}}))
+	}})
+	f.must(err)
 }
 
 // crew takes no orders: the page gives none.

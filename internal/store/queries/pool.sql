@@ -11,3 +11,13 @@ SELECT * FROM pool WHERE name = $1;
 -- name: SavePool :exec
 INSERT INTO pool (name, last_cleaned, dead_since, short_since) VALUES ($1, $2, $3, $4)
 ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since, short_since = excluded.short_since;
+
+-- name: Contamination :one
+SELECT * FROM contamination WHERE pool = $1;
+
+-- name: SaveContamination :exec
+INSERT INTO contamination (pool, since, newest, builds) VALUES ($1, $2, $3, $4)
+ON CONFLICT (pool) DO UPDATE SET newest = excluded.newest, builds = excluded.builds;
+
+-- name: EndContamination :execrows
+DELETE FROM contamination WHERE pool = $1 AND newest = $2;

@@ -10,7 +10,7 @@ import (
 )
 
 const agents = `-- name: Agents :many
-SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version FROM agent ORDER BY controller, name
+SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark FROM agent ORDER BY controller, name
 `
 
 func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
@@ -43,6 +43,8 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 			&i.Hold,
 			&i.Used,
 			&i.Version,
+			&i.Adopted,
+			&i.Mark,
 		); err != nil {
 			return nil, err
 		}
@@ -59,8 +61,8 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 
 const insertAgent = `-- name: InsertAgent :execrows
 INSERT INTO agent (controller, name, pool, state, since, need, reason, attempt, epoch, failures,
-    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 ON CONFLICT DO NOTHING
 `
 
@@ -85,6 +87,8 @@ type InsertAgentParams struct {
 	Hold        string
 	Used        string
 	Version     int64
+	Adopted     int64
+	Mark        string
 }
 
 func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64, error) {
@@ -109,6 +113,8 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 		arg.Hold,
 		arg.Used,
 		arg.Version,
+		arg.Adopted,
+		arg.Mark,
 	)
 	if err != nil {
 		return 0, err
@@ -119,7 +125,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 const updateAgent = `-- name: UpdateAgent :execrows
 UPDATE agent SET pool = $3, state = $4, since = $5, need = $6, reason = $7, attempt = $8, epoch = $9,
     failures = $10, next_look = $11, last_served = $12, last_cleaned = $13, labels_at = $14,
-    settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20
+    settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20, adopted = $21, mark = $22
 WHERE controller = $1 AND name = $2 AND version = $20 - 1
 `
 
@@ -144,6 +150,8 @@ type UpdateAgentParams struct {
 	Hold        string
 	Used        string
 	Version     int64
+	Adopted     int64
+	Mark        string
 }
 
 func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64, error) {
@@ -168,6 +176,8 @@ func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64
 		arg.Hold,
 		arg.Used,
 		arg.Version,
+		arg.Adopted,
+		arg.Mark,
 	)
 	if err != nil {
 		return 0, err

@@ -10,7 +10,7 @@ import (
 )
 
 const controller = `-- name: Controller :one
-SELECT id, url, session, session_since, version, last_sweep, problem FROM controller WHERE id = $1
+SELECT id, url, session, session_since, version, last_sweep, problem, clock_ahead FROM controller WHERE id = $1
 `
 
 func (q *Queries) Controller(ctx context.Context, id string) (Controller, error) {
@@ -24,12 +24,13 @@ func (q *Queries) Controller(ctx context.Context, id string) (Controller, error)
 		&i.Version,
 		&i.LastSweep,
 		&i.Problem,
+		&i.ClockAhead,
 	)
 	return i, err
 }
 
 const controllers = `-- name: Controllers :many
-SELECT id, url, session, session_since, version, last_sweep, problem FROM controller ORDER BY id
+SELECT id, url, session, session_since, version, last_sweep, problem, clock_ahead FROM controller ORDER BY id
 `
 
 func (q *Queries) Controllers(ctx context.Context) ([]Controller, error) {
@@ -49,6 +50,7 @@ func (q *Queries) Controllers(ctx context.Context) ([]Controller, error) {
 			&i.Version,
 			&i.LastSweep,
 			&i.Problem,
+			&i.ClockAhead,
 		); err != nil {
 			return nil, err
 		}
@@ -64,11 +66,11 @@ func (q *Queries) Controllers(ctx context.Context) ([]Controller, error) {
 }
 
 const saveController = `-- name: SaveController :exec
-INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem, clock_ahead)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (id) DO UPDATE SET url = excluded.url, session = excluded.session,
     session_since = excluded.session_since, version = excluded.version,
-    last_sweep = excluded.last_sweep, problem = excluded.problem
+    last_sweep = excluded.last_sweep, problem = excluded.problem, clock_ahead = excluded.clock_ahead
 `
 
 type SaveControllerParams struct {
@@ -79,6 +81,7 @@ type SaveControllerParams struct {
 	Version      string
 	LastSweep    int64
 	Problem      string
+	ClockAhead   int64
 }
 
 func (q *Queries) SaveController(ctx context.Context, arg SaveControllerParams) error {
@@ -90,6 +93,7 @@ func (q *Queries) SaveController(ctx context.Context, arg SaveControllerParams) 
 		arg.Version,
 		arg.LastSweep,
 		arg.Problem,
+		arg.ClockAhead,
 	)
 	return err
 }

@@ -36,6 +36,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.buildStmt, err = db.PrepareContext(ctx, build); err != nil {
 		return nil, fmt.Errorf("error preparing query Build: %w", err)
 	}
+	if q.contaminationStmt, err = db.PrepareContext(ctx, contamination); err != nil {
+		return nil, fmt.Errorf("error preparing query Contamination: %w", err)
+	}
 	if q.controllerStmt, err = db.PrepareContext(ctx, controller); err != nil {
 		return nil, fmt.Errorf("error preparing query Controller: %w", err)
 	}
@@ -59,6 +62,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.deleteTokenStmt, err = db.PrepareContext(ctx, deleteToken); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteToken: %w", err)
+	}
+	if q.endContaminationStmt, err = db.PrepareContext(ctx, endContamination); err != nil {
+		return nil, fmt.Errorf("error preparing query EndContamination: %w", err)
 	}
 	if q.endedSinceStmt, err = db.PrepareContext(ctx, endedSince); err != nil {
 		return nil, fmt.Errorf("error preparing query EndedSince: %w", err)
@@ -113,6 +119,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.saveBuildStmt, err = db.PrepareContext(ctx, saveBuild); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveBuild: %w", err)
+	}
+	if q.saveContaminationStmt, err = db.PrepareContext(ctx, saveContamination); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveContamination: %w", err)
 	}
 	if q.saveControllerStmt, err = db.PrepareContext(ctx, saveController); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveController: %w", err)
@@ -178,6 +187,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing buildStmt: %w", cerr)
 		}
 	}
+	if q.contaminationStmt != nil {
+		if cerr := q.contaminationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing contaminationStmt: %w", cerr)
+		}
+	}
 	if q.controllerStmt != nil {
 		if cerr := q.controllerStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing controllerStmt: %w", cerr)
@@ -216,6 +230,11 @@ func (q *Queries) Close() error {
 	if q.deleteTokenStmt != nil {
 		if cerr := q.deleteTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteTokenStmt: %w", cerr)
+		}
+	}
+	if q.endContaminationStmt != nil {
+		if cerr := q.endContaminationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endContaminationStmt: %w", cerr)
 		}
 	}
 	if q.endedSinceStmt != nil {
@@ -306,6 +325,11 @@ func (q *Queries) Close() error {
 	if q.saveBuildStmt != nil {
 		if cerr := q.saveBuildStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing saveBuildStmt: %w", cerr)
+		}
+	}
+	if q.saveContaminationStmt != nil {
+		if cerr := q.saveContaminationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveContaminationStmt: %w", cerr)
 		}
 	}
 	if q.saveControllerStmt != nil {
@@ -410,99 +434,105 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                  DBTX
-	tx                  *sql.Tx
-	agentsStmt          *sql.Stmt
-	attemptStmt         *sql.Stmt
-	breakersStmt        *sql.Stmt
-	buildStmt           *sql.Stmt
-	controllerStmt      *sql.Stmt
-	controllersStmt     *sql.Stmt
-	countStartStmt      *sql.Stmt
-	cursorStmt          *sql.Stmt
-	deleteAttemptStmt   *sql.Stmt
-	deleteLogStmt       *sql.Stmt
-	deletePauseStmt     *sql.Stmt
-	deleteTokenStmt     *sql.Stmt
-	endedSinceStmt      *sql.Stmt
-	feedStmt            *sql.Stmt
-	firstYoungEventStmt *sql.Stmt
-	freeSlotStmt        *sql.Stmt
-	insertAgentStmt     *sql.Stmt
-	insertAttemptStmt   *sql.Stmt
-	insertEventStmt     *sql.Stmt
-	insertTokenStmt     *sql.Stmt
-	newestAttemptsStmt  *sql.Stmt
-	oldAttemptsStmt     *sql.Stmt
-	oldLogsStmt         *sql.Stmt
-	pausesStmt          *sql.Stmt
-	poolStmt            *sql.Stmt
-	purgeBuildsStmt     *sql.Stmt
-	purgeEventsStmt     *sql.Stmt
-	reportStmt          *sql.Stmt
-	saveBreakerStmt     *sql.Stmt
-	saveBuildStmt       *sql.Stmt
-	saveControllerStmt  *sql.Stmt
-	saveCursorStmt      *sql.Stmt
-	saveFeedStmt        *sql.Stmt
-	savePauseStmt       *sql.Stmt
-	savePoolStmt        *sql.Stmt
-	saveReportStmt      *sql.Stmt
-	saveSlotStmt        *sql.Stmt
-	selfStmt            *sql.Stmt
-	setEpochStmt        *sql.Stmt
-	slotsStmt           *sql.Stmt
-	tokensStmt          *sql.Stmt
-	updateAgentStmt     *sql.Stmt
-	updateAttemptStmt   *sql.Stmt
+	db                    DBTX
+	tx                    *sql.Tx
+	agentsStmt            *sql.Stmt
+	attemptStmt           *sql.Stmt
+	breakersStmt          *sql.Stmt
+	buildStmt             *sql.Stmt
+	contaminationStmt     *sql.Stmt
+	controllerStmt        *sql.Stmt
+	controllersStmt       *sql.Stmt
+	countStartStmt        *sql.Stmt
+	cursorStmt            *sql.Stmt
+	deleteAttemptStmt     *sql.Stmt
+	deleteLogStmt         *sql.Stmt
+	deletePauseStmt       *sql.Stmt
+	deleteTokenStmt       *sql.Stmt
+	endContaminationStmt  *sql.Stmt
+	endedSinceStmt        *sql.Stmt
+	feedStmt              *sql.Stmt
+	firstYoungEventStmt   *sql.Stmt
+	freeSlotStmt          *sql.Stmt
+	insertAgentStmt       *sql.Stmt
+	insertAttemptStmt     *sql.Stmt
+	insertEventStmt       *sql.Stmt
+	insertTokenStmt       *sql.Stmt
+	newestAttemptsStmt    *sql.Stmt
+	oldAttemptsStmt       *sql.Stmt
+	oldLogsStmt           *sql.Stmt
+	pausesStmt            *sql.Stmt
+	poolStmt              *sql.Stmt
+	purgeBuildsStmt       *sql.Stmt
+	purgeEventsStmt       *sql.Stmt
+	reportStmt            *sql.Stmt
+	saveBreakerStmt       *sql.Stmt
+	saveBuildStmt         *sql.Stmt
+	saveContaminationStmt *sql.Stmt
+	saveControllerStmt    *sql.Stmt
+	saveCursorStmt        *sql.Stmt
+	saveFeedStmt          *sql.Stmt
+	savePauseStmt         *sql.Stmt
+	savePoolStmt          *sql.Stmt
+	saveReportStmt        *sql.Stmt
+	saveSlotStmt          *sql.Stmt
+	selfStmt              *sql.Stmt
+	setEpochStmt          *sql.Stmt
+	slotsStmt             *sql.Stmt
+	tokensStmt            *sql.Stmt
+	updateAgentStmt       *sql.Stmt
+	updateAttemptStmt     *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                  tx,
-		tx:                  tx,
-		agentsStmt:          q.agentsStmt,
-		attemptStmt:         q.attemptStmt,
-		breakersStmt:        q.breakersStmt,
-		buildStmt:           q.buildStmt,
-		controllerStmt:      q.controllerStmt,
-		controllersStmt:     q.controllersStmt,
-		countStartStmt:      q.countStartStmt,
-		cursorStmt:          q.cursorStmt,
-		deleteAttemptStmt:   q.deleteAttemptStmt,
-		deleteLogStmt:       q.deleteLogStmt,
-		deletePauseStmt:     q.deletePauseStmt,
-		deleteTokenStmt:     q.deleteTokenStmt,
-		endedSinceStmt:      q.endedSinceStmt,
-		feedStmt:            q.feedStmt,
-		firstYoungEventStmt: q.firstYoungEventStmt,
-		freeSlotStmt:        q.freeSlotStmt,
-		insertAgentStmt:     q.insertAgentStmt,
-		insertAttemptStmt:   q.insertAttemptStmt,
-		insertEventStmt:     q.insertEventStmt,
-		insertTokenStmt:     q.insertTokenStmt,
-		newestAttemptsStmt:  q.newestAttemptsStmt,
-		oldAttemptsStmt:     q.oldAttemptsStmt,
-		oldLogsStmt:         q.oldLogsStmt,
-		pausesStmt:          q.pausesStmt,
-		poolStmt:            q.poolStmt,
-		purgeBuildsStmt:     q.purgeBuildsStmt,
-		purgeEventsStmt:     q.purgeEventsStmt,
-		reportStmt:          q.reportStmt,
-		saveBreakerStmt:     q.saveBreakerStmt,
-		saveBuildStmt:       q.saveBuildStmt,
-		saveControllerStmt:  q.saveControllerStmt,
-		saveCursorStmt:      q.saveCursorStmt,
-		saveFeedStmt:        q.saveFeedStmt,
-		savePauseStmt:       q.savePauseStmt,
-		savePoolStmt:        q.savePoolStmt,
-		saveReportStmt:      q.saveReportStmt,
-		saveSlotStmt:        q.saveSlotStmt,
-		selfStmt:            q.selfStmt,
-		setEpochStmt:        q.setEpochStmt,
-		slotsStmt:           q.slotsStmt,
-		tokensStmt:          q.tokensStmt,
-		updateAgentStmt:     q.updateAgentStmt,
-		updateAttemptStmt:   q.updateAttemptStmt,
+		db:                    tx,
+		tx:                    tx,
+		agentsStmt:            q.agentsStmt,
+		attemptStmt:           q.attemptStmt,
+		breakersStmt:          q.breakersStmt,
+		buildStmt:             q.buildStmt,
+		contaminationStmt:     q.contaminationStmt,
+		controllerStmt:        q.controllerStmt,
+		controllersStmt:       q.controllersStmt,
+		countStartStmt:        q.countStartStmt,
+		cursorStmt:            q.cursorStmt,
+		deleteAttemptStmt:     q.deleteAttemptStmt,
+		deleteLogStmt:         q.deleteLogStmt,
+		deletePauseStmt:       q.deletePauseStmt,
+		deleteTokenStmt:       q.deleteTokenStmt,
+		endContaminationStmt:  q.endContaminationStmt,
+		endedSinceStmt:        q.endedSinceStmt,
+		feedStmt:              q.feedStmt,
+		firstYoungEventStmt:   q.firstYoungEventStmt,
+		freeSlotStmt:          q.freeSlotStmt,
+		insertAgentStmt:       q.insertAgentStmt,
+		insertAttemptStmt:     q.insertAttemptStmt,
+		insertEventStmt:       q.insertEventStmt,
+		insertTokenStmt:       q.insertTokenStmt,
+		newestAttemptsStmt:    q.newestAttemptsStmt,
+		oldAttemptsStmt:       q.oldAttemptsStmt,
+		oldLogsStmt:           q.oldLogsStmt,
+		pausesStmt:            q.pausesStmt,
+		poolStmt:              q.poolStmt,
+		purgeBuildsStmt:       q.purgeBuildsStmt,
+		purgeEventsStmt:       q.purgeEventsStmt,
+		reportStmt:            q.reportStmt,
+		saveBreakerStmt:       q.saveBreakerStmt,
+		saveBuildStmt:         q.saveBuildStmt,
+		saveContaminationStmt: q.saveContaminationStmt,
+		saveControllerStmt:    q.saveControllerStmt,
+		saveCursorStmt:        q.saveCursorStmt,
+		saveFeedStmt:          q.saveFeedStmt,
+		savePauseStmt:         q.savePauseStmt,
+		savePoolStmt:          q.savePoolStmt,
+		saveReportStmt:        q.saveReportStmt,
+		saveSlotStmt:          q.saveSlotStmt,
+		selfStmt:              q.selfStmt,
+		setEpochStmt:          q.setEpochStmt,
+		slotsStmt:             q.slotsStmt,
+		tokensStmt:            q.tokensStmt,
+		updateAgentStmt:       q.updateAgentStmt,
+		updateAttemptStmt:     q.updateAttemptStmt,
 	}
 }

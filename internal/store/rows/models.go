@@ -25,6 +25,8 @@ type Agent struct {
 	Hold        string
 	Used        string
 	Version     int64
+	Adopted     int64
+	Mark        string
 }
 
 type Attempt struct {
@@ -50,6 +52,9 @@ type Attempt struct {
 	Reason     string
 	Step       string
 	Run        string
+	Began      int64
+	Lost       int64
+	UsedBy     string
 }
 
 type Breaker struct {
@@ -72,6 +77,13 @@ type Build struct {
 	Reason       string
 }
 
+type Contamination struct {
+	Pool   string
+	Since  int64
+	Newest int64
+	Builds int64
+}
+
 type Controller struct {
 	ID           string
 	URL          string
@@ -80,6 +92,7 @@ type Controller struct {
 	Version      string
 	LastSweep    int64
 	Problem      string
+	ClockAhead   int64
 }
 
 type Event struct {

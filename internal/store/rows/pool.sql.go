@@ -42,6 +42,34 @@ func (q *Queries) Breakers(ctx context.Context) ([]Breaker, error) {
 	return items, nil
 }
 
+const contamination = `-- name: Contamination :one
+SELECT pool, since, newest, builds FROM contamination WHERE pool = $1
+`
+
+func (q *Queries) Contamination(ctx context.Context, pool string) (Contamination, error) {
+	row := q.queryRow(ctx, q.contaminationStmt, contamination, pool)
+	var i Contamination
+	err := row.Scan(
+		&i.Pool,
+		&i.Since,
+		&i.Newest,
+		&i.Builds,
+	)
+	return i, err
+}
+
+const endContamination = `-- name: EndContamination :execrows
+DELETE FROM contamination WHERE pool = $1 AND newest = $2
+`
+
+func (q *Queries) EndContamination(ctx context.Context, pool string, newest int64) (int64, error) {
+	result, err := q.exec(ctx, q.endContaminationStmt, endContamination, pool, newest)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const pool = `-- name: Pool :one
 SELECT name, last_cleaned, dead_since, short_since FROM pool WHERE name = $1
 `
@@ -78,6 +106,28 @@ func (q *Queries) SaveBreaker(ctx context.Context, arg SaveBreakerParams) error 
 		arg.Opened,
 		arg.Since,
 		arg.Reason,
+	)
+	return err
+}
+
+const saveContamination = `-- name: SaveContamination :exec
+INSERT INTO contamination (pool, since, newest, builds) VALUES ($1, $2, $3, $4)
+ON CONFLICT (pool) DO UPDATE SET newest = excluded.newest, builds = excluded.builds
+`
+
+type SaveContaminationParams struct {
+	Pool   string
+	Since  int64
+	Newest int64
+	Builds int64
+}
+
+func (q *Queries) SaveContamination(ctx context.Context, arg SaveContaminationParams) error {
+	_, err := q.exec(ctx, q.saveContaminationStmt, saveContamination,
+		arg.Pool,
+		arg.Since,
+		arg.Newest,
+		arg.Builds,
 	)
 	return err
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// learn reads an agent's own build feed and records what it tells: which builds ran there, and
+// which of them started while the agent was not proven clean. It returns the newest real build
+// since the agent was last proven clean, or nil. Errors are logged: not to know is no reason to
+// leave an agent dirty, and the next reading covers the same time.
+func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *hygiene.Start {
+	c.mu.Lock()
+	c.asked[id.Name] = now
+	c.mu.Unlock()
+	since, err := c.unlearnt(ctx, id)
+	if err != nil {
+		c.Log.ErrorContext(ctx, "it is not known which builds of an agent are", "agent", id.Name, "err", err)
+		return nil
+	}
+	builds, err := c.Jenkins.AgentBuilds(ctx, id.Name, since)
+	if err != nil {
+		c.Log.WarnContext(ctx, "builds of an agent could not be learnt", "agent", id.Name, "err", err)
+		return nil
+	}
+	used, err := c.record(ctx, id, builds, now)
+	if err != nil {
+		c.Log.ErrorContext(ctx, "builds of an agent could not be recorded", "agent", id.Name, "err", err)
+	}
+	return used
+}
+
+// unlearnt returns a time, by the controller's clock, before which an agent's builds are known already,
+// or were none of our business.
+func (c *Crew) unlearnt(ctx context.Context, id hygiene.AgentID) (time.Time, error) {
+	_, since, err := c.Store.FeedState(ctx, id)
+	if err != nil {
+		return since, err
+	}
+	if since.IsZero() {
+		a, _, err := c.Store.Agent(ctx, id)
+		if err != nil || a.Adopted.IsZero() {
+			return time.Time{}, err
+		}
+		since = a.Adopted
+	}
+	return since.Add(-clockSlack), nil
+}
+
+// feedTick is how exact the times of a feed are.
+const feedTick = time.Second
+
+// record judges the builds of a feed and stores those that are new. What is read again, of the newest
+// second that was read, is stored again: a reading may have been cut short by our end.
+func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.FeedBuild, now time.Time) (*hygiene.Start, error) {
+	_, newest, err := c.Store.FeedState(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s, feed := c.settings.Load(), hygiene.Feed{From: newest.Add(-feedTick)}
+	news := slices.DeleteFunc(slices.Clone(builds), func(b jenkins.FeedBuild) bool { return s.ours(b.Job) || !b.At.After(feed.From) })
+	if len(news) == 0 {
+		return nil, nil // what is new are cleanups alone
+	}
+	agent, current, err := c.Store.Agent(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if feed.Attempts, err = c.proofs(ctx, id, current); err != nil {
+		return nil, err
+	}
+	feed.Adopted, feed.Starts = agent.Adopted, make([]hygiene.Start, len(builds))
+	for i, b := range builds {
+		feed.Starts[i] = hygiene.Start{URL: b.URL, At: b.At, Ours: s.ours(b.Job)}
+	}
+	judged := feed.Judge()
+	rows := make([]store.Build, 0, len(news))
+	for _, b := range slices.Backward(news) { // oldest first
+		row := store.Build{Agent: id, URL: b.URL, Job: b.Job, Number: b.Number, At: b.At}
+		if n := slices.IndexFunc(judged.Contaminated, func(x hygiene.Contaminated) bool { return x.URL == b.URL }); n >= 0 {
+			row.Contaminated, row.Reason = true, judged.Contaminated[n].Reason
+		}
+		rows = append(rows, row)
+	}
+	return judged.Used, c.keep(ctx, agent, now, now, rows)
+}
+
+// maxProofs is how many of an agent's newest attempts that ended in clean its builds are compared with.
+const maxProofs = 20
+
+// proofs are the newest attempts on an agent that ended in clean, and the current one.
+func (c *Crew) proofs(ctx context.Context, id hygiene.AgentID, current *hygiene.Attempt) ([]hygiene.Attempt, error) {
+	cleaned, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Cleaned, Limit: maxProofs})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]hygiene.Attempt, 0, len(cleaned)+1)
+	for _, t := range cleaned {
+		out = append(out, t.Attempt)
+	}
+	if current != nil && current.Outcome != hygiene.Cleaned {
+		out = append(out, *current)
+	}
+	return out, nil
+}
+
+// keep stores builds, and tells of those that are contaminated and not known to be. Asked is when
+// the feed that told of them was read, zero for builds that a poll saw.
+func (c *Crew) keep(ctx context.Context, agent hygiene.Agent, asked, now time.Time, builds []store.Build) error {
+	var events []hygiene.Event
+	for _, b := range builds {
+		if !b.Contaminated {
+			continue
+		}
+		e := event(hygiene.EventContaminated, agent, fmt.Sprintf("%s: %s", b.URL, b.Reason))
+		e.At, e.Before, e.After, e.Data = now, agent.State, agent.State, map[string]string{"url": b.URL}
+		events = append(events, e)
+	}
+	told, err := c.Store.RecordBuilds(ctx, agent.ID, asked, builds, events...)
+	if err != nil {
+		return err
+	}
+	for _, e := range told {
+		c.Watch.Changed(e)
+		c.Log.WarnContext(ctx, "contaminated build", "event", string(e.Type), "agent", agent.ID.Name, "reason", e.Reason)
+	}
+	return nil
+}
+
+// witness records builds that a poll sees on agents that are not clean, blocks of Pipelines among
+// them, which no feed tells of. The build that used the cleanliness up is none of them, and neither
+// is one that ran before the agent was ours.
+func (c *Crew) witness(ctx context.Context, s *Settings, views []view, now time.Time) error {
+	if s.DryRun {
+		return nil
+	}
+	for i := range views {
+		v := &views[i]
+		b, ok := v.intruder()
+		if v.policy.DryRun || !ok || !c.firstSeen(b) {
+			continue
+		}
+		b.At = c.theirs(b.At)
+		if err := c.keep(ctx, v.agent, time.Time{}, now, []store.Build{b}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// intruder is the real build that was seen to start on an agent that was not clean, if there is one.
+func (v *view) intruder() (store.Build, bool) {
+	a, s := v.agent, v.sighting
+	if !s.Real || !a.Managed() || a.State == hygiene.Clean || a.Used != nil && a.Used.URL == s.RealURL {
+		return store.Build{}, false
+	}
+	began := s.At.Add(-s.BusyFor)
+	if !began.After(a.Since) {
+		return store.Build{}, false // it may have begun before the agent was due
+	}
+	b := store.Build{
+		Agent: a.ID, URL: s.RealURL, At: began, Contaminated: true,
+		Reason: "it was seen to start while the agent was " + string(a.State),
+	}
+	for _, e := range v.running {
+		if e.URL == b.URL {
+			b.Job, b.Number = e.Job, e.Number
+		}
+	}
+	return b, true
+}
+
+// firstSeen reports whether a build is witnessed for the first time by this process.
+func (c *Crew) firstSeen(b store.Build) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.witnessed[b.Agent.Name] == b.URL {
+		return false
+	}
+	c.witnessed[b.Agent.Name] = b.URL
+	return true
+}
