@@ -82,7 +82,7 @@ const heavyRecipe = `version: 1
 name: heavy
 clean:
   - name: carries
-    files: [blob]
+    carry: [blob]
     run: |
       test "$(wc -c <blob)" -eq 2097152
       left=$(ls -A "$WORKSPACE")

@@ -19,7 +19,7 @@ func carrying(tb testing.TB, size int) *recipe.Program {
 	blob := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(blob) // never fails
 	r, err := recipe.Parse("test.yaml", []byte(
-		"version: 1\nname: test\nclean:\n  - {name: sweep, run: test -s blob, files: [blob]}\nverify:\n  - {name: swept, run: \"true\"}\n",
+		"version: 1\nname: test\nclean:\n  - {name: sweep, run: test -s blob, carry: [blob]}\nverify:\n  - {name: swept, run: \"true\"}\n",
 	), func(string) (recipe.File, error) { return recipe.File{Path: "blob", Content: blob}, nil })
 	must(tb, err)
 	program, err := r.Compile()
