@@ -30,6 +30,7 @@ type scene struct {
 	name                    string          // begins the name of everything that is made here
 	dir                     string
 	cleanable, dirty, clean string // this scene's labels
+	steps                   string // steps of the clean phase before the recipe's own
 	daemon                  *daemon
 }
 
@@ -52,7 +53,7 @@ name: endtoend
 disjoint: true
 places: [%s]
 clean:
-  - name: sweep
+%s  - name: sweep
     timeout: 2m
     run: |
       cd "$WORKSPACE/../.."
@@ -199,6 +200,6 @@ func (s *scene) must(err error) {
 func (s *scene) configure() {
 	s.Helper()
 	s.write("token", controller.Token)
-	s.write("recipe.yaml", fmt.Sprintf(recipe, s.dir))
+	s.write("recipe.yaml", fmt.Sprintf(recipe, s.dir, s.steps))
 	s.write("pitcrew.yaml", fmt.Sprintf(configuration, s.dir, s.name, controller.URL, controller.User))
 }

@@ -96,6 +96,14 @@ func TestALargeProgramGoesToTheParameterisedJobToo(t *testing.T) {
 	})
 }
 
+func TestALargeProgramReachesAnAgentWhoseNameIsNotASCII(t *testing.T) {
+	inRig(t, setup{agents: []jenkinstest.AgentSpec{{Name: "größe-7", Labels: "cleanable"}}, asleep: true}, func(r *rig) {
+		r.carrying(heavy(t))
+		r.start()
+		r.waitState("größe-7", hygiene.Clean)
+	})
+}
+
 func TestALostAnswerToALargeProgramIsNotAnotherBuild(t *testing.T) {
 	inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
 		r.carrying(heavy(t))
