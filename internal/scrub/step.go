@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Resu
 		t.result.State, t.result.Reason, err = spec.Skipped, a.Reason, nil
 	}
 	if err != nil {
-		t.result.State, t.result.Reason = spec.Unmet, err.Error()
+		t.result.State, t.result.Reason = spec.Unmet, strings.TrimSuffix(err.Error()+"; "+t.result.Reason, "; ")
 	}
 	t.result.Milliseconds = time.Since(began).Milliseconds()
 	return t.finish(), err
@@ -74,15 +75,21 @@ type tally struct {
 }
 
 func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
+	var there []Deviation
 	var causes map[string]error
 	for round := 0; ; round++ {
-		if err := ctx.Err(); err != nil {
+		if ctx.Err() != nil {
+			t.unmet(refused(there, causes), causes)
 			return stopped(ctx)
 		}
-		there, err := step.Look(ctx)
-		if err != nil {
-			return err
+		now, ended := within(ctx, func() look { return lookAt(ctx, step) })
+		switch {
+		case !ended:
+			return fmt.Errorf("%w, and looking has not ended", stopped(ctx))
+		case now.err != nil:
+			return now.err
 		}
+		there, t.result.Notes = now.there, now.notes
 		t.saw(there)
 		switch {
 		case len(there) == 0:
@@ -100,7 +107,57 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 			t.unmet(there, causes)
 			return nil
 		}
-		causes = t.mend(ctx, step, there)
+		mended, ended := within(ctx, func() mended { return mend(ctx, step, there) })
+		if !ended {
+			return fmt.Errorf("%w, and mending has not ended", stopped(ctx))
+		}
+		causes = mended.causes
+		maps.Copy(t.bytes, mended.bytes)
+	}
+}
+
+// refused returns what is known not to have gone, without another look.
+func refused(there []Deviation, causes map[string]error) []Deviation {
+	return slices.DeleteFunc(slices.Clone(there), func(d Deviation) bool { return d.Stays == "" && causes[d.key()] == nil })
+}
+
+// look is what a look saw.
+type look struct {
+	there []Deviation
+	notes []string
+	err   error
+}
+
+func lookAt(ctx context.Context, step Step) look {
+	there, err := step.Look(ctx)
+	l := look{there: there, err: err}
+	if n, ok := step.(noter); ok {
+		l.notes = n.Notes()
+	}
+	return l
+}
+
+// noter is a step that has remarks on what its last look saw.
+type noter interface{ Notes() []string }
+
+// parting is how long a step has to come back after its time is over.
+const parting = time.Second
+
+// within returns what f does, or that f has not come back soon after ctx ended: the kernel can hold on to whoever reads
+// of a process, or asks a file system, that hangs.
+func within[T any](ctx context.Context, f func() T) (result T, ended bool) {
+	done := make(chan T, 1)
+	go func() { done <- f() }()
+	select {
+	case result = <-done:
+		return result, true
+	case <-ctx.Done():
+	}
+	select {
+	case result = <-done:
+		return result, true
+	case <-time.After(parting):
+		return result, false
 	}
 }
 
@@ -120,16 +177,22 @@ func (e Final) Error() string { return e.Err.Error() }
 // Unwrap returns the error that is final.
 func (e Final) Unwrap() error { return e.Err }
 
-func (t *tally) mend(ctx context.Context, step Step, there []Deviation) map[string]error {
+// mended is what mending told: why things could not go, and what they held.
+type mended struct {
+	causes map[string]error
+	bytes  map[string]int64
+}
+
+func mend(ctx context.Context, step Step, there []Deviation) mended {
 	work := slices.DeleteFunc(slices.Clone(there), func(d Deviation) bool { return d.Stays != "" })
-	causes := make(map[string]error, len(work))
+	m := mended{make(map[string]error, len(work)), make(map[string]int64, len(work))}
 	for i, err := range step.Mend(ctx, work) {
 		if err != nil {
-			causes[work[i].key()] = err
+			m.causes[work[i].key()] = err
 		}
-		t.bytes[work[i].key()] = work[i].Bytes
+		m.bytes[work[i].key()] = work[i].Bytes
 	}
-	return causes
+	return m
 }
 
 func (d Deviation) key() string { return d.Kind + " " + d.ID }
@@ -163,6 +226,9 @@ func (t *tally) gone(there []Deviation) {
 // unmet says what is still there and why.
 func (t *tally) unmet(there []Deviation, causes map[string]error) {
 	t.result.State = spec.Unmet
+	if len(there) == 0 {
+		return
+	}
 	for _, d := range there {
 		p := spec.Problem{ID: d.ID, Why: "it is there"}
 		switch cause := causes[d.key()]; {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -125,6 +127,71 @@ func TestReachEndsWithItsContext(t *testing.T) {
 	got, err := scrub.Reach(ctx, "thing", &shelf{things: []string{"a"}}, scrub.Do)
 	if err == nil || got.State != spec.Unmet || !strings.Contains(got.Reason, "stopped") {
 		t.Errorf("result %+v, error %v; want an unmet one that was stopped", got, err)
+	}
+}
+
+// hanging is a step that the kernel does not let go of.
+type hanging struct {
+	shelf
+	look, mend bool
+	end        chan struct{}
+}
+
+func (h *hanging) Look(ctx context.Context) ([]scrub.Deviation, error) {
+	if h.look {
+		<-h.end
+	}
+	return h.shelf.Look(ctx)
+}
+
+func (h *hanging) Mend(ctx context.Context, found []scrub.Deviation) []error {
+	if h.mend {
+		<-h.end
+	}
+	<-ctx.Done()
+	return h.shelf.Mend(ctx, found)
+}
+
+func (h *hanging) Notes() []string { return []string{"noted"} }
+
+func TestReachEndsWhateverHangs(t *testing.T) {
+	t.Parallel()
+	busy := map[string]error{"b": errors.New("it is busy")}
+	for name, c := range map[string]struct {
+		step hanging
+		want spec.Result
+	}{
+		"looking": {hanging{look: true}, spec.Result{Reason: "its time is over, and looking has not ended"}},
+		"mending": {
+			hanging{mend: true, shelf: shelf{things: []string{"a"}}},
+			spec.Result{Reason: "its time is over, and mending has not ended", Notes: []string{"noted"}},
+		},
+		"mending, and what refused is told": {
+			hanging{shelf: shelf{things: []string{"a", "b"}, refuses: busy}},
+			spec.Result{
+				Reason: "its time is over; b: it is busy", Notes: []string{"noted"},
+				Problems: []spec.Problem{{ID: "b", Why: "it is busy"}},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c.step.end = make(chan struct{})
+				defer close(c.step.end)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				began := time.Now()
+				got, err := scrub.Reach(ctx, "thing", &c.step, scrub.Do)
+				if err == nil || time.Since(began) > time.Minute+2*time.Second {
+					t.Errorf("error %v after %s; want one soon after a minute", err, time.Since(began))
+				}
+				c.want.Kind, c.want.State = "thing", spec.Unmet
+				if diff := cmp.Diff(c.want, got, cmpopts.IgnoreFields(spec.Result{}, "Found", "Milliseconds"), cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("result (-want +got):\n%s", diff)
+				}
+			})
+		})
 	}
 }
 
