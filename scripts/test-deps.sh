@@ -10,7 +10,10 @@ packages=(
 	busybox-static          # the poorest shell and tools that a recipe must work with
 	chromium                # loads the live page
 	dash                    # the plain POSIX shell
+	e2fsprogs               # disks in files, for scrub to take apart
+	fuse3                   # file systems of users
 	jenkins-job-builder     # a client that we did not write, and the judge of rendered jobs
+	mount                   # losetup, swapon
 	openjdk-17-jdk-headless # compiles and runs the agent process of the simulated Jenkins
 	openssh-client
 	openssh-server # the far side of the SSH tests

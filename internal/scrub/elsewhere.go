@@ -22,6 +22,10 @@ func (m missing) Mend(_ context.Context, found []Deviation) []error { return mak
 
 func newProcesses(spec.Spec, Here) Step { return missing{spec.KindProcesses} }
 
+func newMounts(spec.Spec, Here) Step { return missing{spec.KindMounts} }
+
+func newLoops(spec.Spec, Here) Step { return missing{spec.KindLoops} }
+
 // users are not looked after here: names of users own nothing.
 type users struct{ names map[int]string }
 

@@ -20,6 +20,8 @@ func New(s spec.Spec, here Here) (Step, error) {
 // kinds makes a step of each kind.
 var kinds = map[spec.Kind]func(spec.Spec, Here) Step{
 	spec.KindProcesses: newProcesses,
+	spec.KindMounts:    newMounts,
+	spec.KindLoops:     newLoops,
 	spec.KindFiles:     newFiles,
 	spec.KindDisk:      newDisk,
 }

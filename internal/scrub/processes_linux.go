@@ -42,6 +42,10 @@ func (p *processes) Look(ctx context.Context) ([]Deviation, error) {
 	if err := p.users.find(ctx, p.owned.Users); err != nil {
 		return nil, err
 	}
+	var err error
+	if p.owned, err = spelled(p.owned); err != nil {
+		return nil, err
+	}
 	j, err := p.judge()
 	if err != nil {
 		return nil, err

@@ -214,6 +214,12 @@ func apart() int {
 
 func reach(t *testing.T, s spec.Spec, here scrub.Here, mode scrub.Mode) spec.Result {
 	t.Helper()
+	return reachAs(t, 0, s, here, mode)
+}
+
+// reachAs has a step done by a process of a user.
+func reachAs(t *testing.T, uid uint32, s spec.Spec, here scrub.Here, mode scrub.Mode) spec.Result {
+	t.Helper()
 	text, err := json.Marshal(order{s, here, mode})
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +227,9 @@ func reach(t *testing.T, s spec.Spec, here scrub.Here, mode scrub.Mode) spec.Res
 	c := exec.CommandContext(t.Context(), program)
 	c.Env = append(os.Environ(), child+"=scrub")
 	c.Stdin, c.Stderr = bytes.NewReader(text), os.Stderr
+	if uid != 0 {
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	}
 	out, err := c.Output()
 	if err != nil {
 		t.Fatal(err)

@@ -214,6 +214,53 @@ func (r Root) OpenFiles(pid int, yield func(path string) bool) {
 	}
 }
 
+// Use returns how a process uses a file of which the path is wanted, in words; "" if it uses none. Only names are
+// compared, and no file is touched: those on a dead server would hang us.
+func (r Root) Use(pid int, wanted func(path string) bool) string {
+	for _, link := range []struct{ name, means string }{{"root", "its root"}, {"cwd", "its directory"}, {"exe", "its program"}} {
+		if to := r.Link(pid, link.name); to != "" && wanted(to) {
+			return link.means
+		}
+	}
+	use := ""
+	r.OpenFiles(pid, func(file string) bool {
+		if wanted(file) {
+			use = "an open file"
+		}
+		return use == ""
+	})
+	if use != "" {
+		return use
+	}
+	text, _ := r.read(pid, "maps")
+	for line := range strings.Lines(string(text)) {
+		if at := strings.IndexByte(line, '/'); at >= 0 && wanted(ExePath(strings.ReplaceAll(line[at:len(line)-1], `\012`, "\n"))) {
+			return "a mapped file"
+		}
+	}
+	return ""
+}
+
+// readings bounds how often a table is read until it is the same twice.
+const readings = 10
+
+// Mounts returns the text of the table of mounts that a process sees. The kernel hands it out in pieces, between which it
+// may change, so that a mount can be missed: it is read until nothing has changed.
+func (r Root) Mounts(pid int) ([]byte, error) {
+	text, err := r.read(pid, "mountinfo")
+	for range readings {
+		if err != nil {
+			return nil, os.NewSyscallError("read mountinfo", err)
+		}
+		var again []byte
+		if again, err = r.read(pid, "mountinfo"); bytes.Equal(text, again) {
+			break
+		}
+		text = again
+	}
+	return text, err
+}
+
 // WaitChannel returns the function of the kernel that a process waits in; "" if that is not told.
 func (r Root) WaitChannel(pid int) string {
 	text, _ := r.read(pid, "wchan")
