@@ -28,7 +28,7 @@ func (c *cli) configCheckCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Report everything that is wrong with it",
 		Long: `Report everything that is wrong with a configuration file and with the recipes that
-it names, each with file, line and column. No daemon and no controller is asked. Ends
+it names, each with file, line and column, and other files that cannot be read. No daemon and no controller is asked. Ends
 with code 3 when something is wrong, and 2 when the file cannot be read; what merely
 deserves a look does not count.`,
 		Example: "  pitcrew config check\n  pitcrew config check ./pitcrew.yaml",
@@ -60,12 +60,20 @@ func (c *cli) checkConfig(path string) error {
 	for _, w := range found.Warnings() {
 		c.problem("warning: "+w.String(), w.Excerpt)
 	}
+	missing := found.Missing(path)
+	for _, p := range missing {
+		c.problem(p.String(), p.Excerpt)
+	}
 	bad := 0
 	for _, r := range found.Recipes {
 		for _, p := range recipe.Check(r.File) {
 			bad++
 			c.problem(p.String(), p.Excerpt)
 		}
+	}
+	if len(missing) > 0 {
+		fmt.Fprintf(c.err, "%s is good, but there is %s with files that it names.\n", path, count(len(missing)+bad, "problem"))
+		return notWell
 	}
 	if bad > 0 {
 		fmt.Fprintf(c.err, "%s is good, but there is %s in its recipes.\n", path, count(bad, "problem"))

@@ -50,6 +50,7 @@ itself: env:NAME, file:/path, credential:NAME (systemd) or exec:/program argumen
 	cmd.Flags().StringVarP(&i.file, "config", "c", "", "file to write ("+envConfig+"; default: "+usualConfig+")")
 	cmd.Flags().StringVar(&i.Controller, "controller", "", "what to call the controller (default: main)")
 	cmd.Flags().StringVar(&i.URL, "url", "", "address of the controller")
+	cmd.Flags().StringVar(&i.CA, "ca", "", "file with the certificate authority of the controller (default: the system's)")
 	cmd.Flags().StringVar(&i.User, "user", "", "user on the controller")
 	cmd.Flags().StringVar(&i.Token, "token", "", "reference to the user's API token, such as file:/etc/pitcrew/main.token")
 	cmd.Flags().StringVar(&i.Agents, "agents", "", "label expression of the agents to service (default: linux)")
@@ -72,7 +73,7 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 	if missing := i.missing(); len(missing) > 0 {
 		return usage("nobody can be asked here: say %s", strings.Join(missing, ", "))
 	}
-	i.Token = rooted(i.Token)
+	i.Token, i.CA = rooted(i.Token), absolute(i.CA)
 	text, err := config.Example(i.Answers)
 	if err != nil {
 		return exit(exitUsage, i.blame(err))
@@ -106,14 +107,18 @@ func (i *initiation) missing() (flags []string) {
 // wherever the daemon is started.
 func rooted(token string) string {
 	path, ok := strings.CutPrefix(token, "file:")
-	if !ok || path == "" || filepath.IsAbs(path) {
+	if !ok {
 		return token
 	}
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return token
+	return "file:" + absolute(path)
+}
+
+// absolute makes a path start at the root; "" stays.
+func absolute(path string) string {
+	if full, err := filepath.Abs(path); path != "" && err == nil {
+		return full
 	}
-	return "file:" + absolute
+	return path
 }
 
 // blame says which answer is wrong: there is no file yet to whose lines the problems could point.
@@ -177,7 +182,7 @@ const examineLimit = 2 * time.Minute
 func examine(ctx context.Context, controller *config.Controller, o jenkins.CheckOptions) ([]jenkins.Finding, error) {
 	client, err := jenkins.New(jenkins.Options{ //nolint:contextcheck // its breaker outlives each request
 		Name: controller.Name, URL: controller.URL, User: controller.User, Token: controller.Token.Read,
-		RequestTimeout: controller.Requests.Timeout.Std(),
+		RequestTimeout: controller.Requests.Timeout.Std(), TLS: tlsOptions(controller.TLS),
 	})
 	if err != nil {
 		return nil, exit(exitUsage, err)
@@ -186,6 +191,13 @@ func examine(ctx context.Context, controller *config.Controller, o jenkins.Check
 	ctx, cancel := context.WithTimeout(ctx, examineLimit)
 	defer cancel()
 	return client.Check(ctx, o), ctx.Err()
+}
+
+func tlsOptions(tls *config.ClientTLS) jenkins.TLSOptions {
+	if tls == nil {
+		return jenkins.TLSOptions{}
+	}
+	return jenkins.TLSOptions{CAFile: tls.CA, CertFile: tls.Cert, KeyFile: tls.Key}
 }
 
 // showFindings reports whether there is one that pitcrew cannot work with.

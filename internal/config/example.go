@@ -20,6 +20,7 @@ type Answers struct {
 	Agents     string // label expression
 	Recipe     string // file of the recipe
 	Data       string // directory
+	CA         string // file with the authorities that the controller's certificate is of; "" = the system's
 }
 
 //nolint:gosec // G101: the token is a reference
@@ -51,6 +52,7 @@ func Example(a Answers) ([]byte, error) {
 		{&d.Agents, &a.Agents},
 		{&d.Recipe, &a.Recipe},
 		{&d.Data, &a.Data},
+		{&d.CA, &a.CA},
 	} {
 		if *pair.from != "" {
 			*pair.to = *pair.from

@@ -89,7 +89,7 @@ func TestAnswersAreQuotedAndChecked(t *testing.T) {
 	t.Parallel()
 	a := Answers{
 		Controller: "1", URL: "http://127.0.0.1:8080/a#b", User: "o'brien: \"x\"", Token: "exec:/bin/pass show 'jenkins'",
-		Agents: `!windows && "two words"`, Recipe: "#r.yaml", Data: "/data dir",
+		Agents: `!windows && "two words"`, Recipe: "#r.yaml", Data: "/data dir", CA: "/ca #1.pem",
 	}
 	if _, err := Example(a); err == nil {
 		t.Error("an address with a fragment is accepted")
@@ -104,7 +104,7 @@ func TestAnswersAreQuotedAndChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := c.Controllers[0]
-	got := Answers{x.Name, x.URL, x.User, x.Token.String(), c.Pools[0].Agents, strings.TrimPrefix(c.Recipes[0].File, "/etc/"), c.Data}
+	got := Answers{x.Name, x.URL, x.User, x.Token.String(), c.Pools[0].Agents, strings.TrimPrefix(c.Recipes[0].File, "/etc/"), c.Data, x.TLS.CA}
 	if got != a {
 		t.Errorf("answers %+v\ncome back as %+v", a, got)
 	}

@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -88,27 +89,55 @@ func hostOwner() (string, error) {
 // resolvePaths makes relative paths start at dir.
 func (c *Config) resolvePaths(dir string) {
 	paths := []*string{&c.Data}
-	if c.API.TLS != nil {
-		paths = append(paths, &c.API.TLS.Cert, &c.API.TLS.Key)
-	}
-	for i := range c.Controllers {
-		if tls := c.Controllers[i].TLS; tls != nil {
-			paths = append(paths, &tls.CA, &tls.Cert, &tls.Key)
-		}
-	}
 	for i := range c.Recipes {
 		paths = append(paths, &c.Recipes[i].File)
 	}
-	for i := range c.Pools {
-		if ssh := c.Pools[i].SSH; ssh != nil {
-			paths = append(paths, &ssh.KnownHosts)
-		}
+	for _, f := range c.files() {
+		paths = append(paths, f)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+}
+
+// files yields the settings that name a file which must be there, but for recipes.
+func (c *Config) files() iter.Seq2[string, *string] {
+	return func(yield func(string, *string) bool) {
+		if tls := c.API.TLS; tls != nil && (!yield("api.tls.cert", &tls.Cert) || !yield("api.tls.key", &tls.Key)) {
+			return
+		}
+		for i := range c.Controllers {
+			tls, path := c.Controllers[i].TLS, fmt.Sprintf("controllers[%d].tls.", i)
+			if tls != nil && (!yield(path+"ca", &tls.CA) || !yield(path+"cert", &tls.Cert) || !yield(path+"key", &tls.Key)) {
+				return
+			}
+		}
+		for i := range c.Pools {
+			if ssh := c.Pools[i].SSH; ssh != nil && !yield(fmt.Sprintf("pools[%d].ssh.knownHosts", i), &ssh.KnownHosts) {
+				return
+			}
+		}
+	}
+}
+
+// Missing returns a problem for each file that the configuration names and this user cannot open.
+// Recipes and secrets are not looked at. file is the configuration's, for the message.
+func (c *Config) Missing(file string) []Problem {
+	var problems []Problem
+	for path, name := range c.files() {
+		if *name == "" {
+			continue
+		}
+		f, err := os.Open(*name)
+		if err != nil {
+			problems = append(problems, Problem{File: file, Path: path, Msg: err.Error()})
+			continue
+		}
+		_ = f.Close() // nothing was written
+	}
+	return problems
 }
 
 // exposures warns of secret files that everybody may read.

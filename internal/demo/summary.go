@@ -11,11 +11,11 @@ import (
 )
 
 // Summary is what a demo has shown so far. Times are in milliseconds; a median without any value
-// is 0.
+// is 0. What JSON leaves out is for the text alone: the keys are an interface, and few.
 type Summary struct {
-	Seconds int `json:"seconds"`
+	Seconds int `json:"-"`
 	Agents  int `json:"agents"`
-	Clean   int `json:"clean"`
+	Clean   int `json:"-"`
 	// RealBuilds is the number of builds that ended on the serviced controller.
 	RealBuilds int `json:"real_builds"`
 	// Contaminated is the number of real builds that started on an agent that was not proven clean,
@@ -40,13 +40,13 @@ type Summary struct {
 	// RequestsPerCleanup does not count the two requests of each poll.
 	RequestsPerCleanup float64 `json:"jenkins_requests_per_cleanup"`
 
-	InBand InBand `json:"in_band"`
+	InBand InBand `json:"-"`
 }
 
 // InBand is what the same orders came to where each job cleans its agent itself.
 type InBand struct {
-	RealBuilds                 int `json:"real_builds"`
-	UserBuildsFailedByCleaning int `json:"user_builds_failed_by_cleaning"`
+	RealBuilds                 int
+	UserBuildsFailedByCleaning int
 }
 
 func (s *show) summary(ctx context.Context) (Summary, error) {
