@@ -119,6 +119,7 @@ func (c *cli) reportText(r recipe.Report) string {
 		}
 	}
 	b.WriteString(c.section("Steps", tabular([]string{"STEP", "PHASE", "OUTCOME", "TOOK", "TRIES", "REASON"}, rows, c.narrow())))
+	b.WriteString(c.residueText(r))
 	for _, s := range r.Steps {
 		if s.Tail != "" {
 			b.WriteString(c.section("Output of "+s.Name, s.Tail))
@@ -130,4 +131,43 @@ func (c *cli) reportText(r recipe.Report) string {
 		{"Disk", fmt.Sprintf("%s free before, %s after", bytesText(r.Disk.Before.BytesFree), bytesText(r.Disk.After.BytesFree))},
 	}, c.narrow())))
 	return b.String()
+}
+
+// residueText shows what the steps found that did not belong, and what is still there.
+func (c *cli) residueText(r recipe.Report) string {
+	var found, left [][]string
+	for _, s := range r.Steps {
+		if s.Scrub == nil {
+			continue
+		}
+		for _, f := range s.Scrub.Found {
+			culprit := ""
+			if f.Culprit != nil {
+				culprit = f.Culprit.Job
+				if f.Culprit.Build > 0 {
+					culprit += fmt.Sprintf(" #%d", f.Culprit.Build)
+				}
+			}
+			size := ""
+			if f.Bytes > 0 {
+				size = bytesText(f.Bytes)
+			}
+			what := strings.TrimSpace(f.Kind + " " + oneLine(f.ID) + " " + oneLine(f.What))
+			found = append(found, []string{size, f.Owner, oneLine(culprit), what})
+		}
+		if s.Scrub.More > 0 {
+			found = append(found, []string{"", "", "", fmt.Sprintf("and %d more of %s", s.Scrub.More, s.Name)})
+		}
+		for _, p := range s.Scrub.Problems {
+			left = append(left, []string{oneLine(p.ID), oneLine(p.Why)})
+		}
+	}
+	text := ""
+	if len(found) > 0 {
+		text += c.section("Residue", tabular([]string{"SIZE", "OWNER", "LEFT BY", "WHAT"}, found, c.narrow()))
+	}
+	if len(left) > 0 {
+		text += c.section("Still there", tabular([]string{"WHAT", "WHY"}, left, c.narrow()))
+	}
+	return text
 }

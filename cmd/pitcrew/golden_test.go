@@ -198,7 +198,13 @@ func diagnosed(state api.ControllerState, slots []api.Slot, pauses []api.Pause) 
 }
 
 const reportText = `{"version":1,"attempt":7,"agent":"büro (2)","outcome":"failed","reason":"failed: disk","steps":[
-{"name":"processes","phase":"clean","outcome":"ok","seconds":2,"tries":1},
+{"name":"processes","phase":"clean","outcome":"ok","seconds":2,"tries":1,"scrub":{"kind":"processes","state":"changed","removed":1,"bytes":0,
+"milliseconds":1800,"found":[{"kind":"process","id":"4242","what":"sleep (started by an earlier build)","owner":"jenkins","age":7200,
+"culprit":{"job":"folder/app_master","build":77,"by":"environment"}}]}},
+{"name":"files","phase":"clean","outcome":"failed","exit":1,"seconds":3,"tries":1,"reason":"/home/jenkins/workspace/app: something is mounted there",
+"scrub":{"kind":"files","state":"unmet","removed":1,"bytes":52428800,"milliseconds":2400,"more":3,
+"found":[{"kind":"directory","id":"/home/jenkins/workspace/app@tmp","owner":"jenkins","bytes":52428800,"culprit":{"job":"app","by":"workspace"}}],
+"problems":[{"id":"/home/jenkins/workspace/app","why":"something is mounted there, or it is a file system of its own"}]}},
 {"name":"disk","phase":"clean","outcome":"failed","exit":1,"seconds":91,"tries":3,"reason":"exit code 1","tail":"df: /srv: Input/output error\ngave up\n"},
 {"name":"empty","phase":"verify","outcome":"skipped","reason":"an earlier step failed"}],
 "disk":{"before":{"bytesFree":1073741824},"after":{"bytesFree":2147483648}},
