@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/carried"
 )
 
 func (c *cli) recipeCommand() *cobra.Command {
@@ -37,11 +38,14 @@ embedded in its job, or above 1 MB by file parameter. Ends with code 3 when some
 				if len(problems) > 0 {
 					continue
 				}
-				p, err := c.program(path)
-				if err != nil {
+				switch p, err := c.program(path); {
+				case errors.Is(err, carried.ErrMissing):
+					fmt.Fprintf(c.err, "%s: how it is delivered cannot be told: %v.\n", path, err)
+				case err != nil:
 					return err
+				default:
+					fmt.Fprintf(c.err, "%s: delivered %s.\n", path, p.Delivery())
 				}
-				fmt.Fprintf(c.err, "%s: delivered %s.\n", path, p.Delivery())
 			}
 			if bad > 0 {
 				fmt.Fprintf(c.err, "%s.\n", count(bad, "problem"))
