@@ -91,7 +91,12 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 	if err != nil {
 		return rest, err
 	}
-	if c.stillOwned(ctx, w.agent.ID) {
+	switch a, _, err := c.Store.Agent(ctx, w.agent.ID); {
+	case err == nil && a.State == hygiene.Granting:
+		// Its program has ended. The grant may wait for a neighbour that needs slot and place.
+		poke(c.wake)
+		return again, c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
+	case err == nil && a.State.InProgress():
 		return again, nil
 	}
 	return again, c.release(ctx, w)
@@ -110,12 +115,6 @@ func calls(said, name string, placed bool) bool {
 		}, s)
 	}
 	return said == name || placed && plain(name) != name && plain(said) == plain(name)
-}
-
-// stillOwned reports whether the attempt goes on after its program ended.
-func (c *Crew) stillOwned(ctx context.Context, id hygiene.AgentID) bool {
-	a, _, err := c.Store.Agent(ctx, id)
-	return err == nil && a.State.InProgress()
 }
 
 func (c *Crew) judgedEvents(a hygiene.Agent, t hygiene.Attempt, before *hygiene.Quarantine, v hygiene.Verdict) []hygiene.Event {

@@ -113,6 +113,18 @@ func TestCleaningAMachineTakesTheCleanlinessOfItsOtherAgents(t *testing.T) {
 	})
 }
 
+func TestAMachineOfSeveralAgentsIsCleanedThroughASingleSlot(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.MaxCleanups = 1 }}
+	inRig(t, spec, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "both clean", r.allClean(agents))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		r.wait(time.Minute, "the neighbour being due", func() bool { return r.agent("linux-8").State != hygiene.Clean })
+		r.wait(5*time.Minute, "both clean again", r.allClean(agents))
+	})
+}
+
 func TestNeighboursOfADisjointRecipeDoNotWait(t *testing.T) {
 	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.Disjoint = true }}

@@ -78,7 +78,7 @@ func (c *Crew) endHolds(ctx context.Context, s *Settings, agents []hygiene.Agent
 
 // rescue puts things in order that the last process left behind. Attempts need no putting in
 // order: each is driven from its stored row, whatever the process before died of. Slots of
-// attempts that have ended meanwhile are freed.
+// attempts whose program has ended meanwhile are freed.
 func (c *Crew) rescue(ctx context.Context) error {
 	slots, err := c.Store.Slots(ctx, c.id)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *Crew) rescue(ctx context.Context) error {
 			continue
 		}
 		a, t, err := c.Store.Agent(ctx, c.agentID(slot.Agent))
-		owned := err == nil && t != nil && t.Number == slot.Attempt && t.Ended.IsZero() && a.State.InProgress()
+		owned := err == nil && t != nil && t.Number == slot.Attempt && t.Ended.IsZero() && holdsPlace(a.State)
 		if owned {
 			continue
 		}

@@ -164,14 +164,17 @@ func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) 
 	if err != nil {
 		return reading.of(slot.Job, err)
 	}
-	if have != nil && bytes.Equal(back, have) && !bytes.Equal(want, have) {
+	if slot.Digest, err = recipe.SlotDigest(back); err != nil {
+		return fmt.Errorf("read job %s: %w", slot.Job, err)
+	}
+	// Unchanged is also what an earlier write of the same left, whose reading back was cut off.
+	carries := recipe.Carries(back, w.pool.Program)
+	tied, err := recipe.Retarget(back, w.agent.ID.Name)
+	if bytes.Equal(back, have) && (!carries || err != nil || !bytes.Equal(back, tied)) {
 		return fmt.Errorf("write job %s: %w", slot.Job, errDropped)
 	}
-	if !recipe.Carries(back, w.pool.Program) {
+	if !carries {
 		return &refusal{reason: fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
-	}
-	if slot.Digest, err = recipe.SlotDigest(back); err != nil {
-		return err
 	}
 	slot.Content, slot.Pending = slot.Pending, ""
 	return c.Store.SaveSlot(ctx, slot)

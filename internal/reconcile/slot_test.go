@@ -66,6 +66,29 @@ func TestAnotherSlotIsUsedWhileOneIsRefused(t *testing.T) {
 	})
 }
 
+func TestASlotIsNotRefusedForAWriteThatWentWrong(t *testing.T) {
+	t.Parallel()
+	tests := map[string]jenkinstest.Fault{
+		"its reading back was cut off": {Method: http.MethodGet, Path: "/job/pitcrew-slot-01/config.xml", Skip: 1, Count: 1, Truncate: 40},
+		"it had no effect":             {Method: http.MethodPost, Path: "/job/pitcrew-slot-01/config.xml", Count: 1, Drop: true},
+	}
+	for name, fault := range tests {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				r.mu.Lock()
+				r.program = another(t)
+				r.mu.Unlock()
+				r.set(func(*reconcile.Settings) {})
+				r.jenkins.Inject(fault)
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+				r.waitState("linux-7", hygiene.Due)
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
+
 func TestAJobOfThatNameWhichIsNotOursIsLeftAlone(t *testing.T) {
 	inRig(t, setup{agents: one, settings: oneSlot, asleep: true}, func(r *rig) {
 		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "pitcrew-slot-01", Label: "el7", Script: "echo mine"}))
@@ -113,13 +136,20 @@ func TestASlotThatSomebodyQueuedOrRunsIsClearedFirst(t *testing.T) {
 	}
 }
 
+// another is a program of another revision.
+func another(t *testing.T) *recipe.Program {
+	t.Helper()
+	next, err := recipe.Parse("test.yaml", []byte("version: 1\nname: test\nclean:\n  - name: sweep\n    run: rm -rf /tmp/x\nverify:\n  - name: swept\n    run: test ! -e /tmp/x\n"), nil)
+	must(t, err)
+	program, err := next.Compile()
+	must(t, err)
+	return program
+}
+
 func TestANewRecipeRevisionIsWrittenIntoTheSlots(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
-		next, err := recipe.Parse("test.yaml", []byte("version: 1\nname: test\nclean:\n  - name: sweep\n    run: rm -rf /tmp/x\nverify:\n  - name: swept\n    run: test ! -e /tmp/x\n"), nil)
-		must(t, err)
-		program, err := next.Compile()
-		must(t, err)
+		program := another(t)
 		r.mu.Lock()
 		r.program = program
 		r.mu.Unlock()
