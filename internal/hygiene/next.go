@@ -243,16 +243,15 @@ func begin(s Sighting, p Policy, a Agent) Action {
 		return rest("a node monitor took it offline")
 	case ByHealth:
 		return rest("a node monitor took it offline, for something that no cleanup mends")
-	case ByDemand:
-		if p.OnDemand && s.Launchable {
-			return Action{Kind: Launch, Reason: "offline until it is wanted"}
-		}
 	case ByConnection:
 		if p.Delivery == BySSH && a.Need == NeedCleanup {
 			act.SSH = true
 			return act
 		}
-	case ByPerson, OnlineNow:
+	case ByDemand, ByPerson, OnlineNow:
+	}
+	if p.OnDemand && s.Launchable && (s.OfflineBy == ByDemand || s.OfflineBy == ByConnection) {
+		return Action{Kind: Launch, Reason: "offline until it is wanted"}
 	}
 	return rest("offline")
 }

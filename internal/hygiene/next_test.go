@@ -153,6 +153,12 @@ func TestNext(t *testing.T) {
 		{"a demand-launched agent is launched when wanted", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Offline, s.OfflineBy, s.Launchable, s.Reached = true, hygiene.ByDemand, true, false
 		}, hygiene.Launch, ""},
+		{"one that lost its connection is, too: its strategy sees no demand for what is not clean", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy, s.Launchable, s.Reached = true, hygiene.ByConnection, true, false
+		}, hygiene.Launch, ""},
+		{"one that connects by itself is waited for", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy, s.Reached = true, hygiene.ByConnection, false
+		}, hygiene.Rest, "offline"},
 		{"a monitor's mark is left unless the policy says otherwise", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Offline, s.OfflineBy = true, hygiene.ByMonitor
 		}, hygiene.Rest, "monitor"},

@@ -62,6 +62,7 @@ type Crew struct {
 	remote    map[hygiene.AgentID]*remoteRun
 	asked     map[string]time.Time // when an agent's build feed was last read
 	unread    time.Time            // since when those count that were not
+	launched  map[string]time.Time // when an agent was last launched because it is wanted
 	retries   map[string]retry     // agents whose work met errors
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
@@ -89,7 +90,7 @@ func New(d Deps, s Settings) *Crew {
 		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
-		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, unread: time.Now(),
+		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(),
 		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))

@@ -235,13 +235,21 @@ func awaited(v *view, look *Look) bool {
 	if look.SessionSince.IsZero() || v.agent.Settled == look.Session {
 		return false
 	}
-	self := labelexpr.Atom(v.agent.ID.Name).String()
-	for _, item := range look.Queue.Items {
-		if item.LabelKnown && item.LabelExpression != "" && item.LabelExpression == self {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(look.Queue.Items, func(item jenkins.QueueItem) bool {
+		return mustGoTo(v, item) || mayReturnTo(v, look, item)
+	})
+}
+
+// mustGoTo reports whether an item asks for the agent by its name.
+func mustGoTo(v *view, item jenkins.QueueItem) bool {
+	return item.LabelKnown && item.LabelExpression == labelexpr.Atom(v.agent.ID.Name).String()
+}
+
+// mayReturnTo reports whether an item may be a block of a Pipeline that ran on the agent before the
+// restart: Jenkins shows only the name of the agent that it waits for, which may as well be the only
+// one of its label, and queues it again at its start.
+func mayReturnTo(v *view, look *Look, item jenkins.QueueItem) bool {
+	return !item.LabelKnown && item.LabelExpression == v.agent.ID.Name && item.Since.Before(look.SessionSince.Add(v.policy.Settle))
 }
 
 // start carries one decision out, or enqueues what needs requests.

@@ -121,13 +121,34 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		}
 	case hygiene.Launch:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Launch {
-			return rest, c.Jenkins.Launch(ctx, w.agent.ID.Name)
+			return rest, c.launchWanted(ctx, w)
 		}
 	case hygiene.Drive:
 		return c.drive(ctx, w)
 	case hygiene.Rest, hygiene.Begin:
 	}
 	return rest, nil
+}
+
+// launchAgain is how long a launch that was asked for may take before it is asked for again: Jenkins
+// does not show that an agent is being launched.
+const launchAgain = 2 * time.Minute
+
+// launchWanted has Jenkins launch an agent that the queue wants, once per time that a launch takes.
+func (c *Crew) launchWanted(ctx context.Context, w *work) error {
+	c.mu.Lock()
+	last := c.launched[w.agent.ID.Name]
+	c.mu.Unlock()
+	if !last.IsZero() && w.now.Sub(last) < launchAgain {
+		return nil
+	}
+	if err := c.launch(ctx, w); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.launched[w.agent.ID.Name] = w.now
+	return nil
 }
 
 // drive does the next step of the attempt that owns the agent.

@@ -3,7 +3,9 @@
 package reconcile_test
 
 import (
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,6 +156,26 @@ func TestAgentsOnDemandAreLaunchedOnlyWhenTheQueueWantsThem(t *testing.T) {
 			t.Errorf("the build ran on %s", got)
 		}
 		r.waitState("linux-7", hygiene.Due)
+	})
+}
+
+func TestAnAgentOnDemandThatLostItsConnectionIsLaunchedOnceWhenWanted(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7", Launched: true, Demand: true, IdleDelay: 60}}
+	spec := setup{
+		agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.OnDemand = true },
+		jenkins: func(o *jenkinstest.Options) { o.Timing.Launch = time.Minute },
+	}
+	inRig(t, spec, func(r *rig) {
+		must(t, r.jenkins.Agent("linux-7").Connect())
+		r.waitState("linux-7", hygiene.Clean)
+		r.jenkins.Agent("linux-7").Disconnect()
+		r.waitState("linux-7", hygiene.Due)
+		var asked atomic.Int32
+		r.jenkins.Inject(jenkinstest.Fault{Path: "/computer/linux-7/launchSlaveAgent", Before: func(*http.Request) { asked.Add(1) }})
+		r.runBuild("app", "clean&&el7")
+		if n := asked.Load(); n != 1 {
+			t.Errorf("it was asked to launch %d times", n)
+		}
 	})
 }
 

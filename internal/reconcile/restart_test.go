@@ -12,6 +12,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
 // slowBoot makes a restart take as long as that of a real controller.
@@ -106,6 +107,28 @@ func TestNoCleanupStartsWithinTheGraceAfterARestart(t *testing.T) {
 			t.Errorf("a cleanup was started within the grace time: %+v", a)
 		}
 		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestABlockThatCannotReturnYetIsWaitedForBeyondTheGrace(t *testing.T) {
+	spec := setup{agents: one, jenkins: pipelines, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.Monitor = hygiene.MonitorLift }}
+	inRig(t, spec, func(r *rig) {
+		r.withPipeline()
+		r.waitState("linux-7", hygiene.Clean)
+		_, err := r.jenkins.Schedule("pipe", nil)
+		must(t, err)
+		r.waitState("linux-7", hygiene.Due)
+		r.jenkins.Agent("linux-7").MonitorOffline(1 << 20)
+		must(t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.pass(30 * time.Minute)
+		if n := len(r.cleanups()); n != 1 {
+			t.Errorf("%d programs ran, want the one before the block", n)
+		}
+		r.jenkins.Agent("linux-7").MonitorOnline()
+		r.waitState("linux-7", hygiene.Clean)
+		if builds := r.jenkins.Builds("pipe"); builds[0].Result != "SUCCESS" {
+			t.Errorf("the Pipeline ended %s", builds[0].Result)
+		}
 	})
 }
 
