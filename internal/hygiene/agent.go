@@ -115,6 +115,17 @@ func (a Agent) Held(now time.Time) *Hold {
 	return a.Hold
 }
 
+// KeptOut says why a person keeps the agent out of use at now, "" when nobody does.
+func (a Agent) KeptOut(now time.Time) string {
+	if h := a.Held(now); h != nil {
+		return "held: " + h.Reason
+	}
+	if q := a.Quarantine; q.byPerson() && now.Before(q.NextLook) {
+		return "quarantined by " + q.By + ": " + q.Reason
+	}
+	return ""
+}
+
 // To returns the agent moved to state, or a [*StateError] when the table has no such edge.
 // Moving to the state it is in only changes the reason.
 func (a Agent) To(state State, reason string, now time.Time) (Agent, error) {

@@ -49,10 +49,8 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 		return GrantNever, "the agent vanished"
 	case s.Real:
 		return GrantNever, "a build started on it: " + s.RealURL
-	case a.Held(now) != nil:
-		return GrantNever, "held: " + a.Held(now).Reason
-	case a.Quarantine.byPerson() && now.Before(a.Quarantine.NextLook):
-		return GrantNever, "quarantined by " + a.Quarantine.By + ": " + a.Quarantine.Reason
+	case a.KeptOut(now) != "":
+		return GrantNever, a.KeptOut(now)
 	case s.Unfit != "":
 		return GrantNever, s.Unfit
 	case s.Session != "" && t.Session != "" && s.Session != t.Session:

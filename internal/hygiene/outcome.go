@@ -155,10 +155,14 @@ func quarantine(old *Quarantine, v Verdict, failures int, now time.Time, p Polic
 }
 
 // Grant ends attempt t as a success: the label clean was written and read back. Epoch is the
-// store's; a restored backup starts a new one, in which no earlier grant counts.
+// store's; a restored backup starts a new one, in which no earlier grant counts. What a person said
+// in the meantime is refused with [ErrKeptOut].
 func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, error) {
 	if t.Number != a.Attempt || !t.Ended.IsZero() || t.Proved.IsZero() {
 		return a, t, fmt.Errorf("agent %s: attempt %d proves nothing: %w", a.ID, t.Number, ErrStale)
+	}
+	if why := a.KeptOut(now); why != "" {
+		return a, t, fmt.Errorf("agent %s, attempt %d: %w: %s", a.ID, t.Number, ErrKeptOut, why)
 	}
 	a, err := a.To(Clean, fmt.Sprintf("cleaned and verified by attempt %d", t.Number), now)
 	if err != nil {
@@ -166,7 +170,7 @@ func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, err
 	}
 	t.Ended, t.Outcome, t.Reason = now, Cleaned, ""
 	a.LastCleaned, a.Epoch = now, epoch
-	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{} // a person's that is in force was refused before
+	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{}
 	a.Need = NeedCleanup
 	// A lifted mark is not put back on a proven agent: Jenkins' monitor sets its own again if it still
 	// misses space, but would never lift ours (hudson.node_monitors.AbstractNodeMonitorDescriptor#markOnline).

@@ -23,6 +23,9 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if limit := w.policy.Limits.Queue; limit > 0 && w.now.Sub(w.attempt.Claimed) > limit {
 		return rest, c.giveBack(ctx, w, c.lateReason(w, limit))
 	}
+	if why := w.agent.KeptOut(w.now); why != "" {
+		return rest, c.giveBack(ctx, w, why)
+	}
 	err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: refused.reason, Permanent: refused.unfit})

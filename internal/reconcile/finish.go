@@ -253,7 +253,12 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	if err != nil {
 		return rest, err
 	}
-	return again, c.granted(ctx, w)
+	err = c.granted(ctx, w)
+	if errors.Is(err, hygiene.ErrKeptOut) {
+		c.unlabel(ctx, w.agent.ID.Name)
+		return again, c.ungranted(ctx, w, err.Error(), false)
+	}
+	return again, err
 }
 
 // grantRetry is how soon a grant is tried again while the executor of the cleanup is not free yet,

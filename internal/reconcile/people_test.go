@@ -77,6 +77,48 @@ func TestWithdrawalBesideEveryRequestIsRespected(t *testing.T) {
 	}
 }
 
+func TestAHoldOrQuarantineBesideEveryRequestIsRespected(t *testing.T) {
+	takesLong(t)
+	t.Parallel()
+	orders := map[string]func(*rig) error{
+		"hold": func(r *rig) error { return r.crew.OrderHold(r.t.Context(), "linux-7", "ann", "mine", time.Time{}) },
+		"quarantine": func(r *rig) error {
+			return r.crew.OrderQuarantine(r.t.Context(), "linux-7", "ann", "it smells", time.Time{})
+		},
+	}
+	for name, order := range orders {
+		for _, after := range sides() {
+			t.Run(fmt.Sprintf("%s, after the request %t", name, after), func(t *testing.T) {
+				inRig(t, setup{agents: one}, func(r *rig) {
+					kept := ""
+					r.eachRequest(after, func() {
+						if err := order(r); err != nil {
+							kept = err.Error()
+						}
+						time.AfterFunc(10*time.Minute, func() {
+							a := r.agent("linux-7")
+							if a.State != hygiene.Due || a.KeptOut(time.Now()) == "" || r.labels("linux-7") != "cleanable dirty" {
+								kept = fmt.Sprintf("labels %s, %+v", r.labels("linux-7"), a)
+							}
+							must(r.t, r.crew.OrderRelease(r.t.Context(), "linux-7", "ann", "done"))
+						})
+					}, func(request string) {
+						r.pass(11 * time.Minute)
+						if kept != "" {
+							t.Errorf("request %s: %s", request, kept)
+						}
+						kept = ""
+						r.waitState("linux-7", hygiene.Clean)
+					})
+					if n := len(r.events(hygiene.EventGranted)); n == 0 {
+						t.Error("it was never clean")
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestAConfigurationAsCodeRewriteOfAllAgentsCostsACleanupEachAndNoMore(t *testing.T) {
 	var agents []jenkinstest.AgentSpec
 	for i := range 5 {

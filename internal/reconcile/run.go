@@ -41,11 +41,14 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 		if item.ID != run.QueueID {
 			continue
 		}
-		sneaked := w.sighting.Real && w.sighting.At.After(w.attempt.Handed)
-		if item.Pending || !late && !sneaked {
+		reason := overtaken(w)
+		if reason == "" && late {
+			reason = "waited too long in the queue: " + item.Why
+		}
+		if item.Pending || reason == "" {
 			return rest, nil
 		}
-		return c.takeBack(ctx, w, item)
+		return c.takeBack(ctx, w, item, reason)
 	}
 	item, err := c.Jenkins.QueueItem(ctx, run.QueueID)
 	switch {
@@ -63,15 +66,27 @@ func (c *Crew) followQueue(ctx context.Context, w *work) (time.Duration, error) 
 	return rest, nil
 }
 
+// overtaken says what came before the queued program, "" when nothing did. Queued behind a build, it
+// could come before that build's return after a restart.
+func overtaken(w *work) string {
+	seen := w.sighting.At.After(w.attempt.Handed)
+	switch why := w.agent.KeptOut(w.now); {
+	case why != "" && w.attempt.Reconnect == 0:
+		return why
+	case seen && w.sighting.Real:
+		return "a build started on it first: " + w.sighting.RealURL
+	case seen && !w.policy.Disjoint && w.sighting.Neighbour.Real != "":
+		return "a build started on its machine first, on " + w.sighting.Neighbour.Real
+	}
+	return ""
+}
+
 // takeBack cancels a queued build. An item that cannot be cancelled has left the queue meanwhile, and
 // the next poll says where to.
-func (c *Crew) takeBack(ctx context.Context, w *work, item jenkins.QueueItem) (time.Duration, error) {
+func (c *Crew) takeBack(ctx context.Context, w *work, item jenkins.QueueItem, reason string) (time.Duration, error) {
 	err := c.Jenkins.CancelQueueItem(ctx, item.ID)
 	if err == nil {
-		if w.sighting.Real { // queued behind it, the cleanup could come before its return after a restart
-			return again, c.giveBack(ctx, w, "a build started on it first: "+w.sighting.RealURL)
-		}
-		return again, c.giveBack(ctx, w, "waited too long in the queue: "+item.Why)
+		return again, c.giveBack(ctx, w, reason)
 	}
 	c.Log.DebugContext(ctx, "queued build could not be cancelled", "agent", w.agent.ID.Name, "err", err)
 	return rest, nil
