@@ -76,6 +76,16 @@ func TestFence(t *testing.T) {
 	}
 }
 
+func TestABackoffWithoutALimitGrowsForAYear(t *testing.T) {
+	t.Parallel()
+	b := hygiene.Backoff{First: time.Minute}
+	for n, want := range map[int]time.Duration{1: time.Minute, 2: 2 * time.Minute, 5: 16 * time.Minute, 200: 365 * 24 * time.Hour} {
+		if got := b.After(n, "a"); got < want*3/4 || got > want*5/4 {
+			t.Errorf("after %d failures: %s, want %s within a quarter", n, got, want)
+		}
+	}
+}
+
 func TestFailuresBackOffAndEndInQuarantine(t *testing.T) {
 	t.Parallel()
 	a, now := agentIn(hygiene.Due), epoch

@@ -49,7 +49,8 @@ const (
 // Backoff is exponential with full determinism: jitter comes from the agent and the failure
 // count, so the same facts always give the same time.
 type Backoff struct {
-	First, Max time.Duration
+	First time.Duration
+	Max   time.Duration // 0 = a year, which is as good as none
 }
 
 // After returns the wait after n consecutive failures: First doubled n-1 times, at most Max,
@@ -58,16 +59,17 @@ func (b Backoff) After(n int, seed string) time.Duration {
 	if n <= 0 || b.First <= 0 {
 		return 0
 	}
-	d := b.First
+	most := b.Max
+	if most <= 0 {
+		most = 365 * 24 * time.Hour
+	}
+	d := min(b.First, most)
 	for range n - 1 {
-		if d >= b.Max/2 {
-			d = b.Max
+		if d >= most/2 {
+			d = most
 			break
 		}
 		d *= 2
-	}
-	if b.Max > 0 {
-		d = min(d, b.Max)
 	}
 	const steps = 1000
 	h := uint64(14695981039346656037) // FNV-1a, so that the spread does not depend on a process
@@ -75,5 +77,5 @@ func (b Backoff) After(n int, seed string) time.Duration {
 		h = (h ^ uint64(c)) * 1099511628211
 	}
 	h = (h ^ uint64(n)) * 1099511628211
-	return d*3/4 + d/2*time.Duration(h%steps)/steps
+	return d*3/4 + d/2/steps*time.Duration(h%steps)
 }

@@ -52,15 +52,23 @@ type Choice struct {
 
 // Schedule picks which candidates start now. Agents that the queue asks for come first, then the
 // least recently served, so that none starves; agents that failed before come after all healthy
-// ones and never hold more than half of a controller's places. The order of the answer is the
-// order of choice. The caller's slices and maps are not changed.
+// ones, wanted or not, and never hold more than half of a controller's places, or the only one. The
+// order of the answer is the order of choice. The caller's slices and maps are not changed.
 func Schedule(candidates []Candidate, demands []Demand, caps Caps, load Load) []Choice {
 	s := scheduler{caps: caps, want: make([]int, len(demands)), load: load.clone(), spare: cloned(caps.Spare)}
 	for i, d := range demands {
 		s.want[i] = d.Want
 	}
-	rest := slices.Clone(candidates)
-	slices.SortStableFunc(rest, fair)
+	sorted := slices.SortedStableFunc(slices.Values(candidates), fair)
+	sick := slices.IndexFunc(sorted, func(c Candidate) bool { return c.Agent.Failures > 0 })
+	if sick < 0 {
+		sick = len(sorted)
+	}
+	return append(s.chooseFrom(sorted[:sick]), s.chooseFrom(sorted[sick:])...)
+}
+
+// chooseFrom picks those that the queue asks for, then the rest.
+func (s *scheduler) chooseFrom(rest []Candidate) []Choice {
 	choices := make([]Choice, 0, len(rest))
 	for _, wanted := range []bool{true, false} {
 		var later []Candidate

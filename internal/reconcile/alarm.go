@@ -197,7 +197,7 @@ func usable(p *Pool, views []view, now time.Time) (usable, floor int) {
 
 // isDead reports whether the dead-man alarm of a pool is due, or stays.
 func (c *Crew) isDead(ctx context.Context, p *Pool, views []view, row store.PoolRow, now time.Time) (bool, error) {
-	waiting, cleaned := waits(p, views)
+	waiting, cleaned := waits(p, views, now)
 	switch {
 	case p.DeadMan <= 0 || len(waiting) == 0:
 		return false, nil
@@ -235,8 +235,11 @@ func (c *Crew) triedSince(ctx context.Context, a hygiene.Agent) (time.Time, erro
 }
 
 // waits returns the agents of a pool that wait to be cleaned or are just tried, and when the newest
-// of the pool was cleaned. Agents that a person keeps out do not wait.
-func waits(p *Pool, views []view) (waiting []hygiene.Agent, cleaned time.Time) {
+// of the pool was cleaned. Agents that a person keeps out do not wait. Those in quarantine do only
+// where all are: a sick one beside others that nobody uses is no dead pool.
+func waits(p *Pool, views []view, now time.Time) (waiting []hygiene.Agent, cleaned time.Time) {
+	var sick []hygiene.Agent
+	well := false
 	for i := range views {
 		v := &views[i]
 		if v.pool == nil || v.pool.Name != p.Name {
@@ -245,10 +248,23 @@ func waits(p *Pool, views []view) (waiting []hygiene.Agent, cleaned time.Time) {
 		if v.agent.LastCleaned.After(cleaned) {
 			cleaned = v.agent.LastCleaned
 		}
-		ready := v.sighting.OfflineBy == hygiene.OnlineNow && v.sighting.Present && v.sighting.Idle
-		if v.agent.State.InProgress() || v.agent.State == hygiene.Due && v.agent.Hold == nil && ready {
+		well = well || v.agent.Managed() && v.agent.Quarantine == nil && v.agent.KeptOut(now) == ""
+		switch {
+		case !v.waits(now):
+		case v.agent.Quarantine != nil:
+			sick = append(sick, v.agent)
+		default:
 			waiting = append(waiting, v.agent)
 		}
 	}
+	if !well {
+		waiting = append(waiting, sick...)
+	}
 	return waiting, cleaned
+}
+
+// waits reports whether an agent is tried or could be.
+func (v *view) waits(now time.Time) bool {
+	ready := v.sighting.OfflineBy == hygiene.OnlineNow && v.sighting.Present && v.sighting.Idle
+	return v.agent.State.InProgress() || v.agent.State == hygiene.Due && v.agent.KeptOut(now) == "" && ready
 }

@@ -115,6 +115,32 @@ func TestAQuietPoolIsNotDead(t *testing.T) {
 	})
 }
 
+func TestAQuarantinedAgentMakesAQuietPoolDeadOnlyWhenItIsAlone(t *testing.T) {
+	takesLong(t)
+	t.Parallel()
+	for n, want := range map[int]int{1: 1, 3: 0} {
+		t.Run(fmt.Sprintf("%d agents", n), func(t *testing.T) {
+			agents := fleetOf(n)
+			spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
+				s.Pools[0].DeadMan = 2 * time.Hour
+				s.Pools[0].Policy.QuarantineLook = 30 * time.Minute
+			}}
+			inRig(t, spec, func(r *rig) {
+				r.bend(func(rep recipe.Report) recipe.Report {
+					if rep.Agent == "linux-0" {
+						return failing(rep)
+					}
+					return rep
+				})
+				r.pass(12 * time.Hour)
+				if got := len(r.events(hygiene.EventDead)); got != want {
+					t.Errorf("the alarm was raised %d times, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
 func TestAFailingAgentBacksOffAndDoesNotCrowdOutHealthyOnes(t *testing.T) {
 	takesLong(t)
 	agents := fleetOf(4)

@@ -88,6 +88,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	c.decisions = decisions
 	c.mu.Unlock()
 	c.tellPlan(ctx, s, views, before, decisions)
+	c.forgetOthers(views)
 	c.Watch.Decided(c.id, slices.Collect(maps.Values(decisions)))
 	if err := c.alarms(ctx, s, views, now); err != nil {
 		return err
@@ -108,6 +109,27 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// forgetOthers drops what this process remembers of agents that are neither managed nor listed.
+func (c *Crew) forgetOthers(views []view) {
+	known := make(map[string]bool, len(views))
+	for i := range views {
+		known[views[i].agent.ID.Name] = views[i].agent.Managed() || views[i].sighting.Present
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keep(c.missing, known)
+	keep(c.asked, known)
+	keep(c.launched, known)
+	keep(c.retries, known)
+	keep(c.stale, known)
+	keep(c.witnessed, known)
+}
+
+// keep drops all keys of m that are not known.
+func keep[V any](m map[string]V, known map[string]bool) {
+	maps.DeleteFunc(m, func(name string, _ V) bool { return !known[name] })
 }
 
 // beginsOn reports whether a decision is to begin a cleanup on a machine that agents may share.
@@ -315,12 +337,13 @@ func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 	return nil
 }
 
-// displace takes the cleanliness of a neighbour, because its machine is about to be cleaned.
+// displace takes the cleanliness of a neighbour, because its machine is about to be cleaned. If it is
+// of another controller, that one's crew takes the label off.
 func (c *Crew) displace(ctx context.Context, v *view, now time.Time) error {
-	defer c.enqueue(v.action.Displace)
-	neighbour := c.agentID(v.action.Displace)
-	if other, err := hygiene.ParseAgentID(v.action.Displace); err == nil {
-		neighbour = other // of another controller, whose crew takes the label off
+	neighbour, err := hygiene.ParseAgentID(v.action.Displace)
+	if err != nil {
+		neighbour = c.agentID(v.action.Displace)
+		defer c.enqueue(neighbour.Name)
 	}
 	return c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+v.agent.ID.Name, now)
 }

@@ -3,12 +3,16 @@
 package reconcile
 
 import (
+	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pitcrew-ci/pitcrew/internal/engine"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -97,5 +101,54 @@ func TestAgentsLeaveTheirMachine(t *testing.T) {
 	}
 	if len(m.faces) != 1 || len(m.on) != 1 {
 		t.Errorf("%d agents on %d machines are remembered, want one", len(m.faces), len(m.on))
+	}
+}
+
+// keys is an engine that only remembers what it is to work.
+type keys struct {
+	engine.Engine
+	asked []string
+}
+
+func (k *keys) Register(string, engine.Handler, engine.HandlerOptions) {}
+func (k *keys) Enqueue(_, key string)                                  { k.asked = append(k.asked, key) }
+
+func TestADisplacedNeighbourIsWorkedByTheCrewOfItsController(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "pit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for neighbour, want := range map[string][]string{"b": {"ci/b"}, "lab/b": nil} {
+		k := &keys{}
+		c := New(Deps{Store: db, Engine: k, Log: slog.New(slog.DiscardHandler)}, Settings{ID: "ci"})
+		v := on("ci", "a", "m1", hygiene.Due, func(v *view) { v.action.Displace = neighbour })
+		if err := c.displace(t.Context(), &v, noon); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, k.asked); diff != "" {
+			t.Errorf("keys after displacing %s (-want +got):\n%s", neighbour, diff)
+		}
+	}
+}
+
+func TestNothingIsRememberedOfAgentsThatAreGone(t *testing.T) {
+	t.Parallel()
+	c := New(Deps{Engine: &keys{}, Log: slog.New(slog.DiscardHandler)}, Settings{ID: "ci"})
+	for _, name := range []string{"here", "gone"} {
+		c.asked[name], c.launched[name], c.stale[name] = noon, noon, noon
+		c.retries[name], c.missing[name], c.witnessed[name] = retry{failures: 1}, 1, "u"
+	}
+	gone := on("ci", "gone", "", hygiene.Unmanaged)
+	gone.sighting = hygiene.Sighting{}
+	c.forgetOthers([]view{on("ci", "here", "", hygiene.Due), gone})
+	for what, n := range map[string]int{
+		"asked": len(c.asked), "launched": len(c.launched), "stale": len(c.stale),
+		"retries": len(c.retries), "missing": len(c.missing), "witnessed": len(c.witnessed),
+	} {
+		if n != 1 {
+			t.Errorf("%s: %d agents are remembered, want the one that is there", what, n)
+		}
 	}
 }
