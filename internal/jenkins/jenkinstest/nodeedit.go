@@ -133,7 +133,7 @@ func (j *Jenkins) Labels(agent string) string {
 
 // setTemporaryCause marks a computer offline, or with nil online again.
 func (j *Jenkins) setTemporaryCause(c *computer, cause *offlineCause, who string) {
-	if (j.temporaryCause(c) == nil) != (cause == nil) {
+	if cause != nil || j.temporaryCause(c) != nil {
 		kind := EntryMarked
 		if cause == nil {
 			kind = EntryUnmarked

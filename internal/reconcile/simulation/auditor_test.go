@@ -43,19 +43,27 @@ type tally struct {
 
 // truth is what really is and was on one agent.
 type truth struct {
+	name    string
 	state   hygiene.State
 	changed time.Time // when state was entered
 	attempt int64     // newest claimed
 	claimed time.Time
-	held    bool
-	used    bool // a real build started since the newest cleanup ended
-	known   bool // its machine is known to the engine
+	used    bool      // a real build started since the newest cleanup ended
+	usedAt  time.Time // the first of them
+	looked  time.Time // when the engine's newest look at this very agent was sent
+	known   time.Time // since when the engine knows its machine
+
+	held        word // a person's hold
+	quarantined word // a person's quarantine
 
 	real   map[string]time.Time // real builds and node blocks that live, with their start
 	own    int                  // cleanups that run
 	lost   time.Time            // when it last lost its connection
 	labels hygiene.Labels
+	shows  time.Time // since when it wears clean
 	edited time.Time // when a person edited its labels last
+	marker string    // who marked it offline, "" when it is not
+	marked time.Time
 
 	firm  map[string]string // builds that must be reported as contaminated, by URL, with the reason
 	maybe map[string]bool   // builds that may be
@@ -71,7 +79,7 @@ func newAuditor(shop *workshop) *auditor {
 func (a *auditor) of(agent string) *truth {
 	t := a.agents[agent]
 	if t == nil {
-		t = &truth{state: hygiene.Unmanaged, real: map[string]time.Time{}, firm: map[string]string{}, maybe: map[string]bool{}}
+		t = &truth{name: agent, state: hygiene.Unmanaged, real: map[string]time.Time{}, firm: map[string]string{}, maybe: map[string]bool{}}
 		a.agents[agent] = t
 	}
 	return t
@@ -130,9 +138,14 @@ func (a *auditor) entry(e jenkinstest.Entry) {
 			a.shop.lost(e.Agent)
 		}
 	case jenkinstest.EntryDeleted:
-		t.real, t.own = map[string]time.Time{}, 0
+		t.real, t.own, t.marker = map[string]time.Time{}, 0, ""
 		t.doubt()
-	case jenkinstest.EntryOnline, jenkinstest.EntryMarked, jenkinstest.EntryUnmarked, jenkinstest.EntryCreated, jenkinstest.EntryRestart:
+	case jenkinstest.EntryCreated:
+		t.wears(e)
+		t.edited = e.At
+	case jenkinstest.EntryMarked, jenkinstest.EntryUnmarked:
+		a.marked(t, e)
+	case jenkinstest.EntryOnline, jenkinstest.EntryRestart:
 	}
 }
 
@@ -163,7 +176,9 @@ func (a *auditor) started(t *truth, e jenkinstest.Entry) {
 		a.fault("I4: %s started on %s beside a cleanup", key(e), e.Agent)
 	}
 	a.judge(t, e)
-	t.used = true
+	if !t.used {
+		t.used, t.usedAt = true, e.At
+	}
 }
 
 // judge decides whether a real build started on an agent that was not clean.
@@ -212,20 +227,8 @@ func (a *auditor) cleanupStarted(t *truth, e jenkinstest.Entry) {
 	if hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) && e.At.Sub(t.edited) > sure {
 		a.fault("I2: %s was labelled clean when a cleanup started", e.Agent)
 	}
-	if a.shop.machine == nil {
-		return
-	}
-	machine := a.shop.machineOf(e.Agent)
-	for name, n := range a.agents {
-		if n == t || a.shop.machineOf(name) != machine || !n.known || !t.known {
-			continue
-		}
-		for build, since := range n.real {
-			if since.Before(t.claimed.Add(-sure)) {
-				a.fault("I4: a cleanup started on %s beside %s on %s, the same machine", e.Agent, build, name)
-			}
-		}
-	}
+	a.personsWord(t, e)
+	a.besideMates(t, e)
 }
 
 // slowest is how long a request may take that a fault delays.
@@ -264,7 +267,7 @@ func (a *auditor) excuse(agent string, now time.Time) {
 func (a *auditor) labelled(t *truth, e jenkinstest.Entry) {
 	names := hygiene.DefaultNames
 	before, after := labelexpr.Tokens(e.Before), labelexpr.Tokens(e.Labels)
-	t.labels = names.Read(after)
+	t.wears(e)
 	if people[e.Who] {
 		t.edited = e.At
 		return
@@ -287,15 +290,27 @@ func (a *auditor) labelled(t *truth, e jenkinstest.Entry) {
 	}
 }
 
+// wears notes the labels of an entry.
+func (t *truth) wears(e jenkinstest.Entry) {
+	had := t.labels.Has(hygiene.LabelClean)
+	t.labels = hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels))
+	if !had && t.labels.Has(hygiene.LabelClean) {
+		t.shows = e.At
+	}
+}
+
 func (a *auditor) cleanGiven(t *truth, e jenkinstest.Entry) {
+	a.givenOnMachine(t, e)
 	switch {
+	case t.longKeptOut(e.At, slowest):
+		a.fault("I4: %s got the label clean, and a person keeps it out", e.Agent)
 	case t.state != hygiene.Granting:
 		a.fault("I2: %s got the label clean while it was %s", e.Agent, t.state)
 	case !a.shop.proved(e.Agent, t.attempt):
 		a.fault("I2: %s got the label clean, and attempt %d proved nothing", e.Agent, t.attempt)
 	case t.own > 0:
 		a.fault("I2: %s got the label clean while its cleanup was running", e.Agent)
-	case t.used:
+	case t.used && t.usedAt.Before(t.looked): // Jenkins has no preconditions: what begins after the look is overlooked
 		a.fault("I2: %s got the label clean, and a build used it since it was cleaned (%v run)", e.Agent, slices.Collect(maps.Keys(t.real)))
 	}
 }
@@ -313,18 +328,20 @@ func (a *auditor) Changed(e hygiene.Event) {
 	switch e.Type { //nolint:exhaustive // the others change nothing that is judged
 	case hygiene.EventClaimed:
 		a.claimed(t, e)
-	case hygiene.EventHeld:
-		t.held = true
-	case hygiene.EventUnheld:
-		t.held = false
+	case hygiene.EventHeld, hygiene.EventUnheld, hygiene.EventRequested, hygiene.EventQuarantined:
+		t.told(e)
 	case hygiene.EventProved:
-		t.known = true
+		if t.known.IsZero() {
+			t.known = e.At
+		}
 	case hygiene.EventGranted:
+		if t.keptOut(e.At) {
+			a.fault("I4: %s was granted clean, and a person keeps it out", e.Agent.Name)
+		}
 		if e.Attempt != t.attempt || !a.shop.proved(e.Agent.Name, e.Attempt) {
 			a.fault("I2: %s was granted clean by attempt %d, which proved nothing (newest: %d)", e.Agent.Name, e.Attempt, t.attempt)
 		}
 	case hygiene.EventWithdrawn, hygiene.EventForgotten:
-		t.held = false
 		t.doubt()
 	}
 	if e.After == "" || e.Before == e.After {
@@ -348,8 +365,8 @@ func (a *auditor) claimed(t *truth, e hygiene.Event) {
 		a.fault("I3: attempt %d of %s follows %d", e.Attempt, e.Agent.Name, t.attempt)
 	}
 	t.attempt, t.claimed = e.Attempt, e.At
-	if t.held {
-		a.fault("I4: %s was claimed while it was held", e.Agent.Name)
+	if t.keptOut(e.At) {
+		a.fault("I4: %s was claimed, and a person keeps it out", e.Agent.Name)
 	}
 	if len(t.real) > 0 {
 		for build, since := range t.real {
@@ -366,6 +383,13 @@ func (a *auditor) Swept(hygiene.ControllerID, time.Duration, error)             
 func (a *auditor) Decided(hygiene.ControllerID, []reconcile.Decision)                 {}
 func (a *auditor) Ended(hygiene.Agent, hygiene.Attempt, time.Duration, time.Duration) {}
 func (a *auditor) Beat(hygiene.ControllerID, string, time.Time)                       {}
+
+// sees notes that an agent was looked at directly.
+func (a *auditor) sees(agent string, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.of(agent).looked = at
+}
 
 // call counts a request of the engine.
 func (a *auditor) call(c jenkins.Call) {
@@ -397,6 +421,17 @@ func (a *auditor) usage() (map[string]tally, int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.requests), a.counts[hygiene.EventGranted]
+}
+
+// total counts the requests so far.
+func (a *auditor) total() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for _, t := range a.requests {
+		n += t.n
+	}
+	return n
 }
 
 // reported compares the builds that the engine reports with those that it had to.

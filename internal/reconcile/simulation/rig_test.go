@@ -42,6 +42,7 @@ type rig struct {
 	bend    func(*reconcile.Settings)
 	watch   *stopwatch     // for benchmarks; may be nil
 	with    reconcile.Deps // shared with other controllers of the same daemon
+	started time.Time      // the daemon
 
 	stop    context.CancelFunc
 	stopped chan error
@@ -70,9 +71,22 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 		_, err := r.jenkins.AddAgent(spec)
 		must(tb, err)
 	}
-	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: r.jenkins.Transport(), RequestsPerSecond: -1, Advertised: []string{"clean"}, Observe: r.audit.call})
+	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: witnessed{r}, RequestsPerSecond: -1, Advertised: []string{"clean"}, Observe: r.audit.call})
 	must(tb, err)
 	return r
+}
+
+// witnessed tells the auditor when the engine looks at one agent.
+type witnessed struct{ *rig }
+
+func (w witnessed) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := time.Now()
+	resp, err := w.jenkins.Transport().RoundTrip(req)
+	name, direct := strings.CutSuffix(strings.TrimPrefix(req.URL.Path, "/computer/"), "/api/json")
+	if err == nil && resp.StatusCode == http.StatusOK && direct && !strings.HasPrefix(name, "/") {
+		w.audit.sees(name, began)
+	}
+	return resp, err
 }
 
 // entry passes ground truth on.
@@ -173,6 +187,7 @@ func (r *rig) run() {
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(r.t.Context())
 	r.stopped = make(chan error, 1)
+	r.started = time.Now()
 	go func() { r.stopped <- r.crew.Run(ctx) }()
 }
 

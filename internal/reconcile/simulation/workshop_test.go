@@ -173,6 +173,13 @@ func (w *workshop) proved(agent string, attempt int64) bool {
 	return w.proofs[run{agent, attempt, ""}]
 }
 
+// ran reports whether a program of an attempt has started before.
+func (w *workshop) ran(agent string, attempt int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.runs[run{agent, attempt, "all"}]+w.runs[run{agent, attempt, "verify"}] > 0
+}
+
 // lost notes that an agent lost its connection: the next has another process.
 func (w *workshop) lost(agent string) {
 	w.mu.Lock()
