@@ -143,6 +143,21 @@ func (a Agent) To(state State, reason string, now time.Time) (Agent, error) {
 	return a, nil
 }
 
+// Leave returns the agent out of our care. What a person said of it stays for when it comes back.
+func (a Agent) Leave(reason string, now time.Time) (Agent, error) {
+	a, err := a.To(Unmanaged, reason, now)
+	if err != nil {
+		return a, err
+	}
+	a.Failures, a.NextLook, a.LabelsAt = 0, time.Time{}, now
+	if a.Quarantine.byPerson() {
+		a.NextLook = a.Quarantine.NextLook
+	} else {
+		a.Quarantine = nil
+	}
+	return a, nil
+}
+
 // Project says which of our labels the agent must show, were it seen at now.
 func Project(a Agent, now time.Time) Labels {
 	switch a.State {
@@ -211,6 +226,8 @@ type Run struct {
 	// then first seen without a connection.
 	Kicked time.Time `json:"kicked,omitzero"`
 	Away   time.Time `json:"away,omitzero"`
+	// Used is a real build that was seen on the agent between proof and grant.
+	Used string `json:"used,omitempty"`
 }
 
 // Delivery is the way a program reaches an agent's machine.

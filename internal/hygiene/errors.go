@@ -8,5 +8,6 @@ import "errors"
 // recorded and otherwise ignored.
 var ErrStale = errors.New("stale result")
 
-// ErrKeptOut means that a person keeps an agent out of use that was about to be called clean.
-var ErrKeptOut = errors.New("a person keeps the agent out of use")
+// ErrOvertaken means that a person's word or a build came before the grant of an agent that was about
+// to be called clean.
+var ErrOvertaken = errors.New("overtaken")

@@ -49,8 +49,8 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 		return GrantNever, "the agent vanished"
 	case s.Real:
 		return GrantNever, "a build started on it: " + s.RealURL
-	case a.KeptOut(now) != "":
-		return GrantNever, a.KeptOut(now)
+	case overtaken(a, t, now) != "":
+		return GrantNever, overtaken(a, t, now)
 	case s.Unfit != "":
 		return GrantNever, s.Unfit
 	case s.Session != "" && t.Session != "" && s.Session != t.Session:

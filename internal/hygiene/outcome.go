@@ -155,14 +155,14 @@ func quarantine(old *Quarantine, v Verdict, failures int, now time.Time, p Polic
 }
 
 // Grant ends attempt t as a success: the label clean was written and read back. Epoch is the
-// store's; a restored backup starts a new one, in which no earlier grant counts. What a person said
-// in the meantime is refused with [ErrKeptOut].
+// store's; a restored backup starts a new one, in which no earlier grant counts. After a
+// person's word or a build in the meantime it refuses with [ErrOvertaken].
 func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, error) {
 	if t.Number != a.Attempt || !t.Ended.IsZero() || t.Proved.IsZero() {
 		return a, t, fmt.Errorf("agent %s: attempt %d proves nothing: %w", a.ID, t.Number, ErrStale)
 	}
-	if why := a.KeptOut(now); why != "" {
-		return a, t, fmt.Errorf("agent %s, attempt %d: %w: %s", a.ID, t.Number, ErrKeptOut, why)
+	if why := overtaken(a, t, now); why != "" {
+		return a, t, fmt.Errorf("agent %s, attempt %d: %w: %s", a.ID, t.Number, ErrOvertaken, why)
 	}
 	a, err := a.To(Clean, fmt.Sprintf("cleaned and verified by attempt %d", t.Number), now)
 	if err != nil {
@@ -176,6 +176,14 @@ func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, err
 	// misses space, but would never lift ours (hudson.node_monitors.AbstractNodeMonitorDescriptor#markOnline).
 	a.Mark = ""
 	return a, t, nil
+}
+
+// overtaken says what came after the proof and forbids the grant, "" when nothing did.
+func overtaken(a Agent, t Attempt, now time.Time) string {
+	if t.Run.Used != "" {
+		return "a build ran on it since it was proved: " + t.Run.Used
+	}
+	return a.KeptOut(now)
 }
 
 // Claim stores the next attempt of a due agent.

@@ -96,6 +96,9 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	if err := c.witness(ctx, s, views, now); err != nil {
 		return err
 	}
+	if err := c.noteUses(ctx, s, views, now); err != nil {
+		return err
+	}
 	begun := map[string]bool{}
 	for i := range views {
 		if machine := views[i].agent.Machine; beginsOn(&views[i], decisions[views[i].agent.ID.Name], machine) {

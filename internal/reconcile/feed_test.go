@@ -252,6 +252,53 @@ func TestPeopleAreToldOnceThatBuildsOfAPoolAreContaminated(t *testing.T) {
 	})
 }
 
+func TestABlockThatCameAndWentBeforeTheGrantEndsTheAttempt(t *testing.T) {
+	inRig(t, setup{agents: one, jenkins: pipelines}, func(r *rig) {
+		r.withPipeline()
+		r.waitState("linux-7", hygiene.Running)
+		remove := r.jenkins.Inject(jenkinstest.Fault{Path: "/computer/linux-7/**", Status: http.StatusInternalServerError})
+		r.waitState("linux-7", hygiene.Granting)
+		_, err := r.jenkins.Schedule("pipe", nil)
+		must(t, err)
+		r.wait(10*time.Minute, "the block's end", func() bool {
+			builds := r.jenkins.Builds("pipe")
+			return len(builds) == 1 && builds[0].Complete
+		})
+		remove()
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost || !strings.Contains(got.Reason, "job/pipe/1/") {
+			t.Errorf("the first attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedCleanup {
+			t.Errorf("the second attempt is a %s", got.Need)
+		}
+	})
+}
+
+func TestABuildThatOutlastsALaterOneIsReported(t *testing.T) {
+	two := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7", Executors: 2}}
+	long := func(o *jenkinstest.Options) {
+		execute := o.Execute
+		o.Execute = func(ctx context.Context, s jenkinstest.Step) jenkinstest.StepResult {
+			if s.Job == "long" {
+				time.Sleep(25 * time.Minute)
+			}
+			return execute(ctx, s)
+		}
+	}
+	inRig(t, setup{agents: two, jenkins: long}, func(r *rig) {
+		r.wait(time.Hour, "the adoption", func() bool { return r.has("linux-7", hygiene.Agent.Managed) })
+		r.set(func(s *reconcile.Settings) { s.Poll = 10 * time.Hour }) // only the feed tells
+		r.pass(10 * time.Second)
+		r.runBuild("long", "el7")
+		r.runBuild("short", "el7")
+		r.pass(time.Hour)
+		if got := r.contaminated(); len(got) != 2 {
+			t.Errorf("contaminated: %q, want both", got)
+		}
+	})
+}
+
 func TestCertificatesOfCleanBuildsAreKept(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		for range 3 {

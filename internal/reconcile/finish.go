@@ -233,7 +233,7 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	case hygiene.GrantWait:
 		return rest, nil
 	case hygiene.GrantNever:
-		return again, c.ungranted(ctx, w, reason, fresh.Real)
+		return again, c.ungranted(ctx, w, reason, fresh.Real || w.attempt.Run.Used != "")
 	case hygiene.GrantNow:
 	}
 	if b := c.learn(ctx, w.agent.ID, w.now); b != nil {
@@ -254,9 +254,9 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		return rest, err
 	}
 	err = c.granted(ctx, w)
-	if errors.Is(err, hygiene.ErrKeptOut) {
+	if errors.Is(err, hygiene.ErrOvertaken) {
 		c.unlabel(ctx, w.agent.ID.Name)
-		return again, c.ungranted(ctx, w, err.Error(), false)
+		return again, c.ungranted(ctx, w, err.Error(), true)
 	}
 	return again, err
 }

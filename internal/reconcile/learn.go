@@ -41,7 +41,7 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *hy
 // unlearnt returns a time, by the controller's clock, before which an agent's builds are known already,
 // or were none of our business.
 func (c *Crew) unlearnt(ctx context.Context, id hygiene.AgentID) (time.Time, error) {
-	_, since, err := c.Store.FeedState(ctx, id)
+	since, err := c.judgedUntil(ctx, id)
 	if err != nil {
 		return since, err
 	}
@@ -55,13 +55,28 @@ func (c *Crew) unlearnt(ctx context.Context, id hygiene.AgentID) (time.Time, err
 	return since.Add(-clockSlack), nil
 }
 
+// judgedUntil returns the start of the newest build that was told: those before were judged. On an
+// agent with several executors one that began before may end, and be told, after it: all since its
+// newest grant are judged again there.
+func (c *Crew) judgedUntil(ctx context.Context, id hygiene.AgentID) (time.Time, error) {
+	_, newest, err := c.Store.FeedState(ctx, id)
+	if look := c.look.Load(); err != nil || look == nil || look.Agents[id.Name].Executors < 2 {
+		return newest, err
+	}
+	a, _, err := c.Store.Agent(ctx, id)
+	if a.LastCleaned.Before(newest) {
+		newest = a.LastCleaned
+	}
+	return newest, err
+}
+
 // feedTick is how exact the times of a feed are.
 const feedTick = time.Second
 
 // record judges the builds of a feed and stores those that are new. What is read again, of the newest
 // second that was read, is stored again: a reading may have been cut short by our end.
 func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.FeedBuild, now time.Time) (*hygiene.Start, error) {
-	_, newest, err := c.Store.FeedState(ctx, id)
+	newest, err := c.judgedUntil(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +165,28 @@ func (c *Crew) witness(ctx context.Context, s *Settings, views []view, now time.
 		}
 		b.At = c.theirs(b.At)
 		if err := c.keep(ctx, v.agent, time.Time{}, now, []store.Build{b}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteUses remembers builds that polls see on agents that are proven and not yet granted: while the
+// grant waits, a block of a Pipeline may come and go, and no feed tells of it.
+func (c *Crew) noteUses(ctx context.Context, s *Settings, views []view, now time.Time) error {
+	for i := range views {
+		v := &views[i]
+		if s.DryRun || v.agent.State != hygiene.Granting || !v.sighting.Real || !v.sighting.At.After(v.agent.Since) {
+			continue
+		}
+		err := c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+			if ch.Agent.State != hygiene.Granting || ch.Agent.Attempt != v.agent.Attempt || ch.Attempt == nil || ch.Attempt.Run.Used != "" {
+				return nil, store.ErrUnchanged
+			}
+			ch.Attempt.Run.Used = v.sighting.RealURL
+			return nil, nil
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -119,6 +119,23 @@ func TestAHoldOrQuarantineBesideEveryRequestIsRespected(t *testing.T) {
 	}
 }
 
+func TestAPersonsQuarantineOutlastsAWithdrawal(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		must(t, r.crew.OrderQuarantine(r.t.Context(), "linux-7", "ann", "it smells", time.Time{}))
+		r.jenkins.SaveLabels("linux-7", "el7", "casc")
+		r.waitState("linux-7", hygiene.Unmanaged)
+		r.jenkins.SaveLabels("linux-7", "cleanable el7", "casc")
+		r.waitState("linux-7", hygiene.Due)
+		r.pass(time.Hour)
+		if a := r.agent("linux-7"); a.KeptOut(time.Now()) == "" || a.Attempt != 1 {
+			t.Errorf("got %+v", a)
+		}
+		must(t, r.crew.OrderRelease(r.t.Context(), "linux-7", "ann", "done"))
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
 func TestAConfigurationAsCodeRewriteOfAllAgentsCostsACleanupEachAndNoMore(t *testing.T) {
 	var agents []jenkinstest.AgentSpec
 	for i := range 5 {

@@ -95,7 +95,7 @@ func (c *Crew) adopt(ctx context.Context, w *work, act hygiene.Action) error {
 		if err != nil {
 			return nil, err
 		}
-		a.Need, a.Pool, a.Failures, a.NextLook = act.Need, pool, 0, time.Time{}
+		a.Need, a.Pool = act.Need, pool
 		a.Adopted = c.theirs(w.now)
 		ch.Agent = a
 		return []hygiene.Event{event(hygiene.EventAdopted, a, act.Reason)}, nil
@@ -211,11 +211,10 @@ func (c *Crew) leave(ctx context.Context, w *work, kind hygiene.EventType, reaso
 		if ch.Attempt != nil && ch.Attempt.Ended.IsZero() {
 			ch.Attempt.Ended, ch.Attempt.Outcome, ch.Attempt.Reason = w.now, hygiene.Lost, reason
 		}
-		a, err := ch.Agent.To(hygiene.Unmanaged, reason, w.now)
+		a, err := ch.Agent.Leave(reason, w.now)
 		if err != nil {
 			return nil, err
 		}
-		a.Quarantine, a.Failures, a.NextLook, a.LabelsAt = nil, 0, time.Time{}, w.now
 		if kind == hygiene.EventForgotten {
 			a.Mark = "" // went with the agent
 		}
