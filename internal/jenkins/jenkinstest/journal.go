@@ -33,7 +33,7 @@ type Entry struct {
 	// Labels of the node itself at that moment, as its label string.
 	Labels     string
 	Before     string // EntryLabels: the label string before
-	Who        string // EntryLabels, EntryMarked, ...: user or cause
+	Who        string // EntryLabels, EntryMarked, ...: user or cause, "monitor" for a monitor
 	TempMarked bool   // marked temporarily offline
 	Connected  bool
 

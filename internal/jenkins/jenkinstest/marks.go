@@ -6,6 +6,9 @@ import "time"
 
 // What monitors and people do to an agent.
 
+// monitorUser is who sets and lifts a monitor's marks, for the journal.
+const monitorUser = "monitor"
+
 // ReportDisk sets what the disk and temporary space monitors show for the agent.
 func (a *Agent) ReportDisk(freeBytes int64) {
 	a.j.mu.Lock()
@@ -20,11 +23,11 @@ func (a *Agent) MonitorOffline(freeBytes int64) {
 	a.mark(&offlineCause{
 		class: causeDiskSpace, at: time.Now(), message: "Disk space is too low.",
 		fields: map[string]int64{"size": freeBytes, "threshold": 1 << 30, "totalSize": 1 << 38, "warningThreshold": 1 << 31},
-	}, "monitor")
+	}, monitorUser)
 }
 
 // MonitorOnline lifts the mark again, whoever set it.
-func (a *Agent) MonitorOnline() { a.mark(nil, "monitor") }
+func (a *Agent) MonitorOnline() { a.mark(nil, monitorUser) }
 
 // MarkOffline marks the agent temporarily offline as a person does.
 func (a *Agent) MarkOffline(user, message string) { a.mark(userCause(user, message), user) }

@@ -85,17 +85,23 @@ func (j *Jenkins) renameComputer(previous, n *node) {
 	}
 }
 
+// noteMark notes a mark that came or went with a document: one that was read before the mark of
+// today brings the older one back, and is noted under who set that.
 func (j *Jenkins) noteMark(previous, n *node, who string) {
-	if (previous.cause == nil) == (n.cause == nil) {
+	c := j.fleet.computers[n.name]
+	if c == nil || n.cause.equal(previous.cause) {
 		return
 	}
-	if c := j.fleet.computers[n.name]; c != nil {
-		kind := EntryMarked
-		if n.cause == nil {
-			kind = EntryUnmarked
-		}
-		j.noteAgent(kind, c, who)
+	kind := EntryMarked
+	switch {
+	case n.cause == nil:
+		kind = EntryUnmarked
+	case n.cause.class == causeUser:
+		who = n.cause.user
+	case n.cause.class == causeDiskSpace:
+		who = monitorUser
 	}
+	j.noteAgent(kind, c, who)
 }
 
 // editLabels changes the label string of the node object in place. With update it also

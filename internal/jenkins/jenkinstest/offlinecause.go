@@ -34,6 +34,14 @@ func userCause(user, message string) *offlineCause {
 	return &offlineCause{class: causeUser, at: time.Now(), user: user, message: message}
 }
 
+// equal reports whether two causes, nil for none, are the same.
+func (c *offlineCause) equal(o *offlineCause) bool {
+	if c == nil || o == nil {
+		return c == o
+	}
+	return c.class == o.class && c.user == o.user && c.message == o.message && c.at.UnixMilli() == o.at.UnixMilli()
+}
+
 // described reports whether the class exports a description.
 func (c *offlineCause) described() bool {
 	switch c.class {
