@@ -189,6 +189,8 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 		return wait(s.Unfit, time.Time{})
 	case s.Offline && s.OfflineBy == ByPerson:
 		return wait("a person took it offline", time.Time{})
+	case s.Awaited && s.Offline && s.OfflineBy == ByUs:
+		return Action{Kind: Unmark, Reason: "a build that began before the controller's restart waits for it"}, true
 	case s.Awaited:
 		return wait("a build that began before the controller's restart may come back to it", time.Time{})
 	case settling(a, s, p, now):

@@ -146,6 +146,9 @@ func TestNext(t *testing.T) {
 			s.SessionSince, a.Settled = now, "s1"
 		}, hygiene.Begin, ""},
 		{"a continued build in the queue is waited for, grace or not", hygiene.Due, hygiene.ShowDue, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Awaited, a.Settled = true, "s1" }, hygiene.Rest, "come back"},
+		{"our own mark does not keep it from returning", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Awaited, s.Offline, s.OfflineBy = true, true, hygiene.ByUs
+		}, hygiene.Unmark, "waits for it"},
 		{"agents of one machine wait for each other's builds", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Real = "b" }, hygiene.Rest, "on b"},
 		{"disjoint recipes do not", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, p *hygiene.Policy) {
 			s.Neighbour.Real, p.Disjoint = "b", true

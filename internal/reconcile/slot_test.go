@@ -74,16 +74,17 @@ func TestASlotIsNotRefusedForAWriteThatWentWrong(t *testing.T) {
 	}
 	for name, fault := range tests {
 		t.Run(name, func(t *testing.T) {
-			inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
-				r.waitState("linux-7", hygiene.Clean)
+			odd := "it's" // a name that Jenkins spells in its own way
+			inRig(t, setup{agents: []jenkinstest.AgentSpec{{Name: odd, Labels: "cleanable el7"}}, settings: oneSlot}, func(r *rig) {
+				r.waitState(odd, hygiene.Clean)
 				r.mu.Lock()
 				r.program = another(t)
 				r.mu.Unlock()
 				r.set(func(*reconcile.Settings) {})
 				r.jenkins.Inject(fault)
-				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
-				r.waitState("linux-7", hygiene.Due)
-				r.waitState("linux-7", hygiene.Clean)
+				must(t, r.crew.OrderClean(r.t.Context(), odd, "ann", "test"))
+				r.waitState(odd, hygiene.Due)
+				r.waitState(odd, hygiene.Clean)
 			})
 		})
 	}

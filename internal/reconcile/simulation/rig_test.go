@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -226,7 +227,11 @@ func (r *rig) agent(name string) hygiene.Agent {
 
 func id(name string) hygiene.AgentID { return hygiene.AgentID{Controller: "ci", Name: name} }
 
-// config is an agent's whole configuration with the text of its label element taken out.
+// offlineMark is a mark as an agent's configuration holds it.
+var offlineMark = regexp.MustCompile(`(?s)\s*<temporaryOfflineCause.*</temporaryOfflineCause>`)
+
+// config is an agent's whole configuration without its labels, and without its offline mark, which is
+// judged when it is set and lifted.
 func (r *rig) config(path string) string {
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, root+path+"config.xml", nil)
 	must(r.t, err)
@@ -235,6 +240,7 @@ func (r *rig) config(path string) string {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	must(r.t, err)
+	text = offlineMark.ReplaceAll(text, nil)
 	before, rest, ok := strings.Cut(string(text), "\n  <label")
 	if !ok {
 		return string(text)
