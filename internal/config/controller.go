@@ -19,7 +19,8 @@ type Controller struct {
 	BuildFeedEvery Duration `yaml:"buildFeedEvery" jsonschema:"default=10m"`
 	// Requests bounds the load on the controller.
 	Requests Requests `yaml:"requests"`
-	// MaxCleanups is how many agents of this controller may be cleaned at once.
+	// MaxCleanups is how many agents of this controller may be cleaned at once. Agents that failed before come last
+	// and take at most half of the places; a single place they may hold until their cleanup ends.
 	MaxCleanups int `yaml:"maxCleanups" jsonschema:"default=10,minimum=1,maximum=10000"`
 	// Settle is how long an agent that had a build rests after a restart of the controller, because Pipelines come
 	// back by themselves.

@@ -102,8 +102,8 @@ type Breaker struct {
 type Upkeep struct {
 	// TTL is the age at which a clean agent is verified again. 0 means never.
 	TTL Duration `yaml:"ttl" jsonschema:"default=0"`
-	// Deadman raises an alarm when the pool had no successful cleanup for so long although it needed one. 0 means
-	// never.
+	// Deadman raises an alarm when the pool had no successful cleanup for so long although it needed one. Agents in
+	// quarantine need one only when all of the pool are. 0 means never.
 	Deadman Duration `yaml:"deadman" jsonschema:"default=24h"`
 	// CapacityFloor is the share of the pool on a controller, or the number of agents there, that must stay usable: an
 	// alarm is raised when fewer are, and no clean agent is verified again for its age when fewer would stay clean. It
