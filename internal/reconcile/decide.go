@@ -114,11 +114,13 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	return nil
 }
 
-// forgetOthers drops what this process remembers of agents that are neither managed nor listed.
+// forgetOthers drops what this process remembers of agents that are neither managed nor listed, and to
+// which no mark is owed.
 func (c *Crew) forgetOthers(views []view) {
 	known := make(map[string]bool, len(views))
 	for i := range views {
-		known[views[i].agent.ID.Name] = views[i].agent.Managed() || views[i].sighting.Present
+		a := &views[i].agent
+		known[a.ID.Name] = a.Managed() || a.Mark != "" || views[i].sighting.Present
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
