@@ -147,7 +147,8 @@ func (d *document) characters(data []byte) bool {
 		case line[at] == '\r':
 			d.failAt(i+1, at+1, "", "carriage return: Jenkins drops it; save the file with plain line ends")
 		default:
-			d.failAt(i+1, at+1, "", "control character %#02x: Jenkins' XML cannot hold it", line[at])
+			r, _ := utf8.DecodeRuneInString(line[at:])
+			d.failAt(i+1, at+1, "", "control character %U: Jenkins' XML cannot hold it", r)
 		}
 		if len(d.problems) >= 20 {
 			break
@@ -159,9 +160,10 @@ func (d *document) characters(data []byte) bool {
 	return len(d.problems) == 0
 }
 
-// badCharacter returns the offset of the first control character of line other than a tab, or -1.
+// badCharacter returns the offset of the first character of line that does not survive a job's config.xml, or -1: control
+// characters other than a tab, and the line separator, which XML 1.1 takes for a line end as it does U+0085.
 func badCharacter(line string) int {
-	return strings.IndexFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+	return strings.IndexFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r <= 0x9f || r == 0x2028 })
 }
 
 // failScript notes a problem at a line and column of script s.

@@ -12,6 +12,8 @@ func jobGroups() []group {
 		{"a job is created by 200 without a body, a second of that name is 400", createJob},
 		{"creating needs a content type and well-formed XML", createJobBadly},
 		{"a job's document is replaced by POST and nothing else", jobDocument},
+		{"a job's document is kept as it was posted until Jenkins saves the job", storedDocument},
+		{"what XML 1.1 takes for a line end becomes one, and raw control characters are 500", lineEnds},
 		{"job names are case-insensitive", jobCase},
 		{"a deleted job is gone", deleteJob},
 		{"a job shows its label expression as it was written, and null without one", labelOfJob},
@@ -50,6 +52,31 @@ func jobDocument(p *probe) {
 	p.status("another root", p.postXML(job+"/config.xml", "<slave/>"), 500)
 	p.status("PUT", p.send("PUT", job+"/config.xml", "application/xml", ""), 400)
 	p.status("HEAD", p.send("HEAD", job+"/config.xml", "", ""), 400)
+}
+
+func storedDocument(p *probe) {
+	name := p.unique("j")
+	p.deleteAtEnd(jobPath(name))
+	posted := strings.Replace(jobSpec{label: "x", shell: `echo "it's"`}.xml(), "  <description>", "  <!-- ours -->\n\n  <description>", 1)
+	p.mustBe("create", p.postXML("/createItem?name="+url.QueryEscape(name), posted), 200)
+	kept := p.document(jobPath(name))
+	p.contains("kept", kept, "<!-- ours -->\n\n  <description>")
+	p.contains("kept", kept, `<command>echo "it's"</command>`)
+	p.mustBe("disable", p.post(jobPath(name)+"/disable", nil), 302)
+	p.mustBe("enable", p.post(jobPath(name)+"/enable", nil), 302)
+	saved := p.document(jobPath(name))
+	p.holds(!strings.Contains(saved, "<!--"), "saved", "without comments", saved)
+	p.contains("saved", saved, "<command>echo &quot;it&apos;s&quot;</command>")
+	p.contains("saved", saved, "<?xml version='1.1' encoding='UTF-8'?>\n<project>\n")
+}
+
+func lineEnds(p *probe) {
+	const marked = "#!/bin/sh\n# aXb\n"
+	_, job := p.job(jobSpec{label: "x", shell: strings.Replace(marked, "X", "\u2028", 1)})
+	p.contains("line separator", p.document(job), "# a\nb")
+	p.mustBe("next line", p.postXML(job+"/config.xml", jobSpec{label: "x", shell: strings.Replace(marked, "X", "\u0085", 1)}.xml()), 200)
+	p.contains("next line", p.document(job), "# a\nb")
+	p.status("raw C1", p.postXML(job+"/config.xml", jobSpec{label: "x", shell: strings.Replace(marked, "X", "\u0080", 1)}.xml()), 500)
 }
 
 func jobCase(p *probe) {

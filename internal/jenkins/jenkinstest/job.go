@@ -42,7 +42,8 @@ type job struct {
 	parent   *job // nil for the root
 	kind     kind // "" for the root
 	doc      *element
-	rendered []byte
+	posted   []byte // what doc was read from; nil once Jenkins itself has saved the job
+	rendered []byte // what config.xml answers; nil until asked for
 	conf     jobConf
 	children map[string]*job // by lower-case name; folders and the root only
 
@@ -91,6 +92,7 @@ func (j *Jenkins) jobFromXML(name string, data []byte) (*job, error) {
 		jb.children = map[string]*job{}
 	}
 	jb.load(root, j.plugin(PluginNodeParameter))
+	jb.posted = data
 	return jb, nil
 }
 
@@ -143,16 +145,21 @@ func (jb *job) load(doc *element, nodeParams bool) {
 }
 
 func (jb *job) document() []byte {
-	if jb.rendered == nil {
-		jb.rendered = jb.doc.render()
+	switch {
+	case jb.rendered != nil:
+	case jb.posted != nil:
+		jb.rendered = stored(jb.posted)
+	default:
+		jb.rendered = jb.doc.append([]byte(filePrologue), 0)
 	}
 	return jb.rendered
 }
 
-// setField changes one field in place, as disabling does.
+// setField changes one field in place and saves the job, as disabling does.
 func (jb *job) setField(name, text string) {
 	jb.doc.setValue(name, text)
-	jb.rendered = nil
+	sealSecrets(jb.doc)
+	jb.rendered, jb.posted = nil, nil
 }
 
 func (jb *job) fullName() string {

@@ -136,6 +136,7 @@ func (c *call) postJobConfig(jb *job) {
 	}
 	c.j.mu.Lock()
 	c.j.reconfigure(jb, root)
+	jb.posted = data
 	c.j.mu.Unlock()
 	c.empty(http.StatusOK)
 }

@@ -28,8 +28,14 @@ func TestJobIsCreatedUpdatedAndDeleted(t *testing.T) {
 		b.want(b.json("/job/CLEAN/api/json", "fullName"), "Clean", "names are looked up without regard to case")
 
 		doc := b.get(200, "/job/Clean/config.xml").body
-		if !strings.HasPrefix(doc, `<?xml version="1.1"`) || !strings.Contains(doc, "echo &quot;$A&quot;") {
-			t.Errorf("document: %s", doc)
+		if !strings.HasPrefix(doc, `<?xml version="1.1" encoding="UTF-8"?><project>`) || !strings.Contains(doc, `echo "$A"`) {
+			t.Errorf("document as it was posted: %s", doc)
+		}
+		b.post(302, "/job/Clean/disable", nil)
+		b.post(302, "/job/Clean/enable", nil)
+		doc = b.get(200, "/job/Clean/config.xml").body
+		if !strings.HasPrefix(doc, "<?xml version='1.1' encoding='UTF-8'?>\n<project>") || !strings.Contains(doc, "echo &quot;$A&quot;") {
+			t.Errorf("document as it was saved: %s", doc)
 		}
 		b.postXML(200, "/job/Clean/config.xml", relabelJob(doc, "clean", "dirty"))
 		b.want(b.json("/job/Clean/api/json", "labelExpression"), "dirty", "label")
@@ -168,4 +174,19 @@ func TestBuildsListsTheNewestHundred(t *testing.T) {
 		b.get(404, "/job/j/106/api/json")
 		b.want(fmt.Sprint(b.json("/job/j/api/json", "nextBuildNumber")), "106", "next number")
 	})
+}
+
+func TestPostedJobIsKeptAsAnIdentityTransformationWritesIt(t *testing.T) {
+	t.Parallel()
+	for posted, want := range map[string]string{
+		"<a><b></b><c/></a>":                                      `<?xml version="1.0" encoding="UTF-8"?><a><b/><c/></a>`,
+		"<?xml version='1.1'?>\n <a> <!-- c --> </a>\n":           `<?xml version="1.1" encoding="UTF-8"?><a> <!-- c --> </a>`,
+		"<a b='x &quot;'>&quot;&apos;&amp;&lt;&gt;&#27;</a>":      `<?xml version="1.0" encoding="UTF-8"?><a b='x &quot;'>"'&amp;&lt;&gt;&#27;</a>`,
+		"<?xml version=\"1.1\"?><a>x\u2028y\u0085z\U0001F600</a>": "<?xml version=\"1.1\" encoding=\"UTF-8\"?><a>x\ny\nz&#128512;</a>",
+		"<?xml version=\"1.0\"?><a>x\u2028y</a>":                  "<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>x\u2028y</a>",
+	} {
+		if got := string(stored([]byte(posted))); got != want {
+			t.Errorf("%q is kept as\n%q, want\n%q", posted, got, want)
+		}
+	}
 }

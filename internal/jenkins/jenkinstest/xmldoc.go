@@ -41,7 +41,10 @@ func parseXML(data []byte) (*element, error) {
 	if m := declaration.FindSubmatch(data); m != nil {
 		data = data[len(m[0]):]
 		if string(m[1]) == "1.1" {
-			data = hideControlReferences(data)
+			if bytes.ContainsFunc(data, isC1) {
+				return nil, errors.New("parse XML: raw control character")
+			}
+			data = hideControlReferences(plainLineEnds(data))
 		}
 	} else if bytes.HasPrefix(bytes.TrimSpace(data), []byte(declarationStart)) {
 		return nil, errors.New("parse XML: unsupported declaration")
@@ -53,6 +56,9 @@ func parseXML(data []byte) (*element, error) {
 	}
 	return root, nil
 }
+
+// isC1 reports control characters that XML 1.1 allows as references only.
+func isC1(r rune) bool { return r >= 0x7F && r <= 0x9F && r != 0x85 }
 
 func hideControlReferences(data []byte) []byte {
 	return controlReference.ReplaceAllFunc(data, func(ref []byte) []byte {

@@ -7,9 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// prologue is the first line of every document that Jenkins sends
+// prologue is the first line of a node's document, which Jenkins writes when it is asked
 // (hudson.util.XStream2#toXMLUTF8).
 const prologue = `<?xml version="1.1" encoding="UTF-8"?>` + "\n"
+
+// filePrologue is the first line of the files that Jenkins writes (hudson.XmlFile#write);
+// config.xml of a job is its file.
+const filePrologue = `<?xml version='1.1' encoding='UTF-8'?>` + "\n"
 
 // render writes the document as XStream does: two blanks per level, texts on one
 // line, "<x></x>" for an empty string and "<x/>" for an object without fields.
