@@ -102,6 +102,13 @@ func (c *Controller) Job(ctx context.Context, tb testing.TB, name, document stri
 	tb.Helper()
 	c.own(tb, name)
 	c.PostXML(ctx, tb, "/createItem?name="+url.QueryEscape(name), document)
+	c.RemoveJob(ctx, tb, name)
+}
+
+// RemoveJob deletes a job at the end of the test, whoever makes it.
+func (c *Controller) RemoveJob(ctx context.Context, tb testing.TB, name string) {
+	tb.Helper()
+	c.own(tb, name)
 	c.removeAtEnd(ctx, tb, JobPath(name)+"/doDelete")
 }
 

@@ -35,12 +35,12 @@ func TestASlotRenderedForJobBuilderArrivesUnchangedAndCleans(t *testing.T) {
 	t.Parallel()
 	need(t, "jenkins-job-builder", "/usr/bin/jenkins-jobs", "--version")
 	program := compile(t, awkwardRecipe)
-	root := start(t)
-	config := updateSlot(t, root, program)
+	root, agent := start(t)
+	slot, config := updateSlot(t, root, agent, program)
 	if got := scriptOf(t, config); got != string(program.Text) {
 		t.Error("the script on the controller differs from the program")
 	}
-	clean(t, build(t, root, "pitcrew-1", issued().Encode()))
+	clean(t, build(t, root, slot, issued(agent).Encode()))
 }
 
 // TestALargeProgramComesByFileToASlotRenderedForJobBuilder sends the program as the daemon
@@ -51,25 +51,31 @@ func TestALargeProgramComesByFileToASlotRenderedForJobBuilder(t *testing.T) {
 	blob := make([]byte, 2<<20)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(blob) // never fails
 	program := compile(t, heavyRecipe, recipe.File{Path: "blob", Content: blob})
-	root := start(t)
-	config := updateSlot(t, root, program)
+	root, agent := start(t)
+	slot, config := updateSlot(t, root, agent, program)
 	if !program.ByFile() || !recipe.Carries([]byte(config), program) || len(config) > 20_000 {
 		t.Fatalf("the job has %d bytes, or does not take the program by file:\n%s", len(config), config[:min(len(config), 4000)])
 	}
-	client, err := jenkins.New(jenkins.Options{URL: root, User: user, Password: func(context.Context) (string, error) { return password, nil }})
+	options := jenkins.Options{URL: root, User: controller.User}
+	if controller.Password != "" {
+		options.Password = func(context.Context) (string, error) { return controller.Password, nil }
+	} else {
+		options.Token = func(context.Context) (string, error) { return controller.Token, nil }
+	}
+	client, err := jenkins.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
 	params := map[string]string{}
-	for name, values := range issued() {
+	for name, values := range issued(agent) {
 		params[name] = values[0]
 	}
 	file := &jenkins.File{Param: recipe.FileParameter, Name: program.FileName(), Content: program.Text}
-	if _, err := client.Build(t.Context(), "pitcrew-1", params, file); err != nil {
+	if _, err := client.Build(t.Context(), slot, params, file); err != nil {
 		t.Fatal(err)
 	}
-	console := firstConsole(t, root, "pitcrew-1")
+	console := firstConsole(t, root, slot)
 	clean(t, console)
 	for _, want := range []string{"Copying file to " + recipe.FileParameter, "| left in the workspace: nothing"} {
 		if !strings.Contains(console, "\n"+want+"\n") {
@@ -104,10 +110,13 @@ func compile(t *testing.T, text string, files ...recipe.File) *recipe.Program {
 	return program
 }
 
-// updateSlot brings a slot of a program to the controller, and returns what it has then.
-func updateSlot(t *testing.T, root string, program *recipe.Program) (config string) {
+// updateSlot brings a slot of a program to the controller, and returns its name and what
+// the controller has then.
+func updateSlot(t *testing.T, root, agent string, program *recipe.Program) (name, config string) {
 	t.Helper()
-	spec := recipe.JobSpec{Name: "pitcrew-1", Program: program, Controller: "ci", Owner: "test", Agent: agent}
+	name = controller.Unique("slot")
+	controller.RemoveJob(t.Context(), t, name)
+	spec := recipe.JobSpec{Name: name, Program: program, Controller: "ci", Owner: "test", Agent: agent}
 	file, err := recipe.RenderJJB(spec)
 	if err != nil {
 		t.Fatal(err)
@@ -117,15 +126,15 @@ func updateSlot(t *testing.T, root string, program *recipe.Program) (config stri
 		t.Fatal(err)
 	}
 	jobBuilder(t, root, "update", rendered)
-	config = get(t, root+"/job/pitcrew-1/config.xml")
+	config = get(t, root+"/job/"+name+"/config.xml")
 	sameDigest(t, spec, config)
-	return config
+	return name, config
 }
 
 var nonce = strings.Repeat("0123456789abcdef", 2)
 
 // issued are the parameters of a build of attempt 7.
-func issued() url.Values {
+func issued(agent string) url.Values {
 	return url.Values{"PITCREW_AGENT": {agent}, "PITCREW_CONTROLLER": {"ci"}, "PITCREW_ATTEMPT": {"7"}, "PITCREW_NONCE": {nonce}}
 }
 

@@ -5,10 +5,10 @@ package thirdparty
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,43 +16,48 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
 )
 
-const (
-	// python is Debian's: another one earlier on PATH does not see Debian's modules.
-	python   = "/usr/bin/python3"
-	agent    = "linux-7"
-	user     = "admin"
-	password = "a password"
-	token    = "11aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+// python is Debian's: another one earlier on PATH does not see Debian's modules.
+const python = "/usr/bin/python3"
+
+// Set once by TestMain.
+var (
+	controller *testbed.Controller
+	absent     error // why there is no controller to test with
 )
 
-// start serves a controller with one agent whose steps are real processes.
-func start(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	root := "http://" + server.Listener.Addr().String()
-	j, err := jenkinstest.New(jenkinstest.Options{
-		RootURL: root, Dir: t.TempDir(),
-		Security: jenkinstest.Security{Users: []jenkinstest.User{
-			{Name: user, Password: password, Tokens: []string{token}, Admin: true},
-		}},
-	})
+func TestMain(m *testing.M) {
+	code, err := runAll(m)
 	if err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
-	server.Config.Handler = j
-	server.Start()
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-		j.Close()
-	})
-	if _, err := j.AddAgent(jenkinstest.AgentSpec{Name: agent, Labels: "pool"}); err != nil {
-		t.Fatal(err)
+	os.Exit(code)
+}
+
+func runAll(m *testing.M) (code int, err error) {
+	ctx := context.Background()
+	controller, err = testbed.Open(ctx, "pc3rd")
+	if errors.Is(err, testbed.ErrNoJDK) && os.Getenv("CI") == "" {
+		absent = err
+		return m.Run(), nil
 	}
-	return root
+	if err != nil {
+		return 1, err
+	}
+	code = m.Run()
+	return code, controller.Close(ctx)
+}
+
+// start returns the root of the controller and the name of an agent that steps run on.
+func start(t *testing.T) (root, agent string) {
+	t.Helper()
+	if absent != nil {
+		t.Skip(absent)
+	}
+	return controller.URL, controller.Agent(t.Context(), t, testbed.NodeSpec{Name: controller.Unique("linux"), Labels: "pool"}).Name
 }
 
 // need skips the test, or fails it in CI, unless the probe command succeeds.
@@ -84,10 +89,17 @@ func run(t *testing.T, name string, args ...string) string {
 func TestPythonJenkinsWorksAsOnARealController(t *testing.T) {
 	t.Parallel()
 	need(t, "python3-jenkins", python, "-c", "import jenkins")
-	for kind, secret := range map[string]string{"by API token": token, "by password and crumb": password} {
+	for _, kind := range []string{"by API token", "by password and crumb"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			out := run(t, python, "testdata/python_jenkins.py", start(t), user, secret, agent)
+			root, agent := start(t)
+			secret := controller.Token
+			if kind != "by API token" {
+				if secret = controller.Password; secret == "" {
+					t.Skip("PITCREW_TEST_JENKINS_PASSWORD is not set")
+				}
+			}
+			out := run(t, python, "testdata/python_jenkins.py", root, controller.User, secret, agent, controller.Unique("pj"))
 			if !strings.Contains(out, "all right") {
 				t.Errorf("output: %s", out)
 			}
@@ -100,7 +112,7 @@ func jobBuilder(t *testing.T, root string, args ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "jenkins_jobs.ini")
 	text := fmt.Sprintf("[job_builder]\nallow_duplicates=False\n\n[jenkins]\nuser=%s\npassword=%s\nurl=%s\nquery_plugins_info=False\n",
-		user, token, root)
+		controller.User, controller.Token, root)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -110,33 +122,41 @@ func jobBuilder(t *testing.T, root string, args ...string) string {
 func TestJobBuilderCreatesUpdatesAndDeletesJobs(t *testing.T) {
 	t.Parallel()
 	need(t, "jenkins-job-builder", "/usr/bin/jenkins-jobs", "--version")
-	root := start(t)
-	jobBuilder(t, root, "update", "testdata/jobs.yaml")
-	for _, job := range []string{"jjb-1", "jjb-2"} {
+	root, agent := start(t)
+	stem := controller.Unique("jjb")
+	template, err := os.ReadFile("testdata/jobs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("jjb-", stem+"-", "linux-7", agent).Replace(string(template))
+	rendered := filepath.Join(t.TempDir(), "jobs.yaml")
+	if err := os.WriteFile(rendered, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	jobBuilder(t, root, "update", rendered)
+	controller.RemoveJob(t.Context(), t, stem+"-1")
+	controller.RemoveJob(t.Context(), t, stem+"-2")
+	for _, job := range []string{stem + "-1", stem + "-2"} {
 		config := get(t, root+"/job/"+job+"/config.xml")
 		if !strings.Contains(config, "<assignedNode>"+agent+"</assignedNode>") {
 			t.Errorf("%s is not tied to its agent: %s", job, config)
 		}
 	}
-	console := build(t, root, "jjb-1", "PITCREW_AGENT=mine")
+	console := build(t, root, stem+"-1", "PITCREW_AGENT=mine")
 	if want := `agent=mine "quoted" <&> {braces}`; !strings.Contains(console, want) {
 		t.Errorf("console lacks %q: %s", want, console)
 	}
-	rendered, err := os.ReadFile("testdata/jobs.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	changed := filepath.Join(t.TempDir(), "changed.yaml")
-	text := strings.ReplaceAll(string(rendered), "made by Jenkins Job Builder", "made again")
+	text = strings.ReplaceAll(text, "made by Jenkins Job Builder", "made again")
 	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	jobBuilder(t, root, "update", changed)
-	if config := get(t, root+"/job/jjb-2/config.xml"); !strings.Contains(config, "made again") {
+	if config := get(t, root+"/job/"+stem+"-2/config.xml"); !strings.Contains(config, "made again") {
 		t.Errorf("second update did not arrive: %s", config)
 	}
-	jobBuilder(t, root, "delete", "--path", changed, "jjb-1", "jjb-2")
-	for _, job := range []string{"jjb-1", "jjb-2"} {
+	jobBuilder(t, root, "delete", "--path", changed, stem+"-1", stem+"-2")
+	for _, job := range []string{stem + "-1", stem + "-2"} {
 		if status := statusOf(t, root+"/job/"+job+"/api/json"); status != http.StatusNotFound {
 			t.Errorf("deleted job %s answers %d, want 404", job, status)
 		}
@@ -150,7 +170,7 @@ func request(t *testing.T, method, url string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.SetBasicAuth(user, token)
+	req.SetBasicAuth(controller.User, controller.Token)
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uses a controller the way scripts with python-jenkins do.
 
-Usage: python_jenkins.py URL USER SECRET AGENT
+Usage: python_jenkins.py URL USER SECRET AGENT NAME
+
+Everything that it makes has a name that begins with NAME, and is gone at the end.
 
 Exits with a traceback at the first thing that is not as on a real controller.
 """
@@ -74,56 +76,56 @@ def ended(info):
     return None if info["building"] else info
 
 
-def use_jobs(server, agent):
-    check("job before", job_exists(server, "pj"), False)
-    server.create_job("pj", JOB % ("first", agent, 'echo "word $WORD"'))
-    check("job after", job_exists(server, "pj"), True)
+def use_jobs(server, agent, job):
+    check("job before", job_exists(server, job), False)
+    server.create_job(job, JOB % ("first", agent, 'echo "word $WORD"'))
+    check("job after", job_exists(server, job), True)
     expect_error("second of the name", jenkins.JenkinsException,
-                 lambda: server.create_job("pj", JOB % ("x", agent, "true")))
-    info = build(server, "pj", {"WORD": "hello"})
+                 lambda: server.create_job(job, JOB % ("x", agent, "true")))
+    info = build(server, job, {"WORD": "hello"})
     check("result", info["result"], "SUCCESS")
     check("builtOn", info["builtOn"], agent)
-    if "word hello\n" not in server.get_build_console_output("pj", info["number"]):
+    if "word hello\n" not in server.get_build_console_output(job, info["number"]):
         raise AssertionError("console lacks the word")
 
-    server.reconfig_job("pj", JOB % ("second", agent, "exit 3"))
-    if "<description>second</description>" not in server.get_job_config("pj"):
+    server.reconfig_job(job, JOB % ("second", agent, "exit 3"))
+    if "<description>second</description>" not in server.get_job_config(job):
         raise AssertionError("configuration was not replaced")
-    check("result", build(server, "pj", {"WORD": "x"})["result"], "FAILURE")
-    check("lastBuild", server.get_job_info("pj")["lastBuild"]["number"], 2)
-    check("builds", [b["number"] for b in server.get_job_info("pj")["builds"]], [2, 1])
-    if "pj" not in [j["name"] for j in server.get_jobs()]:
+    check("result", build(server, job, {"WORD": "x"})["result"], "FAILURE")
+    check("lastBuild", server.get_job_info(job)["lastBuild"]["number"], 2)
+    check("builds", [b["number"] for b in server.get_job_info(job)["builds"]], [2, 1])
+    if job not in [j["name"] for j in server.get_jobs()]:
         raise AssertionError("job is not listed")
-    check("fullname", [j["fullname"] for j in server.get_all_jobs() if j["name"] == "pj"], ["pj"])
-    server.copy_job("pj", "pj-copy")
-    check("copy", job_exists(server, "pj-copy"), True)
-    server.delete_job("pj-copy")
+    check("fullname", [j["fullname"] for j in server.get_all_jobs() if j["name"] == job], [job])
+    server.copy_job(job, job + "-copy")
+    check("copy", job_exists(server, job + "-copy"), True)
+    server.delete_job(job + "-copy")
 
 
-def use_queue(server, agent):
-    server.disable_job("pj")
-    check("color", server.get_job_info("pj")["color"], "disabled")
-    expect_error("build of a disabled job", requests.HTTPError, lambda: server.build_job("pj", {"WORD": "x"}))
-    server.enable_job("pj")
+def use_queue(server, agent, job):
+    server.disable_job(job)
+    check("color", server.get_job_info(job)["color"], "disabled")
+    expect_error("build of a disabled job", requests.HTTPError, lambda: server.build_job(job, {"WORD": "x"}))
+    server.enable_job(job)
 
-    server.reconfig_job("pj", JOB % ("waits", "no-such-label", "true"))
-    item = server.build_job("pj", {"WORD": "waits"})
+    server.reconfig_job(job, JOB % ("waits", "no-such-label", "true"))
+    item = server.build_job(job, {"WORD": "waits"})
     wait("queued", lambda: [i for i in server.get_queue_info() if i["id"] == item and i.get("buildable")])
     # This version of the client takes the 204, which has no body, for an error.
     expect_error("answer to cancelling", jenkins.EmptyResponseException, lambda: server.cancel_queue(item))
     check("cancelled", server.get_queue_item(item).get("cancelled"), True)
 
-    server.reconfig_job("pj", JOB % ("runs", agent, "sleep 60"))
-    item = server.build_job("pj", {"WORD": "stop me"})
+    server.reconfig_job(job, JOB % ("runs", agent, "sleep 60"))
+    item = server.build_job(job, {"WORD": "stop me"})
     number = wait("start", lambda: server.get_queue_item(item).get("executable"))["number"]
     # Not get_running_builds: this version asks for the built-in node by its displayed name.
     executors = server.get_node_info(agent, depth=2)["executors"]
     check("running", [e["currentExecutable"]["number"] for e in executors if e["currentExecutable"]], [number])
-    server.stop_build("pj", number)
-    check("stopped", wait("end", lambda: ended(server.get_build_info("pj", number)))["result"], "ABORTED")
-    server.delete_job("pj")
-    check("job after deletion", job_exists(server, "pj"), False)
-    expect_error("deleted job", jenkins.JenkinsException, lambda: server.get_job_info("pj"))
+    server.stop_build(job, number)
+    check("stopped", wait("end", lambda: ended(server.get_build_info(job, number)))["result"], "ABORTED")
+    server.delete_job(job)
+    check("job after deletion", job_exists(server, job), False)
+    expect_error("deleted job", jenkins.JenkinsException, lambda: server.get_job_info(job))
 
 
 def use_marks(server, agent):
@@ -137,8 +139,8 @@ def use_marks(server, agent):
     check("offline and temporarilyOffline", (info["offline"], info["temporarilyOffline"]), (False, False))
 
 
-def use_nodes(server):
-    name = "pj node (rack 3)"
+def use_nodes(server, stem):
+    name = stem + " node (rack 3)"
     check("node before", bool(server.node_exists(name)), False)
     server.create_node(name, numExecutors=2, nodeDescription="made by python", remoteFS="/srv/pj", labels="one two",
                        exclusive=True, launcher=jenkins.LAUNCHER_JNLP)
@@ -162,16 +164,16 @@ def use_nodes(server):
 
 
 def main():
-    url, user, secret, agent = sys.argv[1:]
+    url, user, secret, agent, name = sys.argv[1:]
     server = jenkins.Jenkins(url, username=user, password=secret, timeout=30)
-    check("user", server.get_whoami()["fullName"], user)
+    check("user", server.get_whoami()["id"].lower(), user.lower())
     if not server.get_version().startswith("2."):
         raise AssertionError("version is " + server.get_version())
-    use_jobs(server, agent)
-    use_queue(server, agent)
+    use_jobs(server, agent, name)
+    use_queue(server, agent, name)
     use_marks(server, agent)
-    use_nodes(server)
-    check("empty queue", server.get_queue_info(), [])
+    use_nodes(server, name)
+    check("our items", [i for i in server.get_queue_info() if i["task"].get("name", "").startswith(name)], [])
     print("all right")
 
 
