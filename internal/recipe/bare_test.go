@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -127,10 +126,10 @@ func TestAProgramUnpacksWhereItCan(t *testing.T) {
 		if options == "" {
 			continue
 		}
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
-			t.Skipf("cannot mount here: %v", err)
+		if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "tmpfs", dir).CombinedOutput(); err != nil {
+			t.Skipf("cannot mount here: %v: %s", err, out)
 		}
-		t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+		t.Cleanup(func() { _ = exec.Command("umount", dir).Run() })
 		if out, err := exec.CommandContext(t.Context(), "mount", "-o", "remount,"+options, dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

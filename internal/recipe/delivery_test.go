@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -172,7 +171,7 @@ func TestOnlyTheProgramThatTheJobWasMadeForIsRun(t *testing.T) {
 		"a link": {func(w workspace) error {
 			return errors.Join(os.Rename(w.file, w.file+"2"), os.Symlink(w.file+"2", w.file))
 		}, "did not arrive"},
-		"a pipe":      {func(w workspace) error { return errors.Join(os.Remove(w.file), syscall.Mkfifo(w.file, 0o600)) }, "did not arrive"},
+		"a pipe":      {func(w workspace) error { return errors.Join(os.Remove(w.file), exec.Command("mkfifo", w.file).Run()) }, "did not arrive"},
 		"a directory": {func(w workspace) error { return errors.Join(os.Remove(w.file), os.Mkdir(w.file, 0o700)) }, "did not arrive"},
 	} {
 		t.Run(name, func(t *testing.T) {
