@@ -22,7 +22,7 @@ func agentPaths() []string {
 		}
 		if strings.HasPrefix(s.Name, "java") || strings.HasPrefix(filepath.Base(proc.Link(pid, "exe")), "java") {
 			all = append(all, proc.Link(pid, "cwd"))
-			proc.OpenFiles(pid, func(path string) bool {
+			proc.OpenFiles(pid, func(_, path string) bool {
 				all = append(all, path)
 				return true
 			})

@@ -156,6 +156,20 @@ func identify(p string) (identity, bool) {
 	return identity{uint64(s.Dev), s.Ino}, true //nolint:unconvert // 32 bits on some platforms
 }
 
+// identifyLinked looks up what a link leads to, without asking a server.
+func identifyLinked(link string) (identity, bool) {
+	const flags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
+	var x unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, link, flags, unix.STATX_INO, &x); err == nil {
+		return identity{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino}, true
+	} else if !errors.Is(err, unix.ENOSYS) {
+		return identity{}, false
+	}
+	var s unix.Stat_t // before Linux 4.11
+	err := unix.Stat(link, &s)
+	return identity{uint64(s.Dev), s.Ino}, err == nil //nolint:unconvert // as in identify
+}
+
 // tower is what stands on loop devices, all of it.
 type tower struct {
 	order   []string // from the top down

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,6 +36,9 @@ func TestMain(m *testing.M) {
 		os.Exit(apart())
 	case "deaf": // does not listen to requests to end
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
+	case "headless": // its first thread ends, and others go on
+		fmt.Println("ready")
+		_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
 	case "hydra": // starts another like it when asked to end, then ends
 		asked := make(chan os.Signal, 1)
 		signal.Notify(asked, syscall.SIGTERM)
@@ -55,6 +59,14 @@ func TestMain(m *testing.M) {
 	fmt.Println("ready")
 	select {} // until killed
 }
+
+// TestMain runs on the first thread of this process where that is to end.
+var _ = func() bool {
+	if os.Getenv(child) == "headless" {
+		runtime.LockOSThread()
+	}
+	return true
+}()
 
 // again is this very program once more.
 func again() *exec.Cmd {
@@ -322,7 +334,7 @@ func TestProcessesEndOnEvidenceOnly(t *testing.T) {
 func TestProcessesThatDoNotWantToEnd(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
-	for _, mode := range []string{"deaf", "hydra", "forking"} {
+	for _, mode := range []string{"deaf", "hydra", "forking", "headless"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			agent := "scrub-" + mode + "-test"

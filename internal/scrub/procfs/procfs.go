@@ -28,14 +28,22 @@ type Stat struct {
 	Parent  int
 	Group   int
 	Session int
+	// Threads is how many threads it has, one that has ended included if that is its first.
+	Threads int
 	// Kernel is whether it is a thread of the kernel.
 	Kernel bool
 	// Start is when it was started, in ticks since boot.
 	Start uint64
+	// Owner is whom the file belongs to: the user that the process acts as; or 0, also for one that has changed its user
+	// and could know secrets of the other. ParseStat does not know it.
+	Owner int
 }
 
-// Zombie reports whether the process has ended and only its parent has not asked yet.
-func (s Stat) Zombie() bool { return s.State == 'Z' || s.State == 'X' }
+// Zombie reports whether the process has ended and only its parent has not asked yet. One whose first thread has ended
+// looks the same, but others of its threads go on.
+func (s Stat) Zombie() bool { return s.headless() && s.Threads < 2 }
+
+func (s Stat) headless() bool { return s.State == 'Z' || s.State == 'X' }
 
 // kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
 const kernelThread = 0x00200000
@@ -49,7 +57,8 @@ const (
 	fieldTTY
 	fieldTTYGroup
 	fieldFlags
-	fieldStart = 19
+	fieldThreads = 17
+	fieldStart   = 19
 )
 
 var errStat = errors.New("not a line of /proc/PID/stat")
@@ -70,7 +79,7 @@ func ParseStat(text []byte) (Stat, error) {
 		return Stat{}, errStat
 	}
 	s := Stat{PID: pid, Name: string(text[open+1 : shut]), State: fields[fieldState][0]}
-	for at, to := range map[int]*int{fieldParent: &s.Parent, fieldGroup: &s.Group, fieldSession: &s.Session} {
+	for at, to := range map[int]*int{fieldParent: &s.Parent, fieldGroup: &s.Group, fieldSession: &s.Session, fieldThreads: &s.Threads} {
 		if *to, err = strconv.Atoi(string(fields[at])); err != nil {
 			return Stat{}, fmt.Errorf("%w: %w", errStat, err)
 		}

@@ -20,7 +20,7 @@ func TestStatIsReadWhateverTheNameHolds(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 			continue
 		}
-		want := procfs.Stat{PID: 123, Name: name, State: 'S', Parent: 1, Group: 42, Session: 40, Start: 777}
+		want := procfs.Stat{PID: 123, Name: name, State: 'S', Parent: 1, Group: 42, Session: 40, Threads: 1, Start: 777}
 		if s != want {
 			t.Errorf("%q: %+v; want %+v", name, s, want)
 		}

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"errors"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -101,13 +100,18 @@ func (r Root) All() ([]Stat, error) {
 }
 
 // read returns the text of a small file of a process. It goes around package os, whose files cost three more calls of
-// the kernel each.
+// the kernel each. What is a table of any length comes in pieces, and everything else at once if there is room for it.
 func (r Root) read(pid int, name string) ([]byte, error) {
 	fd, err := unix.Open(r.file(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	return contents(fd, name == "maps" || name == "mountinfo")
+}
+
+// contents reads an open file, to its end if it is long.
+func contents(fd int, long bool) ([]byte, error) {
 	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	defer buffers.Put(buffer)
 	size := 0
@@ -120,7 +124,7 @@ func (r Root) read(pid int, name string) ([]byte, error) {
 			return nil, err
 		}
 		size += n
-		if n == 0 || name == "stat" || name == "status" {
+		if n == 0 || size < len(*buffer) && !long {
 			return bytes.Clone((*buffer)[:size]), nil
 		}
 		if size == len(*buffer) {
@@ -154,17 +158,49 @@ func Each(n int, f func(i int)) {
 
 // Stat reads one process; ok is false if it is gone.
 func (r Root) Stat(pid int) (s Stat, ok bool) {
-	text, err := r.read(pid, "stat")
+	fd, err := unix.Open(r.file(pid, "stat"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Stat{}, false
+	}
+	defer unix.Close(fd)
+	text, err := contents(fd, false)
 	if err != nil {
 		return Stat{}, false
 	}
 	s, err = ParseStat(text)
+	var file unix.Stat_t
+	if unix.Fstat(fd, &file) == nil {
+		s.Owner = int(file.Uid)
+	}
 	return s, err == nil && s.PID == pid
 }
 
-// UID returns the real user of a process.
-func (r Root) UID(pid int) (uid int, ok bool) {
-	text, err := r.read(pid, "status")
+// Body returns the number by which the files of a process are read: its own, or that of a thread that goes on if its
+// first has ended, since that one has let go of everything.
+func (r Root) Body(s Stat) int {
+	if !s.headless() {
+		return s.PID
+	}
+	threads, _ := os.ReadDir(r.file(s.PID, "task"))
+	for _, entry := range threads {
+		id, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if t, ok := r.Stat(id); ok && !t.headless() {
+			return id
+		}
+	}
+	return s.PID
+}
+
+// UID returns the real user of a process. Its status is what costs most of all files, and it is asked only if the owner
+// of another does not tell: one that belongs to a user is of a process that is that user and nobody else.
+func (r Root) UID(s Stat) (uid int, ok bool) {
+	if s.Owner != 0 {
+		return s.Owner, true
+	}
+	text, err := r.read(s.PID, "status")
 	if err != nil {
 		return 0, false
 	}
@@ -194,22 +230,43 @@ func (r Root) Cgroups(pid int) []string {
 
 // Link returns where one of the links of a process leads: exe, cwd, root, ns/pid, ns/mnt; "" if it may not be read.
 func (r Root) Link(pid int, name string) string {
-	to, _ := os.Readlink(r.file(pid, name))
-	return ExePath(to)
+	return ExePath(readlink(unix.AT_FDCWD, r.file(pid, name)))
 }
 
-// OpenFiles calls yield with the path of each file that a process holds open, until it returns false.
-func (r Root) OpenFiles(pid int, yield func(path string) bool) {
-	dir, err := os.Open(r.file(pid, "fd"))
+// readlink returns where a link leads; "" if that cannot be told.
+func readlink(dir int, name string) string {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buffer)
+	if err != nil || n == len(buffer) {
+		return ""
+	}
+	return string(buffer[:n])
+}
+
+// Path returns the path of one of the files of a process, or of a link to follow.
+func (r Root) Path(pid int, name string) string { return r.file(pid, name) }
+
+// OpenFiles calls yield with the descriptor and the path of each file that a process holds open, until it returns false.
+func (r Root) OpenFiles(pid int, yield func(fd, path string) bool) {
+	dir, err := unix.Open(r.file(pid, "fd"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
-	for _, name := range names {
-		to, err := os.Readlink(filepath.Join(r.file(pid, "fd"), name))
-		if err == nil && filepath.IsAbs(to) && !yield(ExePath(to)) {
+	defer unix.Close(dir)
+	buffer := make([]byte, 2048)
+	for {
+		n, err := unix.ReadDirent(dir, buffer)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n <= 0 || err != nil {
 			return
+		}
+		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
+		for _, name := range names {
+			if to := readlink(dir, name); strings.HasPrefix(to, "/") && !yield(name, ExePath(to)) {
+				return
+			}
 		}
 	}
 }
@@ -223,7 +280,7 @@ func (r Root) Use(pid int, wanted func(path string) bool) string {
 		}
 	}
 	use := ""
-	r.OpenFiles(pid, func(file string) bool {
+	r.OpenFiles(pid, func(_, file string) bool {
 		if wanted(file) {
 			use = "an open file"
 		}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
+)
+
+// judge knows, for one look, who is protected and who we are.
+type judge struct {
+	*processes
+	// ours are this program and its ancestors. The others survive unless they carry the mark of an earlier build:
+	// spared are the ancestors of agents, guarded are agents and the recipe's program with all that descends from them.
+	ours, spared, guarded map[int]bool
+	// agentUser is the user that builds of this agent run as, pidSpace the process number space that we see, mountSpace
+	// the mounts.
+	agentUser  int
+	pidSpace   string
+	mountSpace string
+	all        []procfs.Stat
+	exes       map[int]string // of those in all
+}
+
+func (p *processes) judge() (*judge, error) {
+	all, err := p.proc.All()
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	parents := make(map[int]int, len(all))
+	children := make(map[int][]int, len(all))
+	for _, s := range all {
+		parents[s.PID] = s.Parent
+		children[s.Parent] = append(children[s.Parent], s.PID)
+	}
+	j := &judge{
+		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{},
+		agentUser: agentUser(), pidSpace: p.proc.Link(p.self, "ns/pid"), mountSpace: p.proc.Link(p.self, "ns/mnt"),
+		exes: make(map[int]string, len(all)),
+	}
+	above(p.self, parents, j.ours)
+	roots := []int{p.self}
+	if j.ours[p.here.Engine] {
+		roots = append(roots, p.here.Engine)
+	}
+	exes := make([]string, len(all))
+	procfs.Each(len(all), func(i int) { exes[i] = p.proc.Link(p.proc.Body(all[i]), "exe") })
+	for i, s := range all {
+		j.exes[s.PID] = exes[i]
+		if p.isAgent(s, exes[i]) {
+			roots = append(roots, s.PID)
+			above(s.PID, parents, j.spared)
+		}
+	}
+	below(roots, children, j.guarded)
+	return j, nil
+}
+
+// each calls f, one call at a time, with each process that has to go and why, as soon as that is known.
+func (j *judge) each(f func(procfs.Stat, *leftover)) error {
+	var lock sync.Mutex
+	err := j.proc.Walk(j.all, func(s procfs.Stat) {
+		if l := j.verdict(s); l != nil {
+			lock.Lock()
+			defer lock.Unlock()
+			f(s, l)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("list processes: %w", err)
+	}
+	return nil
+}
+
+// above adds a process and its ancestors to set.
+func above(pid int, parents map[int]int, set map[int]bool) {
+	for ; pid > 0 && !set[pid]; pid = parents[pid] {
+		set[pid] = true
+	}
+}
+
+// below adds processes and all that descends from them to set.
+func below(roots []int, children map[int][]int, set map[int]bool) {
+	seen := map[int]bool{}
+	for len(roots) > 0 {
+		pid := roots[0]
+		roots = roots[1:]
+		if seen[pid] {
+			continue
+		}
+		seen[pid], set[pid] = true, true
+		roots = append(roots, children[pid]...)
+	}
+}
+
+// agentPrograms are what the process of an agent is started with: the file that the controller serves, under the names
+// it has had, or its main classes (hudson.remoting.Launcher, hudson.remoting.jnlp.Main).
+var agentPrograms = []string{"agent.jar", "slave.jar", "remoting.jar", "hudson.remoting.Launcher", "hudson.remoting.jnlp.Main"}
+
+// isAgent reports whether s looks like an agent's process. It protects, so it is generous: of a leftover that only
+// looks like one, the environment tells.
+func (p *processes) isAgent(s procfs.Stat, exe string) bool {
+	if !strings.HasPrefix(s.Name, "java") && !strings.HasPrefix(path.Base(exe), "java") {
+		return false
+	}
+	return slices.ContainsFunc(p.proc.Args(p.proc.Body(s)), func(arg string) bool {
+		base := path.Base(arg)
+		return slices.Contains(agentPrograms, base) || strings.HasPrefix(base, "swarm-client")
+	})
+}
+
+// verdict returns why s has to go, or nil if it stays.
+func (j *judge) verdict(s procfs.Stat) *leftover {
+	if s.PID == 1 || s.Kernel || j.ours[s.PID] {
+		return nil
+	}
+	uid, ok := j.proc.UID(s)
+	if !ok {
+		return nil
+	}
+	body := j.proc.Body(s)
+	var environ procfs.Environ
+	if j.goal.Cookies || j.users.owned(uid) {
+		environ = j.proc.Environ(body)
+	}
+	earlier := j.goal.Cookies && j.earlierBuild(environ)
+	if !earlier && (j.spared[s.PID] || j.guarded[s.PID] || j.guarded[s.Parent]) {
+		return nil // the last: it is younger than our list
+	}
+	exe, known := j.exes[s.PID]
+	if !known {
+		exe = j.proc.Link(body, "exe")
+	}
+	program := s.Name
+	if exe != "" {
+		program = path.Base(exe)
+	}
+	if slices.Contains(j.goal.Keep, program) {
+		return nil
+	}
+	evidence := j.evidence(suspect{s.Name, body, uid, exe}, earlier)
+	if evidence == "" {
+		return nil
+	}
+	return &leftover{program: program, evidence: evidence, uid: uid, culprit: culprit(environ)}
+}
+
+// suspect is a process that is judged.
+type suspect struct {
+	name     string
+	pid, uid int // pid is the one that its files are read by
+	exe      string
+}
+
+// evidence returns by what a process is owned, "" if it is not.
+//
+// A process of a user who is not ours is owned only if it carries the mark of an earlier build, stands in an owned
+// control group, or runs a program out of an owned path; that it stands or reads there is no crime of another user.
+func (j *judge) evidence(s suspect, earlier bool) string {
+	switch {
+	case earlier:
+		return "started by an earlier build"
+	case len(j.owned.Cgroups) > 0 && slices.ContainsFunc(j.proc.Cgroups(s.pid), j.owned.InCgroup):
+		return "in an owned control group"
+	case s.exe != "" && j.owned.Holds(s.exe) && j.isHere(s.pid, "exe", s.exe):
+		return "runs out of an owned path"
+	case !j.users.owned(s.uid) && s.uid != j.agentUser, j.elsewhere(s.pid), j.userService(s):
+		return ""
+	case j.users.owned(s.uid):
+		return "of an owned user"
+	case j.standsInOwned(s.pid):
+		return "uses an owned path"
+	}
+	return ""
+}
+
+// elsewhere reports whether a process lives in a container, whose users only happen to have the same numbers as ours:
+// in another space of process numbers, or with other mounts and another root.
+func (j *judge) elsewhere(pid int) bool {
+	space := j.proc.Link(pid, "ns/pid")
+	if space != "" && j.pidSpace != "" && space != j.pidSpace {
+		return true
+	}
+	return !j.seesOurMounts(pid) && !j.isHere(pid, "root", "/")
+}
+
+// seesOurMounts reports whether the paths of a process mean to us what they mean to it.
+func (j *judge) seesOurMounts(pid int) bool {
+	space := j.proc.Link(pid, "ns/mnt")
+	return space == "" || j.mountSpace == "" || space == j.mountSpace
+}
+
+// isHere reports whether what a link of a process leads to is what we find by its path. That of a process with other
+// mounts can be another file of the same name.
+func (j *judge) isHere(pid int, link, path string) bool {
+	if j.seesOurMounts(pid) {
+		return true
+	}
+	theirs, ok := identifyLinked(j.proc.Path(pid, link))
+	if !ok {
+		return false
+	}
+	ours, ok := identify(path)
+	return ok && ours == theirs
+}
+
+// userService reports whether s is the service manager of a user, which the system keeps for as long as the user has a
+// session or lingers. What it was made to run is no part of it.
+func (j *judge) userService(s suspect) bool {
+	if path.Base(s.exe) != "systemd" && s.name != "(sd-pam)" {
+		return false
+	}
+	return slices.ContainsFunc(j.proc.Cgroups(s.pid), func(group string) bool {
+		return strings.HasPrefix(group, "/user.slice/") && path.Base(group) == "init.scope"
+	})
+}
+
+// standsInOwned reports whether a process has its directory, its root or an open file in an owned path. One that has
+// other mounts than we do, as in a build's chroot, has to find the same directory by its path.
+func (j *judge) standsInOwned(pid int) bool {
+	if len(j.owned.Paths) == 0 {
+		return false
+	}
+	for _, link := range []string{"cwd", "root"} {
+		if to := j.proc.Link(pid, link); j.owned.Holds(to) && j.isHere(pid, link, to) {
+			return true
+		}
+	}
+	in := false
+	j.proc.OpenFiles(pid, func(fd, file string) bool {
+		in = j.owned.Holds(file) && j.isHere(pid, "fd/"+fd, file)
+		return !in
+	})
+	return in
+}
+
+// earlierBuild reports whether an environment is that of a build of this very agent, other than the one that runs us.
+// Jenkins marks all processes of a build so (hudson.model.Run#getEnvironment, hudson.util.ProcessTree); agent and
+// controller have to agree too, since several agents may share a machine, and several controllers.
+func (j *judge) earlierBuild(e procfs.Environ) bool {
+	if j.here.Agent == "" || e.Get("NODE_NAME") != j.here.Agent {
+		return false
+	}
+	tag := e.Get("BUILD_TAG")
+	if tag == "" || tag == j.here.Tag {
+		return false
+	}
+	return same(e.Get("JENKINS_URL"), j.here.Controller) || same(e.Get("JENKINS_SERVER_COOKIE"), j.here.Cookie)
+}
+
+func same(a, b string) bool {
+	return a != "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub_test
+
+import (
+	"testing"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// TestPathsOfOtherMountsAreNotOurs: what a process in a container calls /srv/ci is not what we own.
+func TestPathsOfOtherMountsAreNotOurs(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	// The shell waits for a line that never comes; its program or its directory is where the test wants it.
+	const wait = "mkfifo $X/p; "
+	for name, c := range map[string]struct {
+		leave string
+		ends  bool
+	}{
+		"runs our program with mounts of its own":        {wait + "cp -L $(command -v busybox) $O/sh; exec unshare -m $O/sh -c 'echo; read x <$X/p'", true},
+		"runs another program of that name":              {wait + "cp -L $(command -v busybox) $O/sh; exec unshare -m sh -c 'mount -t tmpfs t $O; cp -L $(command -v busybox) $O/sh; exec $O/sh -c \"echo; read x <$X/p\"'", false},
+		"stands in our directory with mounts of its own": {wait + "cd $O; exec unshare -m sh -c 'echo; read x <$X/p'", true},
+		"stands in another directory of that name":       {wait + "exec unshare -m sh -c 'mount -t tmpfs t $O; cd $O; echo; read x <$X/p'", false},
+		"reads our file with mounts of its own":          {wait + "exec 7>$O/f; exec unshare -m sh -c 'echo; read x <$X/p'", true},
+		"reads another file of that name":                {wait + "exec unshare -m sh -c 'mount -t tmpfs t $O; exec 7>$O/f; echo; read x <$X/p'", false},
+		"of our user with mounts of its own":             {wait + "chmod 666 $X/p; exec unshare -m setpriv --reuid=games --clear-groups --regid=games sh -c 'echo; read x <$X/p'", true},
+		"of our user's number in a container that shows its processes": {
+			wait + "chmod 666 $X/p; cp -L $(command -v busybox) $X/sh; exec unshare -m chroot --userspec=$(id -u games):$(id -g games) $X /sh -c 'echo; read x </p'", false,
+		},
+		"of our user in a changed root": {wait + "chmod 666 $X/p; cp -L $(command -v busybox) $X/sh; exec chroot --userspec=$(id -u games):$(id -g games) $X /sh -c 'echo; read x </p'", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlot(t)
+			process := p.leave(t, c.leave)
+			s := spec.Spec{
+				Owned: spec.Ownership{Paths: []string{p.owned}, Users: []string{"games"}},
+				Goal:  spec.Goal{Processes: &spec.Processes{Grace: 1}},
+			}
+			r := reach(t, s, scrub.Here{}, scrub.Do)
+			if got := !lives(process); got != c.ends {
+				t.Errorf("ended: %v; want %v (%+v)", got, c.ends, r)
+			}
+		})
+	}
+}
+
+// TestOwnedPathsOfProcessesMayLeadThroughLinks: the kernel never tells the name that the recipe has.
+func TestOwnedPathsOfProcessesMayLeadThroughLinks(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p := newPlot(t)
+	p.run(t, "mkdir $O/a; ln -s $O $X/link")
+	process := p.leave(t, "cd $O/a; mkfifo p; echo; read x <p")
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{p.path("X/link/a")}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
+	if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Changed || lives(process) {
+		t.Errorf("%+v; want the process ended", r)
+	}
+}
