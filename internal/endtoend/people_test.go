@@ -121,7 +121,12 @@ func quoted(name string) string { return `"` + name + `"` }
 func TestAnAgentWithAnOddNameIsServiced(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	a := s.agent(` (räck 3) "q" it's 日本`, "CLEANABLE el7")
+	tail := ` (räck 3) "q" it's 日本`
+	if controller.Real {
+		// agent.jar sends its name in a header of the WebSocket handshake, which holds Latin-1 at most.
+		tail = ` (rack 3) "q" it's`
+	}
+	a := s.agent(tail, "CLEANABLE el7")
 	job := s.job("CLEAN && el7")
 	item := s.schedule(job)
 	s.serve()
@@ -136,7 +141,7 @@ func TestAnAgentWithAnOddNameIsServiced(t *testing.T) {
 	if got := strings.TrimSpace(string(text)); got != a.Name {
 		t.Errorf("the program was issued for %q", got)
 	}
-	if out := s.pitcrew("agent", a.Name); !strings.Contains(out, "日本") {
+	if out := s.pitcrew("agent", a.Name); !strings.Contains(out, `"q" it's`) {
 		t.Errorf("the command line shows\n%s", out)
 	}
 }

@@ -18,9 +18,9 @@ import (
 
 const (
 	// patience bounds the wait for something that is sure to come.
-	patience = time.Minute
+	patience = 2 * time.Minute
 	// sceneLimit bounds one scene.
-	sceneLimit = 4 * time.Minute
+	sceneLimit = 6 * time.Minute
 )
 
 // scene is one test's corner of the controller.
@@ -103,7 +103,7 @@ pools:
   recipe: main
   backoff: {first: 1s, max: 2s}
   quarantine: {after: 2, nextLook: 1h}
-  limits: {reconnect: 1m}
+  limits: {reconnect: 3m}
   capacityFloor: 0
 `
 
