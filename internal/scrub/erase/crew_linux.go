@@ -27,6 +27,7 @@ type dir struct {
 	prev, nxt *dir // in the list of idle ones
 	pending   int  // directories in it that are not done, and 1 while it is being read
 	kept      bool // something in it stays, so it stays too
+	moved     bool // something in it was seen outside the tree, together with it
 }
 
 // reading is how far a directory was read.
@@ -162,6 +163,19 @@ func (c *crew) done(d *dir, kept bool) *dir {
 		return nil
 	}
 	return p
+}
+
+// move marks a directory as moved together with what is in it.
+func (c *crew) move(d *dir) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.moved = true
+}
+
+func (c *crew) hasMoved(d *dir) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.moved
 }
 
 func (c *crew) keep(d *dir) {

@@ -206,6 +206,8 @@ func forbid(calls map[uint32]errno) error {
 func play(role string, args []string) int {
 	var err error
 	switch role {
+	case "sit":
+		err = playSit(args)
 	case "erase":
 		err = playErase(args)
 	default:

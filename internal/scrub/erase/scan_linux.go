@@ -236,6 +236,10 @@ func (w *worker) lost(d *dir, fd int, err error) {
 		w.keep(d)
 		return
 	}
+	if d.parent.parent != nil && w.parentOf(fd) == d.parent.id {
+		w.move(d.parent) // so it is the parent that is to be named, or what is above it
+		return
+	}
 	now, ok := whereIs(fd)
 	root, known := whereIs(w.tree.fd)
 	if ok && known {
@@ -252,6 +256,15 @@ func (w *worker) lost(d *dir, fd int, err error) {
 		now = "it is now " + quote(now)
 	}
 	w.report(Problem{Path: w.path(d, ""), Kind: Moved, Note: now})
+}
+
+// parentOf gives the identity of the directory above.
+func (w *worker) parentOf(fd int) ident {
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, "..", &st, 0); err != nil {
+		return ident{}
+	}
+	return identOf(&st)
 }
 
 // whereIs gives the path that the kernel has for a descriptor.

@@ -56,6 +56,9 @@ func (w *worker) enter(d *dir) (int, error) {
 	if d.reading.entered {
 		return w.reach(d)
 	}
+	if w.hasMoved(d.parent) {
+		return -1, errLost
+	}
 	parent, err := w.reach(d.parent)
 	if err != nil {
 		return -1, err
@@ -83,6 +86,9 @@ func (w *worker) enter(d *dir) (int, error) {
 // barred deals with a directory that could not be entered and says whether it stays.
 func (w *worker) barred(d *dir, err error) (kept bool) {
 	switch {
+	case d.reading.entered && w.hasMoved(d):
+		w.report(Problem{Path: w.path(d, ""), Kind: Moved})
+		return false
 	case errors.Is(err, unix.ENOENT), errors.Is(err, errLost):
 		return false // gone, or not where it was: whoever has it now has it read again
 	case w.measuring:
@@ -177,6 +183,9 @@ func (w *worker) finish(d *dir, fd int) (kept, again bool) {
 	switch {
 	case w.measuring:
 		return false, false
+	case w.hasMoved(d) && !d.reading.lost:
+		w.lost(d, fd, errLost)
+		return w.keeps(d), false
 	case w.keeps(d), d.reading.lost:
 		return w.keeps(d), false
 	case d.parent == nil:
