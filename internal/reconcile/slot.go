@@ -168,10 +168,12 @@ func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) 
 		return fmt.Errorf("read job %s: %w", slot.Job, err)
 	}
 	carries := recipe.Carries(back, w.pool.Program)
-	if bytes.Equal(back, have) && !carries { // unchanged alone is what an earlier write of the same left
+	tied, err := recipe.Retarget(back, w.agent.ID.Name)
+	there := carries && err == nil && bytes.Equal(tied, back)
+	switch { // unchanged alone is what an earlier write of the same left
+	case !there && bytes.Equal(back, have):
 		return fmt.Errorf("write job %s: %w", slot.Job, errDropped)
-	}
-	if !carries {
+	case !carries:
 		return &refusal{reason: fmt.Sprintf("job %s does not carry the program that was written", slot.Job)}
 	}
 	slot.Content, slot.Pending = slot.Pending, ""

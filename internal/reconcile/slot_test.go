@@ -168,3 +168,14 @@ func TestANewRecipeRevisionIsWrittenIntoTheSlots(t *testing.T) {
 func onlyPool(label string) func(*reconcile.Settings) {
 	return func(s *reconcile.Settings) { s.Pools[0].Agents = mustParse(label) }
 }
+
+func TestASlotWhoseWritingWasNotHeardOfIsUsedAsItIs(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		lost := jenkinstest.Fault{Method: http.MethodPost, Path: "/createItem", Skip: 1, Count: 1, Lose: true} // the first is the owner's mark
+		defer r.jenkins.Inject(lost)()
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Attempt != 1 {
+			t.Errorf("it took %d attempts", a.Attempt)
+		}
+	})
+}
