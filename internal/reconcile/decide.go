@@ -191,7 +191,7 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 		if views[i].pool != nil {
 			_, views[i].trial = c.stopped(views[i].pool.Name)
 		}
-		views[i].sighting.Awaited = awaited(&views[i], look)
+		views[i].sighting.Awaited = c.awaited(&views[i], look)
 	}
 	c.Machines.meet(c.id, views, now)
 	for i := range views {
@@ -258,12 +258,13 @@ func (c *Crew) pauses(ctx context.Context, now time.Time) (map[string]string, er
 
 // awaited reports whether, after a controller restart, the queue holds an item that must go to
 // this very agent: a Pipeline block that comes back, or a self-label job.
-func awaited(v *view, look *Look) bool {
+func (c *Crew) awaited(v *view, look *Look) bool {
 	if look.SessionSince.IsZero() || v.agent.Settled == look.Session {
 		return false
 	}
+	until := c.theirs(look.SessionSince.Add(v.policy.Settle))
 	return slices.ContainsFunc(look.Queue.Items, func(item jenkins.QueueItem) bool {
-		return mustGoTo(v, item) || mayReturnTo(v, look, item)
+		return mustGoTo(v, item) || mayReturnTo(v, item, until)
 	})
 }
 
@@ -273,10 +274,11 @@ func mustGoTo(v *view, item jenkins.QueueItem) bool {
 }
 
 // mayReturnTo reports whether an item may be a block of a Pipeline that ran on the agent before the
-// restart: Jenkins shows only the name of the agent that it waits for, which may as well be the only
-// one of its label, and queues it again at its start.
-func mayReturnTo(v *view, look *Look, item jenkins.QueueItem) bool {
-	return !item.LabelKnown && item.LabelExpression == v.agent.ID.Name && item.Since.Before(look.SessionSince.Add(v.policy.Settle))
+// restart: Jenkins shows only the name of the agent that it waits for, or that does not take it yet
+// (hudson.model.Queue.BuildableItem#getCauseOfBlockage), which may as well be the only one of its
+// label, and queues it again at its start. Until is of the controller's clock.
+func mayReturnTo(v *view, item jenkins.QueueItem, until time.Time) bool {
+	return !item.LabelKnown && strings.Contains(item.Why, "‘"+v.agent.ID.Name+"’") && item.Since.Before(until)
 }
 
 // start carries one decision out, or enqueues what needs requests.
