@@ -67,7 +67,8 @@ func heldBy(path string, f *os.File) *LockedError {
 	return locked
 }
 
-// unlockFile empties the file first: nobody holds it from here on.
+// unlockFile empties the file first: nobody holds it from here on. To close it would not be enough: a
+// process that is just being started has a copy of the handle until it runs its own program.
 func unlockFile(f *os.File) error {
-	return errors.Join(f.Truncate(0), f.Close())
+	return errors.Join(f.Truncate(0), unlock(f), f.Close())
 }
