@@ -33,8 +33,8 @@ bench: ## print the tables of docs/benchmarks.md
 sim: ## 30 simulated days of 1,000 agents
 	$(LONG) -run '^TestSimulation' ./...
 
-crash: ## kill the daemon at every event boundary, many times over
-	$(LONG) -run '^TestCrash' ./...
+crash: ## kill the daemon at every request and event of every kind of cleanup
+	$(LONG) -parallel 6 -run '^TestCrash' ./internal/app # they wait more than they work
 
 ci: ## everything that a change must pass
 	CI=true ./.ci/run

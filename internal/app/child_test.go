@@ -128,7 +128,6 @@ func (s *site) startChild(env ...string) *child {
 }
 
 func (c *child) follow(stdout io.Reader) {
-	defer close(c.ended)
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		c.mu.Lock()
 		c.out = append(c.out, lines.Text())
@@ -136,7 +135,8 @@ func (c *child) follow(stdout io.Reader) {
 		c.news.raise()
 	}
 	_ = c.cmd.Wait()
-	c.news.raise()
+	close(c.ended)
+	c.news.raise() // after which nobody is woken again
 }
 
 func (c *child) said() string {
@@ -176,19 +176,28 @@ func (c *child) serves() {
 	c.news.await(c.t, "the daemon serving", func() bool { return c.gone() || strings.Contains(c.said(), "serves ") })
 }
 
+// count is how many events of a type the daemon has told of. It begins with those of its predecessors.
+func (c *child) count(kind hygiene.EventType) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, l := range c.out {
+		if strings.HasPrefix(l, "event ") && strings.HasSuffix(l, " "+string(kind)) {
+			n++
+		}
+	}
+	return n
+}
+
 // committed waits until the daemon has told of an event of this type.
 func (c *child) committed(kind hygiene.EventType) {
 	c.t.Helper()
 	c.news.await(c.t, string(kind), func() bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, l := range c.out {
-			if strings.HasPrefix(l, "event ") && strings.HasSuffix(l, " "+string(kind)) {
-				return true
-			}
+		if c.count(kind) > 0 {
+			return true
 		}
 		if c.gone() {
-			c.t.Errorf("the daemon ended before %s: %s", kind, c.stderr.String())
+			c.t.Errorf("the daemon ended before %s: %s", kind, c.said())
 			return true
 		}
 		return false

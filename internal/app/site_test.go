@@ -5,12 +5,14 @@
 package app_test
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +30,9 @@ type site struct {
 	url     string
 	dir     string
 	entries *signal // of the controller's journal
+
+	before   int          // events that the store held when the test began
+	sessions atomic.Int64 // of the agent's process, where programs are only told
 }
 
 // siteToken is the daemon's token on the controller. It must appear nowhere else.
@@ -38,6 +43,8 @@ type siteSpec struct {
 	agents []jenkinstest.AgentSpec
 	config func(string) string // changes the configuration
 	recipe string
+	// execute stands in for the steps of builds; nil runs them.
+	execute func(context.Context, jenkinstest.Step) jenkinstest.StepResult
 }
 
 const siteRecipe = `
@@ -58,7 +65,7 @@ func newSite(t *testing.T, spec siteSpec) *site {
 	s.url = "http://" + server.Listener.Addr().String() + "/"
 	var err error
 	s.jenkins, err = jenkinstest.New(jenkinstest.Options{
-		RootURL: s.url, Dir: filepath.Join(s.dir, "fleet"),
+		RootURL: s.url, Dir: filepath.Join(s.dir, "fleet"), Execute: spec.execute,
 		Security: jenkinstest.Security{Users: []jenkinstest.User{{Name: "pitcrew", Tokens: []string{siteToken}, Admin: true}}},
 		OnEntry:  func(jenkinstest.Entry) { s.entries.raise() },
 	})

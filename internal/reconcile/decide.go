@@ -374,6 +374,7 @@ func (c *Crew) change(ctx context.Context, id hygiene.AgentID, now time.Time, f 
 		events, err = f(ch)
 		for i := range events {
 			events[i].At, events[i].Before, events[i].After = now, before, ch.Agent.State
+			before = ch.Agent.State // the first tells of the change of state, others of what comes with it
 		}
 		return events, err
 	})
