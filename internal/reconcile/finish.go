@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -243,6 +244,9 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		// It was over before this look, and started after the program had ended.
 		return again, c.ungranted(ctx, w, "a build ran on it since it was cleaned: "+b.URL, true)
 	}
+	if c.machineCleaned(ctx, w) {
+		return rest, nil
+	}
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
 		have := w.settings.Labels.Read(n.Labels)
 		if have != hygiene.ShowClean && have != hygiene.ShowDirty {
@@ -256,12 +260,26 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	if err != nil {
 		return rest, err
 	}
+	if c.machineCleaned(ctx, w) { // claimed before it could see the label
+		c.unlabel(ctx, w.agent.ID.Name)
+		return rest, nil
+	}
 	err = c.granted(ctx, w)
 	if errors.Is(err, hygiene.ErrOvertaken) {
 		c.unlabel(ctx, w.agent.ID.Name)
 		return again, c.ungranted(ctx, w, err.Error(), true)
 	}
 	return again, err
+}
+
+// machineCleaned reports whether another agent of the machine has been claimed since the decision. A
+// claim is stored before its agent looks for neighbours with the label clean, and clean is written
+// before this looks for claims, so that one of the two sees the other.
+func (c *Crew) machineCleaned(ctx context.Context, w *work) bool {
+	return !w.policy.Disjoint && slices.ContainsFunc(w.sighting.Neighbour.Names, func(name string) bool {
+		a, _, err := c.Store.Agent(ctx, c.agentID(name))
+		return err == nil && a.Machine == w.agent.Machine && holdsPlace(a.State)
+	})
 }
 
 // grantRetry is how soon a grant is tried again while the executor of the cleanup is not free yet,

@@ -33,6 +33,9 @@ func TestAgentsOfOneMachineMeet(t *testing.T) {
 	t.Parallel()
 	real := func(v *view) { v.sighting.Real, v.sighting.Idle = true, false }
 	labelled := func(v *view) { v.sighting.Labels = hygiene.ShowClean }
+	full := func(v *view) {
+		v.sighting.Offline, v.sighting.OfflineBy, v.policy.Monitor = true, hygiene.ByMonitor, hygiene.MonitorLift
+	}
 	unfit := func(v *view) { v.sighting.Unfit = "two executors" }
 	tests := []struct {
 		name  string
@@ -44,6 +47,7 @@ func TestAgentsOfOneMachineMeet(t *testing.T) {
 		{"a cleanup", on("ci", "b", "m1", hygiene.Running), hygiene.Neighbours{Cleaning: "b", Names: []string{"b"}}},
 		{"a clean agent", on("ci", "b", "m1", hygiene.Clean), hygiene.Neighbours{Clean: "b", Names: []string{"b"}}},
 		{"one that waits its turn", on("ci", "b", "m1", hygiene.Due), hygiene.Neighbours{Waiting: "b", Names: []string{"b"}}},
+		{"one whose disk mark is lifted for that", on("ci", "b", "m1", hygiene.Due, full), hygiene.Neighbours{Waiting: "b", Names: []string{"b"}}},
 		{"one that can never be cleaned does not wait", on("ci", "b", "m1", hygiene.Due, unfit), hygiene.Neighbours{Names: []string{"b"}}},
 		{"one that still wears clean", on("ci", "b", "m1", hygiene.Due, labelled), hygiene.Neighbours{Leaving: "b", Names: []string{"b"}}},
 		{"an agent of another controller", on("lab", "b", "m1", hygiene.Running), hygiene.Neighbours{Cleaning: "lab/b"}},

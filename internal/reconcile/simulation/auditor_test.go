@@ -30,6 +30,7 @@ type auditor struct {
 	suspects  []suspect
 	restarted time.Time
 	requests  map[string]tally
+	polls     []time.Time // when the queue was read
 	counts    map[hygiene.EventType]int
 	builds    int // real ones that started
 	cleanups  int // programs that started as builds
@@ -397,6 +398,9 @@ func (a *auditor) call(c jenkins.Call) {
 	defer a.mu.Unlock()
 	if c.Op == "read fleet" && a.polled != nil {
 		a.polled(time.Now().Add(-c.Duration))
+	}
+	if c.Op == "read queue" && c.Err == nil {
+		a.polls = append(a.polls, time.Now())
 	}
 	t := a.requests[c.Op]
 	a.requests[c.Op] = tally{t.n + 1, t.in + c.BytesIn, t.out + c.BytesOut}

@@ -3,6 +3,7 @@
 package simulation_test
 
 import (
+	"sort"
 	"strings"
 	"time"
 
@@ -56,10 +57,20 @@ func (t *truth) longKeptOut(at time.Time, d time.Duration) bool {
 	return long(t.held) || long(t.quarantined)
 }
 
-// personsWord judges the start of a cleanup. An attempt whose first program has run goes on.
+// enough is how many polls a queued program that must not start is taken back within: a cancellation
+// may go wrong.
+const enough = 4
+
+// personsWord judges the start of a cleanup. An attempt whose first program has run goes on, and what
+// is queued at a controller that cannot be polled is out of reach.
 func (a *auditor) personsWord(t *truth, e jenkinstest.Entry) {
 	first := !a.shop.ran(e.Agent, t.attempt)
-	if first && t.longKeptOut(e.At, sure) {
+	said := t.held.since
+	if t.quarantined.since.After(said) {
+		said = t.quarantined.since
+	}
+	polls := len(a.polls) - sort.Search(len(a.polls), func(i int) bool { return a.polls[i].After(said) })
+	if first && t.longKeptOut(e.At, sure) && polls >= enough {
 		a.fault("I4: a cleanup started on %s, and a person keeps it out", e.Agent)
 	}
 }
