@@ -14,14 +14,18 @@ import (
 
 // say prints a result for people, one thing per line.
 func say(w io.Writer, r spec.Result) {
+	there, stays := "found", "still there"
+	if r.State == spec.Planned {
+		there, stays = "would go", "would stay"
+	}
 	for _, f := range r.Found {
-		fmt.Fprintf(w, "%s %s\n", map[bool]string{true: "would go:", false: "found:"}[r.State == spec.Planned], residue(f))
+		fmt.Fprintf(w, "%s: %s\n", there, residue(f))
 	}
 	if r.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", r.More)
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(w, "still there: %s: %s\n", name(p.ID), p.Why)
+		fmt.Fprintf(w, "%s: %s: %s\n", stays, name(p.ID), p.Why)
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)

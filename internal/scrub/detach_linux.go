@@ -24,6 +24,10 @@ func (l *loops) Mend(ctx context.Context, found []Deviation) []error {
 	errs := make([]error, len(found))
 	for i, f := range found {
 		d := l.known[f.Kind+f.ID]
+		if above := l.blocks.above(d.name); len(above) > 0 {
+			errs[i] = fmt.Errorf("%s stands on it", strings.Join(above, ", "))
+			continue
+		}
 		take := map[string]func(device) error{"swap": l.swapOff, "device": l.unmap, "loop": l.detach}[d.kind]
 		for {
 			errs[i] = l.explain(ctx, d, take(d))

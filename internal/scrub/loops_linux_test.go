@@ -241,6 +241,21 @@ func TestMappedDevicesGoFromTheTopDown(t *testing.T) {
 	}
 }
 
+func TestADeviceWaitsForWhatStandsOnIt(t *testing.T) {
+	t.Parallel()
+	devices := machine(t, map[string]string{
+		"loop901/loop/backing_file": "/srv/ci/a.img", "loop901/dev": "7:901", "dm-1/dm/name": "scrub-test-no-such-device",
+	}, map[string][]string{"loop901": {"dm-1"}})
+	step := scrub.NewLoopsOf(spec.Ownership{Paths: []string{"/srv/ci"}}, devices, t.TempDir())
+	found, err := step.Look(t.Context())
+	if err != nil || len(found) != 2 {
+		t.Fatalf("found %+v, %v; want the device and what it stands on", found, err)
+	}
+	if errs := step.Mend(t.Context(), found); errs[1] == nil || errs[1].Error() != "dm-1 stands on it" {
+		t.Errorf("%v; want the loop device to wait", errs)
+	}
+}
+
 func TestRemovalIsAStructOfTheDeviceMapper(t *testing.T) {
 	t.Parallel()
 	order := scrub.Removal("vg-top")

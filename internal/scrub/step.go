@@ -100,7 +100,7 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 			t.gone(there)
 			return nil
 		case mode == Plan:
-			t.result.State = spec.Planned
+			t.planned(there)
 			return nil
 		case mode == Judge, round == rounds, stuck(there, causes):
 			t.gone(there)
@@ -219,6 +219,18 @@ func (t *tally) gone(there []Deviation) {
 		if !still[Deviation{Residue: r}.key()] {
 			t.result.Removed++
 			t.result.Bytes += r.Bytes
+		}
+	}
+}
+
+// planned tells what would go, and apart from that what would stay and why.
+func (t *tally) planned(there []Deviation) {
+	t.result.State, t.found = spec.Planned, nil
+	for _, d := range there {
+		if d.Stays == "" {
+			t.found = append(t.found, d.Residue)
+		} else {
+			t.result.Problems = append(t.result.Problems, spec.Problem{ID: d.ID, Why: d.Stays})
 		}
 	}
 }

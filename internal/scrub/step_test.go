@@ -68,6 +68,13 @@ func TestReachLooksAgain(t *testing.T) {
 		"a plan mends nothing": {
 			shelf: shelf{things: []string{"a"}}, mode: scrub.Plan, want: spec.Result{State: spec.Planned},
 		},
+		"a plan tells apart what stays": {
+			shelf: shelf{things: []string{"a", "nailed"}}, mode: scrub.Plan,
+			want: spec.Result{
+				State: spec.Planned, Found: []spec.Residue{{Kind: "thing", ID: "a", Bytes: 10}},
+				Problems: []spec.Problem{{ID: "nailed", Why: "it is nailed down"}},
+			},
+		},
 		"a judge mends nothing": {
 			shelf: shelf{things: []string{"a"}}, mode: scrub.Judge,
 			want: spec.Result{State: spec.Unmet, Reason: "a: it is there", Problems: []spec.Problem{{ID: "a", Why: "it is there"}}},
@@ -112,6 +119,11 @@ func TestReachLooksAgain(t *testing.T) {
 			c.want.Kind = "thing"
 			if diff := cmp.Diff(c.want, got, cmpopts.IgnoreFields(spec.Result{}, "Found", "Milliseconds"), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("result (-want +got):\n%s", diff)
+			}
+			if c.want.Found != nil {
+				if diff := cmp.Diff(c.want.Found, got.Found); diff != "" {
+					t.Errorf("found (-want +got):\n%s", diff)
+				}
 			}
 			if c.shelf.asked != c.asked {
 				t.Errorf("asked to mend %d times; want %d", c.shelf.asked, c.asked)

@@ -22,7 +22,8 @@ const (
 	Skipped State = "skipped"
 	// Unmet: it is not reached; Problems say what stands in the way.
 	Unmet State = "unmet"
-	// Planned: nothing was done because nothing was to be done; Found says what would have been.
+	// Planned: nothing was done because nothing was to be done; Found says what would have been, and Problems what would
+	// stay and why.
 	Planned State = "planned"
 )
 
