@@ -27,8 +27,9 @@ mkdir m
 device=$(losetup -f --show img)
 mount "$device" m
 fsfreeze -f m
-env -i "$@" sh -c 'echo >m/f' &
+env -i "$@" sh -c 'echo >going; echo >m/f' &
 writer=$!
+until [ -s going ]; do [ -d /proc/$writer ]; done
 while read -r line; do case $line in State:*D*) break;; State:*) exec </proc/$writer/status;; esac; done </proc/$writer/status
 echo $writer
 cat >/dev/null
