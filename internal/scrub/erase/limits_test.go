@@ -183,7 +183,8 @@ func TestKilledAndRunAgain(t *testing.T) {
 			var out bytes.Buffer
 			cmd.Stdout = &out
 			s.must(cmd.Start())
-			timer := time.AfterFunc(time.Duration(r.IntN(40_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+			// More time each time: a slow machine may not even have begun when a fast one is done.
+			timer := time.AfterFunc(time.Duration(r.IntN(20_000+30_000*kills))*time.Microsecond, func() { _ = cmd.Process.Kill() })
 			finished = cmd.Wait() == nil
 			timer.Stop()
 			if !finished {

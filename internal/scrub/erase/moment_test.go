@@ -62,6 +62,13 @@ var moments = []moment{
 		}, problems: []string{"moved tree/d/e"}, aside: wants(100, 100),
 	},
 	{
+		name: "a directory that became a link before it was opened is not entered", make: []string{"tree/d/f=1"},
+		at: pointChecked, in: "tree/d", change: func(s *site) {
+			s.must(os.Rename(s.tree+"/d/e", s.base+"/aside"))
+			s.make("tree/d/e->../../out")
+		}, aside: wants(100, 100),
+	},
+	{
 		name: "a link in the place of an emptied directory goes",
 		at:   pointEmptied, in: "tree/d/e", change: func(s *site) {
 			s.must(os.Rename(s.tree+"/d/e", s.base+"/aside"))

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package erase
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// shape is a kind of tree to remove. At scale 1 it is as large as its name says.
+type shape struct {
+	name        string
+	dirs, files int // directories two levels down, and files in each
+	chain       int // directories in each other
+	flat        int // files in one directory
+}
+
+var shapes = []shape{
+	{name: "1 M files in 50,000 directories", dirs: 50_000, files: 20},
+	{name: "100,000 directories", dirs: 100_000},
+	{name: "a chain of 100,000", chain: 100_000},
+	{name: "1 M files in one directory", flat: 1_000_000},
+}
+
+func (s shape) make(tb testing.TB, root string, scale int) {
+	tb.Helper()
+	wide(tb, root, s.dirs/scale, s.files)
+	chain(tb, root, s.chain/scale)
+	plant(tb, root, s.flat/scale)
+}
+
+// wide makes a tree of two levels above the directories counted.
+func wide(tb testing.TB, root string, dirs, files int) {
+	tb.Helper()
+	for i := range dirs {
+		dir := fmt.Sprintf("%s/%d/%d/%d", root, i%20, i/20%25, i)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			tb.Fatal(err)
+		}
+		plant(tb, dir, files)
+	}
+}
+
+func plant(tb testing.TB, dir string, files int) {
+	tb.Helper()
+	for i := range files {
+		if err := os.WriteFile(dir+"/file"+strconv.Itoa(i), []byte("x"), 0o644); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func chain(tb testing.TB, root string, levels int) {
+	tb.Helper()
+	fd, err := unix.Open(root, directory, 0)
+	for range levels {
+		if err == nil {
+			err = unix.Mkdirat(fd, "d", 0o755)
+		}
+		var next int
+		if err == nil {
+			next, err = unix.Openat(fd, "d", directory, 0)
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		_ = unix.Close(fd)
+		fd = next
+	}
+	_ = unix.Close(fd)
+}
+
+var rivals = []struct {
+	name   string
+	remove func(b *testing.B, dir, name string)
+}{
+	{"erase", func(b *testing.B, dir, name string) {
+		b.Helper()
+		tree, err := Open(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer tree.Close()
+		if r, err := tree.Remove(b.Context(), name, Options{}); err != nil || len(r.Problems) > 0 {
+			b.Fatal(err, r.Problems)
+		}
+	}},
+	{"rm -rf", func(b *testing.B, dir, name string) {
+		b.Helper()
+		run(b, "rm", "-rf", dir+"/"+name)
+	}},
+	{"find -delete", func(b *testing.B, dir, name string) {
+		b.Helper()
+		run(b, "find", dir+"/"+name, "-delete")
+	}},
+}
+
+func run(tb testing.TB, name string, args ...string) {
+	tb.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		tb.Fatalf("%s %q: %v: %s", name, args, err, out)
+	}
+}
+
+// BenchmarkErase removes trees in turns with rm -rf and find -delete and tells how many times as long as the better of these it takes,
+// by the medians of seven turns. PITCREW_LONG=1 makes the trees as large as they are named; otherwise they have a fiftieth.
+func BenchmarkErase(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root: it mounts and drops caches")
+	}
+	for _, disk := range []string{"tmpfs", "ext4"} {
+		for _, cold := range []bool{false, true} {
+			if cold && disk == "tmpfs" {
+				continue // it is never cold
+			}
+			for _, s := range shapes {
+				b.Run(fmt.Sprintf("%s cold=%v/%s", disk, cold, s.name), func(b *testing.B) { compete(b, disk, cold, s) })
+			}
+		}
+	}
+}
+
+func compete(b *testing.B, disk string, cold bool, s shape) {
+	b.Helper()
+	scale, turns := 50, 7
+	if os.Getenv("PITCREW_LONG") == "1" {
+		scale = 1
+	}
+	dir := b.TempDir()
+	mountDisk(b, disk, dir)
+	for range b.N {
+		took := make([][]time.Duration, len(rivals))
+		for turn := range turns {
+			for i := range rivals {
+				who := (i + turn) % len(rivals) // nobody is always the first
+				if err := os.Mkdir(dir+"/x", 0o755); err != nil {
+					b.Fatal(err)
+				}
+				s.make(b, dir+"/x", scale)
+				unix.Sync()
+				if cold {
+					if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+						b.Fatal(err)
+					}
+				}
+				began := time.Now()
+				rivals[who].remove(b, dir, "x")
+				took[who] = append(took[who], time.Since(began))
+				if _, err := os.Lstat(dir + "/x"); err == nil {
+					b.Fatalf("%s left something", rivals[who].name)
+				}
+			}
+		}
+		medians := make([]float64, len(rivals))
+		for i := range took {
+			slices.Sort(took[i])
+			medians[i] = took[i][turns/2].Seconds()
+			b.ReportMetric(1000*medians[i], "ms/"+[]string{"erase", "rm", "find"}[i])
+		}
+		b.ReportMetric(medians[0]/min(medians[1], medians[2]), "of-the-better")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// mountDisk mounts an empty file system of that kind until the benchmark ends.
+func mountDisk(b *testing.B, kind, dir string) {
+	b.Helper()
+	if kind == "tmpfs" {
+		run(b, "mount", "-t", "tmpfs", "-o", "nr_inodes=0", "tmpfs", dir)
+	} else {
+		image := b.TempDir() + "/image"
+		run(b, "truncate", "-s", "12G", image)
+		run(b, "mkfs.ext4", "-q", "-N", "1500000", image)
+		run(b, "mount", "-o", "loop", image, dir)
+	}
+	b.Cleanup(func() { run(b, "umount", dir) })
+}
