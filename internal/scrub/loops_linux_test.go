@@ -92,7 +92,7 @@ func TestLoopDevicesOfOwnedFilesAreDetached(t *testing.T) {
 			if there := field(t, device, "BACK-INO") == file && file != ""; there != c.stays {
 				t.Errorf("%s is attached: %v; want %v", device, there, c.stays)
 			}
-			if field(t, guard, "BACK-FILE") != p.path("X/guard") || !slices.Equal(swapping(t), []string{swap}) {
+			if field(t, guard, "BACK-FILE") != p.path("X/guard") || !slices.Contains(swapping(t), swap) {
 				t.Errorf("guard: attached %q, swapping to %q", field(t, guard, "BACK-FILE"), swapping(t))
 			}
 			if again := do(t, loopsOf(p), scrub.Do); again.State != spec.Unchanged {
