@@ -48,9 +48,9 @@ type Action struct {
 	Write  bool
 	Need   Need // of a due agent
 
-	Displace string // neighbour whose clean must be taken first
-	Lift     bool   // a mark for a monitor's reason must be lifted for the attempt
-	SSH      bool   // the attempt must go over SSH, whatever the pool prefers
+	Displace []string // neighbours whose clean must be taken first
+	Lift     bool     // a mark for a monitor's reason must be lifted for the attempt
+	SSH      bool     // the attempt must go over SSH, whatever the pool prefers
 
 	Wake time.Time // for Rest: look again then; zero = only when something changes
 }

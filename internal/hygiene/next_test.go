@@ -3,6 +3,7 @@
 package hygiene_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,12 +205,12 @@ func TestMonitorPolicies(t *testing.T) {
 	}
 }
 
-func TestNeighbourIsDisplacedBeforeItsMachineIsCleaned(t *testing.T) {
+func TestAllNeighboursAreDisplacedBeforeTheirMachineIsCleaned(t *testing.T) {
 	t.Parallel()
 	now := epoch.Add(time.Hour)
 	s := idle(hygiene.ShowDue, now)
-	s.Neighbour.Clean = "linux-8"
-	if act := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{}, now); act.Kind != hygiene.Begin || act.Displace != "linux-8" {
-		t.Errorf("got %+v, want a cleanup that displaces linux-8", act)
+	s.Neighbour.Clean = []string{"linux-8", "linux-9"}
+	if act := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{}, now); act.Kind != hygiene.Begin || !slices.Equal(act.Displace, s.Neighbour.Clean) {
+		t.Errorf("got %+v, want a cleanup that displaces both", act)
 	}
 }

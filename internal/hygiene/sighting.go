@@ -52,7 +52,7 @@ const (
 type Neighbours struct {
 	Real     string   // one that runs a real build, "" none
 	Cleaning string   // one that is being cleaned (granting not counted)
-	Clean    string   // one that is clean
+	Clean    []string // all that are clean
 	Waiting  string   // one that is due and could be claimed now
 	Leaving  string   // one that is due but still wears the label clean
 	Names    []string // all that the same controller has

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -43,8 +44,8 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if reason, ok := hygiene.MayStart(fresh, w.policy); !ok {
 		return rest, c.giveBack(ctx, w, reason)
 	}
-	if !w.policy.Disjoint && fresh.Neighbour.Leaving != "" {
-		return rest, nil // a job could still be given to it; the next poll takes its label off
+	if crowded, err := c.crowded(ctx, w, fresh.Neighbour); err != nil || crowded {
+		return rest, err
 	}
 	offered, err := c.stillOffered(ctx, w)
 	if err != nil {
@@ -61,8 +62,11 @@ func (c *Crew) lateReason(w *work, limit time.Duration) string {
 	reason := fmt.Sprintf("could not be handed over within %s", limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if last := c.retries[w.agent.ID.Name].last; last != nil {
+	switch last := c.retries[w.agent.ID.Name].last; {
+	case last != nil:
 		reason += ": " + last.Error()
+	case w.attempt.Reason != "":
+		reason += ": " + w.attempt.Reason
 	}
 	return reason
 }
@@ -102,7 +106,7 @@ func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) err
 	if w.policy.Disjoint || w.agent.State != hygiene.Claimed {
 		return nil
 	}
-	if len(s.Neighbour.Names) > 0 {
+	if !foreign(s.Neighbour.Leaving) {
 		s.Neighbour.Leaving = "" // of another controller's agents the polls must do
 	}
 	for _, name := range s.Neighbour.Names {
@@ -122,6 +126,32 @@ func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) err
 		}
 	}
 	return nil
+}
+
+// foreign reports whether a neighbour's name is that of another controller's agent.
+func foreign(neighbour string) bool {
+	_, err := hygiene.ParseAgentID(neighbour)
+	return err == nil
+}
+
+// crowded reports whether a job could still be given to another agent of the machine. It takes the
+// cleanliness of those that became clean meanwhile; the next polls take their labels off.
+func (c *Crew) crowded(ctx context.Context, w *work, n hygiene.Neighbours) (bool, error) {
+	leaving := n.Leaving
+	if i := slices.IndexFunc(n.Clean, foreign); i >= 0 && leaving == "" {
+		leaving = n.Clean[i] // when the claim was decided; its crew has not shown it without the label since
+	}
+	if w.policy.Disjoint || leaving == "" {
+		return false, nil
+	}
+	if err := c.displace(ctx, w.agent.ID, n.Clean, w.now); err != nil {
+		return false, err
+	}
+	reason := "waits until " + leaving + " of its machine is not labelled clean any more"
+	if w.attempt.Reason == reason {
+		return true, nil
+	}
+	return true, c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Reason = reason })
 }
 
 // giveBack ends an attempt that touched nothing. The agent stays out until its next look.

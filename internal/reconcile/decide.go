@@ -297,10 +297,8 @@ func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) er
 		if !d.Chosen {
 			return nil
 		}
-		if v.action.Displace != "" {
-			if err := c.displace(ctx, v, now); err != nil {
-				return err
-			}
+		if err := c.displace(ctx, v.agent.ID, v.action.Displace, now); err != nil {
+			return err
 		}
 		return c.claim(ctx, v, now) // at once: chosen anew, the neighbour might always come first
 	case hygiene.Refresh:
@@ -344,15 +342,20 @@ func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 	return nil
 }
 
-// displace takes the cleanliness of a neighbour, because its machine is about to be cleaned. If it is
-// of another controller, that one's crew takes the label off.
-func (c *Crew) displace(ctx context.Context, v *view, now time.Time) error {
-	neighbour, err := hygiene.ParseAgentID(v.action.Displace)
-	if err != nil {
-		neighbour = c.agentID(v.action.Displace)
-		defer c.enqueue(neighbour.Name)
+// displace takes the cleanliness of an agent's neighbours, because their machine is about to be cleaned
+// for it. Of those of another controller that one's crew takes the label off.
+func (c *Crew) displace(ctx context.Context, id hygiene.AgentID, neighbours []string, now time.Time) error {
+	for _, name := range neighbours {
+		neighbour, err := hygiene.ParseAgentID(name)
+		if err != nil {
+			neighbour = c.agentID(name)
+			defer c.enqueue(name)
+		}
+		if err := c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+id.Name, now); err != nil {
+			return err
+		}
 	}
-	return c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+v.agent.ID.Name, now)
+	return nil
 }
 
 // Decisions returns the newest decision about every agent, by name.

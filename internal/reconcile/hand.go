@@ -101,7 +101,7 @@ func (c *Crew) handed(ctx context.Context, w *work, queueID, build int64, url st
 			return nil, err
 		}
 		t := *ch.Attempt
-		t.Handed = now
+		t.Handed, t.Reason = now, ""
 		t.Run.QueueID, t.Run.Build, t.Run.URL = queueID, build, url
 		if build != 0 {
 			t.Started = now // its limit counts from here, which is later than its start

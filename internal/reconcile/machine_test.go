@@ -115,6 +115,40 @@ func TestCleaningAMachineTakesTheCleanlinessOfItsOtherAgents(t *testing.T) {
 	})
 }
 
+func TestAMachineOfManyAgentsIsCleanedAgainWithoutDelay(t *testing.T) {
+	agents := fleetOf(4)
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "all clean", r.allClean(agents))
+		must(t, r.crew.OrderClean(r.t.Context(), agents[0].Name, "ann", "test"))
+		r.waitState(agents[0].Name, hygiene.Due)
+		r.wait(5*time.Minute, "all clean again", r.allClean(agents))
+		if given := r.events(hygiene.EventGivenBack); len(given) > 0 {
+			t.Errorf("a claim was given back: %s", given[0].Reason)
+		}
+	})
+}
+
+func TestAClaimThatWaitsForANeighbourSaysSo(t *testing.T) {
+	agents := fleetOf(2)
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "all clean", r.allClean(agents))
+		other := agents[1].Name
+		defer r.jenkins.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/computer/" + other + "/config.xml", Status: http.StatusServiceUnavailable})()
+		must(t, r.crew.OrderClean(r.t.Context(), agents[0].Name, "ann", "test"))
+		want := "waits until " + other + " of its machine is not labelled clean any more"
+		r.wait(time.Minute, "the reason at the attempt", func() bool {
+			a := r.agent(agents[0].Name)
+			return a.State == hygiene.Claimed && r.attempt(a.ID.Name, a.Attempt).Reason == want
+		})
+		r.wait(time.Hour, "the reason of the end", func() bool {
+			given := r.events(hygiene.EventGivenBack)
+			return len(given) > 0 && strings.HasSuffix(given[0].Reason, want)
+		})
+	})
+}
+
 func TestAMachineOfSeveralAgentsIsCleanedThroughASingleSlot(t *testing.T) {
 	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.MaxCleanups = 1 }}

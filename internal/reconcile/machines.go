@@ -113,9 +113,11 @@ func (f face) show(n *hygiene.Neighbours, id hygiene.AgentID, controller hygiene
 	case f.state == hygiene.Claimed || f.state == hygiene.Running || f.state == hygiene.Reconnecting:
 		n.Cleaning = name
 	case f.state == hygiene.Clean:
-		n.Clean = name
+		n.Clean = append(n.Clean, name)
 	case f.state == hygiene.Due && f.labels.Has(hygiene.LabelClean):
-		n.Leaving = name
+		if n.Leaving == "" || id.Controller != controller { // whom we cannot ask ourselves first
+			n.Leaving = name
+		}
 	case f.waiting:
 		n.Waiting = name
 	}

@@ -45,7 +45,7 @@ func TestAgentsOfOneMachineMeet(t *testing.T) {
 		{"another machine is nobody's neighbour", on("ci", "b", "m2", hygiene.Clean), hygiene.Neighbours{}},
 		{"a build", on("ci", "b", "m1", hygiene.Due, real), hygiene.Neighbours{Real: "b", Names: []string{"b"}}},
 		{"a cleanup", on("ci", "b", "m1", hygiene.Running), hygiene.Neighbours{Cleaning: "b", Names: []string{"b"}}},
-		{"a clean agent", on("ci", "b", "m1", hygiene.Clean), hygiene.Neighbours{Clean: "b", Names: []string{"b"}}},
+		{"a clean agent", on("ci", "b", "m1", hygiene.Clean), hygiene.Neighbours{Clean: []string{"b"}, Names: []string{"b"}}},
 		{"one that waits its turn", on("ci", "b", "m1", hygiene.Due), hygiene.Neighbours{Waiting: "b", Names: []string{"b"}}},
 		{"one whose disk mark is lifted for that", on("ci", "b", "m1", hygiene.Due, full), hygiene.Neighbours{Waiting: "b", Names: []string{"b"}}},
 		{"one that can never be cleaned does not wait", on("ci", "b", "m1", hygiene.Due, unfit), hygiene.Neighbours{Names: []string{"b"}}},
@@ -86,13 +86,13 @@ func TestAgentsLeaveTheirMachine(t *testing.T) {
 		others []view
 		want   hygiene.Neighbours
 	}{
-		{"beside it", []view{on("ci", "b", "m1", hygiene.Running)}, hygiene.Neighbours{Cleaning: "b", Clean: "lab/c", Names: []string{"b"}}},
-		{"again", []view{on("ci", "b", "m1", hygiene.Running)}, hygiene.Neighbours{Cleaning: "b", Clean: "lab/c", Names: []string{"b"}}},
-		{"moved away", []view{on("ci", "b", "m2", hygiene.Running)}, hygiene.Neighbours{Clean: "lab/c"}},
-		{"back", []view{on("ci", "b", "m1", hygiene.Due)}, hygiene.Neighbours{Waiting: "b", Clean: "lab/c", Names: []string{"b"}}},
-		{"not ours any more", []view{on("ci", "b", "m1", hygiene.Unmanaged)}, hygiene.Neighbours{Clean: "lab/c"}},
-		{"back again", []view{on("ci", "b", "m1", hygiene.Due)}, hygiene.Neighbours{Waiting: "b", Clean: "lab/c", Names: []string{"b"}}},
-		{"gone", nil, hygiene.Neighbours{Clean: "lab/c"}},
+		{"beside it", []view{on("ci", "b", "m1", hygiene.Running)}, hygiene.Neighbours{Cleaning: "b", Clean: []string{"lab/c"}, Names: []string{"b"}}},
+		{"again", []view{on("ci", "b", "m1", hygiene.Running)}, hygiene.Neighbours{Cleaning: "b", Clean: []string{"lab/c"}, Names: []string{"b"}}},
+		{"moved away", []view{on("ci", "b", "m2", hygiene.Running)}, hygiene.Neighbours{Clean: []string{"lab/c"}}},
+		{"back", []view{on("ci", "b", "m1", hygiene.Due)}, hygiene.Neighbours{Waiting: "b", Clean: []string{"lab/c"}, Names: []string{"b"}}},
+		{"not ours any more", []view{on("ci", "b", "m1", hygiene.Unmanaged)}, hygiene.Neighbours{Clean: []string{"lab/c"}}},
+		{"back again", []view{on("ci", "b", "m1", hygiene.Due)}, hygiene.Neighbours{Waiting: "b", Clean: []string{"lab/c"}, Names: []string{"b"}}},
+		{"gone", nil, hygiene.Neighbours{Clean: []string{"lab/c"}}},
 	}
 	for _, tt := range steps {
 		if diff := cmp.Diff(tt.want, neighbours(tt.others...)); diff != "" {
@@ -127,8 +127,8 @@ func TestADisplacedNeighbourIsWorkedByTheCrewOfItsController(t *testing.T) {
 	for neighbour, want := range map[string][]string{"b": {"ci/b"}, "lab/b": nil} {
 		k := &keys{}
 		c := New(Deps{Store: db, Engine: k, Log: slog.New(slog.DiscardHandler)}, Settings{ID: "ci"})
-		v := on("ci", "a", "m1", hygiene.Due, func(v *view) { v.action.Displace = neighbour })
-		if err := c.displace(t.Context(), &v, noon); err != nil {
+		v := on("ci", "a", "m1", hygiene.Due, func(v *view) { v.action.Displace = []string{neighbour} })
+		if err := c.displace(t.Context(), v.agent.ID, v.action.Displace, noon); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, k.asked); diff != "" {
