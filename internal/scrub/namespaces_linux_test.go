@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -20,6 +21,8 @@ import (
 
 // inside names the test that runs in namespaces of its own, in a second run of this program.
 const inside = "SCRUB_TEST_INSIDE"
+
+var alone sync.Mutex
 
 // ownNamespaces reports whether this is the run of a test in mount and process namespaces of its own. If it is not, it
 // starts that run and passes on what comes of it. All mounts and processes of that run end with it, however it ends, and
@@ -35,6 +38,9 @@ func ownNamespaces(t *testing.T) bool {
 		return true
 	}
 	t.Parallel()
+	// Loop devices and swap space are the machine's: one test's look at them keeps another's from being detached.
+	alone.Lock()
+	defer alone.Unlock()
 	dir := open(t)
 	t.Cleanup(func() { detachAll(t, dir) })
 	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.timeout=2m", fmt.Sprintf("-test.v=%v", testing.Verbose()))

@@ -5,6 +5,7 @@
 package erase
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -146,7 +147,7 @@ func (m moment) try(t *testing.T) {
 	}})
 	s.must(err)
 	if !done {
-		t.Fatal("the point of the change was not reached")
+		t.Fatalf("the point of the change was not reached: %+v, left %q", report, paths(t, s.tree))
 	}
 	if diff := cmp.Diff(m.left, paths(t, s.tree), nothing); diff != "" {
 		t.Errorf("left in the tree (-want +got):\n%s", diff)
@@ -241,4 +242,29 @@ func playSit(args []string) error {
 	fmt.Print("x")
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	return nil
+}
+
+// TestSignalsCutNothingShort has signals come all the time: the system ends the reading of a directory early for one, as if
+// there were no more names.
+func TestSignalsCutNothingShort(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_ = unix.Kill(os.Getpid(), unix.SIGURG) // the runtime's own: it is expected at any time
+		}
+	}()
+	for range full(2000, 500, 100) {
+		s := newSite(t)
+		s.make("tree/d/", "tree/d/a=1", "tree/d/b=1", "tree/c=1")
+		report, err := s.open().Empty(t.Context(), Policy{}, Options{Workers: 1})
+		s.must(err)
+		if left := paths(t, s.tree); len(left) > 0 {
+			t.Fatalf("%q left, and %+v says nothing of it", left, report)
+		}
+	}
+	cancel()
+	<-ended
 }

@@ -188,6 +188,10 @@ func (w *worker) finish(d *dir, fd int) (kept, again bool) {
 		return w.keeps(d), false
 	case w.keeps(d), d.reading.lost:
 		return w.keeps(d), false
+	case d.parent == nil && !d.reading.end:
+		// No removal of the tree itself would tell that the end was only guessed: a signal makes the system return less, too.
+		d.reading.read = false
+		return false, true
 	case d.parent == nil:
 		if d.reading.found == 0 {
 			return false, false
