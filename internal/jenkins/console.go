@@ -3,6 +3,7 @@
 package jenkins
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"math"
@@ -102,4 +103,29 @@ func progress(h http.Header, start int64, n int) (next int64, more bool) {
 		return start + min(int64(n), math.MaxInt64-start), more
 	}
 	return size, more
+}
+
+// brokenChannel are the words with which lines begin that Jenkins itself writes into the console of a build whose
+// agent it has lost: exceptions of its remoting, which no locale translates, and hudson.model.AbstractBuild's own
+// message.
+var brokenChannel = []string{
+	"hudson.remoting.ChannelClosedException", "hudson.remoting.RequestAbortedException",
+	"java.nio.channels.ClosedChannelException", "java.io.IOException: Unexpected termination of the channel",
+	"java.io.IOException: Backing channel ", "Agent went offline during the build", "Connection was broken",
+}
+
+// ConnectionLost reports whether Jenkins says in the console of a build that it lost the agent in the middle. Only
+// lines that begin so count: a build that marks each line of its own output can only quote them.
+func ConnectionLost(console []byte) bool {
+	for line := range bytes.Lines(console) {
+		for _, head := range []string{"FATAL: ", "ERROR: ", "Caused: ", "Caused by: "} {
+			line = bytes.TrimPrefix(line, []byte(head))
+		}
+		for _, words := range brokenChannel {
+			if bytes.HasPrefix(line, []byte(words)) {
+				return true
+			}
+		}
+	}
+	return false
 }

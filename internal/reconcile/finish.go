@@ -134,7 +134,7 @@ func (c *Crew) judgedEvents(a hygiene.Agent, t hygiene.Attempt, before *hygiene.
 
 // judgeMissing ends an attempt whose program left no report that proves anything. Where the agent
 // or the controller went away in the middle, nobody can tell what happened, and the agent is not
-// to blame.
+// to blame. An outage that was over before the next poll stands in the build's console alone.
 func (c *Crew) judgeMissing(ctx context.Context, w *work, log []byte, missing string, cause error) error {
 	verdict := hygiene.Verdict{Outcome: hygiene.Failed, Reason: missing}
 	if faulty, ok := errors.AsType[*recipe.ReportError](cause); ok {
@@ -144,7 +144,7 @@ func (c *Crew) judgeMissing(ctx context.Context, w *work, log []byte, missing st
 		}
 	}
 	switch {
-	case w.sighting.Offline && !w.sighting.Reached:
+	case w.sighting.Offline && !w.sighting.Reached, jenkins.ConnectionLost(log):
 		verdict = hygiene.Verdict{Outcome: hygiene.Lost, Reason: "its connection was lost in the middle"}
 	case w.look.Session != w.attempt.Session:
 		verdict = hygiene.Verdict{Outcome: hygiene.Lost, Reason: "the controller was restarted in the middle"}

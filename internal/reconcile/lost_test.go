@@ -86,6 +86,27 @@ func TestACleanupThatAPersonAbortsIsNoSuccess(t *testing.T) {
 	})
 }
 
+// Each outage is over before the next poll: only the console tells of it.
+func TestAShortLossOfConnectionInMidCleanupIsNoFailureOfTheAgent(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		for n := range int64(3) {
+			r.wait(time.Hour, "a running cleanup", func() bool {
+				return r.has("linux-7", func(a hygiene.Agent) bool { return a.State == hygiene.Running && a.Attempt == n+1 })
+			})
+			r.pass(12 * time.Second)
+			r.jenkins.Agent("linux-7").Disconnect()
+			r.wait(time.Minute, "its end", func() bool { return r.agent("linux-7").State != hygiene.Running })
+			if got := r.attempt("linux-7", n+1); got.Outcome != hygiene.Lost || got.Reason != "its connection was lost in the middle" {
+				t.Errorf("attempt %d ended %q: %s", n+1, got.Outcome, got.Reason)
+			}
+		}
+		if a := r.agent("linux-7"); a.Failures != 0 || a.Quarantine != nil {
+			t.Errorf("the agent was blamed: %d failures, quarantine %v", a.Failures, a.Quarantine)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
 func TestABuildThatWasDeletedProvesNothing(t *testing.T) {
 	t.Parallel()
 	requests := map[string]func(*http.Request) bool{

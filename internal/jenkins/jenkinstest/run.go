@@ -188,7 +188,7 @@ func (j *Jenkins) runStep(ctx context.Context, b *build, link AgentLink, s Step,
 	res := link.Run(ctx, s)
 	switch {
 	case errors.Is(res.Err, ErrLinkLost):
-		b.console.printf("FATAL: command execution failed\njava.io.EOFException\nhudson.remoting.ChannelClosedException: Channel %q: Remote call on %s failed. The channel is closing down or has closed down\nBuild step 'Execute shell' marked build as failure\n", s.Agent, s.Agent)
+		b.console.printf(lostConsole, s.Agent)
 		return resultFailure
 	case ctx.Err() != nil:
 		return resultAborted
@@ -205,6 +205,21 @@ func (j *Jenkins) runStep(ctx context.Context, b *build, link AgentLink, s Step,
 		return resultFailure
 	}
 }
+
+// lostConsole is what a shell step writes whose agent is lost: first that its end cannot be learnt any more, then that its
+// script cannot be deleted (hudson.tasks.CommandInterpreter#perform). The traces are shortened.
+const lostConsole = `FATAL: command execution failed
+java.nio.channels.ClosedChannelException
+	at org.jenkinsci.remoting.protocol.NetworkLayer.onRecvClosed(NetworkLayer.java:155)
+Caused: java.io.IOException: Backing channel '%[1]s' is disconnected.
+	at hudson.remoting.RemoteInvocationHandler.channelOrFail(RemoteInvocationHandler.java:227)
+FATAL: Unable to delete script file /tmp/jenkins8977940399029550408.sh
+java.nio.channels.ClosedChannelException
+	at org.jenkinsci.remoting.protocol.NetworkLayer.onRecvClosed(NetworkLayer.java:155)
+Caused: hudson.remoting.ChannelClosedException: Channel "hudson.remoting.Channel@6ae468e6:%[1]s": Remote call on %[1]s failed. The channel is closing down or has closed down
+	at hudson.remoting.Channel.call(Channel.java:1105)
+Build step 'Execute shell' marked build as failure
+`
 
 // reap runs the process killer unless the channel is gone.
 func (j *Jenkins) reap(ctx context.Context, b *build, link AgentLink, env map[string]string) {
