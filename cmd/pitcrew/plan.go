@@ -24,22 +24,24 @@ func (c *cli) planCommand() *cobra.Command {
 		Short: "Show what would be done now, and why",
 		Long: `Show what the daemon would do to which agent now, and why, as of its newest look, in
 the order in which it chooses. What "waits" must wait for a place. In a dry run ("pitcrew
-serve --dry-run") this is all that is ever done.`,
+serve --dry-run") this is all that is ever done.
+
+Ends with code 3 when a controller was not looked at lately, and says why.`,
 		Args: none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
 			found, err := d.Plan(ctx, q)
-			if err != nil || f.structured() {
-				return orElse(err, func() error { return c.print(f, found) })
+			if err != nil {
+				return err
 			}
-			if len(found) == 0 {
-				fmt.Fprintln(c.err, "Nothing is to be done.")
-				return nil
+			unseen, err := c.unseen(ctx, d, q.Controller)
+			if err != nil {
+				return err
 			}
-			if slices.ContainsFunc(found, func(p api.Plan) bool { return p.DryRun }) {
-				fmt.Fprintln(c.err, "Dry run: nothing of this is done"+onlyTo(found)+".")
+			if err := c.showPlan(f, found, len(unseen) == 0); err != nil || len(unseen) == 0 {
+				return err
 			}
-			_, err = io.WriteString(c.out, c.planTable(found))
-			return err
+			fmt.Fprintln(c.err, strings.Join(unseen, "\n"))
+			return notWell
 		}),
 	}
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only agents of this controller")
@@ -48,6 +50,43 @@ serve --dry-run") this is all that is ever done.`,
 	f.flag(cmd, formatTable, formatJSON, formatYAML)
 	o.flags(cmd, usualTimeout)
 	return cmd
+}
+
+// unseen says of each controller, or of the one that is named, why what is known of it is not news.
+func (c *cli) unseen(ctx context.Context, d *daemon, only string) ([]string, error) {
+	states, err := d.Controllers(ctx)
+	var out []string
+	for _, s := range states {
+		text := "Controller " + s.Name + " has not been looked at yet"
+		if !s.LastSweep.IsZero() {
+			text = "Controller " + s.Name + " was last looked at " + c.moment(s.LastSweep)
+		}
+		switch {
+		case only != "" && s.Name != only:
+		case s.Problem != "":
+			out = append(out, text+": "+oneLine(s.Problem))
+		case s.LastSweep.IsZero():
+			out = append(out, text+": the daemon has just started")
+		}
+	}
+	return out, err
+}
+
+// showPlan shows what was found. That nothing was means something only where all was looked at.
+func (c *cli) showPlan(f format, found []api.Plan, seen bool) error {
+	switch {
+	case f.structured():
+		return c.print(f, found)
+	case len(found) == 0 && seen:
+		fmt.Fprintln(c.err, "Nothing is to be done.")
+		return nil
+	case len(found) == 0:
+		return nil
+	case slices.ContainsFunc(found, func(p api.Plan) bool { return p.DryRun }):
+		fmt.Fprintln(c.err, "Dry run: nothing of this is done"+onlyTo(found)+".")
+	}
+	_, err := io.WriteString(c.out, c.planTable(found))
+	return err
 }
 
 // onlyTo names the pools that are shown a dry run, where others are not.
