@@ -203,14 +203,19 @@ func (a *App) follow(p *plan) {
 	old, start := a.crews, a.start
 	a.crews = p.next
 	a.mu.Unlock()
-	if start == nil {
-		return
-	}
 	for name, r := range old {
-		if p.next[name] != r {
+		if start != nil && p.next[name] != r {
 			r.cancel()
 			<-r.ended
 		}
+	}
+	serviced := make([]hygiene.ControllerID, 0, len(p.next))
+	for name := range p.next {
+		serviced = append(serviced, hygiene.ControllerID(name))
+	}
+	a.machines.Serve(serviced...)
+	if start == nil {
+		return
 	}
 	for _, r := range p.made {
 		start(r)

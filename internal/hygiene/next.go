@@ -201,6 +201,8 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 		return wait("a build runs on its machine, on "+s.Neighbour.Real, time.Time{})
 	case s.Neighbour.Cleaning != "":
 		return wait("its machine is being cleaned, through "+s.Neighbour.Cleaning, time.Time{})
+	case s.Neighbour.Unseen != "":
+		return wait("waits until "+s.Neighbour.Unseen+" of its machine is seen: a build may run on it", time.Time{})
 	case s.Neighbour.Leaving != "":
 		return wait("waits until "+s.Neighbour.Leaving+" of its machine is not labelled clean any more", time.Time{})
 	}

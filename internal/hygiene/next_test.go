@@ -150,6 +150,7 @@ func TestNext(t *testing.T) {
 		{"our own mark does not keep it from returning", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Awaited, s.Offline, s.OfflineBy = true, true, hygiene.ByUs
 		}, hygiene.Unmark, "waits for it"},
+		{"agents of one machine wait until all are seen", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Unseen = "lab/b" }, hygiene.Rest, "until lab/b of its machine is seen"},
 		{"agents of one machine wait for each other's builds", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Real = "b" }, hygiene.Rest, "on b"},
 		{"disjoint recipes do not", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, p *hygiene.Policy) {
 			s.Neighbour.Real, p.Disjoint = "b", true

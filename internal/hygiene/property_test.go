@@ -65,7 +65,7 @@ func someSighting(t *rapid.T) hygiene.Sighting {
 	s.Offline = s.OfflineBy != hygiene.OnlineNow
 	s.Reached = !s.Offline || flag("reached")
 	neighbour := func(label string) string { return rapid.SampledFrom([]string{"", "", "other"}).Draw(t, label) }
-	s.Neighbour = hygiene.Neighbours{Real: neighbour("real neighbour"), Cleaning: neighbour("cleaning neighbour"), Clean: slices.DeleteFunc([]string{neighbour("clean neighbour")}, func(name string) bool { return name == "" }), Waiting: neighbour("waiting neighbour")}
+	s.Neighbour = hygiene.Neighbours{Real: neighbour("real neighbour"), Unseen: neighbour("unseen neighbour"), Cleaning: neighbour("cleaning neighbour"), Clean: slices.DeleteFunc([]string{neighbour("clean neighbour")}, func(name string) bool { return name == "" }), Waiting: neighbour("waiting neighbour")}
 	return s
 }
 
@@ -138,7 +138,7 @@ func begins(t *rapid.T, a hygiene.Agent, s hygiene.Sighting, p hygiene.Policy) {
 		t.Fatal("I4: begins on a held agent")
 	case s.Awaited || !s.SessionSince.IsZero() && a.Settled != s.Session && base.Sub(s.SessionSince) < p.Settle:
 		t.Fatal("I4: begins before the restarted controller has settled")
-	case !p.Disjoint && (s.Neighbour.Real != "" || s.Neighbour.Cleaning != ""):
+	case !p.Disjoint && (s.Neighbour.Real != "" || s.Neighbour.Cleaning != "" || s.Neighbour.Unseen != ""):
 		t.Fatal("I4: begins beside a neighbour")
 	case p.Paused != "" || base.Before(a.NextLook) || s.Unfit != "":
 		t.Fatal("begins although it is paused, backing off or unfit")

@@ -55,6 +55,7 @@ type Neighbours struct {
 	Clean    []string // all that are clean
 	Waiting  string   // one that is due and could be claimed now
 	Leaving  string   // one that is due but still wears the label clean
+	Unseen   string   // one whose controller has not been looked at since the daemon's start
 	Names    []string // all that the same controller has
 }
 

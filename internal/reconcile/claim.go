@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,50 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
+
+// claim stores the next attempt, in one transaction that looks at the row again.
+func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
+	nonce := rand.Text()
+	policy := v.policy
+	if v.action.SSH {
+		policy.Delivery = hygiene.BySSH
+	}
+	err := c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.Version != v.agent.Version {
+			return nil, store.ErrUnchanged // decided on older facts; the next poll decides anew
+		}
+		ch.Agent.Pool = policy.Pool
+		a, t, err := hygiene.Claim(ch.Agent, policy, v.sighting.Session, nonce, now)
+		if err != nil {
+			return nil, err
+		}
+		a.Settled = v.sighting.Session
+		ch.Agent, ch.Attempt = a, &t
+		return []hygiene.Event{event(hygiene.EventClaimed, ch.Agent, v.action.Reason)}, nil
+	})
+	if err != nil {
+		return err
+	}
+	c.Machines.claimed(v.agent.ID)
+	c.enqueue(v.agent.ID.Name)
+	return nil
+}
+
+// displace takes the cleanliness of an agent's neighbours, because their machine is about to be cleaned
+// for it. Of those of another controller that one's crew takes the label off.
+func (c *Crew) displace(ctx context.Context, id hygiene.AgentID, neighbours []string, now time.Time) error {
+	for _, name := range neighbours {
+		neighbour, err := hygiene.ParseAgentID(name)
+		if err != nil {
+			neighbour = c.agentID(name)
+			defer c.enqueue(name)
+		}
+		if err := c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+id.Name, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // driveClaimed takes a stored claim to a running program: dirty is written and read back, idleness
 // is looked at once more, and the program is handed over. Which builds used the agent is learnt before
@@ -134,20 +179,26 @@ func foreign(neighbour string) bool {
 	return err == nil
 }
 
-// crowded reports whether a job could still be given to another agent of the machine. It takes the
-// cleanliness of those that became clean meanwhile; the next polls take their labels off.
+// crowded reports whether a build may run on another agent of the machine, unseen, or could still be
+// given to one. It takes the cleanliness of those that became clean meanwhile; the next polls take their labels off.
 func (c *Crew) crowded(ctx context.Context, w *work, n hygiene.Neighbours) (bool, error) {
-	leaving := n.Leaving
+	reason, leaving := "", n.Leaving
 	if i := slices.IndexFunc(n.Clean, foreign); i >= 0 && leaving == "" {
 		leaving = n.Clean[i] // when the claim was decided; its crew has not shown it without the label since
 	}
-	if w.policy.Disjoint || leaving == "" {
+	switch {
+	case w.policy.Disjoint:
+		return false, nil
+	case n.Unseen != "":
+		reason = "waits until " + n.Unseen + " of its machine is seen: a build may run on it"
+	case leaving != "":
+		reason = "waits until " + leaving + " of its machine is not labelled clean any more"
+	default:
 		return false, nil
 	}
 	if err := c.displace(ctx, w.agent.ID, n.Clean, w.now); err != nil {
 		return false, err
 	}
-	reason := "waits until " + leaving + " of its machine is not labelled clean any more"
 	if w.attempt.Reason == reason {
 		return true, nil
 	}

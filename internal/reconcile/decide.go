@@ -4,7 +4,6 @@ package reconcile
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"maps"
 	"slices"
@@ -68,8 +67,12 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.recall(ctx); err != nil {
+		return err
+	}
 	c.Turn.Lock()
 	defer c.Turn.Unlock()
+	c.ask(views, now)
 	load, err := c.load(ctx, views)
 	if err != nil {
 		return err
@@ -193,6 +196,24 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 		}
 		views[i].sighting.Awaited = c.awaited(&views[i], look)
 	}
+	return views, nil
+}
+
+// recall shows the stored agents of controllers that were not looked at yet to those of their machines.
+func (c *Crew) recall(ctx context.Context) error {
+	for _, controller := range c.Machines.awaited() {
+		stored, err := c.Store.Agents(ctx, controller)
+		if err != nil {
+			return err
+		}
+		c.Machines.recall(controller, stored)
+	}
+	return nil
+}
+
+// ask lets the domain decide about every agent. It is part of the crew's turn, so that of two crews
+// that begin a cleanup on one machine the second knows of the first.
+func (c *Crew) ask(views []view, now time.Time) {
 	c.Machines.meet(c.id, views, now)
 	for i := range views {
 		v := &views[i]
@@ -206,7 +227,6 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time
 			v.action = hygiene.Action{Kind: hygiene.Rest, Agent: v.agent.ID, Reason: orphan.Paused}
 		}
 	}
-	return views, nil
 }
 
 // policy finds the pool of an agent. An attempt in progress keeps the pool it was claimed in.
@@ -312,49 +332,6 @@ func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) er
 	case hygiene.Adopt, hygiene.Withdraw, hygiene.Forget, hygiene.Unclean, hygiene.Relabel, hygiene.Unmark, hygiene.Remark, hygiene.Stop:
 	}
 	c.enqueue(name)
-	return nil
-}
-
-// claim stores the next attempt, in one transaction that looks at the row again.
-func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
-	nonce := rand.Text()
-	policy := v.policy
-	if v.action.SSH {
-		policy.Delivery = hygiene.BySSH
-	}
-	err := c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
-		if ch.Agent.Version != v.agent.Version {
-			return nil, store.ErrUnchanged // decided on older facts; the next poll decides anew
-		}
-		ch.Agent.Pool = policy.Pool
-		a, t, err := hygiene.Claim(ch.Agent, policy, v.sighting.Session, nonce, now)
-		if err != nil {
-			return nil, err
-		}
-		a.Settled = v.sighting.Session
-		ch.Agent, ch.Attempt = a, &t
-		return []hygiene.Event{event(hygiene.EventClaimed, ch.Agent, v.action.Reason)}, nil
-	})
-	if err != nil {
-		return err
-	}
-	c.enqueue(v.agent.ID.Name)
-	return nil
-}
-
-// displace takes the cleanliness of an agent's neighbours, because their machine is about to be cleaned
-// for it. Of those of another controller that one's crew takes the label off.
-func (c *Crew) displace(ctx context.Context, id hygiene.AgentID, neighbours []string, now time.Time) error {
-	for _, name := range neighbours {
-		neighbour, err := hygiene.ParseAgentID(name)
-		if err != nil {
-			neighbour = c.agentID(name)
-			defer c.enqueue(name)
-		}
-		if err := c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+id.Name, now); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type Machines struct {
 	faces map[hygiene.AgentID]face                 // guarded by mu
 	on    map[string][]hygiene.AgentID             // by machine; guarded by mu
 	of    map[hygiene.ControllerID]map[string]bool // names of the agents that each crew showed last; guarded by mu
+	await map[hygiene.ControllerID]bool            // serviced, and nothing is known of their agents yet; guarded by mu
 }
 
 // face is what an agent's neighbours must know of it.
@@ -26,12 +28,71 @@ type face struct {
 	state   hygiene.State
 	labels  hygiene.Labels
 	waiting bool
+	unseen  bool // known from the store alone: its controller has not been looked at yet
 }
 
 // NewMachines returns one that knows nobody yet.
 func NewMachines() *Machines {
 	return &Machines{
 		faces: map[hygiene.AgentID]face{}, on: map[string][]hygiene.AgentID{}, of: map[hygiene.ControllerID]map[string]bool{},
+		await: map[hygiene.ControllerID]bool{},
+	}
+}
+
+// Serve says which controllers the daemon services, before their crews run and after those of others
+// have ended. Agents of others are forgotten. Those of a controller whose crew has not had its first
+// look are not: a build of before the daemon's start may still run there, and agents that share a
+// machine with them wait.
+func (m *Machines) Serve(controllers ...hygiene.ControllerID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for controller, names := range m.of {
+		if !slices.Contains(controllers, controller) {
+			for name := range names {
+				m.leave(hygiene.AgentID{Controller: controller, Name: name})
+			}
+			delete(m.of, controller)
+		}
+	}
+	clear(m.await)
+	for _, controller := range controllers {
+		if m.of[controller] == nil {
+			m.await[controller] = true
+		}
+	}
+}
+
+// awaited lists the controllers of whose agents nothing is known yet.
+func (m *Machines) awaited() []hygiene.ControllerID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.await))
+}
+
+// recall shows the stored agents of a controller until its crew shows them.
+func (m *Machines) recall(controller hygiene.ControllerID, stored []hygiene.Agent) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.await[controller] {
+		return // its crew was faster
+	}
+	delete(m.await, controller)
+	m.of[controller] = map[string]bool{}
+	for _, a := range stored {
+		if a.Machine != "" && a.Managed() {
+			m.enter(a.ID, face{machine: a.Machine, state: a.State, unseen: true})
+			m.of[controller][a.ID.Name] = true
+		}
+	}
+}
+
+// claimed shows that a cleanup of an agent begins, to crews that decide before its own shows it again.
+func (m *Machines) claimed(id hygiene.AgentID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f, ok := m.faces[id]; ok {
+		f.state, f.waiting = hygiene.Claimed, false
+		m.faces[id] = f
 	}
 }
 
@@ -53,6 +114,7 @@ func (m *Machines) meet(controller hygiene.ControllerID, views []view, now time.
 		}
 	}
 	m.of[controller] = shown
+	delete(m.await, controller)
 	for i := range views {
 		v := &views[i]
 		if v.agent.Machine == "" {
@@ -108,6 +170,9 @@ func (f face) show(n *hygiene.Neighbours, id hygiene.AgentID, controller hygiene
 	}
 	if f.real {
 		n.Real = name
+	}
+	if f.unseen {
+		n.Unseen = name
 	}
 	switch {
 	case f.state == hygiene.Claimed || f.state == hygiene.Running || f.state == hygiene.Reconnecting:
