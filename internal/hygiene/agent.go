@@ -11,8 +11,8 @@ const (
 	// NeedCleanup is all phases. The agent was used, or nobody knows.
 	NeedCleanup Need = "cleanup"
 	// NeedVerify is the verify phase alone, which is proof enough: it was proven clean and nothing is known
-	// to have run since (too old, or its connection was lost). A failed verification turns
-	// into NeedCleanup.
+	// to have run since its clean phase (too old, or its connection was lost). A failed verification
+	// turns into NeedCleanup, and so does a real build or a person's order, see [Agent.NeedAll].
 	NeedVerify Need = "verify"
 )
 
@@ -143,6 +143,15 @@ func (a Agent) To(state State, reason string, now time.Time) (Agent, error) {
 	return a, nil
 }
 
+// NeedAll notes that verification alone proves nothing any more: something real has run since the
+// clean phase, or a person asked for it. An attempt that only verifies is not granted from then on. It
+// reports whether that is news.
+func (a *Agent) NeedAll() bool {
+	news := a.Need == NeedVerify
+	a.Need = NeedCleanup
+	return news
+}
+
 // Leave returns the agent out of our care. What a person said of it stays for when it comes back.
 func (a Agent) Leave(reason string, now time.Time) (Agent, error) {
 	a, err := a.To(Unmanaged, reason, now)
@@ -213,6 +222,14 @@ func (t *Attempt) Lose(at time.Time, usedBy string) {
 	t.Lost, t.UsedBy = at, usedBy
 }
 
+// Suit makes an attempt run all phases if its agent a needs them by now. Once a program was handed over,
+// what the attempt is for does not change any more.
+func (t *Attempt) Suit(a Agent) {
+	if t.Began.IsZero() && a.Need == NeedCleanup {
+		t.Need = NeedCleanup
+	}
+}
+
 // Run is where an attempt's program runs.
 type Run struct {
 	Job     string `json:"job,omitempty"`      // full name of the job that carries it
@@ -226,7 +243,7 @@ type Run struct {
 	// then first seen without a connection.
 	Kicked time.Time `json:"kicked,omitzero"`
 	Away   time.Time `json:"away,omitzero"`
-	// Used is a real build that was seen on the agent between proof and grant.
+	// Used is a real build that was seen on the agent between the clean phase's end and the grant.
 	Used string `json:"used,omitempty"`
 }
 

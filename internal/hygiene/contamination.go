@@ -17,7 +17,7 @@ type Start struct {
 // Feed is everything by which the builds on one agent are judged.
 type Feed struct {
 	Starts   []Start   // newest first, as a feed has them
-	Attempts []Attempt // those that ended in clean, and the current one; cleanups of no other prove anything
+	Attempts []Attempt // those that were proven, and the current one; cleanups of no other prove anything
 	Adopted  time.Time // of the agent: what ran before is not judged, and nothing was clean then
 	From     time.Time // starts up to then were judged earlier: they are not reported, but say what came after them
 }
@@ -25,8 +25,8 @@ type Feed struct {
 // Judged is what a feed tells.
 type Judged struct {
 	Contaminated []Contaminated // oldest first
-	// Used is the newest real build since the newest proof; nil when there is none. An agent that is
-	// clean, or about to be called so, is so no more.
+	// Used is the newest real build since the newest proof of an attempt that ran the clean phase; nil
+	// when there is none. An agent that is clean, or about to be called so, is so no more.
 	Used *Start
 }
 
@@ -59,7 +59,10 @@ func (f Feed) Judge() Judged {
 		case s.proof != nil:
 			clean, reason = s.proof.Outcome == Cleaned, afterFailure
 			if !s.proof.Proved.IsZero() {
-				proved, out.Used = true, nil
+				proved = true
+				if s.proof.Need != NeedVerify {
+					out.Used = nil
+				}
 			}
 		case s.lost:
 			clean, reason = false, afterLoss

@@ -26,6 +26,9 @@ func TestFeedsAreJudged(t *testing.T) {
 			Proved: epoch, Outcome: hygiene.Cleaned,
 		}
 	}
+	verified := func(url string) hygiene.Attempt {
+		return hygiene.Attempt{Run: hygiene.Run{URL: url}, Proved: epoch, Outcome: hygiene.Cleaned, Need: hygiene.NeedVerify}
+	}
 	lost := func(t hygiene.Attempt, s int, usedBy string) hygiene.Attempt {
 		t.Lose(at(s), usedBy)
 		return t
@@ -72,6 +75,14 @@ func TestFeedsAreJudged(t *testing.T) {
 		{
 			name: "nor one between proof and grant, which uses the proof up", starts: []hygiene.Start{ours("p", 1), real("a", 2)},
 			attempts: []hygiene.Attempt{proved}, want: []string{"a"}, used: "a",
+		},
+		{
+			name: "verification alone does not end a use", starts: []hygiene.Start{ours("1", 1), real("a", 2), ours("v", 3)},
+			attempts: []hygiene.Attempt{granted("1"), verified("v")}, used: "a",
+		},
+		{
+			name: "nor is it one", starts: []hygiene.Start{real("a", 1), ours("1", 2), ours("v", 3)},
+			attempts: []hygiene.Attempt{granted("1"), verified("v")}, want: []string{"a"},
 		},
 		{
 			name: "what was judged earlier is not told again, and goes on telling", starts: []hygiene.Start{ours("1", 1), real("a", 2), real("b", 3), real("c", 4)},

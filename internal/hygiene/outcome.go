@@ -35,9 +35,12 @@ type Verdict struct {
 	Reason   string
 	// Permanent marks a failure that trying again cannot mend: quarantine at once.
 	Permanent bool
-	Machine   string // machine id, "" unknown
-	BootID    string
-	Process   string
+	// Unused marks a lost attempt that was proven, and after which nothing real is known to have run:
+	// verification alone is due.
+	Unused  bool
+	Machine string // machine id, "" unknown
+	BootID  string
+	Process string
 }
 
 // maxReconnects bounds how often one attempt may ask for a new session.
@@ -121,7 +124,11 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 		if a.Quarantine.byPerson() {
 			a.NextLook = a.Quarantine.NextLook
 		}
-		a.Need = NeedCleanup
+		if v.Unused && t.Run.Used == "" && a.Need == t.Need {
+			a.Need = NeedVerify
+		} else {
+			a.Need = NeedCleanup
+		}
 		return a, t, nil
 	case t.Need == NeedVerify && t.Reconnect == 0:
 		// Verification alone failed: that only means that a whole cleanup is due.
@@ -180,8 +187,11 @@ func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, err
 
 // overtaken says what came after the proof and forbids the grant, "" when nothing did.
 func overtaken(a Agent, t Attempt, now time.Time) string {
-	if t.Run.Used != "" {
-		return "a build ran on it since it was proved: " + t.Run.Used
+	switch {
+	case t.Run.Used != "":
+		return "a build ran on it since it was cleaned: " + t.Run.Used
+	case t.Need == NeedVerify && a.Need != NeedVerify:
+		return "it was only verified, and a whole cleanup is due since"
 	}
 	return a.KeptOut(now)
 }

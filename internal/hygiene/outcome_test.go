@@ -184,6 +184,47 @@ func TestFailedVerificationOnlyAsksForAWholeCleanup(t *testing.T) {
 	}
 }
 
+func TestVerificationAloneIsNotGrantedWhenAWholeCleanupIsDueSince(t *testing.T) {
+	t.Parallel()
+	a := agentIn(hygiene.Due)
+	a.Need = hygiene.NeedVerify
+	a, attempt := running(t, a, epoch)
+	a, attempt, err := hygiene.Judge(a, attempt, good(attempt), pool, epoch)
+	if err != nil || !a.NeedAll() || a.NeedAll() {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	if _, _, err := hygiene.Grant(a, attempt, "e", epoch); !errors.Is(err, hygiene.ErrOvertaken) {
+		t.Errorf("granted: %v", err)
+	}
+	a, _, err = hygiene.End(a, attempt, hygiene.Verdict{Outcome: hygiene.Lost, Unused: true}, pool, epoch)
+	if err != nil || a.Need != hygiene.NeedCleanup {
+		t.Errorf("got need %s, %v", a.Need, err)
+	}
+}
+
+func TestAnAttemptIsForWhatItsAgentNeedsWhenItIsHandedOver(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		began time.Time
+		want  hygiene.Need
+	}{
+		"before": {time.Time{}, hygiene.NeedCleanup},
+		"after":  {epoch, hygiene.NeedVerify},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			attempt := hygiene.Attempt{Need: hygiene.NeedVerify, Began: tt.began}
+			attempt.Suit(hygiene.Agent{Need: hygiene.NeedVerify})
+			if attempt.Need != hygiene.NeedVerify {
+				t.Errorf("without need it became a %s", attempt.Need)
+			}
+			if attempt.Suit(hygiene.Agent{Need: hygiene.NeedCleanup}); attempt.Need != tt.want {
+				t.Errorf("got a %s, want a %s", attempt.Need, tt.want)
+			}
+		})
+	}
+}
+
 // TestMayGrant covers what can come between the proof and the label clean.
 func TestMayGrant(t *testing.T) {
 	t.Parallel()

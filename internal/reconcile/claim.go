@@ -87,6 +87,11 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 		return rest, err
 	}
 	if reason, ok := hygiene.MayStart(fresh, w.policy); !ok {
+		if !fresh.Idle {
+			if err := c.needAll(ctx, w.agent.ID, reason, w.now); err != nil {
+				return rest, err
+			}
+		}
 		return rest, c.giveBack(ctx, w, reason)
 	}
 	if crowded, err := c.crowded(ctx, w, fresh.Neighbour); err != nil || crowded {
@@ -216,6 +221,20 @@ func (c *Crew) changeAttempt(ctx context.Context, w *work, f func(*hygiene.Attem
 		if err := c.current(ch, w); err != nil {
 			return nil, err
 		}
+		f(ch.Attempt)
+		w.attempt = *ch.Attempt
+		return nil, nil
+	})
+}
+
+// intend stores that the program is about to be handed over, for all that the agent needs by now.
+func (c *Crew) intend(ctx context.Context, w *work, f func(*hygiene.Attempt)) error {
+	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
+		if err := c.current(ch, w); err != nil {
+			return nil, err
+		}
+		ch.Attempt.Suit(ch.Agent)
+		ch.Attempt.Run.Intent = true
 		f(ch.Attempt)
 		w.attempt = *ch.Attempt
 		return nil, nil

@@ -79,15 +79,22 @@ func stillUsed(a hygiene.Agent, seen jenkins.Agent) bool {
 	return a.State == hygiene.Due && a.Used != nil && seen.Executors == 1 && len(seen.Running) == 1 && seen.Running[0].URL == a.Used.URL
 }
 
-// containAgent reads one agent's feed, and ends its cleanliness if a build has used it.
+// containAgent reads one agent's feed, and ends its cleanliness, or what is left of it, if a build has
+// used it.
 func (c *Crew) containAgent(ctx context.Context, a hygiene.Agent) error {
 	used := c.learn(ctx, a.ID, time.Now())
-	if used == nil || a.State != hygiene.Clean {
+	if used == nil {
 		return nil
 	}
-	defer poke(c.wake)
-	use := &hygiene.Use{URL: used.URL, At: used.At}
-	return c.lose(ctx, a.ID, hygiene.NeedCleanup, use, "used by "+used.URL+", which no poll saw", time.Now())
+	reason := "used by " + used.URL + ", which no poll saw"
+	if a.State == hygiene.Clean {
+		defer poke(c.wake)
+		use := &hygiene.Use{URL: used.URL, At: used.At}
+		if err := c.lose(ctx, a.ID, hygiene.NeedCleanup, use, reason, time.Now()); err != nil {
+			return err
+		}
+	}
+	return c.needAll(ctx, a.ID, reason, time.Now()) // also if it was lost to something less meanwhile
 }
 
 // feedsDue returns the agents whose feeds are to be read, in the order of their turns. The clean ones

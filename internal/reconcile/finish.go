@@ -288,16 +288,7 @@ const grantRetry = 250 * time.Millisecond
 
 // ungranted ends a proven attempt that cannot be granted any more. The agent did nothing wrong.
 func (c *Crew) ungranted(ctx context.Context, w *work, reason string, used bool) error {
-	if err := c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason}); err != nil || used {
-		return err
-	}
-	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
-		if ch.Agent.State != hygiene.Due || ch.Agent.Attempt != w.attempt.Number {
-			return nil, store.ErrUnchanged
-		}
-		ch.Agent.Need = hygiene.NeedVerify
-		return nil, nil
-	})
+	return c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason, Unused: !used})
 }
 
 // granted stores the success: clean was written and read back.

@@ -39,10 +39,10 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 	if err != nil || !ok {
 		return rest, c.hindered(ctx, w, err)
 	}
-	err = c.changeAttempt(ctx, w, func(t *hygiene.Attempt) {
+	err = c.intend(ctx, w, func(t *hygiene.Attempt) {
 		t.Handed = time.Now()
 		t.Began = c.theirs(t.Handed)
-		t.Run.Job, t.Run.Intent, t.Run.QueueID, t.Run.Build, t.Run.URL = job, true, 0, 0, ""
+		t.Run.Job, t.Run.QueueID, t.Run.Build, t.Run.URL = job, 0, 0, ""
 	})
 	if err != nil {
 		return rest, err

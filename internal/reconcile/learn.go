@@ -111,17 +111,25 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.
 // maxProofs is how many of an agent's newest attempts that ended in clean its builds are compared with.
 const maxProofs = 20
 
-// proofs are the newest attempts on an agent that ended in clean, and the current one.
+// proofs are the newest attempts on an agent that ended in clean, those among the newest lost ones that
+// were proven and could not be granted, and the current one.
 func (c *Crew) proofs(ctx context.Context, id hygiene.AgentID, current *hygiene.Attempt) ([]hygiene.Attempt, error) {
 	cleaned, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Cleaned, Limit: maxProofs})
 	if err != nil {
 		return nil, err
 	}
-	out := make([]hygiene.Attempt, 0, len(cleaned)+1)
-	for _, t := range cleaned {
+	lost, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Lost, Limit: maxProofs})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]hygiene.Attempt, 0, len(cleaned)+len(lost)+1)
+	for _, t := range slices.Concat(cleaned, lost) {
+		if current != nil && t.Number == current.Number || t.Proved.IsZero() {
+			continue
+		}
 		out = append(out, t.Attempt)
 	}
-	if current != nil && current.Outcome != hygiene.Cleaned {
+	if current != nil {
 		out = append(out, *current)
 	}
 	return out, nil
@@ -171,26 +179,50 @@ func (c *Crew) witness(ctx context.Context, s *Settings, views []view, now time.
 	return nil
 }
 
-// noteUses remembers builds that polls see on agents that are proven and not yet granted: while the
-// grant waits, a block of a Pipeline may come and go, and no feed tells of it.
+// noteUses remembers builds that polls see on agents between their cleaning and their grant: while that
+// waits, a block of a Pipeline may come and go, and no feed tells of it.
 func (c *Crew) noteUses(ctx context.Context, s *Settings, views []view, now time.Time) error {
 	for i := range views {
 		v := &views[i]
-		if s.DryRun || v.agent.State != hygiene.Granting || !v.sighting.Real || !v.sighting.At.After(v.agent.Since) {
+		if s.DryRun || v.policy.DryRun || !v.agent.Managed() || !v.sighting.Real {
 			continue
 		}
-		err := c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
-			if ch.Agent.State != hygiene.Granting || ch.Agent.Attempt != v.agent.Attempt || ch.Attempt == nil || ch.Attempt.Run.Used != "" {
-				return nil, store.ErrUnchanged
+		if v.agent.Need == hygiene.NeedVerify || v.agent.State == hygiene.Clean {
+			if err := c.needAll(ctx, v.agent.ID, "used by "+v.sighting.RealURL, now); err != nil {
+				return err
 			}
-			ch.Attempt.Run.Used = v.sighting.RealURL
-			return nil, nil
-		})
-		if err != nil {
-			return err
+		}
+		if v.agent.State.InProgress() && v.sighting.At.After(v.agent.Since) {
+			if err := c.noteUse(ctx, v, now); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// noteUse remembers the build that is seen on an agent which the attempt has cleaned already.
+func (c *Crew) noteUse(ctx context.Context, v *view, now time.Time) error {
+	return c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		t := ch.Attempt
+		if ch.Agent.State != v.agent.State || t == nil || t.Number != v.agent.Attempt || t.Run.Used != "" ||
+			ch.Agent.State != hygiene.Granting && t.Reconnect == 0 {
+			return nil, store.ErrUnchanged
+		}
+		t.Run.Used = v.sighting.RealURL
+		return nil, nil
+	})
+}
+
+// needAll stores that an agent needs all phases because of a build that ran on it, in whatever state it
+// is by now. A clean one is left to lose its cleanliness.
+func (c *Crew) needAll(ctx context.Context, id hygiene.AgentID, reason string, now time.Time) error {
+	return c.change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if !ch.Agent.Managed() || !ch.Agent.NeedAll() {
+			return nil, store.ErrUnchanged
+		}
+		return []hygiene.Event{event(hygiene.EventUncleaned, ch.Agent, reason+": verification alone proves nothing any more")}, nil
+	})
 }
 
 // intruder is the real build that was seen to start on an agent that was not clean, if there is one.

@@ -53,7 +53,8 @@ func (c *Crew) unlabel(ctx context.Context, name string) {
 }
 
 // OrderClean asks for a cleanup: at once for a due agent whatever its back-off or quarantine says,
-// and by making a clean agent due. A cleanup in progress is left to end.
+// and by making a clean agent due. A cleanup in progress is left to end; one that
+// only verifies is followed by a whole one.
 func (c *Crew) OrderClean(ctx context.Context, name, actor, reason string) error {
 	return c.order(ctx, name, actor, hygiene.EventRequested, reason, func(a *hygiene.Agent, now time.Time) error {
 		a.NextLook = time.Time{}
@@ -63,7 +64,7 @@ func (c *Crew) OrderClean(ctx context.Context, name, actor, reason string) error
 			a.Quarantine = &q
 		}
 		if a.State != hygiene.Clean {
-			a.Need = hygiene.NeedCleanup
+			a.NeedAll()
 			return nil
 		}
 		moved, err := a.To(hygiene.Due, "a cleanup was asked for by "+actor, now)

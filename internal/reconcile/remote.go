@@ -36,7 +36,7 @@ func (c *Crew) handOverSSH(ctx context.Context, w *work) (time.Duration, error) 
 	if err != nil {
 		return rest, c.giveBack(ctx, w, err.Error())
 	}
-	if err := c.changeAttempt(ctx, w, func(t *hygiene.Attempt) { t.Run.Intent, t.Began = true, c.theirs(time.Now()) }); err != nil {
+	if err := c.intend(ctx, w, func(t *hygiene.Attempt) { t.Began = c.theirs(time.Now()) }); err != nil {
 		return rest, err
 	}
 	c.runRemote(ctx, w, target)
