@@ -37,6 +37,9 @@ var scrubPart string
 //go:embed shell/report.sh
 var reportPart string
 
+//go:embed shell/fence.sh
+var fencePart string
+
 //go:embed shell/engine.sh
 var enginePart string
 
@@ -92,7 +95,7 @@ func (r *Recipe) Compile() (*Program, error) {
 func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []string) {
 	engine := r.engine(revision, scrubs)
 	pack := packer{}
-	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$1\"\n"), from: "engine"})
+	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$@\"\n"), from: "engine"})
 	pack.scrubs(scrubs)
 	for i, s := range r.Steps {
 		pack.step(i+1, s)
@@ -102,7 +105,7 @@ func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []str
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
 	b.WriteString(digestPart + "\n" + processPart + "\n" + bindPart + "\n" + bootStage)
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
-	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { pitcrew_place %s; }\n", pack.kib(), r.placeWords())
+	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_start() { pitcrew_boot %s; }\n", pack.kib(), r.placeWords())
 	fmt.Fprintf(&b, "\npitcrew_unpack() {\n%s}\n\npitcrew_main \"$@\"\n", pack.script.String())
 	return b.String(), pack.notes
 }
@@ -136,7 +139,7 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

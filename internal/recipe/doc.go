@@ -12,7 +12,8 @@
 // utilities (busybox will do), and is content-addressed: the same recipe and files give the same bytes and the same
 // Digest. It has two stages. The boot stage compares the agent, controller and attempt it was issued for with where it
 // finds itself, and touches nothing, not even a temporary file, if they differ. Then it unpacks into a fresh private
-// directory and replaces itself by the engine stage, which runs the steps and prints the report.
+// directory and replaces itself by the engine stage, which ends earlier runs of its agent, runs the steps and prints the
+// report.
 //
 // A job carries the program itself, up to 1 MB. A larger one goes by file parameter: the job then holds a delivery stage,
 // which proves the place first as well, reads the file that Jenkins put into the workspace once, proves what it read by

@@ -46,7 +46,7 @@ func (p *packer) file(f packed) {
 	name := shellQuote(f.path)
 	switch {
 	case f.from == "engine":
-		fmt.Fprintf(&p.script, "\t{ pitcrew_engine && echo 'engine_main \"$1\"'; } | put %s\n", name)
+		fmt.Fprintf(&p.script, "\t{ pitcrew_engine && echo 'engine_main \"$@\"'; } | put %s\n", name)
 	case len(f.content) == 0:
 		fmt.Fprintf(&p.script, "\tput %s </dev/null\n", name)
 	case readable(f.content):

@@ -162,10 +162,10 @@ pitcrew_main() {
 		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
 		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
 	fi
-	pitcrew_boot
+	pitcrew_start
 }
 
-# pitcrew_boot replaces this process by the engine. That also replaces the environment that /proc shows of it: the
+# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the environment that /proc shows of it: the
 # nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
 pitcrew_boot() {
 	pitcrew_decoder= pitcrew_work= pitcrew_second=
@@ -174,16 +174,18 @@ pitcrew_boot() {
 	trap 'exit 143' TERM
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
-	pitcrew_places
-	# Whose directory this is, for the sweep of a later run; the engine keeps the process.
-	mkdir "$pitcrew_work/lib" && process $$ >"$pitcrew_work/lib/process"
+	pitcrew_place "$@"
+	# Whose directory this is, for the fence of a later run; the engine keeps the process.
+	mkdir "$pitcrew_work/lib" &&
+		printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
+		process $$ >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
 	export PITCREW_TMPDIR TMPDIR
 	pitcrew_unpack
 	pitcrew_nonce=$PITCREW_NONCE
 	unset PITCREW_NONCE
-	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" 3<<PITCREW_NONCE
+	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" "$@" 3<<PITCREW_NONCE
 $pitcrew_nonce
 PITCREW_NONCE
 }

@@ -63,7 +63,8 @@ launch() {
 }
 
 expire() {
-	: >"$work/expired"
+	# Without its directory the run is over, and the number of its step may be another's by now.
+	: >"$work/expired" || return
 	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
 }
 
@@ -81,6 +82,7 @@ run_try() {
 	[ "$session" != monitor ] || set -m
 	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
+	process "$step_pid" >"$work/lib/step"
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
@@ -98,6 +100,7 @@ run_try() {
 		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
 	step_pid= limiter=
+	rm -f "$work/lib/step"
 	# Whoever left the session and still holds the output must not hold us.
 	hold
 	after 5 kill "$tee_pid"
@@ -179,7 +182,8 @@ record() {
 
 # barrier succeeds, with reason set, if the current phase must not be begun or continued.
 barrier() {
-	reason=
+	reason=$fenced
+	[ -z "$fenced" ] || return 0
 	case $phase in
 	clean) return 1 ;;
 	setup) [ -z "$clean_failed$setup_failed" ] || reason='an earlier step failed' ;;
@@ -212,7 +216,9 @@ run_steps() {
 # conclude sets outcome, verified and reason of the whole cleanup.
 conclude() {
 	verified=false reason=
-	if [ -n "$failed" ]; then
+	if [ -n "$fenced" ]; then
+		outcome=failed reason=$fenced
+	elif [ -n "$failed" ]; then
 		outcome=failed reason="failed: $failed"
 	elif [ -n "$want" ]; then
 		outcome=$want
@@ -237,7 +243,7 @@ stop() {
 		caught="$1 $2"
 		return
 	fi
-	trap '' TERM INT HUP
+	trap '' TERM INT HUP PIPE
 	say "stopped by SIG$1"
 	[ -z "$step_pid" ] || end_session "$step_pid" 10
 	[ -z "$limiter" ] || calm $limiter
@@ -254,23 +260,16 @@ remove_work() {
 	rm -rf -- "$1" || say "$1 could not be removed"
 }
 
-# sweep removes the private directories that runs of ours left in this place because they were killed.
-sweep() {
-	for s_dir in "${work%/*}"/pitcrew.*; do
-		[ -d "$s_dir" ] && [ ! -L "$s_dir" ] && [ -O "$s_dir" ] && [ -r "$s_dir/lib/process" ] || continue
-		read -r s_process <"$s_dir/lib/process"
-		[ -z "$s_process" ] || [ "$s_process" = "$(process "${s_process%% *}")" ] || remove_work "$s_dir"
-	done
-}
-
 reboot_later() {
 	say "reboots: $reboot_command"
 	(in_session env -i "PATH=$PATH" LC_ALL=C sh -c 'sleep 2; eval "$1"' reboot "$reboot_command") \
 		</dev/null >/dev/null 2>&1 &
 }
 
+# engine_main runs the program that was unpacked in directory $1; the rest are the recipe's places.
 engine_main() {
 	work=$1
+	shift
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
@@ -280,8 +279,9 @@ engine_main() {
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
+	trap 'stop PIPE 141' PIPE # nobody reads any more: the agent is gone
 	mkfifo "$work/ready"
-	sweep
+	fence "$@"
 	gather_facts
 	find_hasher
 	find_session

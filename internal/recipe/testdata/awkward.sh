@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 63ff8491a5ab18d528b968a6e47aad4ba1010d58212e1304d21710fd14db637e. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 22e47217dc1f2e2e7dfb211d435dd39a4444a540e0b0b77fac0e51058478f37d. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -250,10 +250,10 @@ pitcrew_main() {
 		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
 		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
 	fi
-	pitcrew_boot
+	pitcrew_start
 }
 
-# pitcrew_boot replaces this process by the engine. That also replaces the environment that /proc shows of it: the
+# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the environment that /proc shows of it: the
 # nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
 pitcrew_boot() {
 	pitcrew_decoder= pitcrew_work= pitcrew_second=
@@ -262,16 +262,18 @@ pitcrew_boot() {
 	trap 'exit 143' TERM
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
-	pitcrew_places
-	# Whose directory this is, for the sweep of a later run; the engine keeps the process.
-	mkdir "$pitcrew_work/lib" && process $$ >"$pitcrew_work/lib/process"
+	pitcrew_place "$@"
+	# Whose directory this is, for the fence of a later run; the engine keeps the process.
+	mkdir "$pitcrew_work/lib" &&
+		printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
+		process $$ >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
 	export PITCREW_TMPDIR TMPDIR
 	pitcrew_unpack
 	pitcrew_nonce=$PITCREW_NONCE
 	unset PITCREW_NONCE
-	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" 3<<PITCREW_NONCE
+	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" "$@" 3<<PITCREW_NONCE
 $pitcrew_nonce
 PITCREW_NONCE
 }
@@ -279,7 +281,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=63ff8491a5ab18d528b968a6e47aad4ba1010d58212e1304d21710fd14db637e
+revision=22e47217dc1f2e2e7dfb211d435dd39a4444a540e0b0b77fac0e51058478f37d
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 goals=no
@@ -715,6 +717,105 @@ $report_steps
 	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
 }
 
+# Fence: no two runs of one agent work on a machine at once. A run whose agent was cut off lives on, unseen by Jenkins: the
+# next one ends it before its own first step. Each run writes down whose it is before it looks for others. So of two that
+# start at the same instant at least one sees the other, and the numbers of their attempts say which of them gives way.
+
+# alive succeeds if the process that $1 names, as process prints it, lives.
+alive() { [ -n "$1" ] && [ "$1" = "$(process "${1%% *}")" ]; }
+
+# each_run calls function $1 for every directory f_dir of another run of this user in the places that follow.
+each_run() {
+	f_do=$1
+	shift
+	for f_place; do
+		case $f_place in /*) ;; *) continue ;; esac
+		for f_dir in "$f_place"/pitcrew.*; do
+			! know_run 2>/dev/null || "$f_do"
+		done
+	done
+}
+
+# know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one.
+know_run() {
+	f_engine= f_attempt=0 f_controller= f_agent=
+	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -r "$f_dir/lib/process" ] || return 1
+	read -r f_engine <"$f_dir/lib/process"
+	[ -n "$f_engine" ] && [ "$f_engine" != "$(process $$)" ] || return 1
+	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"
+	know_step
+}
+know_step() {
+	f_step=
+	[ ! -r "$f_dir/lib/step" ] || read -r f_step <"$f_dir/lib/step"
+}
+
+lives() { alive "$f_engine" || alive "$f_step"; }
+
+# rival succeeds if the run is of this agent. By hand no controller is known: then the name of the agent is enough.
+rival() {
+	[ "$f_agent" = "$PITCREW_AGENT" ] || return 1
+	[ "$PITCREW_MODE" = hand ] || [ "$f_controller" = "$PITCREW_CONTROLLER" ]
+}
+
+# yield_to ends this run if the one in f_dir is of this agent and goes before it: a later attempt, this very attempt, or
+# any for a run by hand.
+yield_to() {
+	rival && lives || return 0
+	if [ "$PITCREW_MODE" != hand ]; then
+		[ "$f_attempt" -ge "$PITCREW_ATTEMPT" ] || return 0
+		# What a dead run of this very attempt left is no run, and is ended.
+		[ "$f_attempt" -gt "$PITCREW_ATTEMPT" ] || alive "$f_engine" || return 0
+	fi
+	say "refused: another run of this agent, attempt $f_attempt, lives here: process ${f_engine%% *}; nothing was touched"
+	exit 78
+}
+
+# clear_run ends the run in f_dir if it is of this agent, and removes what a dead one left.
+clear_run() {
+	if lives; then
+		yield_to
+		rival || return 0
+		f_again=yes
+		say "ends an earlier run of this agent, attempt $f_attempt, process ${f_engine%% *}"
+		if ! end_run; then
+			fenced="an earlier run of this agent, attempt $f_attempt, still lives: processes $victims"
+			return
+		fi
+	fi
+	[ ! -d "$f_dir" ] || remove_work "$f_dir"
+}
+
+# end_run ends the run in f_dir: its engine ends its own step and cleans up, within 15 s or so; whatever is left then is
+# killed. It fails, with the rest in victims, if something cannot be killed.
+end_run() {
+	f_round=0
+	while alive "$f_engine" && [ "$f_round" -lt 75 ]; do
+		[ "$f_round" -gt 0 ] || kill -TERM "${f_engine%% *}" 2>/dev/null
+		[ "$f_round" -gt 0 ] || kill -CONT "${f_engine%% *}" 2>/dev/null
+		f_round=$((f_round + 1))
+		nap
+	done
+	if alive "$f_engine"; then
+		know_step 2>/dev/null
+		end_session "${f_engine%% *}" 0 || return 1
+	fi
+	[ -n "$f_step" ] || return 0
+	# Another process with the number of the step's first means that nothing is left of its session.
+	f_now=$(process "${f_step%% *}")
+	[ "${f_now:-$f_step}" != "$f_step" ] || end_session "${f_step%% *}" 10
+}
+
+# fence makes this the only run of its agent in the places $@. If it cannot, fenced says why.
+fence() {
+	fenced= f_again=yes
+	each_run yield_to "$@"
+	while [ -n "$f_again" ] && [ -z "$fenced" ]; do
+		f_again=
+		each_run clear_run "$@"
+	done
+}
+
 # Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
 
 say() { printf 'pitcrew: %s\n' "$1"; }
@@ -780,7 +881,8 @@ launch() {
 }
 
 expire() {
-	: >"$work/expired"
+	# Without its directory the run is over, and the number of its step may be another's by now.
+	: >"$work/expired" || return
 	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
 }
 
@@ -798,6 +900,7 @@ run_try() {
 	[ "$session" != monitor ] || set -m
 	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
+	process "$step_pid" >"$work/lib/step"
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
@@ -815,6 +918,7 @@ run_try() {
 		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
 	step_pid= limiter=
+	rm -f "$work/lib/step"
 	# Whoever left the session and still holds the output must not hold us.
 	hold
 	after 5 kill "$tee_pid"
@@ -896,7 +1000,8 @@ record() {
 
 # barrier succeeds, with reason set, if the current phase must not be begun or continued.
 barrier() {
-	reason=
+	reason=$fenced
+	[ -z "$fenced" ] || return 0
 	case $phase in
 	clean) return 1 ;;
 	setup) [ -z "$clean_failed$setup_failed" ] || reason='an earlier step failed' ;;
@@ -929,7 +1034,9 @@ run_steps() {
 # conclude sets outcome, verified and reason of the whole cleanup.
 conclude() {
 	verified=false reason=
-	if [ -n "$failed" ]; then
+	if [ -n "$fenced" ]; then
+		outcome=failed reason=$fenced
+	elif [ -n "$failed" ]; then
 		outcome=failed reason="failed: $failed"
 	elif [ -n "$want" ]; then
 		outcome=$want
@@ -954,7 +1061,7 @@ stop() {
 		caught="$1 $2"
 		return
 	fi
-	trap '' TERM INT HUP
+	trap '' TERM INT HUP PIPE
 	say "stopped by SIG$1"
 	[ -z "$step_pid" ] || end_session "$step_pid" 10
 	[ -z "$limiter" ] || calm $limiter
@@ -971,23 +1078,16 @@ remove_work() {
 	rm -rf -- "$1" || say "$1 could not be removed"
 }
 
-# sweep removes the private directories that runs of ours left in this place because they were killed.
-sweep() {
-	for s_dir in "${work%/*}"/pitcrew.*; do
-		[ -d "$s_dir" ] && [ ! -L "$s_dir" ] && [ -O "$s_dir" ] && [ -r "$s_dir/lib/process" ] || continue
-		read -r s_process <"$s_dir/lib/process"
-		[ -z "$s_process" ] || [ "$s_process" = "$(process "${s_process%% *}")" ] || remove_work "$s_dir"
-	done
-}
-
 reboot_later() {
 	say "reboots: $reboot_command"
 	(in_session env -i "PATH=$PATH" LC_ALL=C sh -c 'sleep 2; eval "$1"' reboot "$reboot_command") \
 		</dev/null >/dev/null 2>&1 &
 }
 
+# engine_main runs the program that was unpacked in directory $1; the rest are the recipe's places.
 engine_main() {
 	work=$1
+	shift
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
@@ -997,8 +1097,9 @@ engine_main() {
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
+	trap 'stop PIPE 141' PIPE # nobody reads any more: the agent is gone
 	mkfifo "$work/ready"
-	sweep
+	fence "$@"
 	gather_facts
 	find_hasher
 	find_session
@@ -1019,12 +1120,12 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=321
-pitcrew_places() { pitcrew_place "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
+PITCREW_KIB=332
+pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
-	{ pitcrew_engine && echo 'engine_main "$1"'; } | put 'lib/engine'
-	check 'lib/engine' b1287fb6d6bceea554bf0bf92e67b5087a96570a6fbf9aeb5f85c6d0d60adbd1 '3415008864:22118'
+	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
+	check 'lib/engine' 4bf39c080f4f0cbcdb2c5540f72f056055355d34a8eca42ca795cd5cb67f4bd9 '1506239270:25868'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
