@@ -129,6 +129,7 @@ func (a *App) settings(c *config.Config, controller config.Controller, recipes m
 		if err != nil {
 			return s, err
 		}
+		pool.Domain.Max = c.DomainCap(pool.Domain.Prefix)
 		s.Pools = append(s.Pools, pool)
 	}
 	return s, nil
@@ -145,7 +146,7 @@ func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile
 	}
 	pool.Policy.Disjoint = p.Disjoint || r.disjoint
 	if p.FailureDomain != nil {
-		pool.Domain = reconcile.Domain{Prefix: p.FailureDomain.LabelPrefix, Max: p.FailureDomain.MaxCleanups}
+		pool.Domain = reconcile.Domain{Prefix: p.FailureDomain.LabelPrefix}
 	}
 	if p.SSH != nil {
 		pool.Target = targets(p.SSH)

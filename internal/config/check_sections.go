@@ -99,6 +99,11 @@ func (k *checker) pool(i int) {
 	if p.Backoff.First > p.Backoff.Max {
 		k.problem(path+".backoff", "first (%s) is longer than max (%s)", p.Backoff.First, p.Backoff.Max)
 	}
+	if d := p.FailureDomain; d != nil {
+		if least := k.config.DomainCap(d.LabelPrefix); d.MaxCleanups > least {
+			k.warn(path+".failureDomain", fmt.Sprintf("another pool allows only %d at once in domains %s: the smallest number counts", least, d.LabelPrefix))
+		}
+	}
 	k.poolDurations(p, path)
 }
 

@@ -62,6 +62,7 @@ func TestWhatDeservesALook(t *testing.T) {
 		{"no pools", strings.Split(small, "pools")[0], "p.yaml:1:1: pools: no pool is configured: there is nothing to do"},
 		{"an open address", "api: {listen: ':8473'}\n" + small, "p.yaml:1:15: api.listen: others can reach this address, and without api.tls they can read the tokens on the way"},
 		{"a token in clear", strings.Replace(small, "https", "http", 1), "p.yaml:4:8: controllers[0].url: without https the token can be read on the way"},
+		{"caps of one domain that differ", strings.Replace(small, "- name: el\n  agents: el7 || el8\n  recipe: el\n", "- {name: a, agents: a, recipe: el, failureDomain: {labelPrefix: rack-, maxCleanups: 3}}\n- {name: b, agents: b, recipe: el, failureDomain: {labelPrefix: rack-}}\n", 1), "p.yaml:11:51: pools[0].failureDomain: another pool allows only 1 at once in domains rack-: the smallest number counts"},
 		{"an idle recipe", strings.Replace(small, "recipes:", "recipes:\n- {name: x, file: y}", 1), "p.yaml:8:3: recipes[0]: no pool uses this recipe"},
 	}
 	for _, tt := range tests {

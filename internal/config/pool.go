@@ -68,8 +68,20 @@ type Failures struct {
 type FailureDomain struct {
 	// LabelPrefix starts the label that names an agent's domain, such as rack- for rack-7.
 	LabelPrefix string `yaml:"labelPrefix" jsonschema:"required"`
-	// MaxCleanups is how many agents of one domain may be cleaned at once.
+	// MaxCleanups is how many agents of one domain may be cleaned at once, over all pools and controllers. Of pools with the same prefix the smallest number counts.
 	MaxCleanups int `yaml:"maxCleanups" jsonschema:"default=1,minimum=1,maximum=10000"`
+}
+
+// DomainCap is how many agents of one failure domain may be cleaned at once where pools name their
+// domains by a label prefix: the smallest number that one of them says.
+func (c *Config) DomainCap(labelPrefix string) int {
+	least := 0
+	for i := range c.Pools {
+		if d := c.Pools[i].FailureDomain; d != nil && d.LabelPrefix == labelPrefix && (least == 0 || d.MaxCleanups < least) {
+			least = d.MaxCleanups
+		}
+	}
+	return least
 }
 
 // Backoff is the wait after a failed cleanup.

@@ -105,7 +105,9 @@ func capsOf(s *Settings, views []view) hygiene.Caps {
 			clean[v.pool.Name]++
 		}
 		if d := v.pool.Domain.of(v.labels); d != "" {
-			caps.Domain[d] = v.pool.Domain.Max
+			if least, ok := caps.Domain[d]; !ok || v.pool.Domain.Max < least {
+				caps.Domain[d] = v.pool.Domain.Max
+			}
 		}
 	}
 	for i := range s.Pools {
@@ -124,7 +126,8 @@ func capsOf(s *Settings, views []view) hygiene.Caps {
 	return caps
 }
 
-// load counts what runs. Pools may span controllers, so theirs are counted over all of them.
+// load counts what runs. Pools and failure domains may span controllers, so theirs are counted over all
+// of them: domains, which only labels tell, as the other crews last counted.
 func (c *Crew) load(ctx context.Context, views []view) (hygiene.Load, error) {
 	load := hygiene.Load{Pool: map[string]int{}, Domain: map[string]int{}}
 	for i := range views {
@@ -142,6 +145,7 @@ func (c *Crew) load(ctx context.Context, views []view) (hygiene.Load, error) {
 			load.Failing++
 		}
 	}
+	load.Domain = c.Machines.hold(c.id, load.Domain)
 	open, err := c.Store.OpenAttempts(ctx, "")
 	if err != nil {
 		return load, err

@@ -38,7 +38,7 @@ func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	c.Machines.claimed(v.agent.ID)
+	c.Machines.claimed(v.agent.ID, v.pool.Domain.of(v.labels))
 	c.enqueue(v.agent.ID.Name)
 	return nil
 }

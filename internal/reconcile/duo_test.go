@@ -207,3 +207,14 @@ func TestTwoCrewsDoNotCleanOneMachineAtOnce(t *testing.T) {
 		d.apart("two cleanups of one machine", d.spans("a", true)[first:], d.spans("b", true)[first:])
 	})
 }
+
+func TestTheCapOfAFailureDomainHoldsOverAllControllers(t *testing.T) {
+	inDuo(t, func(d *duo) {
+		d.bend(nil)
+		d.set = func(s *reconcile.Settings) { s.Pools[0].Domain = reconcile.Domain{Prefix: "rack-", Max: 1} }
+		d.up()
+		defer d.down()
+		d.bothClean()
+		d.apart("two cleanups in one failure domain", d.spans("a", true), d.spans("b", true))
+	})
+}

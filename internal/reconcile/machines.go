@@ -11,14 +11,15 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
-// Machines tells the agents of one machine about each other, over all crews that share it: the same
-// machine may serve two controllers.
+// Machines tells the agents of one machine, or of one failure domain, about each other, over all crews
+// that share it: the same machine may serve two controllers.
 type Machines struct {
 	mu    sync.Mutex
 	faces map[hygiene.AgentID]face                 // guarded by mu
 	on    map[string][]hygiene.AgentID             // by machine; guarded by mu
 	of    map[hygiene.ControllerID]map[string]bool // names of the agents that each crew showed last; guarded by mu
 	await map[hygiene.ControllerID]bool            // serviced, and nothing is known of their agents yet; guarded by mu
+	held  map[hygiene.ControllerID]map[string]int  // cleanups under way, by failure domain; guarded by mu
 }
 
 // face is what an agent's neighbours must know of it.
@@ -35,7 +36,7 @@ type face struct {
 func NewMachines() *Machines {
 	return &Machines{
 		faces: map[hygiene.AgentID]face{}, on: map[string][]hygiene.AgentID{}, of: map[hygiene.ControllerID]map[string]bool{},
-		await: map[hygiene.ControllerID]bool{},
+		await: map[hygiene.ControllerID]bool{}, held: map[hygiene.ControllerID]map[string]int{},
 	}
 }
 
@@ -52,6 +53,7 @@ func (m *Machines) Serve(controllers ...hygiene.ControllerID) {
 				m.leave(hygiene.AgentID{Controller: controller, Name: name})
 			}
 			delete(m.of, controller)
+			delete(m.held, controller)
 		}
 	}
 	clear(m.await)
@@ -86,10 +88,28 @@ func (m *Machines) recall(controller hygiene.ControllerID, stored []hygiene.Agen
 	}
 }
 
-// claimed shows that a cleanup of an agent begins, to crews that decide before its own shows it again.
-func (m *Machines) claimed(id hygiene.AgentID) {
+// hold notes how many cleanups of a controller are under way in each failure domain, and returns how
+// many are over all controllers.
+func (m *Machines) hold(controller hygiene.ControllerID, domains map[string]int) map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.held[controller] = domains
+	all := map[string]int{}
+	for _, held := range m.held {
+		for domain, n := range held {
+			all[domain] += n
+		}
+	}
+	return all
+}
+
+// claimed shows that a cleanup of an agent begins, to crews that decide before its own shows it again.
+func (m *Machines) claimed(id hygiene.AgentID, domain string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if held := m.held[id.Controller]; held != nil && domain != "" {
+		held[domain]++
+	}
 	if f, ok := m.faces[id]; ok {
 		f.state, f.waiting = hygiene.Claimed, false
 		m.faces[id] = f

@@ -54,7 +54,7 @@ type Pool struct {
 // Domain groups agents that must not all be out at once, by a label that begins with Prefix.
 type Domain struct {
 	Prefix string
-	Max    int
+	Max    int // over all controllers
 }
 
 // of returns the failure domain of an agent with labels.
