@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
 // mark is what the owner's job says of the daemon that services the controller.
@@ -18,6 +20,8 @@ type mark struct {
 	// Instance is drawn at each start of a daemon. Two daemons with one owner's name, or with copies
 	// of one store, are told apart by it.
 	Instance string `json:"instance"`
+	// Labels are the spellings in which agents may bear our labels, the present one last.
+	Labels []hygiene.Names `json:"labels,omitempty"`
 }
 
 // markWord begins the encoded mark in the job's description. Base64 needs no escaping in XML, so

@@ -48,6 +48,9 @@ func (c *Crew) own(ctx context.Context, look *Look) error {
 	if err != nil {
 		return err
 	}
+	if mine.Labels, err = c.dropSpellings(ctx, s, mark.Labels, look); err != nil {
+		return err
+	}
 	if err := c.Jenkins.UpdateJob(ctx, job, mine.render()); err != nil {
 		return fmt.Errorf("renew the owner's mark: %w", inWords(configuring.of(job, err), s))
 	}
@@ -111,7 +114,7 @@ func (c *Crew) readMark(ctx context.Context, job string) ([]byte, error) {
 // mark is what this daemon writes now.
 func (c *Crew) mark(ctx context.Context) (mark, error) {
 	newest, err := c.newestEvent(ctx)
-	return mark{Owner: c.Owner, Host: c.Host, Epoch: c.Store.Epoch(), Event: newest, Instance: c.instance}, err
+	return mark{Owner: c.Owner, Host: c.Host, Epoch: c.Store.Epoch(), Event: newest, Instance: c.instance, Labels: []hygiene.Names{c.settings.Load().Labels}}, err
 }
 
 func (c *Crew) newestEvent(ctx context.Context) (int64, error) {
