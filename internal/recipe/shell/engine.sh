@@ -82,7 +82,7 @@ run_try() {
 	[ "$session" != monitor ] || set -m
 	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
-	process "$step_pid" >"$work/lib/step"
+	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 22e47217dc1f2e2e7dfb211d435dd39a4444a540e0b0b77fac0e51058478f37d. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 9d5dd2ab84e3e0f43c77d7630a443af01d787b911e5d58e6112d71552f2f2326. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -281,7 +281,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=22e47217dc1f2e2e7dfb211d435dd39a4444a540e0b0b77fac0e51058478f37d
+revision=9d5dd2ab84e3e0f43c77d7630a443af01d787b911e5d58e6112d71552f2f2326
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 goals=no
@@ -900,7 +900,7 @@ run_try() {
 	[ "$session" != monitor ] || set -m
 	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
-	process "$step_pid" >"$work/lib/step"
+	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
@@ -1125,7 +1125,7 @@ pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
-	check 'lib/engine' 4bf39c080f4f0cbcdb2c5540f72f056055355d34a8eca42ca795cd5cb67f4bd9 '1506239270:25868'
+	check 'lib/engine' a188dfe097414e5a58a17b2c72b917b20735782ba61504d5f9151f18c4fe32f3 '1362554381:25936'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
