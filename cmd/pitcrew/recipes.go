@@ -24,15 +24,19 @@ func (c *cli) recipeCheckCommand() *cobra.Command {
 		Short: "Report everything that is wrong with recipes",
 		Long: `Report everything that is wrong with recipes and the scripts that they carry, each with
 file, line and column, and say how the program of a recipe without problems is delivered:
-embedded in its job, or above 1 MB by file parameter. Ends with code 3 when something is wrong.`,
+embedded in its job, or above 1 MB by file parameter. Ends with code 3 when something is wrong,
+and 2 when a file cannot be read.`,
 		Example: "  pitcrew recipe check recipes/*.yaml",
 		Args:    some("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			bad := 0
+			bad, ended := 0, notWell
 			for _, path := range args {
 				problems := recipe.Check(path)
 				bad += len(problems)
 				for _, p := range problems {
+					if p.Unread {
+						ended = exit(exitUsage, errSilent)
+					}
 					c.problem(p.String(), p.Excerpt)
 				}
 				if len(problems) > 0 {
@@ -49,7 +53,7 @@ embedded in its job, or above 1 MB by file parameter. Ends with code 3 when some
 			}
 			if bad > 0 {
 				fmt.Fprintf(c.err, "%s.\n", count(bad, "problem"))
-				return notWell
+				return ended
 			}
 			fmt.Fprintf(c.err, "%s without problems.\n", count(len(args), "recipe"))
 			return nil

@@ -19,7 +19,7 @@ type Plan struct {
 	Controller string    `json:"controller"`
 	Agent      string    `json:"agent"`
 	Pool       string    `json:"pool,omitempty"`
-	Action     string    `json:"action" enum:"rest,adopt,withdraw,forget,unclean,relabel,begin,refresh,launch,unmark,stop,drive"`
+	Action     string    `json:"action" enum:"rest,adopt,withdraw,forget,unclean,relabel,begin,refresh,launch,unmark,remark,stop,drive"`
 	Now        bool      `json:"now" doc:"False for what must wait for its turn"`
 	Turn       int       `json:"turn,omitempty" doc:"Place in the order in which cleanups are chosen, from 1"`
 	Reason     string    `json:"reason" doc:"Why it is done, or why it waits"`

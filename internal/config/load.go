@@ -51,7 +51,7 @@ func readFile(path string) ([]byte, error) {
 // Parse reads a configuration from data, without looking at this host; file is its name, for messages, and relative
 // paths in it start at the directory of file. What is wrong is an [*Error].
 func Parse(file string, data []byte) (*Config, error) {
-	data = []byte(lineBreaks.Replace(string(data)))
+	data = []byte(lineBreaks.Replace(strings.TrimPrefix(string(data), "\ufeff"))) // editors on Windows write the mark
 	src := newSource(file, data)
 	dec := newDecoder(src)
 	c := &Config{}

@@ -4,6 +4,7 @@ package config_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,14 @@ func problems(tb testing.TB, text string) []string {
 		lines = append(lines, p.String())
 	}
 	return lines
+}
+
+func TestAByteOrderMarkIsSkipped(t *testing.T) {
+	t.Parallel()
+	mustParse(t, "\ufeff"+small)
+	if got, want := problems(t, "\ufeffversion: 2\n"), problems(t, "version: 2\n"); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestASmallFileGetsTheDefaults(t *testing.T) {

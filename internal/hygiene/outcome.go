@@ -62,7 +62,7 @@ func Judge(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attem
 	switch {
 	case v.Outcome == Cleaned && v.Verified:
 		t.Proved = now
-		a, err := a.To(Granting, "proven clean by attempt", now)
+		a, err := a.To(Granting, fmt.Sprintf("proven clean by attempt %d", t.Number), now)
 		return a, t, err
 	case v.Outcome == Cleaned:
 		v.Outcome, v.Reason = Failed, "reported cleaned but not verified"

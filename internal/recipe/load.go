@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -62,12 +63,14 @@ func Check(path string) []Problem {
 		if e, ok := errors.AsType[*unreadable](err); ok { // the problem names the file itself
 			err = fmt.Errorf("read recipe: %w", e.err)
 		}
-		return []Problem{{File: path, Msg: err.Error()}}
+		return []Problem{{File: path, Msg: err.Error(), Unread: true}}
 	}
 }
 
 // Parse reads and checks recipe data called name; open reads the files it mentions. The error is Problems.
+// A byte order mark, as editors on Windows write it, is skipped.
 func Parse(name string, data []byte, open Opener) (*Recipe, error) {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	d := &decoder{
 		document: document{file: name, lines: strings.Split(string(data), "\n")},
 		open:     open,

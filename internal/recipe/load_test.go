@@ -205,6 +205,15 @@ func TestTheInterpreterIsTakenFromTheScript(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkIsSkipped(t *testing.T) {
+	t.Parallel()
+	text := recipeOf("- {name: a, run: 'true'}\n")
+	marked, plain := parse(t, "\ufeff"+text), parse(t, text)
+	if diff := cmp.Diff(plain, marked); diff != "" {
+		t.Errorf("the recipe differs (-plain +marked):\n%s", diff)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(recipeOf("- {name: a, run: ls}\n"))
 	f.Add(recipeOf("- name: a\n  when: {labels: a -> b, os: linux}\n  env: {A: é}\n  run: |\n    [[ x ]]\n"))

@@ -20,6 +20,7 @@ type Problem struct {
 	Msg  string
 	// Excerpt is the line in question with a caret below the column, or empty.
 	Excerpt string
+	Unread  bool // the recipe itself cannot be read: nothing of it was checked
 }
 
 // String returns the problem on one line, without the excerpt.

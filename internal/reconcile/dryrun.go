@@ -14,6 +14,7 @@ import (
 // would says what a dry run does not do.
 var would = map[hygiene.Kind]string{
 	hygiene.Rest:     "leave the agent alone",
+	hygiene.Adopt:    "take the agent into service",
 	hygiene.Withdraw: "let the agent go",
 	hygiene.Forget:   "forget the agent",
 	hygiene.Unclean:  "take clean from the agent",
@@ -22,6 +23,7 @@ var would = map[hygiene.Kind]string{
 	hygiene.Refresh:  "verify the agent again",
 	hygiene.Launch:   "have the agent launched",
 	hygiene.Unmark:   "lift our offline mark",
+	hygiene.Remark:   "put back the offline mark that was lifted",
 	hygiene.Stop:     "stop a stray cleanup",
 }
 
