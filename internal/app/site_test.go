@@ -86,7 +86,9 @@ func newSite(t *testing.T, spec siteSpec) *site {
 	if spec.recipe == "" {
 		spec.recipe = siteRecipe
 	}
-	s.write("recipe.yaml", spec.recipe)
+	// All sites have an agent of one name on this one machine: in a place of its own none meets another's runs.
+	must(t, os.Mkdir(s.path("place"), 0o700))
+	s.write("recipe.yaml", strings.Replace(spec.recipe, "version: 1\n", "version: 1\nplaces: [\""+s.path("place")+"\"]\n", 1))
 	s.write("token", siteToken)
 	text := fmt.Sprintf(`version: 1
 data: data
