@@ -94,6 +94,9 @@ func TestAPoolBelowItsFloorIsSaidOnceAndGoesOnBeingCleaned(t *testing.T) {
 			must(t, r.crew.OrderHold(r.t.Context(), a.Name, "ann", "moving", time.Now().Add(2*time.Hour)))
 		}
 		r.wait(time.Minute, "the alarm", func() bool { return len(r.events(hygiene.EventShort)) > 0 })
+		for _, a := range agents[:2] { // else the build may be faster than the hold, and take a held one
+			r.wait(time.Minute, "the hold shown", func() bool { return r.labels(a.Name) == "cleanable dirty" })
+		}
 		r.runBuild("app", "clean&&el7")
 		r.wait(time.Hour, "a cleanup of the used one", func() bool { return len(r.cleanups()) == 5 && r.allClean(agents[2:])() })
 		r.wait(3*time.Hour, "all clean", r.allClean(agents))

@@ -52,7 +52,7 @@ func race(t *testing.T, workers int) {
 	s.guard()
 	tree := s.open()
 	var swaps, outs int64
-	for rounds := 0; swaps < races(); rounds++ {
+	for rounds := 0; swaps < races() || outs == 0; rounds++ {
 		for i := range pairs {
 			s.make(fmt.Sprintf("tree/a%d/", i), fmt.Sprintf("tree/a%d/sub/", i), fmt.Sprintf("tree/a%d/empty/", i), fmt.Sprintf("tree/a%d/file=", i),
 				fmt.Sprintf("tree/a%d/sub/file=", i), fmt.Sprintf("tree/b%d->../out", i), fmt.Sprintf("tree/a%d/l->../../out", i))
@@ -77,13 +77,10 @@ func race(t *testing.T, workers int) {
 			t.Fatalf("left in the tree (-want +got):\n%s", diff)
 		}
 		if rounds > 20_000 {
-			t.Fatalf("only %d swaps in %d rounds", swaps, rounds)
+			t.Fatalf("only %d swaps and %d moves in %d rounds", swaps, outs, rounds)
 		}
 	}
 	t.Logf("%d swaps, %d moves out of the tree and back", swaps, outs)
-	if outs == 0 {
-		t.Error("nothing was moved out of the tree and back")
-	}
 }
 
 // meanwhile runs f beside the adversaries, and counts what they managed to do.
