@@ -20,7 +20,8 @@ func (c *cli) cleanCommand() *cobra.Command {
 		Use:   "clean AGENT...",
 		Short: "Have agents cleaned soon",
 		Long: `Have agents cleaned soon, whatever back-off and quarantine say. A clean agent becomes
-due; a build that runs there ends first; a cleanup in progress is left to end.
+due; a build that runs there ends first; a cleanup in progress is left to
+end, and followed by a whole one if it only verifies.
 
 With --wait the command ends when each agent was cleaned, with code 3 if a cleanup
 failed or the time was over. Ctrl-C ends only the waiting.`,

@@ -165,8 +165,9 @@ pitcrew_main() {
 	pitcrew_start
 }
 
-# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the environment that /proc shows of it: the
-# nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
+# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the
+# environment that /proc shows of it: the nonce reaches the engine through a pipe and stands in no environment and no
+# argument from here on.
 pitcrew_boot() {
 	pitcrew_decoder= pitcrew_work= pitcrew_second=
 	find_hasher || pitcrew_die 'no way to compute a checksum here'

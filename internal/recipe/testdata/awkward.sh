@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 9d5dd2ab84e3e0f43c77d7630a443af01d787b911e5d58e6112d71552f2f2326. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision ba09e2f2cf529688578553de259f2a66fed63520ad3b5d5579a909393c81f727. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -253,8 +253,9 @@ pitcrew_main() {
 	pitcrew_start
 }
 
-# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the environment that /proc shows of it: the
-# nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
+# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the
+# environment that /proc shows of it: the nonce reaches the engine through a pipe and stands in no environment and no
+# argument from here on.
 pitcrew_boot() {
 	pitcrew_decoder= pitcrew_work= pitcrew_second=
 	find_hasher || pitcrew_die 'no way to compute a checksum here'
@@ -281,7 +282,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=9d5dd2ab84e3e0f43c77d7630a443af01d787b911e5d58e6112d71552f2f2326
+revision=ba09e2f2cf529688578553de259f2a66fed63520ad3b5d5579a909393c81f727
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 goals=no
@@ -1125,7 +1126,7 @@ pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
-	check 'lib/engine' a188dfe097414e5a58a17b2c72b917b20735782ba61504d5f9151f18c4fe32f3 '1362554381:25936'
+	check 'lib/engine' 9e873e23b7a1cb62861f6a4ee336ed8daab1bd292615e7fb6dde604bdd529bba '1070649250:25936'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
