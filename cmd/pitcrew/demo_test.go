@@ -54,7 +54,7 @@ func wantNoTrace(t *testing.T, temp string) {
 
 func TestDemoPrintsOneObjectAndNothingElse(t *testing.T) {
 	t.Parallel()
-	cmd, _ := demoProcess(t, "--for", "8s", "-o", "json")
+	cmd, _ := demoProcess(t, "--for", "20s", "-o", "json") // time for a first cleanup on a machine that is busy
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {

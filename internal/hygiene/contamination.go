@@ -37,8 +37,8 @@ type Contaminated struct {
 	Reason string
 }
 
-// feedTick is how exact the times of a feed are.
-const feedTick = time.Second
+// FeedTick is how exact the times of a feed are.
+const FeedTick = time.Second
 
 // Why a build is contaminated.
 const (
@@ -83,7 +83,7 @@ func (f Feed) Judge() Judged {
 
 // judges reports whether a start is to be reported if it is contaminated.
 func (f Feed) judges(s Start) bool {
-	return s.At.After(f.From) && !s.At.Before(f.Adopted.Truncate(feedTick))
+	return s.At.After(f.From) && !s.At.Before(f.Adopted.Truncate(FeedTick))
 }
 
 // scene is one thing that happened to an agent: a start, a cleanup that proves something, or a loss.
@@ -97,14 +97,14 @@ type scene struct {
 // story puts everything into the order of time. Of what the feed shows in one second, its own order
 // tells; cleanups that it does not show, over SSH or deleted since, come before that.
 func (f Feed) story() []scene {
-	all := []scene{{at: f.Adopted.Truncate(feedTick), lost: true}}
+	all := []scene{{at: f.Adopted.Truncate(FeedTick), lost: true}}
 	byURL := make(map[string]*Attempt, len(f.Attempts))
 	for i := range f.Attempts {
 		t := &f.Attempts[i]
 		if f.shows(t.Run.URL) {
 			byURL[t.Run.URL] = t
 		} else if began := t.began(); !began.IsZero() {
-			all = append(all, scene{at: began.Truncate(feedTick), proof: t})
+			all = append(all, scene{at: began.Truncate(FeedTick), proof: t})
 		}
 		if !t.Lost.IsZero() && !f.shows(t.UsedBy) { // a block of a Pipeline stands in no feed
 			all = append(all, scene{at: t.Lost, lost: true})

@@ -50,18 +50,20 @@ func (c *Crew) displace(ctx context.Context, id hygiene.AgentID, neighbours []st
 		neighbour, err := hygiene.ParseAgentID(name)
 		if err != nil {
 			neighbour = c.agentID(name)
-			defer c.enqueue(name)
 		}
 		if err := c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+id.Name, now); err != nil {
 			return err
+		}
+		if neighbour.Controller == c.id {
+			c.enqueue(name)
 		}
 	}
 	return nil
 }
 
 // driveClaimed takes a stored claim to a running program: dirty is written and read back, idleness
-// is looked at once more, and the program is handed over. Which builds used the agent is learnt before
-// it is called clean again, when those that came in between stand in its feed as well. A claim that cannot be turned into a program in time is given back.
+// is looked at once more, and the program is handed over. A claim that cannot be turned into a program
+// in time is given back.
 func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error) {
 	if w.attempt.Run.Intent {
 		return c.findHanded(ctx, w)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -244,8 +243,8 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		// It was over before this look, and started after the program had ended.
 		return again, c.ungranted(ctx, w, "a build ran on it since it was cleaned: "+b.URL, true)
 	}
-	if c.machineCleaned(ctx, w) {
-		return rest, nil
+	if cleaned, err := c.machineCleaned(ctx, w); err != nil || cleaned {
+		return rest, err
 	}
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
 		have := w.settings.Labels.Read(n.Labels)
@@ -260,9 +259,9 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	if err != nil {
 		return rest, err
 	}
-	if c.machineCleaned(ctx, w) { // claimed before it could see the label
+	if cleaned, err := c.machineCleaned(ctx, w); err != nil || cleaned { // claimed before it could see the label
 		c.unlabel(ctx, w.agent.ID.Name)
-		return rest, nil
+		return rest, err
 	}
 	err = c.granted(ctx, w)
 	if errors.Is(err, hygiene.ErrOvertaken) {
@@ -275,11 +274,20 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 // machineCleaned reports whether another agent of the machine has been claimed since the decision. A
 // claim is stored before its agent looks for neighbours with the label clean, and clean is written
 // before this looks for claims, so that one of the two sees the other.
-func (c *Crew) machineCleaned(ctx context.Context, w *work) bool {
-	return !w.policy.Disjoint && slices.ContainsFunc(w.sighting.Neighbour.Names, func(name string) bool {
+func (c *Crew) machineCleaned(ctx context.Context, w *work) (bool, error) {
+	if w.policy.Disjoint {
+		return false, nil
+	}
+	for _, name := range w.sighting.Neighbour.Names {
 		a, _, err := c.Store.Agent(ctx, c.agentID(name))
-		return err == nil && a.Machine == w.agent.Machine && holdsPlace(a.State)
-	})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		if err == nil && a.Machine == w.agent.Machine && holdsPlace(a.State) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // grantRetry is how soon a grant is tried again while the executor of the cleanup is not free yet,

@@ -21,9 +21,14 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *hy
 	c.mu.Lock()
 	c.asked[id.Name] = now
 	c.mu.Unlock()
-	since, err := c.unlearnt(ctx, id)
+	judged, err := c.judgedUntil(ctx, id)
 	if err != nil {
 		c.Log.ErrorContext(ctx, "it is not known which builds of an agent are", "agent", id.Name, "err", err)
+		return nil
+	}
+	since, err := c.unlearnt(ctx, id, judged)
+	if err != nil {
+		c.Log.ErrorContext(ctx, "it is not known since when an agent is in our care", "agent", id.Name, "err", err)
 		return nil
 	}
 	builds, err := c.Jenkins.AgentBuilds(ctx, id.Name, since)
@@ -31,7 +36,7 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *hy
 		c.Log.WarnContext(ctx, "builds of an agent could not be learnt", "agent", id.Name, "err", err)
 		return nil
 	}
-	used, err := c.record(ctx, id, builds, now)
+	used, err := c.record(ctx, id, builds, judged, now)
 	if err != nil {
 		c.Log.ErrorContext(ctx, "builds of an agent could not be recorded", "agent", id.Name, "err", err)
 	}
@@ -39,20 +44,16 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *hy
 }
 
 // unlearnt returns a time, by the controller's clock, before which an agent's builds are known already,
-// or were none of our business.
-func (c *Crew) unlearnt(ctx context.Context, id hygiene.AgentID) (time.Time, error) {
-	since, err := c.judgedUntil(ctx, id)
-	if err != nil {
-		return since, err
+// or were none of our business. Judged is from judgedUntil.
+func (c *Crew) unlearnt(ctx context.Context, id hygiene.AgentID, judged time.Time) (time.Time, error) {
+	if !judged.IsZero() {
+		return judged.Add(-clockSlack), nil
 	}
-	if since.IsZero() {
-		a, _, err := c.Store.Agent(ctx, id)
-		if err != nil || a.Adopted.IsZero() {
-			return time.Time{}, err
-		}
-		since = a.Adopted
+	a, _, err := c.Store.Agent(ctx, id)
+	if err != nil || a.Adopted.IsZero() {
+		return time.Time{}, err
 	}
-	return since.Add(-clockSlack), nil
+	return a.Adopted.Add(-clockSlack), nil
 }
 
 // judgedUntil returns the start of the newest build that was told: those before were judged. On an
@@ -64,23 +65,16 @@ func (c *Crew) judgedUntil(ctx context.Context, id hygiene.AgentID) (time.Time, 
 		return newest, err
 	}
 	a, _, err := c.Store.Agent(ctx, id)
-	if a.LastCleaned.Before(newest) {
-		newest = a.LastCleaned
+	if cleaned := c.theirs(a.LastCleaned); cleaned.Before(newest) {
+		newest = cleaned
 	}
 	return newest, err
 }
 
-// feedTick is how exact the times of a feed are.
-const feedTick = time.Second
-
-// record judges the builds of a feed and stores those that are new. What is read again, of the newest
+// record judges the builds of a feed and stores those that started after newest. What is read again, of the newest
 // second that was read, is stored again: a reading may have been cut short by our end.
-func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.FeedBuild, now time.Time) (*hygiene.Start, error) {
-	newest, err := c.judgedUntil(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	s, feed := c.settings.Load(), hygiene.Feed{From: newest.Add(-feedTick)}
+func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.FeedBuild, newest, now time.Time) (*hygiene.Start, error) {
+	s, feed := c.settings.Load(), hygiene.Feed{From: newest.Add(-hygiene.FeedTick)}
 	news := slices.DeleteFunc(slices.Clone(builds), func(b jenkins.FeedBuild) bool { return s.ours(b.Job) || !b.At.After(feed.From) })
 	if len(news) == 0 {
 		return nil, nil // what is new are cleanups alone
