@@ -3,25 +3,44 @@
 package scrub
 
 import (
+	"context"
 	"fmt"
+	"runtime"
+	"slices"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 // New returns the step of s on this machine.
 func New(s spec.Spec, here Here) (Step, error) {
-	make, ok := kinds[s.Kind()]
-	if !ok {
-		return nil, fmt.Errorf("step %s: this scrub knows no kind %q", s.Name, s.Kind())
+	kind := s.Kind()
+	if !slices.Contains(spec.Kinds(), kind) {
+		return nil, fmt.Errorf("step %s: this scrub knows no kind %q", s.Name, kind)
+	}
+	make := everywhere[kind]
+	if make == nil {
+		make = ofPlatform[kind]
+	}
+	if make == nil {
+		return missing{kind}, nil
 	}
 	return make(s, here), nil
 }
 
-// kinds makes a step of each kind.
-var kinds = map[spec.Kind]func(spec.Spec, Here) Step{
-	spec.KindProcesses: newProcesses,
-	spec.KindMounts:    newMounts,
-	spec.KindLoops:     newLoops,
-	spec.KindFiles:     newFiles,
-	spec.KindDisk:      newDisk,
+// maker makes a step of one kind.
+type maker = func(spec.Spec, Here) Step
+
+// everywhere are the kinds of all platforms; ofPlatform has those of this one.
+var everywhere = map[spec.Kind]maker{
+	spec.KindFiles: newFiles,
+	spec.KindDisk:  newDisk,
 }
+
+// missing is a kind that does not exist on this platform.
+type missing struct{ kind spec.Kind }
+
+func (m missing) Look(context.Context) ([]Deviation, error) {
+	return nil, Absent{Reason: string(m.kind) + " are not looked after on " + runtime.GOOS + " yet"}
+}
+
+func (m missing) Mend(_ context.Context, found []Deviation) []error { return make([]error, len(found)) }

@@ -17,16 +17,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
+	"strings"
 )
 
 // Version is the version of specs and results that this package reads and writes.
 const Version = 1
 
-// Kind is the kind of a step: what it looks after.
+// Kind is the kind of a step: what it looks after. It is the name of its field in Goal.
 type Kind string
 
-// The kinds of the clean phase, in the order in which they run whatever the order of the recipe: who uses a thing goes
-// before the thing.
+// The kinds, in the order of Goal.
 const (
 	KindProcesses Kind = "processes"
 	KindMounts    Kind = "mounts"
@@ -36,7 +38,7 @@ const (
 )
 
 // Kinds returns all kinds in the order in which they run.
-func Kinds() []Kind { return []Kind{KindProcesses, KindMounts, KindLoops, KindFiles, KindDisk} }
+func Kinds() []Kind { return slices.Clone(kinds) }
 
 // Spec is one step. Exactly one of the fields named after kinds is set.
 type Spec struct {
@@ -47,7 +49,8 @@ type Spec struct {
 	Goal
 }
 
-// Goal is what a step of one kind has to reach.
+// Goal is what a step of one kind has to reach. Its fields stand in the order in which goals of the clean phase run,
+// whatever the order of the recipe: who uses a thing goes before the thing.
 type Goal struct {
 	Processes *Processes `json:"processes,omitempty"`
 	Mounts    *Mounts    `json:"mounts,omitempty"`
@@ -56,18 +59,25 @@ type Goal struct {
 	Disk      *Disk      `json:"disk,omitempty"`
 }
 
+// kinds are the names of Goal's fields.
+var kinds = func() []Kind {
+	var all []Kind
+	for f := range reflect.TypeFor[Goal]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, Kind(name))
+	}
+	return all
+}()
+
 // Kinds returns the kinds of which g has a goal, in the order in which they run.
 func (g Goal) Kinds() []Kind {
-	var kinds []Kind
-	for kind, there := range map[Kind]bool{
-		KindProcesses: g.Processes != nil, KindMounts: g.Mounts != nil, KindLoops: g.Loops != nil,
-		KindFiles: g.Files != nil, KindDisk: g.Disk != nil,
-	} {
-		if there {
-			kinds = append(kinds, kind)
+	var there []Kind
+	for i, v := range reflect.ValueOf(g).Fields() {
+		if !v.IsNil() {
+			there = append(there, kinds[i.Index[0]])
 		}
 	}
-	return kinds
+	return there
 }
 
 // Kind returns the kind of s, or "" if it has not exactly one.

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import "github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+
+var ofPlatform = map[spec.Kind]maker{
+	spec.KindProcesses: newProcesses,
+	spec.KindMounts:    newMounts,
+	spec.KindLoops:     newLoops,
+}
