@@ -21,6 +21,8 @@ type Here struct {
 	Engine int
 	// Tag names the build that runs us (BUILD_TAG), Cookie is the mark by which Jenkins knows its processes.
 	Tag, Cookie string
+	// Tools are the directories in which programs of the machine are looked for; nil means the system's.
+	Tools []string
 }
 
 // HereFromEnvironment reads the variables that Jenkins gives to every build.
