@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipe
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// command is a command of a script, as far as its text tells.
+type command struct {
+	// name is that of the program, without directories and without what only runs it, such as sudo.
+	name string
+	args []*syntax.Word
+	// before are the words in front of the name, when another program runs it.
+	before []*syntax.Word
+	// sudoAsks is set if sudo runs it and may ask for a password.
+	sudoAsks bool
+}
+
+// runner is a program that runs another: how many words of its own it takes before that one's name, and the letters of
+// its options whose value is the next word.
+type runner struct {
+	words  int
+	valued string
+}
+
+var runners = map[string]runner{
+	"sudo": {0, "CDghpRrTtUu"}, "timeout": {1, "ks"}, "nice": {0, "n"}, "ionice": {0, "cnp"}, "env": {0, "CSu"}, "xargs": {0, "aEdILnPs"},
+	"nohup": {}, "setsid": {}, "exec": {0, "a"}, "command": {}, "builtin": {}, "time": {0, "fo"}, "busybox": {},
+}
+
+// commandOf returns the command of a statement, the zero value if it is none.
+func commandOf(s *syntax.Stmt) command {
+	call, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok {
+		return command{}
+	}
+	return commandOfCall(call)
+}
+
+func commandOfCall(call *syntax.CallExpr) command {
+	words := call.Args
+	var c command
+	for len(words) > 0 {
+		c.name = path.Base(literal(words[0]))
+		r, ok := runners[c.name]
+		if !ok {
+			c.args = words[1:]
+			return c
+		}
+		n := 1 + r.own(words[1:])
+		c.sudoAsks = c.sudoAsks || c.name == "sudo" && n < len(words) && !given(words[1:n], 'n', "--non-interactive")
+		c.before = append(c.before, words[:n]...)
+		words = words[n:]
+	}
+	return c
+}
+
+// own returns how many words in front of the program that is run are the runner's.
+func (r runner) own(words []*syntax.Word) int {
+	for n := 0; n < len(words); n++ {
+		text := literal(words[n])
+		switch {
+		case strings.HasPrefix(text, "--"):
+		case len(text) > 1 && text[0] == '-':
+			if strings.ContainsRune(r.valued, rune(text[len(text)-1])) {
+				n++
+			}
+		case strings.Contains(text, "="): // sudo and env set variables
+		case r.words > 0:
+			r.words--
+		default:
+			return n
+		}
+	}
+	return len(words)
+}
+
+func (c command) does(names ...string) bool { return c.name != "" && slices.Contains(names, c.name) }
+
+// flag reports whether an option is given, alone or among other letters.
+func (c command) flag(letter rune, long string) bool { return given(c.args, letter, long) }
+
+func given(words []*syntax.Word, letter rune, long string) bool {
+	return slices.ContainsFunc(words, func(w *syntax.Word) bool {
+		text := literal(w)
+		return text == long || strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "--") && strings.ContainsRune(text, letter)
+	})
+}
+
+// argument reports whether one of texts is a whole argument.
+func (c command) argument(texts ...string) bool {
+	return slices.ContainsFunc(c.args, func(w *syntax.Word) bool { return slices.Contains(texts, literal(w)) })
+}
+
+// through reports whether an option is given to what runs the command.
+func (c command) through(letter rune, long string) bool { return given(c.before, letter, long) }
+
+func (c command) recursive() bool { return c.flag('r', "--recursive") || c.flag('R', "--recursive") }
+
+// substituted reports whether an argument is what another command prints.
+func (c command) substituted() bool {
+	return slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		return slices.ContainsFunc(w.Parts, func(p syntax.WordPart) bool { _, is := p.(*syntax.CmdSubst); return is })
+	})
+}
+
+// bare reports whether an argument has a variable without quotes.
+func (c command) bare() bool {
+	return slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		return slices.ContainsFunc(w.Parts, func(p syntax.WordPart) bool { _, is := p.(*syntax.ParamExp); return is })
+	})
+}
+
+// emptied reports whether a whole tree is removed whose path begins or ends with a quoted variable, so that an empty one
+// leaves a directory above: "$x"/* and "/home/$x".
+func (c command) emptied() bool {
+	return c.recursive() && !c.bare() && slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		parts := flat(w.Parts)
+		first, last := parts[0], parts[len(parts)-1]
+		return len(parts) > 1 && (mayBeEmpty(first) && strings.HasPrefix(literalPart(parts[1]), "/") ||
+			mayBeEmpty(last) && strings.HasSuffix(literalPart(parts[len(parts)-2]), "/"))
+	})
+}
+
+// flat takes the parts of a word out of their quotes. What has none is not there.
+func flat(parts []syntax.WordPart) []syntax.WordPart {
+	var all []syntax.WordPart
+	for _, p := range parts {
+		if q, ok := p.(*syntax.DblQuoted); ok {
+			all = append(all, flat(q.Parts)...)
+			continue
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		all = append(all, &syntax.Lit{})
+	}
+	return all
+}
+
+func mayBeEmpty(p syntax.WordPart) bool {
+	v, ok := p.(*syntax.ParamExp)
+	if !ok || v.Exp == nil {
+		return ok
+	}
+	return !slices.Contains([]syntax.ParExpOperator{syntax.ErrorUnset, syntax.ErrorUnsetOrNull, syntax.DefaultUnsetOrNull, syntax.AssignUnsetOrNull}, v.Exp.Op)
+}
+
+// lockFiles are where package managers say that they are at work.
+var lockFiles = []string{
+	"/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock", "/var/run/yum.pid", "/run/yum.pid",
+	"/var/lib/rpm/.rpm.lock", "/var/run/zypp.pid", "/run/zypp.pid", "/lib/apk/db/lock",
+}
+
+func (c command) lockFile() bool {
+	return c.argument(lockFiles...) || slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		return strings.HasPrefix(literal(w), "/var/lib/rpm/__db")
+	})
+}
+
+// anchored reports whether the pattern of a grep cannot match a part of another mount point.
+func anchored(c command) bool {
+	if c.flag('x', "--line-regexp") {
+		return true
+	}
+	for _, w := range c.args {
+		text := strings.TrimSuffix(literal(w), "$")
+		if !strings.HasPrefix(text, "-") {
+			return strings.HasPrefix(text, "^") || strings.HasPrefix(text, " ") && strings.HasSuffix(text, " ")
+		}
+	}
+	return false
+}
+
+// literal returns the text of a word, with a NUL byte where something is put in when it runs.
+func literal(w *syntax.Word) string {
+	var b strings.Builder
+	for _, p := range w.Parts {
+		b.WriteString(literalPart(p))
+	}
+	return b.String()
+}
+
+func literalPart(p syntax.WordPart) string {
+	switch p := p.(type) {
+	case *syntax.Lit:
+		return p.Value
+	case *syntax.SglQuoted:
+		return p.Value
+	case *syntax.DblQuoted:
+		var b strings.Builder
+		for _, inner := range p.Parts {
+			b.WriteString(literalPart(inner))
+		}
+		return b.String()
+	}
+	return "\x00"
+}
