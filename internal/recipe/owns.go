@@ -73,6 +73,8 @@ func (d *decoder) ownsSomething(s *stepSource) {
 		d.fail(s.node, s.path, "the recipe owns no users, paths or cgroups, and cookies is off: no process could ever be meant")
 	case (g.Mounts != nil || g.Loops != nil) && len(o.Paths) == 0:
 		d.fail(s.node, s.path, "the recipe owns no paths: name them in \"owns\"")
+	case g.IPC != nil && len(o.Users) == 0:
+		d.fail(s.node, s.path, "the recipe owns no users: name them in \"owns\"")
 	case g.Files != nil && len(o.Paths)+len(g.Files.Shared) == 0:
 		d.fail(s.node, s.path, "the recipe owns no paths and the step names no shared directory: nothing could ever be meant")
 	}

@@ -8,4 +8,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindProcesses: newProcesses,
 	spec.KindMounts:    newMounts,
 	spec.KindLoops:     newLoops,
+	spec.KindIPC:       newIPC,
 }

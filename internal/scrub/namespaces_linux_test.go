@@ -26,8 +26,8 @@ var alone sync.Mutex
 
 // ownNamespaces reports whether this is the run of a test in mount and process namespaces of its own. If it is not, it
 // starts that run and passes on what comes of it. All mounts and processes of that run end with it, however it ends, and
-// its loop devices are detached.
-func ownNamespaces(t *testing.T) bool {
+// its loop devices are detached. also are flags of further namespaces of its own, as in clone(2).
+func ownNamespaces(t *testing.T, also ...uintptr) bool {
 	t.Helper()
 	asRoot(t)
 	if os.Getenv(inside) == t.Name() {
@@ -46,6 +46,9 @@ func ownNamespaces(t *testing.T) bool {
 	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.timeout=2m", fmt.Sprintf("-test.v=%v", testing.Verbose()))
 	c.Env = append(os.Environ(), inside+"="+t.Name(), "TMPDIR="+dir)
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	for _, flag := range also {
+		c.SysProcAttr.Cloneflags |= flag
+	}
 	out, err := c.CombinedOutput()
 	if err != nil || testing.Verbose() {
 		t.Logf("in its own namespaces:\n%s", out)

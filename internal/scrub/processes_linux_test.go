@@ -39,6 +39,10 @@ func TestMain(m *testing.M) {
 	case "headless": // its first thread ends, and others go on
 		fmt.Println("ready")
 		_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
+	case "messenger": // has shared memory attached or a message queue open
+		if err := useIPC(os.Getenv("SEGMENT"), os.Getenv("QUEUE")); err != nil {
+			panic(err)
+		}
 	case "hydra": // starts another like it when asked to end, then ends
 		asked := make(chan os.Signal, 1)
 		signal.Notify(asked, syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -338,4 +339,25 @@ func (r Root) Uptime() uint64 {
 		}
 	}
 	return uint64(seconds * TicksPerSecond)
+}
+
+// IPC reads one of the tables of System V interprocess communication: shm, sem or msg. They show the namespace of
+// whoever reads.
+func (r Root) IPC(table string) ([]IPC, error) {
+	text, err := os.ReadFile(string(r) + "/sysvipc/" + table)
+	if err != nil {
+		return nil, err
+	}
+	all, err := ParseIPC(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", table, err)
+	}
+	return all, nil
+}
+
+// Segments returns the numbers of the segments of shared memory that a process has mapped, each as often as it has; none
+// if that may not be read.
+func (r Root) Segments(pid int) []int {
+	text, _ := r.read(pid, "maps")
+	return ParseSegments(text)
 }
