@@ -29,6 +29,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindMounts, d.mounts),
 		goal(spec.KindLoops, d.loops),
 		goal(spec.KindFiles, d.fileGoal),
+		goal(spec.KindPackages, d.packages),
 		goal(spec.KindIPC, d.ipc),
 		goal(spec.KindDisk, d.disk),
 	}

@@ -128,10 +128,11 @@ func (d *decoder) finishGoal(s *stepSource) {
 	for name, at := range s.ofScripts {
 		d.fail(at, s.path+"."+name, "only scripts have this field; %s says what is to be reached, not how", s.Kind())
 	}
-	if s.Phase == Setup && s.Goal.Disk == nil {
+	if s.Phase == Setup && s.Goal.Disk == nil && s.Goal.Packages == nil {
 		d.fail(s.node, s.path, "%s belongs to the clean phase, or to the verify phase, where it is judged only", s.Kind())
 	}
 	d.ownsSomething(s)
+	d.finishPackages(s)
 	text, err := spec.Spec{Version: spec.Version, Name: s.Name, Owned: d.recipe.Owned, Goal: *s.Goal}.Encode()
 	if err != nil {
 		d.fail(s.node, s.path, "%s", err)

@@ -4,6 +4,7 @@ package scrub
 
 import (
 	"context"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
@@ -24,4 +25,17 @@ func RunTool(ctx context.Context, places []string, name string, args ...string) 
 		return nil, err
 	}
 	return t.run(ctx, args...)
+}
+
+// NewPackagesAt is a step at some other time, which does not wait between tries.
+func NewPackagesAt(s spec.Spec, here Here, now time.Time) Step {
+	p, _ := newPackages(s, here).(*packages)
+	p.now, p.pauses = func() time.Time { return now }, make([]time.Duration, len(p.pauses))
+	return p
+}
+
+// Blame is what a package manager blames in a text.
+func Blame(text string) (repositories, packages []string) {
+	g := blame(text)
+	return g.repositories, g.packages
 }

@@ -8,5 +8,6 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindProcesses: newProcesses,
 	spec.KindMounts:    newMounts,
 	spec.KindLoops:     newLoops,
+	spec.KindPackages:  newPackages,
 	spec.KindIPC:       newIPC,
 }

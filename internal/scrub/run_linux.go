@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +20,16 @@ import (
 
 // tool is an external program of the machine. It is run by its path and without a shell, in a process group of its own,
 // with nothing on its standard input, and its words are those of the locale C.
-type tool struct{ path string }
+type tool struct {
+	path string
+	env  []string // beyond what every tool sees
+}
+
+// with returns t with more variables in its environment, each as NAME=value.
+func (t tool) with(env ...string) tool {
+	t.env = env
+	return t
+}
 
 // toolPlaces are where tools are looked for. The PATH that we were started with may name directories of the agent's user.
 var toolPlaces = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"}
@@ -29,7 +39,7 @@ func (h Here) tool(name string) (tool, error) {
 	for _, dir := range h.places() {
 		at := filepath.Join(dir, name)
 		if info, err := os.Stat(at); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return tool{at}, nil
+			return tool{path: at}, nil
 		}
 	}
 	return tool{}, Absent{fmt.Sprintf("there is no %s here", name)}
@@ -47,6 +57,7 @@ type Exit struct {
 	Tool string
 	Code int    // its exit code, -1 if a signal ended it
 	Said string // the end of what it said, on one line
+	Text string // all that it said, errors first
 }
 
 func (e Exit) Error() string {
@@ -73,7 +84,7 @@ func (t tool) feed(ctx context.Context, input []byte, args ...string) ([]byte, e
 	}
 	name := filepath.Base(t.path)
 	c := exec.CommandContext(context.WithoutCancel(ctx), t.path, args...)
-	c.Dir, c.Env = "/", toolEnvironment()
+	c.Dir, c.Env = "/", append(toolEnvironment(), t.env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.WaitDelay = parting // what a daemon that it started holds open is not waited for
 	var out, said bounded
@@ -91,7 +102,8 @@ func (t tool) feed(ctx context.Context, input []byte, args ...string) ([]byte, e
 	case ctx.Err() != nil:
 		return out.kept, fmt.Errorf("%s: %w", name, stopped(ctx))
 	case failed:
-		return out.kept, Exit{name, exit.ExitCode(), oneLine(append(said.kept, out.kept...))}
+		all := slices.Concat(said.kept, out.kept)
+		return out.kept, Exit{name, exit.ExitCode(), oneLine(all), string(all)}
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return out.kept, fmt.Errorf("%s: %w", name, err)
 	case out.lost:

@@ -34,6 +34,7 @@ const (
 	KindMounts    Kind = "mounts"
 	KindLoops     Kind = "loops"
 	KindFiles     Kind = "files"
+	KindPackages  Kind = "packages"
 	KindIPC       Kind = "ipc"
 	KindDisk      Kind = "disk"
 )
@@ -57,6 +58,7 @@ type Goal struct {
 	Mounts    *Mounts    `json:"mounts,omitempty"`
 	Loops     *Loops     `json:"loops,omitempty"`
 	Files     *Files     `json:"files,omitempty"`
+	Packages  *Packages  `json:"packages,omitempty"`
 	IPC       *IPC       `json:"ipc,omitempty"`
 	Disk      *Disk      `json:"disk,omitempty"`
 }
