@@ -257,14 +257,26 @@ func (p *pit) labels(name string) string {
 
 // watcher counts events.
 type watcher struct {
-	mu     sync.Mutex
-	events map[hygiene.EventType]int
+	mu      sync.Mutex
+	events  map[hygiene.EventType]int
+	decided int // how often
 }
 
 func (w *watcher) Swept(hygiene.ControllerID, time.Duration, error)                   {}
-func (w *watcher) Decided(hygiene.ControllerID, []reconcile.Decision)                 {}
 func (w *watcher) Ended(hygiene.Agent, hygiene.Attempt, time.Duration, time.Duration) {}
 func (w *watcher) Beat(hygiene.ControllerID, string, time.Time)                       {}
+func (w *watcher) Decided(hygiene.ControllerID, []reconcile.Decision) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.decided++
+}
+
+func (w *watcher) decisions() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decided
+}
+
 func (w *watcher) Changed(e hygiene.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -292,6 +304,22 @@ func TestANewAgentIsCleanedAndGranted(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 	})
+}
+
+// TestTheSameFactsAreNotJudgedAgain lets nothing happen: there is one decision per poll.
+func TestTheSameFactsAreNotJudgedAgain(t *testing.T) {
+	for poll, want := range map[time.Duration]int{10 * time.Minute: 6, 15 * time.Second: 240} {
+		t.Run(poll.String(), func(t *testing.T) {
+			inRig(t, setup{agents: one, settings: func(s *reconcile.Settings) { s.Poll = poll }}, func(r *rig) {
+				r.wait(2*time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+				before := r.watch.decisions()
+				r.pass(time.Hour)
+				if n := r.watch.decisions() - before; n < want-1 || n > want+1 {
+					t.Errorf("%d decisions in an hour without news, want %d", n, want)
+				}
+			})
+		})
+	}
 }
 
 func TestABuildConsumesTheCleanliness(t *testing.T) {

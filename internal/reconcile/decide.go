@@ -29,12 +29,13 @@ type Decision struct {
 	Reason   string // why it waits, or the action's own reason
 }
 
-// idleDecide is how often decisions are looked at when no poll calls for it.
+// idleDecide is how long decisions wait for a poll that is due. Before it, the same facts would be judged
+// again: what is due then is served by the poll.
 const idleDecide = time.Minute
 
 // decide turns each poll into decisions until ctx ends.
 func (c *Crew) decide(ctx context.Context) error {
-	return every(ctx, func() time.Duration { return idleDecide }, c.wake, func(ctx context.Context) {
+	return every(ctx, func() time.Duration { return c.settings.Load().Poll + idleDecide }, c.wake, func(ctx context.Context) {
 		c.Watch.Beat(c.id, "decide", time.Now())
 		if err := c.decideOnce(ctx); err != nil && ctx.Err() == nil {
 			c.Log.ErrorContext(ctx, "decisions could not be made", "err", err)
@@ -78,13 +79,13 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		return err
 	}
 	choices := choose(s, look, views, load)
-	decisions := make(map[string]Decision, len(views))
+	decisions, all := make(map[string]Decision, len(views)), make([]Decision, 0, len(views))
 	for i := range views {
 		d := views[i].decision(now)
 		if choice, ok := choices[d.Agent.Name]; ok {
 			d.Chosen, d.Turn, d.Reason = choice.Chosen, choice.turn, choice.Reason
 		}
-		decisions[d.Agent.Name] = d
+		decisions[d.Agent.Name], all = d, append(all, d)
 	}
 	c.mu.Lock()
 	before := c.decisions
@@ -92,7 +93,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	c.mu.Unlock()
 	c.tellPlan(ctx, s, views, before, decisions)
 	c.forgetOthers(views)
-	c.Watch.Decided(c.id, slices.Collect(maps.Values(decisions)))
+	c.Watch.Decided(c.id, all)
 	if err := c.alarms(ctx, s, views, now); err != nil {
 		return err
 	}
