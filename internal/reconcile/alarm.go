@@ -130,7 +130,7 @@ func (c *Crew) stopped(pool string) (reason string, trial bool) {
 // poolAlarms raises and lowers the alarms of a pool: nothing is cleaned although agents wait, or
 // fewer agents than the capacity floor are of use to anybody.
 func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.Time) error {
-	row, err := c.Store.PoolState(ctx, c.PoolScope(p.Name))
+	row, err := c.poolRow(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -167,11 +167,34 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 	if err := c.Store.SavePoolState(ctx, row, events...); err != nil {
 		return err
 	}
+	c.notePoolRow(row)
 	for _, e := range events {
 		c.Watch.Changed(e)
 		c.Log.WarnContext(ctx, "alarm changed", "event", string(e.Type), "pool", p.Name, "reason", e.Reason)
 	}
 	return nil
+}
+
+// poolRow returns what is stored of a pool. It is read once: this crew alone writes it.
+func (c *Crew) poolRow(ctx context.Context, p *Pool) (store.PoolRow, error) {
+	scope := c.PoolScope(p.Name)
+	c.mu.Lock()
+	row, ok := c.poolRows[scope]
+	c.mu.Unlock()
+	if ok {
+		return row, nil
+	}
+	row, err := c.Store.PoolState(ctx, scope)
+	if err == nil {
+		c.notePoolRow(row)
+	}
+	return row, err
+}
+
+func (c *Crew) notePoolRow(row store.PoolRow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.poolRows[row.Pool] = row
 }
 
 // usable counts the agents of a pool that serve or soon will: those that are clean, in use, waiting

@@ -66,9 +66,10 @@ type Crew struct {
 	retries   map[string]retry     // agents whose work met errors
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
-	witnessed map[string]string    // newest build that was witnessed on an agent
-	owned     time.Time            // when the owner's mark was last proved to be ours
-	markedJob string               // job on which this process has left its mark; "" = none yet
+	poolRows  map[string]store.PoolRow
+	witnessed map[string]string // newest build that was witnessed on an agent
+	owned     time.Time         // when the owner's mark was last proved to be ours
+	markedJob string            // job on which this process has left its mark; "" = none yet
 
 	failed int          // polls in a row that failed; of the observing goroutine alone, as is
 	skew   hygiene.Skew // what the polls told of the controller's clock
@@ -92,6 +93,7 @@ func New(d Deps, s Settings) *Crew {
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(),
 		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
+		poolRows: map[string]store.PoolRow{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))
 	if c.Turn == nil {
