@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -83,7 +84,7 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.
 	if err != nil {
 		return nil, err
 	}
-	if feed.Attempts, err = c.proofs(ctx, id, current); err != nil {
+	if feed.Attempts, err = c.proofs(ctx, id, current, builds[len(builds)-1].At); err != nil {
 		return nil, err
 	}
 	feed.Adopted, feed.Starts = agent.Adopted, make([]hygiene.Start, len(builds))
@@ -102,31 +103,38 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.
 	return judged.Used, c.keep(ctx, agent, now, now, rows)
 }
 
-// maxProofs is how many of an agent's newest attempts that ended in clean its builds are compared with.
-const maxProofs = 20
+// How many of an agent's newest proofs its builds are compared with: a few, and more only where those do not
+// reach back to the first of the builds.
+const (
+	fewProofs = 4
+	maxProofs = 40
+)
 
-// proofs are the newest attempts on an agent that ended in clean, those among the newest lost ones that
-// were proven and could not be granted, and the current one.
-func (c *Crew) proofs(ctx context.Context, id hygiene.AgentID, current *hygiene.Attempt) ([]hygiene.Attempt, error) {
-	cleaned, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Cleaned, Limit: maxProofs})
+// proofs are the newest attempts on an agent that ended in clean, or were proven and could not be granted,
+// and the current one. All that began since the first build are among them, up to maxProofs, and one that
+// began before it: what came before that one says nothing any more.
+func (c *Crew) proofs(ctx context.Context, id hygiene.AgentID, current *hygiene.Attempt, first time.Time) ([]hygiene.Attempt, error) {
+	over, err := c.Store.Proofs(ctx, id, fewProofs)
+	if err == nil && len(over) == fewProofs && !reaches(over, current, first) {
+		over, err = c.Store.Proofs(ctx, id, maxProofs)
+	}
 	if err != nil {
 		return nil, err
-	}
-	lost, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Lost, Limit: maxProofs})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]hygiene.Attempt, 0, len(cleaned)+len(lost)+1)
-	for _, t := range slices.Concat(cleaned, lost) {
-		if current != nil && t.Number == current.Number || t.Proved.IsZero() {
-			continue
-		}
-		out = append(out, t.Attempt)
 	}
 	if current != nil {
-		out = append(out, *current)
+		over = slices.DeleteFunc(over, func(t hygiene.Attempt) bool { return t.Number == current.Number })
+		over = append(over, *current)
 	}
-	return out, nil
+	return over, nil
+}
+
+// reaches reports whether one of the attempts, the current one apart, surely began before a time of the
+// controller's clock.
+func reaches(attempts []hygiene.Attempt, current *hygiene.Attempt, at time.Time) bool {
+	return slices.ContainsFunc(attempts, func(t hygiene.Attempt) bool {
+		began := cmp.Or(t.Began, t.Handed)
+		return (current == nil || t.Number != current.Number) && !began.IsZero() && began.Before(at.Add(-clockSlack))
+	})
 }
 
 // keep stores builds, and tells of those that are contaminated and not known to be. Asked is when

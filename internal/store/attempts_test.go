@@ -121,6 +121,49 @@ func TestAttemptsAreFilteredAndPaged(t *testing.T) {
 	}
 }
 
+func TestProofsAreTheNewestThatSayAnything(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for _, id := range []hygiene.AgentID{a1, a2} {
+		change(t, s, id, t0, to(hygiene.Due, t0))
+		for range 3 { // each ends in clean, and is used up
+			for _, step := range cleanup() {
+				change(t, s, id, t0, step(t0))
+			}
+		}
+	}
+	attempted(t, s, a1, hygiene.Failed, t0) // number 4
+	attempted(t, s, a1, hygiene.Lost, t0)   // never proven
+	for _, step := range cleanup()[:3] {    // 6 is proven, and lost
+		change(t, s, a1, t0, step(t0))
+	}
+	change(t, s, a1, t0, func(c *store.Change) (_ []hygiene.Event, err error) {
+		attempt := *c.Attempt
+		c.Agent, attempt, err = hygiene.End(c.Agent, attempt, hygiene.Verdict{Outcome: hygiene.Lost}, policy, t0)
+		c.Attempt = &attempt
+		return []hygiene.Event{{Type: hygiene.EventLost}}, err
+	})
+	for _, step := range cleanup()[:3] { // 7 is not over
+		change(t, s, a1, t0, step(t0))
+	}
+	for most, want := range map[int][]int64{2: {6, 3}, 40: {6, 3, 2, 1}} {
+		proofs, err := s.Proofs(t.Context(), a1, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, p := range proofs {
+			got = append(got, p.Number)
+			if p.Agent != a1 || p.Proved.IsZero() {
+				t.Errorf("%+v is no proof of %s", p, a1)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("at most %d (-want +got):\n%s", most, diff)
+		}
+	}
+}
+
 func TestReportAndLogBelongToTheirAttempt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

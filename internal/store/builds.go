@@ -117,7 +117,7 @@ func (s *Store) FeedState(ctx context.Context, id hygiene.AgentID) (asked, newes
 // Builds returns the builds that match, newest first.
 func (s *Store) Builds(ctx context.Context, f BuildFilter) ([]Build, error) {
 	var q query
-	q.ofAgent("agent", f.Agent, f.Controller)
+	q.ofAgent(f.Agent, f.Controller)
 	if f.Contaminated {
 		q.where = append(q.where, "contaminated = 1")
 	}

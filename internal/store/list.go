@@ -30,13 +30,15 @@ func (q *query) and(condition string, args ...any) {
 	q.where = append(q.where, condition)
 }
 
+// text has its limit as an argument, in a sum: SQLite looks at the value of a limit that is nothing but an
+// argument when it prepares the statement, and prepares it anew each time that it is used.
 func (q *query) text(choose, order string, limit int) string {
 	q.args = append(q.args, limit)
 	text := choose
 	if len(q.where) > 0 {
 		text += " WHERE " + strings.Join(q.where, " AND ")
 	}
-	return text + " ORDER BY " + order + " LIMIT $" + strconv.Itoa(len(q.args))
+	return text + " ORDER BY " + order + " LIMIT 0 + $" + strconv.Itoa(len(q.args))
 }
 
 // defaultLimit is how many rows a list has unless its filter says otherwise.
@@ -129,7 +131,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]hygiene.Event, err
 	if f.Before > 0 {
 		q.and("id < ?", f.Before)
 	}
-	q.ofAgent("agent", f.Agent, f.Controller)
+	q.ofAgent(f.Agent, f.Controller)
 	if f.Pool != "" {
 		q.and("pool = ?", f.Pool)
 	}
@@ -156,10 +158,10 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]hygiene.Event, err
 
 // ofAgent chooses one agent, or else a controller. Concatenation keeps SQLite from gathering and
 // sorting all rows of the controller when a walk in the order of IDs finds the first ones at once.
-func (q *query) ofAgent(column string, id hygiene.AgentID, controller hygiene.ControllerID) {
+func (q *query) ofAgent(id hygiene.AgentID, controller hygiene.ControllerID) {
 	if id != (hygiene.AgentID{}) {
 		q.and("controller = ?", string(id.Controller))
-		q.and(column+" = ?", id.Name)
+		q.and("agent = ?", id.Name)
 	}
 	if controller != "" {
 		q.and("controller || '' = ?", string(controller))
@@ -176,7 +178,7 @@ func eventFields(r *rows.Event) []any {
 // Attempts returns the attempts that match, newest first, without reports and logs.
 func (s *Store) Attempts(ctx context.Context, f AttemptFilter) ([]AttemptRecord, error) {
 	var q query
-	q.ofAgent("agent", f.Agent, f.Controller)
+	q.ofAgent(f.Agent, f.Controller)
 	if f.Before > 0 {
 		q.and("id < ?", f.Before)
 	}
@@ -189,11 +191,27 @@ func (s *Store) Attempts(ctx context.Context, f AttemptFilter) ([]AttemptRecord,
 	if f.Open {
 		q.and("ended = ?", 0)
 	}
-	text := q.text(`SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed,
-		handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by FROM attempt`, "id DESC", limit(f.Limit))
+	text := q.text(attemptColumns, "id DESC", limit(f.Limit))
 	attempts, err := list(ctx, s, text, q.args, attemptFields, recordOf)
 	if err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
+	}
+	return attempts, nil
+}
+
+const attemptColumns = `SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed,
+	handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by FROM attempt`
+
+// Proofs returns an agent's newest attempts that were proven and are over, newest first: those that
+// ended in clean, and those that could not be granted any more.
+func (s *Store) Proofs(ctx context.Context, id hygiene.AgentID, most int) ([]hygiene.Attempt, error) {
+	var q query
+	q.ofAgent(id, "")
+	q.and("proved > 0 AND outcome IN (?, ?)", string(hygiene.Cleaned), string(hygiene.Lost))
+	text := q.text(attemptColumns, "number DESC", limit(most)) // as the index of one agent's attempts has them
+	attempts, err := list(ctx, s, text, q.args, attemptFields, attemptOf)
+	if err != nil {
+		return nil, fmt.Errorf("read proofs of agent %s: %w", id, err)
 	}
 	return attempts, nil
 }
