@@ -29,11 +29,12 @@ type Change struct {
 // error. A change that breaks a rule is a [*RuleError] or a [*hygiene.StateError].
 func (s *Store) Change(ctx context.Context, id hygiene.AgentID, now time.Time, f func(*Change) ([]hygiene.Event, error)) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		t.wrote = false
 		c, err := t.load(ctx, id)
 		if err != nil {
 			return err
 		}
-		c.Epoch = s.Epoch()
+		c.Epoch = cmp.Or(t.epoch, s.Epoch())
 		before := *c
 		if c.Attempt != nil {
 			attempt := *c.Attempt
@@ -46,6 +47,7 @@ func (s *Store) Change(ctx context.Context, id hygiene.AgentID, now time.Time, f
 		if err := check(before, *c, len(events)); err != nil {
 			return err
 		}
+		t.wrote = true
 		return t.store(ctx, before, *c, complete(events, c.Agent, now))
 	})
 	if errors.Is(err, ErrUnchanged) {

@@ -42,6 +42,7 @@ type Store struct {
 	lock    *os.File
 	db      *sql.DB       // the one connection that writes
 	turn    chan struct{} // held while it does
+	group   group         // what waits for it
 	readers *sql.DB
 	writes  *rows.Queries
 	reads   *rows.Queries

@@ -45,6 +45,7 @@ func (s *Store) SaveSlot(ctx context.Context, slot Slot) error {
 func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, agent string, attempt int64, jobs []string) (Slot, error) {
 	var taken Slot
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		t.wrote = false
 		found, err := t.Slots(ctx, string(controller))
 		if err != nil {
 			return err
@@ -64,6 +65,7 @@ func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, a
 			}
 			r.Controller, r.Job, r.Agent, r.Attempt = string(controller), job, agent, attempt
 			taken, _ = slotOf(r)
+			t.wrote = true
 			return t.SaveSlot(ctx, rows.SaveSlotParams(r))
 		}
 		return ErrNoSlot

@@ -20,47 +20,14 @@ type txn struct {
 	epoch   string                     // a new one was started
 	changed map[hygiene.AgentID]Change // as they would be read back
 	paused  bool                       // the pauses changed
+	wrote   bool                       // the change at hand may have written something
 }
 
-// write runs f in one transaction, alone, and remembers whether the file let it.
+// write runs f in one transaction, no other change at the same time, and remembers whether the file let it.
 func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) error {
 	err := s.transact(ctx, f)
 	s.noteFault(ctx, err, time.Now())
 	return err
-}
-
-// transact runs f in one transaction. The context bounds the wait for its turn; once begun, a
-// transaction is short and is not interrupted.
-func (s *Store) transact(ctx context.Context, f func(context.Context, *txn) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.turn }()
-	ctx = context.WithoutCancel(ctx)
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return explain(s.path, err)
-	}
-	defer func() { _ = tx.Rollback() }() // of no effect after the commit
-	t := &txn{Queries: s.writes.WithTx(tx), from: s, changed: map[hygiene.AgentID]Change{}}
-	if err := f(ctx, t); err != nil {
-		return explain(s.path, err)
-	}
-	if err := s.book.commit(tx, t); err != nil {
-		return explain(s.path, fmt.Errorf("commit: %w", err))
-	}
-	if t.epoch != "" {
-		s.epoch.Store(&t.epoch)
-	}
-	if t.told {
-		s.watchers.poke()
-	}
-	return nil
 }
 
 // errNoTime refuses events that nobody could put in order.
