@@ -12,8 +12,11 @@ packages=(
 	dash                    # the plain POSIX shell
 	e2fsprogs               # disks in files, for scrub to take apart
 	fuse3                   # file systems of users
+	iproute2                # links and namespaces
+	iptables                # chains, of both sorts
 	jenkins-job-builder     # a client that we did not write, and the judge of rendered jobs
 	mount                   # losetup, swapon
+	nftables                # tables and chains
 	openjdk-17-jdk-headless # compiles and runs the agent process of the simulated Jenkins
 	openssh-client
 	openssh-server # the far side of the SSH tests

@@ -71,6 +71,8 @@ func (d *decoder) ownsSomething(s *stepSource) {
 	switch g := s.Goal; {
 	case g.Processes != nil && !g.Processes.Cookies && len(o.Users)+len(o.Paths)+len(o.Cgroups) == 0:
 		d.fail(s.node, s.path, "the recipe owns no users, paths or cgroups, and cookies is off: no process could ever be meant")
+	case g.Network != nil && len(o.Names) == 0:
+		d.fail(s.node, s.path, "the recipe owns no names: say in \"owns\" what links, namespaces and chains of CI are called")
 	case (g.Mounts != nil || g.Loops != nil) && len(o.Paths) == 0:
 		d.fail(s.node, s.path, "the recipe owns no paths: name them in \"owns\"")
 	case g.IPC != nil && len(o.Users) == 0:

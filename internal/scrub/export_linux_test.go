@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/rtnetlink"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
@@ -38,4 +39,29 @@ func NewPackagesAt(s spec.Spec, here Here, now time.Time) Step {
 func Blame(text string) (repositories, packages []string) {
 	g := blame(text)
 	return g.repositories, g.packages
+}
+
+// NewInterfacesOf is a step that sees the links of a described machine, and cannot remove any.
+func NewInterfacesOf(owned spec.Ownership, all []rtnetlink.Link, routes []rtnetlink.Route, hops []rtnetlink.Hop) Step {
+	there := func() (fabric, error) { return newFabric(all, routes, hops), nil }
+	return &interfaces{owned: owned, fabric: there, known: map[string]int{}}
+}
+
+// RemovalOf is what iptables-restore is told to remove chains of a table, by what iptables-save has printed.
+func RemovalOf(saved, table string, names ...string) string {
+	for _, t := range parseSaved(saved) {
+		if t.name == table {
+			return t.removal(names)
+		}
+	}
+	return ""
+}
+
+// ReadRuleset reads what nft lists, and asks it everything.
+func ReadRuleset(text []byte) {
+	if r, err := parseRuleset(text); err == nil {
+		owned := spec.Ownership{Names: []string{"ci-*"}}
+		r.deviations(owned)
+		r.removal(owned, map[string]bool{"chain ip f ci-a": true, "table ip ci-a": true})
+	}
 }
