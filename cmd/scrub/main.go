@@ -29,15 +29,17 @@ printed for people. With --result DIR it is also written to DIR/result as one li
 and to DIR/reason why the goal is not reached. scrub --version prints the version it speaks.
 
 exit codes: 0 the goal is reached (or the plan is printed), 1 it is not,
-            2 the command line or the step is wrong, 3 there is nothing here to look after
+            2 the command line or the step is wrong, 3 there is nothing here to look after,
+            4 the goal is reached, and the agent sees it once it has reconnected
 `
 
 // The exit codes.
 const (
-	reached = 0
-	unmet   = 1
-	wrong   = 2
-	absent  = 3
+	reached   = 0
+	unmet     = 1
+	wrong     = 2
+	absent    = 3
+	reconnect = 4
 )
 
 func main() {
@@ -86,6 +88,9 @@ func code(r spec.Result) int {
 	case spec.Skipped:
 		return absent
 	case spec.Unchanged, spec.Changed, spec.Planned:
+	}
+	if r.Reconnect {
+		return reconnect
 	}
 	return reached
 }

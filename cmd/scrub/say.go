@@ -18,6 +18,16 @@ func say(w io.Writer, r spec.Result) {
 	if r.State == spec.Planned {
 		there, stays = "would go", "would stay"
 	}
+	differs, wrong := "found", "not as wanted"
+	if r.State == spec.Planned {
+		differs = "would be changed"
+	}
+	for _, f := range r.Differs {
+		fmt.Fprintf(w, "%s: %s\n", differs, difference(f))
+	}
+	if !r.Kind.Cleans() {
+		stays = wrong
+	}
 	for _, f := range r.Found {
 		fmt.Fprintf(w, "%s: %s\n", there, residue(f))
 	}
@@ -38,6 +48,15 @@ func say(w io.Writer, r spec.Result) {
 		line += fmt.Sprintf(", %d gone, %s", r.Removed, size(r.Bytes))
 	}
 	fmt.Fprintln(w, line)
+}
+
+// difference is what a goal that removes nothing is about.
+func difference(r spec.Residue) string {
+	text := r.Kind + " " + name(r.ID)
+	if r.What != "" {
+		text += ": " + name(r.What)
+	}
+	return text
 }
 
 func residue(r spec.Residue) string {

@@ -52,6 +52,7 @@ func (d *decoder) top(n ast.Node) {
 	for _, read := range later {
 		read()
 	}
+	d.tellPlaced()
 	if _, isMapping := n.(ast.MapNode); isMapping {
 		d.complete(n, there)
 	}

@@ -33,6 +33,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindPackages, d.packages),
 		goal(spec.KindIPC, d.ipc),
 		goal(spec.KindDisk, d.disk),
+		goal(spec.KindPlace, d.place),
 	}
 }
 

@@ -128,32 +128,48 @@ func (d *decoder) finishGoal(s *stepSource) {
 	for name, at := range s.ofScripts {
 		d.fail(at, s.path+"."+name, "only scripts have this field; %s says what is to be reached, not how", s.Kind())
 	}
-	if s.Phase == Setup && s.Goal.Disk == nil && s.Goal.Packages == nil {
-		d.fail(s.node, s.path, "%s belongs to the clean phase, or to the verify phase, where it is judged only", s.Kind())
-	}
+	d.goalPhase(s)
 	d.ownsSomething(s)
 	d.finishPackages(s)
-	text, err := spec.Spec{Version: spec.Version, Name: s.Name, Owned: d.recipe.Owned, Goal: *s.Goal}.Encode()
+	text, err := d.encoded(s.Step)
 	if err != nil {
 		d.fail(s.node, s.path, "%s", err)
 	}
 	s.Script = text
-	s.Outcomes = map[int]StepOutcome{scrubWrong: StepFailed, scrubAbsent: StepSkipped}
+	s.Outcomes = map[int]StepOutcome{scrubWrong: StepFailed, scrubAbsent: StepSkipped, scrubReconnect: StepReconnect}
 	if s.Required {
 		s.Outcomes[scrubAbsent] = StepFailed
 	}
 }
 
+// encoded is the goal of a step as scrub reads it.
+func (d *decoder) encoded(s Step) ([]byte, error) {
+	return spec.Spec{Version: spec.Version, Name: s.Name, Owned: d.recipe.Owned, Goal: *s.Goal}.Encode()
+}
+
+// goalPhase judges whether the goal belongs into the phase it stands in. Two have something to say in each.
+func (d *decoder) goalPhase(s *stepSource) {
+	home := Clean
+	if !s.Kind().Cleans() {
+		home = Setup
+	}
+	anywhere := s.Goal.Disk != nil || s.Goal.Packages != nil
+	if !anywhere && s.Phase != home && s.Phase != Verify {
+		d.fail(s.node, s.path, "%s belongs to the %s phase, or to the verify phase, where it is judged only", s.Kind(), home)
+	}
+}
+
 // The exit codes of scrub that mean more than that the goal is not reached.
 const (
-	scrubWrong  = 2 // it did not understand the step
-	scrubAbsent = 3 // there is nothing here to look after
+	scrubWrong     = 2 // it did not understand the step
+	scrubAbsent    = 3 // there is nothing here to look after
+	scrubReconnect = 4 // the goal is reached, and the agent sees it once it has reconnected
 )
 
 // before reads which kind a script of the clean phase runs before.
 func (d *decoder) before(phase Phase, path string, n ast.Node) spec.Kind {
 	text, ok := d.text(path, n)
-	kinds := spec.Kinds()
+	kinds := spec.CleanKinds()
 	switch {
 	case !ok:
 	case phase != Clean:

@@ -11,4 +11,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindLoops:     newLoops,
 	spec.KindPackages:  newPackages,
 	spec.KindIPC:       newIPC,
+	spec.KindPlace:     newPlace,
 }

@@ -98,6 +98,7 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 				t.result.State = spec.Changed
 			}
 			t.gone(there)
+			t.afterwards(step, mode)
 			return nil
 		case mode == Plan:
 			t.planned(there)
@@ -114,6 +115,29 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 		causes = mended.causes
 		maps.Copy(t.bytes, mended.bytes)
 	}
+}
+
+// afterwards notes what is left to be done by others once the goal is reached.
+func (t *tally) afterwards(step Step, mode Mode) {
+	r, ok := step.(reconnecter)
+	if !ok {
+		return
+	}
+	why := r.Reconnect()
+	switch {
+	case why == "" || mode == Plan:
+	case mode == Judge:
+		t.result.State, t.result.Reason = spec.Unmet, why
+		t.result.Problems = append(t.result.Problems, spec.Problem{ID: "agent", Why: why})
+	default:
+		t.result.Reconnect, t.result.Reason = true, why
+	}
+}
+
+// reconnecter is a step whose goal the agent may see only after it has reconnected.
+type reconnecter interface {
+	// Reconnect returns why the agent has to, or "".
+	Reconnect() string
 }
 
 // refused returns what is known not to have gone, without another look.
@@ -216,7 +240,7 @@ func (t *tally) gone(there []Deviation) {
 	for i, r := range t.found {
 		r.Bytes = max(r.Bytes, t.bytes[Deviation{Residue: r}.key()])
 		t.found[i] = r
-		if !still[Deviation{Residue: r}.key()] {
+		if !still[Deviation{Residue: r}.key()] && t.result.Kind.Cleans() {
 			t.result.Removed++
 			t.result.Bytes += r.Bytes
 		}
@@ -243,11 +267,16 @@ func (t *tally) unmet(there []Deviation, causes map[string]error) {
 	}
 	for _, d := range there {
 		p := spec.Problem{ID: d.ID, Why: "it is there"}
+		if d.What != "" && !t.result.Kind.Cleans() {
+			p.Why = d.What
+		}
 		switch cause := causes[d.key()]; {
 		case d.Stays != "":
 			p.Why = d.Stays
 		case cause != nil:
 			p.Why = cause.Error()
+		case causes != nil && !t.result.Kind.Cleans():
+			p.Why += ", although nothing refused to change it"
 		case causes != nil:
 			p.Why = "it came back, or was not removed although nothing refused it"
 		}
@@ -271,6 +300,9 @@ func (t *tally) finish() spec.Result {
 	r := t.result
 	r.Found = t.found[:min(len(t.found), spec.MaxFound)]
 	r.More = len(t.found) - len(r.Found)
+	if !r.Kind.Cleans() {
+		r.Found, r.Differs = nil, r.Found
+	}
 	r.Problems = r.Problems[:min(len(r.Problems), spec.MaxProblems)]
 	return r
 }

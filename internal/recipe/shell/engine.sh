@@ -150,7 +150,8 @@ run_step() {
 	case $outcome in
 	retry) outcome=failed ;;
 	reconnect | reboot)
-		reason="asked for a $outcome"
+		[ -s "$work/$1/reason" ] || reason=
+		reason="asked for a $outcome${reason:+: $reason}"
 		wanted "$outcome"
 		outcome=ok
 		;;

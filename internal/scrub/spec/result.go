@@ -5,6 +5,7 @@ package spec
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -37,7 +38,7 @@ const (
 type Result struct {
 	Kind  Kind  `json:"kind"`
 	State State `json:"state"`
-	// Reason says why it was skipped, or in one line why the goal is not reached.
+	// Reason says why it was skipped, or in one line why the goal is not reached or why the agent has to reconnect.
 	Reason string `json:"reason,omitempty"`
 	// Removed is how many things are gone by this step; Bytes is what they held, where that was learnt.
 	Removed int64 `json:"removed"`
@@ -45,6 +46,11 @@ type Result struct {
 	// Found is the residue, at most MaxFound entries, the largest and oldest first. More is how many others there were.
 	Found []Residue `json:"found,omitempty"`
 	More  int       `json:"more,omitempty"`
+	// Differs is what a kind that removes nothing found other than its goal asks, in place of Found and with the same
+	// limits.
+	Differs []Residue `json:"differs,omitempty"`
+	// Reconnect is whether the goal is reached and the agent sees it only after it has reconnected.
+	Reconnect bool `json:"reconnect,omitempty"`
 	// Problems is what is still there at the end, at most MaxProblems entries.
 	Problems []Problem `json:"problems,omitempty"`
 	// Notes are remarks that change nothing.
@@ -95,10 +101,7 @@ const (
 // counted in More instead.
 func (r Result) Line() ([]byte, error) {
 	r.Reason = shortened(r.Reason)
-	r.Found = append([]Residue{}, r.Found...)
-	for i := range r.Found {
-		r.Found[i].ID, r.Found[i].What = shortened(r.Found[i].ID), shortened(r.Found[i].What)
-	}
+	r.Found, r.Differs = shortenedAll(r.Found), shortenedAll(r.Differs)
 	r.Problems = append([]Problem{}, r.Problems...)
 	for i := range r.Problems {
 		r.Problems[i] = Problem{shortened(r.Problems[i].ID), shortened(r.Problems[i].Why)}
@@ -108,16 +111,25 @@ func (r Result) Line() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encode the result of %s: %w", r.Kind, err)
 		}
-		if line := ascii(text); len(line) <= maxLine || len(r.Found)+len(r.Problems) == 0 {
+		if line := ascii(text); len(line) <= maxLine || len(r.Found)+len(r.Differs)+len(r.Problems) == 0 {
 			return line, nil
 		}
-		half := len(r.Found) / 2
-		r.More += len(r.Found) - half
-		r.Found, r.Problems = r.Found[:half], r.Problems[:(len(r.Problems)+1)/2]
-		if half == 0 && len(r.Problems) == 1 {
+		found, differs := len(r.Found)/2, len(r.Differs)/2
+		r.More += len(r.Found) - found + len(r.Differs) - differs
+		r.Found, r.Differs, r.Problems = r.Found[:found], r.Differs[:differs], r.Problems[:(len(r.Problems)+1)/2]
+		if found+differs == 0 && len(r.Problems) == 1 {
 			r.Problems = nil
 		}
 	}
+}
+
+// shortenedAll returns a copy of all with texts that fit.
+func shortenedAll(all []Residue) []Residue {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].ID, all[i].What = shortened(all[i].ID), shortened(all[i].What)
+	}
+	return all
 }
 
 // shortened keeps both ends of a long text: of a path the file, of a sentence its beginning.

@@ -38,10 +38,18 @@ const (
 	KindPackages  Kind = "packages"
 	KindIPC       Kind = "ipc"
 	KindDisk      Kind = "disk"
+	KindPlace     Kind = "place"
 )
 
 // Kinds returns all kinds in the order in which they run.
 func Kinds() []Kind { return slices.Clone(kinds) }
+
+// CleanKinds returns those of the clean phase: all up to the judgement of disks.
+func CleanKinds() []Kind { return slices.Clone(kinds[:slices.Index(kinds, KindDisk)+1]) }
+
+// Cleans reports whether k takes away what does not belong. Other kinds ask that something is there or is so: what
+// they find is no residue.
+func (k Kind) Cleans() bool { return !slices.Contains(kinds[len(CleanKinds()):], k) }
 
 // Spec is one step. Exactly one of the fields named after kinds is set.
 type Spec struct {
@@ -63,6 +71,8 @@ type Goal struct {
 	Packages  *Packages  `json:"packages,omitempty"`
 	IPC       *IPC       `json:"ipc,omitempty"`
 	Disk      *Disk      `json:"disk,omitempty"`
+	// From here on nothing is taken away: these are for the setup and verify phases, where steps run as they stand.
+	Place *Place `json:"place,omitempty"`
 }
 
 // kinds are the names of Goal's fields.

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The databases of the machine's name service, which are also the names of the files that it asks first.
+const (
+	passwd = "passwd"
+	group  = "group"
+)
+
+// entry asks the machine's name service for the line of a user or group, by its name: directory services know users that
+// no file lists. Where there is no getent, the files are read.
+func (h Here) entry(ctx context.Context, database, name string) (fields []string, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	getent, err := h.tool("getent")
+	if err != nil {
+		text, err := os.ReadFile("/etc/" + database)
+		fields, ok = lineOf(text, name)
+		return fields, ok, err
+	}
+	text, err := getent.run(ctx, database, "--", name)
+	if exit, failed := errors.AsType[Exit](err); failed && exit.Code == 2 { // nobody knows it
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("look up %s in %s: %w", name, database, err)
+	}
+	fields, ok = lineOf(text, name)
+	return fields, ok, nil // getent takes a number for a name, too
+}
+
+// lineOf returns the fields of the line that begins with name.
+func lineOf(text []byte, name string) (fields []string, ok bool) {
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Split(strings.TrimRight(line, "\n"), ":")
+		if fields[0] == name && len(fields) > 3 {
+			return fields, true
+		}
+	}
+	return nil, false
+}
+
+// number returns the number of a user or group that is given by name or by number.
+func (h Here) number(ctx context.Context, database, name string) (int, error) {
+	if id, err := strconv.Atoi(name); err == nil {
+		return id, nil
+	}
+	fields, ok, err := h.entry(ctx, database, name)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, fmt.Errorf("the machine knows no %s %s", map[string]string{passwd: "user", group: "group"}[database], name)
+	}
+	return strconv.Atoi(fields[2])
+}
