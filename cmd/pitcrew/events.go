@@ -139,6 +139,7 @@ var eventColours = map[hygiene.EventType]colour{
 	hygiene.EventGranted: green, hygiene.EventAlive: green, hygiene.EventEnough: green, hygiene.EventBreakerShut: green,
 	hygiene.EventLost: yellow, hygiene.EventGivenBack: yellow, hygiene.EventHeld: yellow, hygiene.EventPaused: yellow,
 	hygiene.EventFailed: red, hygiene.EventQuarantined: red, hygiene.EventContaminated: red, hygiene.EventDead: red, hygiene.EventShort: red,
-	hygiene.EventBuildsBad: red, hygiene.EventBuildsGood: green,
+	hygiene.EventBuildsBad: red, hygiene.EventBuildsGood: green, hygiene.EventUnread: red, hygiene.EventPoolUnread: red,
+	hygiene.EventRead: green, hygiene.EventPoolRead: green,
 	hygiene.EventBreakerOpen: red, hygiene.EventRival: red, hygiene.EventConfig: red, hygiene.EventSlot: red,
 }

@@ -24,7 +24,7 @@ var noticed = map[string][]hygiene.EventType{
 	config.OnCapacity:       {hygiene.EventShort, hygiene.EventEnough},
 	config.OnDeadman:        {hygiene.EventDead, hygiene.EventAlive},
 	config.OnController:     {hygiene.EventController},
-	config.OnContaminated:   {hygiene.EventBuildsBad, hygiene.EventBuildsGood},
+	config.OnContaminated:   {hygiene.EventBuildsBad, hygiene.EventBuildsGood, hygiene.EventPoolUnread, hygiene.EventPoolRead},
 	config.OnOwnerConflict:  {hygiene.EventRival},
 	config.OnConfigRejected: {hygiene.EventConfig},
 }

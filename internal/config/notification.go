@@ -10,7 +10,7 @@ const (
 	OnCapacity       = "capacity"        // a pool fell under its capacity floor, or recovered
 	OnDeadman        = "deadman"         // a pool had no successful cleanup for too long, or has again
 	OnController     = "controller"      // a controller was lost, or is back
-	OnContaminated   = "contaminated"    // real builds ran on agents of a pool that were not clean, or none for a day
+	OnContaminated   = "contaminated"    // real builds ran on agents of a pool that were not clean, or none for a day; or that cannot be known
 	OnOwnerConflict  = "owner-conflict"  // another installation services the same controller
 	OnConfigRejected = "config-rejected" // a reload was refused
 )

@@ -42,6 +42,10 @@ const (
 	EventEnough       EventType = "pool.enough"
 	EventBuildsBad    EventType = "pool.contaminated"
 	EventBuildsGood   EventType = "pool.uncontaminated"
+	EventUnread       EventType = "builds.unknown"
+	EventRead         EventType = "builds.known"
+	EventPoolUnread   EventType = "pool.builds_unknown"
+	EventPoolRead     EventType = "pool.builds_known"
 	EventController   EventType = "controller.changed"
 	EventRival        EventType = "controller.rival"
 	EventConfig       EventType = "config.rejected"
@@ -62,7 +66,8 @@ func EventTypes() []EventType {
 		EventFailed, EventLost, EventGivenBack, EventQuarantined, EventReleased,
 		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,
 		EventMarked, EventConfigured, EventPaused, EventResumed, EventBreakerOpen, EventBreakerShut,
-		EventDead, EventAlive, EventShort, EventEnough, EventBuildsBad, EventBuildsGood, EventController,
+		EventDead, EventAlive, EventShort, EventEnough, EventBuildsBad, EventBuildsGood,
+		EventUnread, EventRead, EventPoolUnread, EventPoolRead, EventController,
 		EventRival, EventConfig, EventConfigTaken, EventSlot, EventEpoch, EventBackup, EventTokenMade, EventTokenRevoked,
 	}
 }

@@ -82,9 +82,12 @@ func stillUsed(a hygiene.Agent, seen jenkins.Agent) bool {
 // containAgent reads one agent's feed, and ends its cleanliness, or what is left of it, if a build has
 // used it.
 func (c *Crew) containAgent(ctx context.Context, a hygiene.Agent) error {
-	used := c.learn(ctx, a.ID, time.Now())
-	if used == nil {
-		return nil
+	used, err := c.learn(ctx, a.ID, time.Now())
+	if errors.Is(err, errUnread) {
+		return nil // it is tried again soon
+	}
+	if err != nil || used == nil {
+		return err
 	}
 	reason := "used by " + used.URL + ", which no poll saw"
 	if a.State == hygiene.Clean {
@@ -104,7 +107,7 @@ func (c *Crew) feedsDue(agents []hygiene.Agent, period time.Duration, now time.T
 	defer c.mu.Unlock()
 	last := func(a hygiene.Agent) time.Time {
 		asked, ok := c.asked[a.ID.Name]
-		if !ok && a.State != hygiene.Clean {
+		if _, owed := c.unreads[a.ID.Name]; !ok && !owed && a.State != hygiene.Clean {
 			return c.unread
 		}
 		return asked

@@ -62,6 +62,7 @@ type Crew struct {
 	remote    map[hygiene.AgentID]*remoteRun
 	asked     map[string]time.Time // when an agent's build feed was last read
 	unread    time.Time            // since when those count that were not
+	unreads   map[string]unread    // those that could not be read
 	launched  map[string]time.Time // when an agent was last launched because it is wanted
 	retries   map[string]retry     // agents whose work met errors
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
@@ -91,7 +92,7 @@ func New(d Deps, s Settings) *Crew {
 		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
-		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(),
+		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(), unreads: map[string]unread{},
 		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 		poolRows: map[string]store.PoolRow{},
 	}
@@ -129,7 +130,7 @@ func poke(ch chan struct{}) {
 // Run services the controller until ctx ends. It returns nil then, and an error only for faults
 // that no retry can mend; a controller that is down is none.
 func (c *Crew) Run(ctx context.Context) error {
-	if err := errors.Join(c.recallClock(ctx), c.rescue(ctx)); err != nil {
+	if err := errors.Join(c.recallClock(ctx), c.recallUnread(ctx), c.rescue(ctx)); err != nil {
 		return unlessEnded(ctx, err)
 	}
 	g, duties := errgroup.WithContext(ctx)

@@ -130,6 +130,7 @@ func (c *Crew) forgetOthers(views []view) {
 	defer c.mu.Unlock()
 	keep(c.missing, known)
 	keep(c.asked, known)
+	keep(c.unreads, known)
 	keep(c.launched, known)
 	keep(c.retries, known)
 	keep(c.stale, known)

@@ -239,7 +239,10 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		return again, c.ungranted(ctx, w, reason, fresh.Real || w.attempt.Run.Used != "")
 	case hygiene.GrantNow:
 	}
-	if b := c.learn(ctx, w.agent.ID, w.now); b != nil {
+	switch b, err := c.learn(ctx, w.agent.ID, w.now); {
+	case err != nil:
+		return rest, err // tried again with back-off, for as long as the domain says that a grant waits
+	case b != nil:
 		// It was over before this look, and started after the program had ended.
 		return again, c.ungranted(ctx, w, "a build ran on it since it was cleaned: "+b.URL, true)
 	}

@@ -5,6 +5,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,34 +15,43 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
+// errUnread means that an agent's build feed could not be read, for a reason that may go away.
+var errUnread = errors.New("it is not known which builds ran on it")
+
 // learn reads an agent's own build feed and records what it tells: which builds ran there, and
 // which of them started while the agent was not proven clean. It returns the newest real build
-// since the agent was last proven clean, or nil. Errors are logged: not to know is no reason to
-// leave an agent dirty, and the next reading covers the same time.
-func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) *hygiene.Start {
-	c.mu.Lock()
-	c.asked[id.Name] = now
-	c.mu.Unlock()
+// since the agent was last proven clean, or nil. While the feed cannot be read the error is
+// [errUnread]; when that has lasted for long enough people are told and it is none any more, for an
+// agent must not be left dirty for ever. The next reading covers the same time.
+func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) (*hygiene.Start, error) {
 	judged, err := c.judgedUntil(ctx, id)
 	if err != nil {
-		c.Log.ErrorContext(ctx, "it is not known which builds of an agent are", "agent", id.Name, "err", err)
-		return nil
+		return nil, err
 	}
 	since, err := c.unlearnt(ctx, id, judged)
 	if err != nil {
-		c.Log.ErrorContext(ctx, "it is not known since when an agent is in our care", "agent", id.Name, "err", err)
-		return nil
+		return nil, err
 	}
 	builds, err := c.Jenkins.AgentBuilds(ctx, id.Name, since)
 	if err != nil {
-		c.Log.WarnContext(ctx, "builds of an agent could not be learnt", "agent", id.Name, "err", err)
-		return nil
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, c.unreadable(ctx, id, err)
 	}
+	c.askedNow(id.Name, now)
 	used, err := c.record(ctx, id, builds, judged, now)
 	if err != nil {
-		c.Log.ErrorContext(ctx, "builds of an agent could not be recorded", "agent", id.Name, "err", err)
+		return nil, err
 	}
-	return used
+	return used, c.readable(ctx, id, "its builds are known again")
+}
+
+// askedNow notes that an agent's feed was read.
+func (c *Crew) askedNow(agent string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked[agent] = now
 }
 
 // unlearnt returns a time, by the controller's clock, before which an agent's builds are known already,
@@ -104,22 +114,25 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.
 }
 
 // How many of an agent's newest proofs its builds are compared with: a few, and more only where those do not
-// reach back to the first of the builds.
+// reach back to the first of the builds, as after a time in which its feed could not be read.
 const (
 	fewProofs = 4
-	maxProofs = 40
+	maxProofs = 4000
 )
 
 // proofs are the newest attempts on an agent that ended in clean, or were proven and could not be granted,
 // and the current one. All that began since the first build are among them, up to maxProofs, and one that
 // began before it: what came before that one says nothing any more.
 func (c *Crew) proofs(ctx context.Context, id hygiene.AgentID, current *hygiene.Attempt, first time.Time) ([]hygiene.Attempt, error) {
-	over, err := c.Store.Proofs(ctx, id, fewProofs)
-	if err == nil && len(over) == fewProofs && !reaches(over, current, first) {
-		over, err = c.Store.Proofs(ctx, id, maxProofs)
-	}
-	if err != nil {
-		return nil, err
+	var over []hygiene.Attempt
+	for n := fewProofs; n <= maxProofs; n *= 10 {
+		var err error
+		if over, err = c.Store.Proofs(ctx, id, n); err != nil {
+			return nil, err
+		}
+		if len(over) < n || reaches(over, current, first) {
+			break
+		}
 	}
 	if current != nil {
 		over = slices.DeleteFunc(over, func(t hygiene.Attempt) bool { return t.Number == current.Number })

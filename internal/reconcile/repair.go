@@ -224,5 +224,8 @@ func (c *Crew) leave(ctx context.Context, w *work, kind hygiene.EventType, reaso
 	if err != nil {
 		return err
 	}
+	if err := c.readable(ctx, w.agent.ID, "its builds are nobody's business any more"); err != nil {
+		return err
+	}
 	return c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
 }

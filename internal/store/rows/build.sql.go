@@ -30,6 +30,18 @@ func (q *Queries) Build(ctx context.Context, controller string, agent string, uR
 	return i, err
 }
 
+const countUnread = `-- name: CountUnread :one
+SELECT count(*) FROM feed JOIN agent ON agent.controller = feed.controller AND agent.name = feed.agent
+WHERE feed.unread_told > 0 AND agent.controller = $1 AND agent.pool = $2
+`
+
+func (q *Queries) CountUnread(ctx context.Context, controller string, pool string) (int64, error) {
+	row := q.queryRow(ctx, q.countUnreadStmt, countUnread, controller, pool)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const feed = `-- name: Feed :one
 SELECT asked, newest FROM feed WHERE controller = $1 AND agent = $2
 `
@@ -100,4 +112,70 @@ func (q *Queries) SaveFeed(ctx context.Context, arg SaveFeedParams) error {
 		arg.Newest,
 	)
 	return err
+}
+
+const saveUnread = `-- name: SaveUnread :exec
+INSERT INTO feed (controller, agent, asked, newest, unread_since, unread_last, unread_told) VALUES ($1, $2, 0, 0, $3, $4, $5)
+ON CONFLICT (controller, agent) DO UPDATE SET
+    unread_since = excluded.unread_since, unread_last = excluded.unread_last, unread_told = excluded.unread_told
+`
+
+type SaveUnreadParams struct {
+	Controller  string
+	Agent       string
+	UnreadSince int64
+	UnreadLast  int64
+	UnreadTold  int64
+}
+
+func (q *Queries) SaveUnread(ctx context.Context, arg SaveUnreadParams) error {
+	_, err := q.exec(ctx, q.saveUnreadStmt, saveUnread,
+		arg.Controller,
+		arg.Agent,
+		arg.UnreadSince,
+		arg.UnreadLast,
+		arg.UnreadTold,
+	)
+	return err
+}
+
+const unreadFeeds = `-- name: UnreadFeeds :many
+SELECT controller, agent, unread_since, unread_last, unread_told FROM feed WHERE unread_since > 0 AND controller = $1
+`
+
+type UnreadFeedsRow struct {
+	Controller  string
+	Agent       string
+	UnreadSince int64
+	UnreadLast  int64
+	UnreadTold  int64
+}
+
+func (q *Queries) UnreadFeeds(ctx context.Context, controller string) ([]UnreadFeedsRow, error) {
+	rows, err := q.query(ctx, q.unreadFeedsStmt, unreadFeeds, controller)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnreadFeedsRow
+	for rows.Next() {
+		var i UnreadFeedsRow
+		if err := rows.Scan(
+			&i.Controller,
+			&i.Agent,
+			&i.UnreadSince,
+			&i.UnreadLast,
+			&i.UnreadTold,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

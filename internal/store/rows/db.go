@@ -48,6 +48,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countStartStmt, err = db.PrepareContext(ctx, countStart); err != nil {
 		return nil, fmt.Errorf("error preparing query CountStart: %w", err)
 	}
+	if q.countUnreadStmt, err = db.PrepareContext(ctx, countUnread); err != nil {
+		return nil, fmt.Errorf("error preparing query CountUnread: %w", err)
+	}
 	if q.cursorStmt, err = db.PrepareContext(ctx, cursor); err != nil {
 		return nil, fmt.Errorf("error preparing query Cursor: %w", err)
 	}
@@ -144,6 +147,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.saveSlotStmt, err = db.PrepareContext(ctx, saveSlot); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveSlot: %w", err)
 	}
+	if q.saveUnreadStmt, err = db.PrepareContext(ctx, saveUnread); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveUnread: %w", err)
+	}
 	if q.selfStmt, err = db.PrepareContext(ctx, self); err != nil {
 		return nil, fmt.Errorf("error preparing query Self: %w", err)
 	}
@@ -155,6 +161,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.tokensStmt, err = db.PrepareContext(ctx, tokens); err != nil {
 		return nil, fmt.Errorf("error preparing query Tokens: %w", err)
+	}
+	if q.unreadFeedsStmt, err = db.PrepareContext(ctx, unreadFeeds); err != nil {
+		return nil, fmt.Errorf("error preparing query UnreadFeeds: %w", err)
 	}
 	if q.updateAgentStmt, err = db.PrepareContext(ctx, updateAgent); err != nil {
 		return nil, fmt.Errorf("error preparing query UpdateAgent: %w", err)
@@ -205,6 +214,11 @@ func (q *Queries) Close() error {
 	if q.countStartStmt != nil {
 		if cerr := q.countStartStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countStartStmt: %w", cerr)
+		}
+	}
+	if q.countUnreadStmt != nil {
+		if cerr := q.countUnreadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countUnreadStmt: %w", cerr)
 		}
 	}
 	if q.cursorStmt != nil {
@@ -367,6 +381,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing saveSlotStmt: %w", cerr)
 		}
 	}
+	if q.saveUnreadStmt != nil {
+		if cerr := q.saveUnreadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveUnreadStmt: %w", cerr)
+		}
+	}
 	if q.selfStmt != nil {
 		if cerr := q.selfStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing selfStmt: %w", cerr)
@@ -385,6 +404,11 @@ func (q *Queries) Close() error {
 	if q.tokensStmt != nil {
 		if cerr := q.tokensStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokensStmt: %w", cerr)
+		}
+	}
+	if q.unreadFeedsStmt != nil {
+		if cerr := q.unreadFeedsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unreadFeedsStmt: %w", cerr)
 		}
 	}
 	if q.updateAgentStmt != nil {
@@ -444,6 +468,7 @@ type Queries struct {
 	controllerStmt        *sql.Stmt
 	controllersStmt       *sql.Stmt
 	countStartStmt        *sql.Stmt
+	countUnreadStmt       *sql.Stmt
 	cursorStmt            *sql.Stmt
 	deleteAttemptStmt     *sql.Stmt
 	deleteLogStmt         *sql.Stmt
@@ -476,10 +501,12 @@ type Queries struct {
 	savePoolStmt          *sql.Stmt
 	saveReportStmt        *sql.Stmt
 	saveSlotStmt          *sql.Stmt
+	saveUnreadStmt        *sql.Stmt
 	selfStmt              *sql.Stmt
 	setEpochStmt          *sql.Stmt
 	slotsStmt             *sql.Stmt
 	tokensStmt            *sql.Stmt
+	unreadFeedsStmt       *sql.Stmt
 	updateAgentStmt       *sql.Stmt
 	updateAttemptStmt     *sql.Stmt
 }
@@ -496,6 +523,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		controllerStmt:        q.controllerStmt,
 		controllersStmt:       q.controllersStmt,
 		countStartStmt:        q.countStartStmt,
+		countUnreadStmt:       q.countUnreadStmt,
 		cursorStmt:            q.cursorStmt,
 		deleteAttemptStmt:     q.deleteAttemptStmt,
 		deleteLogStmt:         q.deleteLogStmt,
@@ -528,10 +556,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		savePoolStmt:          q.savePoolStmt,
 		saveReportStmt:        q.saveReportStmt,
 		saveSlotStmt:          q.saveSlotStmt,
+		saveUnreadStmt:        q.saveUnreadStmt,
 		selfStmt:              q.selfStmt,
 		setEpochStmt:          q.setEpochStmt,
 		slotsStmt:             q.slotsStmt,
 		tokensStmt:            q.tokensStmt,
+		unreadFeedsStmt:       q.unreadFeedsStmt,
 		updateAgentStmt:       q.updateAgentStmt,
 		updateAttemptStmt:     q.updateAttemptStmt,
 	}

@@ -117,10 +117,13 @@ type EventCursor struct {
 }
 
 type Feed struct {
-	Controller string
-	Agent      string
-	Asked      int64
-	Newest     int64
+	Controller  string
+	Agent       string
+	Asked       int64
+	Newest      int64
+	UnreadSince int64
+	UnreadLast  int64
+	UnreadTold  int64
 }
 
 type Pause struct {
