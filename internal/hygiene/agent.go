@@ -245,6 +245,14 @@ type Run struct {
 	Away   time.Time `json:"away,omitzero"`
 	// Used is a real build that was seen on the agent between the clean phase's end and the grant.
 	Used string `json:"used,omitempty"`
+	// Swept is the run of the clean phase of an attempt that went on in a new session.
+	Swept Swept `json:"swept,omitzero"`
+}
+
+// Swept is a run of the clean phase: builds since are not undone by a verification.
+type Swept struct {
+	Began time.Time `json:"began,omitzero"` // by the controller's clock
+	URL   string    `json:"url,omitempty"`  // of its build, "" over SSH
 }
 
 // Delivery is the way a program reaches an agent's machine.

@@ -56,11 +56,20 @@ func (f Feed) Judge() Judged {
 	clean, proved, reason := false, false, beforeAny
 	for _, s := range f.story() {
 		switch {
+		case s.swept != nil:
+			clean, reason = false, afterFailure
+			proved = true
+			if s.swept.Need != NeedVerify {
+				out.Used = nil
+			}
 		case s.proof != nil:
 			clean, reason = s.proof.Outcome == Cleaned, afterFailure
+			if s.proof.Reconnect > 0 && out.Used != nil {
+				clean = false // it was used between its clean phase and the verification in a new session
+			}
 			if !s.proof.Proved.IsZero() {
 				proved = true
-				if s.proof.Need != NeedVerify {
+				if s.proof.sweeps() {
 					out.Used = nil
 				}
 			}
@@ -86,11 +95,16 @@ func (f Feed) judges(s Start) bool {
 	return s.At.After(f.From) && !s.At.Before(f.Adopted.Truncate(FeedTick))
 }
 
-// scene is one thing that happened to an agent: a start, a cleanup that proves something, or a loss.
+// sweeps reports whether the attempt's proving run ran the clean phase itself.
+func (t *Attempt) sweeps() bool { return t.Need != NeedVerify && t.Run.Swept.Began.IsZero() }
+
+// scene is one thing that happened to an agent: a start, a cleanup that proves something, the clean phase
+// of one that proved it in a later run, or a loss.
 type scene struct {
 	at    time.Time
 	start Start
 	proof *Attempt
+	swept *Attempt
 	lost  bool
 }
 
@@ -98,9 +112,16 @@ type scene struct {
 // tells; cleanups that it does not show, over SSH or deleted since, come before that.
 func (f Feed) story() []scene {
 	all := []scene{{at: f.Adopted.Truncate(FeedTick), lost: true}}
-	byURL := make(map[string]*Attempt, len(f.Attempts))
+	byURL, sweptBy := make(map[string]*Attempt, len(f.Attempts)), map[string]*Attempt{}
 	for i := range f.Attempts {
 		t := &f.Attempts[i]
+		if swept := t.Run.Swept; !swept.Began.IsZero() && !t.Proved.IsZero() {
+			if f.shows(swept.URL) {
+				sweptBy[swept.URL] = t
+			} else {
+				all = append(all, scene{at: swept.Began.Truncate(FeedTick), swept: t})
+			}
+		}
 		if f.shows(t.Run.URL) {
 			byURL[t.Run.URL] = t
 		} else if began := t.began(); !began.IsZero() {
@@ -111,7 +132,7 @@ func (f Feed) story() []scene {
 		}
 	}
 	for _, s := range slices.Backward(f.Starts) {
-		all = append(all, scene{at: s.At, start: s, proof: byURL[s.URL]})
+		all = append(all, scene{at: s.At, start: s, proof: byURL[s.URL], swept: sweptBy[s.URL]})
 	}
 	slices.SortStableFunc(all, func(a, b scene) int { return a.at.Compare(b.at) })
 	return all

@@ -29,6 +29,10 @@ func TestFeedsAreJudged(t *testing.T) {
 	verified := func(url string) hygiene.Attempt {
 		return hygiene.Attempt{Run: hygiene.Run{URL: url}, Proved: epoch, Outcome: hygiene.Cleaned, Need: hygiene.NeedVerify}
 	}
+	reconnected := func(t hygiene.Attempt, swept string, s int) hygiene.Attempt {
+		t.Reconnect, t.Run.Swept = 1, hygiene.Swept{Began: at(s), URL: swept}
+		return t
+	}
 	lost := func(t hygiene.Attempt, s int, usedBy string) hygiene.Attempt {
 		t.Lose(at(s), usedBy)
 		return t
@@ -83,6 +87,30 @@ func TestFeedsAreJudged(t *testing.T) {
 		{
 			name: "nor is it one", starts: []hygiene.Start{real("a", 1), ours("1", 2), ours("v", 3)},
 			attempts: []hygiene.Attempt{granted("1"), verified("v")}, want: []string{"a"},
+		},
+		{
+			name: "a build between clean phase and verification in a new session is not undone by it", starts: []hygiene.Start{ours("c", 1), real("a", 2), ours("v", 3)},
+			attempts: []hygiene.Attempt{reconnected(granted("v"), "c", 1)}, want: []string{"a"}, used: "a",
+		},
+		{
+			name: "nor is the one after it clean", starts: []hygiene.Start{ours("c", 1), real("a", 2), ours("v", 3), real("b", 4)},
+			attempts: []hygiene.Attempt{reconnected(granted("v"), "c", 1)}, want: []string{"a", "b"}, used: "b",
+		},
+		{
+			name: "over SSH neither", starts: []hygiene.Start{real("a", 3)},
+			attempts: []hygiene.Attempt{reconnected(remote(4), "", 2)}, want: []string{"a"}, used: "a",
+		},
+		{
+			name: "a build before the clean phase is", starts: []hygiene.Start{ours("1", 1), real("a", 2), ours("c", 3), ours("v", 4)},
+			attempts: []hygiene.Attempt{granted("1"), reconnected(granted("v"), "c", 3)},
+		},
+		{
+			name: "and the first after all is clean", starts: []hygiene.Start{ours("c", 1), ours("v", 2), real("a", 3)},
+			attempts: []hygiene.Attempt{reconnected(granted("v"), "c", 1)}, used: "a",
+		},
+		{
+			name: "verifications in two sessions undo nothing", starts: []hygiene.Start{ours("1", 1), real("a", 2), ours("c", 3), ours("v", 4)},
+			attempts: []hygiene.Attempt{granted("1"), reconnected(verified("v"), "c", 3)}, used: "a",
 		},
 		{
 			name: "what was judged earlier is not told again, and goes on telling", starts: []hygiene.Start{ours("1", 1), real("a", 2), real("b", 3), real("c", 4)},

@@ -68,6 +68,9 @@ func Judge(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attem
 		v.Outcome, v.Reason = Failed, "reported cleaned but not verified"
 	case v.Outcome == Reconnect || v.Outcome == Reboot:
 		if t.Reconnect < maxReconnects {
+			if t.Reconnect == 0 {
+				t.Run.Swept = Swept{Began: t.began(), URL: t.Run.URL}
+			}
 			t.Reconnect++
 			t.Asked = v.Outcome
 			a, err := a.To(Reconnecting, "asked for a "+string(v.Outcome), now)

@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -154,6 +155,43 @@ func TestADaemonThatDiesWhileAnAgentReconnectsTakesItUpAgain(t *testing.T) {
 		r.waitState("linux-7", hygiene.Clean)
 		if n := len(r.cleanups()); n != 2 {
 			t.Errorf("%d programs ran, want the cleanup and the verification", n)
+		}
+	})
+}
+
+// No poll sees the build: it takes the agent as it returns, and takes no time.
+func TestABuildBeforeTheVerificationInTheNewSessionIsNotWipedByIt(t *testing.T) {
+	spec := setup{agents: one, jenkins: func(o *jenkinstest.Options) {
+		o.Timing.Reconnect = 15 * time.Second
+		run := o.Execute
+		o.Execute = func(ctx context.Context, step jenkinstest.Step) jenkinstest.StepResult {
+			if step.Job == "app" {
+				return jenkinstest.StepResult{}
+			}
+			return run(ctx, step)
+		}
+	}}
+	inRig(t, spec, func(r *rig) {
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "el7", Script: "make"}))
+		s := &session{pid: 100}
+		r.asks(recipe.Reconnect, s)
+		r.wait(time.Hour, "the agent being away", func() bool {
+			return r.has("linux-7", func(a hygiene.Agent) bool {
+				return a.State == hygiene.Reconnecting && !r.attempt("linux-7", 1).Run.Away.IsZero()
+			})
+		})
+		s.pid++
+		_, err := r.jenkins.Schedule("app", nil)
+		must(t, err)
+		r.wait(time.Hour, "the end of the first attempt", func() bool { return !r.attempt("linux-7", 1).Ended.IsZero() })
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost || !strings.Contains(got.Reason, "/job/app/1/") || got.Reconnect != 1 {
+			t.Errorf("the first attempt ended %q after %d reconnects: %s", got.Outcome, got.Reconnect, got.Reason)
+		}
+		s.pid++
+		r.bend(nil)
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedCleanup {
+			t.Errorf("the second attempt is a %s", got.Need)
 		}
 	})
 }
