@@ -23,6 +23,7 @@ const (
 	EventFailed       EventType = "cleanup.failed"
 	EventLost         EventType = "cleanup.lost"
 	EventGivenBack    EventType = "cleanup.given_back"
+	EventLosing       EventType = "agent.losing"
 	EventQuarantined  EventType = "agent.quarantined"
 	EventReleased     EventType = "agent.released"
 	EventHeld         EventType = "agent.held"
@@ -63,7 +64,7 @@ func EventTypes() []EventType {
 	return []EventType{
 		EventAdopted, EventWithdrawn, EventForgotten, EventUncleaned, EventRelabelled,
 		EventClaimed, EventHanded, EventReconnecting, EventProved, EventGranted,
-		EventFailed, EventLost, EventGivenBack, EventQuarantined, EventReleased,
+		EventFailed, EventLost, EventGivenBack, EventLosing, EventQuarantined, EventReleased,
 		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,
 		EventMarked, EventConfigured, EventPaused, EventResumed, EventBreakerOpen, EventBreakerShut,
 		EventDead, EventAlive, EventShort, EventEnough, EventBuildsBad, EventBuildsGood,

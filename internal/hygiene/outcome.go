@@ -35,6 +35,9 @@ type Verdict struct {
 	Reason   string
 	// Permanent marks a failure that trying again cannot mend: quarantine at once.
 	Permanent bool
+	// Losses is the number of the agent's attempts in a row, this one included, that were lost while a
+	// program of this recipe revision ran; 0 for an outcome that is no such loss.
+	Losses int
 	// Unused marks a lost attempt that was proven, and after which nothing real is known to have run:
 	// verification alone is due.
 	Unused  bool
@@ -98,6 +101,33 @@ func fence(a Agent, t Attempt, v Verdict) error {
 	return nil
 }
 
+// LossesAtOnce is how many attempts in a row may be lost before the next waits. One is an accident; a
+// recipe that ends its own agent loses all of them.
+const LossesAtOnce = 2
+
+// Loses reports whether attempt t, which was lost, was lost while its program ran: as a recipe that
+// ends its own agent loses it.
+func (t *Attempt) Loses() bool {
+	return t.Outcome == Lost && !t.Began.IsZero() && t.Proved.IsZero()
+}
+
+// CountLosses counts, of an agent's ended attempts, newest first, those in a row that were lost while
+// their program of a recipe revision ran. Attempts that were given back or overtaken touched nothing, or
+// proved that the program did not end its agent, and do not count; any that ended otherwise ends the row.
+func CountLosses(attempts []Attempt, revision string) int {
+	n := 0
+	for i := range attempts {
+		switch t := &attempts[i]; {
+		case t.Ended.IsZero() || t.Outcome == GivenBack:
+		case !t.Loses() || t.Revision != revision:
+			return n
+		default:
+			n++
+		}
+	}
+	return n
+}
+
 // unfitLook is when an agent is looked at again whose configuration forbids calling it clean. It is
 // no failure of the agent or its recipe, and a person mends it with one click.
 const unfitLook = 15 * time.Minute
@@ -124,6 +154,10 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 		return a, t, nil
 	case v.Outcome == Lost:
 		a.NextLook = now
+		if wait := p.Backoff.After(v.Losses-LossesAtOnce, seed); wait > 0 {
+			a.NextLook = now.Add(wait)
+			a.Reason = fmt.Sprintf("%s; so were %d attempts in a row with this recipe, which may end its own agent", v.Reason, v.Losses)
+		}
 		if a.Quarantine.byPerson() {
 			a.NextLook = a.Quarantine.NextLook
 		}

@@ -4,6 +4,7 @@ package hygiene_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -305,5 +306,68 @@ func TestTransitionTable(t *testing.T) {
 		if e.To == hygiene.Clean && e.From != hygiene.Granting || e.To == hygiene.Granting && e.From != hygiene.Running {
 			t.Errorf("edge %s to %s opens a way around the proof", e.From, e.To)
 		}
+	}
+}
+
+func TestLostAttemptsAreCountedInARowOfOneRevision(t *testing.T) {
+	t.Parallel()
+	lost := hygiene.Attempt{Revision: "r1", Began: epoch, Ended: epoch, Outcome: hygiene.Lost}
+	with := func(f func(*hygiene.Attempt)) hygiene.Attempt {
+		t := lost
+		f(&t)
+		return t
+	}
+	open := with(func(t *hygiene.Attempt) { t.Ended, t.Outcome = time.Time{}, "" })
+	given := with(func(t *hygiene.Attempt) { t.Outcome = hygiene.GivenBack })
+	unbegun := with(func(t *hygiene.Attempt) { t.Began = time.Time{} })
+	proved := with(func(t *hygiene.Attempt) { t.Proved = epoch })
+	failed := with(func(t *hygiene.Attempt) { t.Outcome = hygiene.Failed })
+	cleaned := with(func(t *hygiene.Attempt) { t.Outcome, t.Proved = hygiene.Cleaned, epoch })
+	other := with(func(t *hygiene.Attempt) { t.Revision = "r0" })
+	tests := map[string]struct {
+		attempts []hygiene.Attempt
+		want     int
+	}{
+		"none":                          {nil, 0},
+		"the open one is none":          {[]hygiene.Attempt{open, lost, lost}, 2},
+		"given back ones are none":      {[]hygiene.Attempt{lost, given, lost, given}, 2},
+		"a success ends the row":        {[]hygiene.Attempt{lost, cleaned, lost}, 1},
+		"a failure does":                {[]hygiene.Attempt{lost, failed, lost}, 1},
+		"a proof does":                  {[]hygiene.Attempt{lost, proved, lost}, 1},
+		"another revision does":         {[]hygiene.Attempt{lost, other}, 1},
+		"one whose program never began": {[]hygiene.Attempt{unbegun, lost}, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := hygiene.CountLosses(tt.attempts, "r1"); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLostAttemptsInARowBackOffAndCostTheAgentNothing(t *testing.T) {
+	t.Parallel()
+	p := hygiene.Policy{Backoff: hygiene.Backoff{First: time.Minute, Max: time.Hour}, QuarantineAfter: 1}
+	var last time.Duration
+	for n := range 12 {
+		a := agentIn(hygiene.Running)
+		a, _, err := hygiene.End(a, hygiene.Attempt{Agent: a.ID, Number: a.Attempt}, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "gone", Losses: n}, p, epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait := a.NextLook.Sub(epoch)
+		switch {
+		case n <= hygiene.LossesAtOnce && wait != 0:
+			t.Errorf("after %d losses it waits %s", n, wait)
+		case n > hygiene.LossesAtOnce && (wait < time.Minute*3/4 || wait > time.Hour*5/4 || n < 8 && wait <= last):
+			t.Errorf("after %d losses it waits %s, before that %s", n, wait, last)
+		case n > hygiene.LossesAtOnce && !strings.Contains(a.Reason, "in a row"):
+			t.Errorf("after %d losses the reason is %q", n, a.Reason)
+		case a.Failures != 0 || a.Quarantine != nil:
+			t.Errorf("the agent was blamed: %+v", a)
+		}
+		last = wait
 	}
 }

@@ -257,7 +257,11 @@ func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
 	kinds := map[hygiene.Outcome]hygiene.EventType{
 		hygiene.GivenBack: hygiene.EventGivenBack, hygiene.Lost: hygiene.EventLost, hygiene.Failed: hygiene.EventFailed,
 	}
-	err := c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+	var err error
+	if v.Losses, err = c.losses(ctx, w, v.Outcome); err != nil {
+		return err
+	}
+	err = c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if err := c.current(ch, w); err != nil {
 			return nil, err
 		}
@@ -275,13 +279,37 @@ func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
 	return c.release(ctx, w)
 }
 
-// endEvents is the event of the end, and one of a quarantine that is new.
+// maxLosses is how far back lost attempts are counted: the wait has long reached its cap then.
+const maxLosses = 40
+
+// losses counts the attempts in a row that were lost as this one is about to be.
+func (c *Crew) losses(ctx context.Context, w *work, o hygiene.Outcome) (int, error) {
+	lost := w.attempt
+	lost.Outcome = o
+	if !lost.Loses() {
+		return 0, nil
+	}
+	records, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: w.agent.ID, Limit: maxLosses})
+	if err != nil {
+		return 0, err
+	}
+	attempts := make([]hygiene.Attempt, len(records))
+	for i := range records {
+		attempts[i] = records[i].Attempt
+	}
+	return 1 + hygiene.CountLosses(attempts, lost.Revision), nil
+}
+
+// endEvents is the event of the end, and one of a quarantine or of a row of losses that is new.
 func (c *Crew) endEvents(kind hygiene.EventType, a hygiene.Agent, before *hygiene.Quarantine, v hygiene.Verdict) []hygiene.Event {
 	e := event(kind, a, v.Reason)
 	if v.Step != "" {
 		e.Data = map[string]string{"step": v.Step}
 	}
 	events := []hygiene.Event{e}
+	if v.Losses == hygiene.LossesAtOnce+1 {
+		events = append(events, event(hygiene.EventLosing, a, a.Reason+"; it is tried again, later each time"))
+	}
 	if a.Quarantine != nil && before == nil {
 		events = append(events, event(hygiene.EventQuarantined, a, a.Quarantine.Reason))
 	}

@@ -3,8 +3,10 @@
 package reconcile_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,5 +211,58 @@ func TestAJobThatWasDeletedIsMadeAnew(t *testing.T) {
 				t.Errorf("request %s: the agent was blamed: %+v", request, a)
 			}
 		})
+	})
+}
+
+// killing is a recipe that ends its own agent, which a supervisor starts again, while bad says so.
+func killing(bad *atomic.Bool) func(*jenkinstest.Options, func(string)) {
+	return func(o *jenkinstest.Options, kill func(string)) {
+		run := o.Execute
+		o.Execute = func(ctx context.Context, step jenkinstest.Step) jenkinstest.StepResult {
+			if bad.Load() {
+				kill(step.Agent)
+				<-ctx.Done()
+				return jenkinstest.StepResult{Exit: 143}
+			}
+			return run(ctx, step)
+		}
+	}
+}
+
+func TestARecipeThatEndsItsOwnAgentIsTriedLessAndLess(t *testing.T) {
+	var bad atomic.Bool
+	bad.Store(true)
+	var r *rig
+	spec := setup{agents: one, jenkins: func(o *jenkinstest.Options) {
+		killing(&bad)(o, func(name string) { r.jenkins.Agent(name).Disconnect() })
+	}}
+	inRig(t, spec, func(it *rig) {
+		r = it
+		r.pass(6 * time.Hour)
+		a := r.agent("linux-7")
+		if a.Attempt < 6 || a.Attempt > 20 {
+			t.Errorf("%d attempts in six hours", a.Attempt)
+		}
+		if a.Failures != 0 || a.Quarantine != nil {
+			t.Errorf("the agent was blamed: %+v", a)
+		}
+		if events := r.events(hygiene.EventLosing); len(events) != 1 || !strings.Contains(events[0].Reason, "3 attempts in a row") {
+			t.Errorf("it was told by %+v", events)
+		}
+		r.wait(2*time.Hour, "waiting", func() bool { return r.agent("linux-7").State == hygiene.Due })
+		if d, ok := r.crew.Explain("linux-7"); !ok || !strings.Contains(d.Reason, "in a row") || d.Action.Wake.IsZero() {
+			t.Errorf("it waits because of %q until %s", d.Reason, d.Action.Wake)
+		}
+		bad.Store(false)
+		r.waitState("linux-7", hygiene.Clean)
+		r.runBuild("app", "clean&&el7")
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		bad.Store(true) // after a success the first loss is an accident again
+		before := r.agent("linux-7").Attempt
+		r.runBuild("app", "clean&&el7")
+		r.wait(20*time.Minute, "three losses", func() bool { return r.agent("linux-7").Attempt >= before+3 })
+		bad.Store(false)
+		r.waitState("linux-7", hygiene.Clean)
 	})
 }
