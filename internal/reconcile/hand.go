@@ -172,10 +172,35 @@ func (c *Crew) stop(ctx context.Context, w *work) {
 		err = c.Jenkins.StopBuild(ctx, run.Job, run.Build)
 	case run.QueueID != 0:
 		err = c.stopQueued(ctx, w)
+	case run.Intent:
+		err = c.stopUnanswered(ctx, w)
 	}
 	if err != nil && !jenkins.IsNotFound(err) {
 		c.Log.WarnContext(ctx, "program could not be stopped", "agent", w.agent.ID.Name, "attempt", w.attempt.Number, "err", fmt.Errorf("stop: %w", err))
 	}
+}
+
+// stopUnanswered ends a program whose hand-over was begun and never answered: whether it was queued, and as
+// what, is looked for by its parameters, in the queue and then among the builds of its job.
+func (c *Crew) stopUnanswered(ctx context.Context, w *work) error {
+	queue, err := c.Jenkins.Queue(ctx) // the look may be older than the request
+	if err != nil {
+		return err
+	}
+	job := w.attempt.Run.Job
+	for _, item := range queue.Items {
+		if item.Job == job && queuedFor(item, w) {
+			w.attempt.Run.QueueID = item.ID
+			return c.stopQueued(ctx, w)
+		}
+	}
+	builds, err := c.Jenkins.RecentBuilds(ctx, job)
+	for _, b := range builds {
+		if b.Building && c.bears(b, w) {
+			return c.Jenkins.StopBuild(ctx, job, b.Number)
+		}
+	}
+	return err
 }
 
 // A build that was handed over leaves the queue between two polls, before its number is known here. In

@@ -200,6 +200,37 @@ func TestACleanupIsStoppedWhenItsAgentIsWithdrawnRightAfterTheHandOver(t *testin
 	})
 }
 
+// The answer to the hand-over is lost, and the agent is taken out before the next poll could tell of it.
+func TestACleanupWhoseHandOverWasNotAnsweredIsStopped(t *testing.T) {
+	t.Parallel()
+	for name, quiet := range map[string]bool{"in the queue": true, "running": false} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.takesFor(time.Hour)
+				if quiet {
+					r.jenkins.QuietDown("test")
+				}
+				r.jenkins.Inject(jenkinstest.Fault{Match: isBuildRequest, Count: 1, Lose: true, After: func(*http.Request) {
+					r.jenkins.SaveLabels("linux-7", "el7 dirty", "ann")
+				}})
+				r.wait(2*time.Minute, "the withdrawal", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 1 && !a.Managed() }) })
+				if n := r.jenkins.QueueLength(); n != 0 {
+					t.Errorf("%d items are left in the queue", n)
+				}
+				r.jenkins.CancelQuietDown()
+				r.pass(time.Minute)
+				builds := r.cleanups()
+				if quiet && len(builds) != 0 {
+					t.Errorf("it ran: %+v", builds)
+				}
+				if !quiet && (len(builds) != 1 || builds[0].Result != "ABORTED") {
+					t.Errorf("it goes on: %+v", builds)
+				}
+			})
+		})
+	}
+}
+
 func TestAJobThatWasDeletedIsMadeAnew(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.eachRequest(false, func() {

@@ -21,6 +21,9 @@ const settleAway = 30 * time.Second
 func (c *Crew) driveReconnecting(ctx context.Context, w *work) (time.Duration, error) {
 	limit := w.policy.Limits.Reconnect
 	if limit > 0 && w.now.Sub(w.agent.Since) > limit {
+		if w.attempt.Run.Intent {
+			c.stop(ctx, w)
+		}
 		return again, c.end(ctx, w, hygiene.Verdict{
 			Outcome: hygiene.Failed, Permanent: true,
 			Reason: fmt.Sprintf("not back within %s after a %s; does a supervisor start its agent process?", limit, w.attempt.Asked),
