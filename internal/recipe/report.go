@@ -93,4 +93,7 @@ type Machine struct {
 type AgentProcess struct {
 	PID   int    `json:"pid"`
 	Start string `json:"start"`
+	// Image is opaque too: another one in the same process means that it has begun a program anew in its
+	// place (exec). Empty where the machine does not show it, as no Linux.
+	Image string `json:"image,omitempty"`
 }

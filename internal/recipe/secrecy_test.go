@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"bytes"
 	crand "crypto/rand"
 	"errors"
 	"math/rand/v2"
@@ -172,5 +173,40 @@ func TestTheAgentProcessIsTheJavaAbove(t *testing.T) {
 	r, err := ParseReport(out, testAttempt, testNonce)
 	if err != nil || r.AgentProcess.PID != cmd.Process.Pid || r.AgentProcess.Start == "" {
 		t.Errorf("agent process %+v, %v; want pid %d", r.AgentProcess, err, cmd.Process.Pid)
+	}
+}
+
+// TestAnAgentThatBeginsAnewInItsPlaceIsAnotherProgram has a Java run the program twice, and a third time after it has
+// replaced itself, as remoting does on a lost connection unless told -noReconnect: its number and start stay.
+func TestAnAgentThatBeginsAnewInItsPlaceIsAnotherProgram(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "dash")
+	java := filepath.Join(t.TempDir(), "java")
+	if err := os.Symlink(m.shell, java); err != nil {
+		t.Fatal(err)
+	}
+	cmd := m.command(t.Context(), t, compiled(t, recipeOf("- name: x\n  run: \"true\"\n")), issued())
+	const twice = `"$0" "$1" && echo CUT && "$0" "$1" && echo CUT && exec "$2" -c '"$0" "$1"; exit' "$0" "$1"`
+	cmd.Path, cmd.Args = java, []string{java, "-c", twice, m.shell, cmd.Args[1], java}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var seen []AgentProcess
+	for log := range bytes.SplitSeq(out, []byte("CUT\n")) {
+		r, err := ParseReport(log, testAttempt, testNonce)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		seen = append(seen, r.AgentProcess)
+	}
+	if len(seen) != 3 || seen[0].PID != cmd.Process.Pid || seen[0].Image == "" {
+		t.Fatalf("agent processes %+v, want three of pid %d", seen, cmd.Process.Pid)
+	}
+	if seen[1] != seen[0] {
+		t.Errorf("the same program is %+v, then %+v", seen[0], seen[1])
+	}
+	if anew := seen[2]; anew.PID != seen[0].PID || anew.Start != seen[0].Start || anew.Image == "" || anew.Image == seen[0].Image {
+		t.Errorf("after it began anew in its place %+v is %+v", seen[0], anew)
 	}
 }

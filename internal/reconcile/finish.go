@@ -188,8 +188,8 @@ func unproved(t hygiene.Attempt, v hygiene.Verdict) string {
 		return "the machine was not rebooted: its boot id is the same"
 	case t.Asked == hygiene.Reconnect && (before.Process == "" || v.Process == "") && before.BootID == v.BootID:
 		return "a reconnect cannot be proved here: the program does not find the agent process that it descends from"
-	case t.Asked == hygiene.Reconnect && before.Process == v.Process && before.BootID == v.BootID:
-		return "the agent process was not restarted: it needs a supervisor (such as systemd) that starts it again"
+	case t.Asked == hygiene.Reconnect && sameProgram(before.Process, v.Process) && before.BootID == v.BootID:
+		return "the agent process was not restarted, nor did it begin anew in its place: run it with -noReconnect under a supervisor (such as systemd) that starts it again"
 	}
 	return ""
 }
@@ -209,7 +209,22 @@ func process(p recipe.AgentProcess) string {
 	if p.PID == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d started %s", p.PID, p.Start)
+	text := fmt.Sprintf("%d started %s", p.PID, p.Start)
+	if p.Image != "" {
+		text += imageOf + p.Image
+	}
+	return text
+}
+
+// imageOf separates, in what names an agent process, the process from the program that it is now.
+const imageOf = ", image "
+
+// sameProgram reports whether two names of agent processes on one boot are those of one program: of one
+// process that has not begun anew in its place, as far as both tell.
+func sameProgram(a, b string) bool {
+	a, imageA, _ := strings.Cut(a, imageOf)
+	b, imageB, _ := strings.Cut(b, imageOf)
+	return a == b && (imageA == imageB || imageA == "" || imageB == "")
 }
 
 func (c *Crew) saveReport(ctx context.Context, w *work, r recipe.Report, log []byte) error {

@@ -17,6 +17,7 @@ import (
 // session is what programs report about the agent's process and machine.
 type session struct {
 	boot, pid int
+	image     string
 }
 
 // asks makes each whole cleanup ask for what, and each verification succeed, in the session that s
@@ -24,7 +25,7 @@ type session struct {
 func (r *rig) asks(what recipe.Outcome, s *session) {
 	r.bend(func(rep recipe.Report) recipe.Report {
 		rep.Machine.BootID = fmt.Sprintf("boot-%d", s.boot)
-		rep.AgentProcess = recipe.AgentProcess{PID: s.pid, Start: fmt.Sprintf("start-%d", s.pid)}
+		rep.AgentProcess = recipe.AgentProcess{PID: s.pid, Start: fmt.Sprintf("start-%d", s.pid), Image: s.image}
 		if rep.Phases == "all" {
 			rep.Outcome, rep.Verified = what, false
 		}
@@ -67,6 +68,34 @@ func TestAnAgentProcessThatWasNotRestartedIsNoNewSession(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 	})
+}
+
+// A stock agent without -noReconnect replaces itself when it loses its connection: its pid and start stay.
+func TestAnAgentThatBeginsAnewInItsProcessIsANewSession(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before, after string
+		proved        bool
+	}{
+		"it began anew":                   {"1", "2", true},
+		"it did not":                      {"1", "1", false},
+		"the machine does not show it":    {"", "", false},
+		"it was shown before alone":       {"1", "", false},
+		"it was shown only when verified": {"", "1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				s := &session{pid: 100, image: test.before}
+				r.asks(recipe.Reconnect, s)
+				r.waitState("linux-7", hygiene.Reconnecting)
+				s.image = test.after
+				r.wait(time.Hour, "an end", func() bool { return !r.attempt("linux-7", 1).Ended.IsZero() })
+				if got := r.attempt("linux-7", 1); (got.Outcome == hygiene.Cleaned) != test.proved {
+					t.Errorf("it ended %q: %s", got.Outcome, got.Reason)
+				}
+			})
+		})
+	}
 }
 
 func isQuarantined(a hygiene.Agent) bool { return a.Quarantine != nil && !a.State.InProgress() }
