@@ -213,7 +213,9 @@ func TestACleanupWhoseHandOverWasNotAnsweredIsStopped(t *testing.T) {
 				r.jenkins.Inject(jenkinstest.Fault{Match: isBuildRequest, Count: 1, Lose: true, After: func(*http.Request) {
 					r.jenkins.SaveLabels("linux-7", "el7 dirty", "ann")
 				}})
-				r.wait(2*time.Minute, "the withdrawal", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 1 && !a.Managed() }) })
+				r.wait(2*time.Minute, "the withdrawal", func() bool {
+					return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 1 && !a.Managed() })
+				})
 				if n := r.jenkins.QueueLength(); n != 0 {
 					t.Errorf("%d items are left in the queue", n)
 				}
