@@ -15,6 +15,8 @@ packages=(
 	iproute2                # links and namespaces
 	iptables                # chains, of both sorts
 	jenkins-job-builder     # a client that we did not write, and the judge of rendered jobs
+	libvirt-clients         # virsh
+	libvirt-daemon          # machines that scrub removes
 	mount                   # losetup, swapon
 	nftables                # tables and chains
 	openjdk-17-jdk-headless # compiles and runs the agent process of the simulated Jenkins
@@ -22,6 +24,8 @@ packages=(
 	openssh-server # the far side of the SSH tests
 	procps
 	python3-jenkins # another client that we did not write; wants /usr/bin/python3
+	qemu-system-x86 # emulates such a machine in software
+	qemu-utils
 	shellcheck
 	util-linux # setsid
 )

@@ -153,7 +153,7 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"rm", "unlink"},
-		command.lockFile, "packages",
+		command.lockFile, spec.KindPackages,
 		"another package manager may be at work: wait for its lock, never remove it",
 	},
 	{
@@ -185,7 +185,7 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"virsh"},
-		func(c command) bool { return c.argument("--remove-all-storage") }, "vms",
+		func(c command) bool { return c.argument("--remove-all-storage") }, spec.KindVMs,
 		"deletes volumes that back those of others",
 	},
 	{

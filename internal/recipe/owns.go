@@ -75,6 +75,8 @@ func (d *decoder) ownsSomething(s *stepSource) {
 		d.fail(s.node, s.path, "the recipe owns no names: say in \"owns\" what links, namespaces and chains of CI are called")
 	case (g.Mounts != nil || g.Loops != nil) && len(o.Paths) == 0:
 		d.fail(s.node, s.path, "the recipe owns no paths: name them in \"owns\"")
+	case g.VMs != nil && !g.VMs.All && len(o.Names) == 0:
+		d.fail(s.node, s.path, "the recipe owns no names: name machines and networks in \"owns\", or say all: true where they are all of CI")
 	case g.IPC != nil && len(o.Users) == 0:
 		d.fail(s.node, s.path, "the recipe owns no users: name them in \"owns\"")
 	case g.Files != nil && len(o.Paths)+len(g.Files.Shared) == 0:

@@ -6,6 +6,7 @@ import "github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 
 var ofPlatform = map[spec.Kind]maker{
 	spec.KindProcesses: newProcesses,
+	spec.KindVMs:       newVMs,
 	spec.KindNetwork:   newNetwork,
 	spec.KindMounts:    newMounts,
 	spec.KindLoops:     newLoops,

@@ -31,6 +31,7 @@ type Kind string
 // The kinds, in the order of Goal.
 const (
 	KindProcesses Kind = "processes"
+	KindVMs       Kind = "vms"
 	KindNetwork   Kind = "network"
 	KindMounts    Kind = "mounts"
 	KindLoops     Kind = "loops"
@@ -64,6 +65,7 @@ type Spec struct {
 // whatever the order of the recipe: who uses a thing goes before the thing.
 type Goal struct {
 	Processes *Processes `json:"processes,omitempty"`
+	VMs       *VMs       `json:"vms,omitempty"`
 	Network   *Network   `json:"network,omitempty"`
 	Mounts    *Mounts    `json:"mounts,omitempty"`
 	Loops     *Loops     `json:"loops,omitempty"`
