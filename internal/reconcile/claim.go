@@ -270,13 +270,14 @@ func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
 		if err != nil {
 			return nil, err
 		}
-		ch.Agent, ch.Attempt = a, &t
+		ch.Agent, ch.Attempt, ch.FreeSlot = a, &t, true
 		return c.endEvents(kinds[v.Outcome], a, before, v), nil
 	})
 	if err != nil {
 		return err
 	}
-	return c.release(ctx, w)
+	c.release(ctx, w)
+	return nil
 }
 
 // maxLosses is how far back lost attempts are counted: the wait has long reached its cap then.
@@ -316,15 +317,14 @@ func (c *Crew) endEvents(kind hygiene.EventType, a hygiene.Agent, before *hygien
 	return events
 }
 
-// release frees the slot of an ended attempt, puts a lifted mark back if that can be done at once, and
-// lets the next agent in.
-func (c *Crew) release(ctx context.Context, w *work) error {
+// release tells of an ended attempt, puts a lifted mark back if that can be done at once, and lets the next
+// agent in. The attempt's slot was given back when its program had ended, in the transaction that says so.
+func (c *Crew) release(ctx context.Context, w *work) {
 	defer poke(c.wake)
 	c.reportEnd(ctx, w.agent.ID)
 	if err := c.remark(ctx, w.agent.ID); err != nil {
 		c.Log.WarnContext(ctx, "offline mark could not be put back yet", "agent", w.agent.ID.Name, "err", err)
 	}
-	return c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
 }
 
 // reportEnd tells the watcher how an attempt ended.

@@ -89,6 +89,7 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 		}
 		t.Run.Intent = false
 		ch.Agent, ch.Attempt = a, &t
+		ch.FreeSlot = a.State == hygiene.Granting || !a.State.InProgress() // its program has ended
 		return c.judgedEvents(a, t, before, verdict), nil
 	})
 	if err != nil {
@@ -96,13 +97,13 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 	}
 	switch a, _, err := c.Store.Agent(ctx, w.agent.ID); {
 	case err == nil && a.State == hygiene.Granting:
-		// Its program has ended. The grant may wait for a neighbour that needs slot and place.
-		poke(c.wake)
-		return again, c.Store.FreeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number)
+		poke(c.wake) // the grant may wait for a neighbour that needs slot and place
+		return again, nil
 	case err == nil && a.State.InProgress():
 		return again, nil
 	}
-	return again, c.release(ctx, w)
+	c.release(ctx, w)
+	return again, nil
 }
 
 // calls reports whether a program that says that it ran on said ran on the agent called name. A JVM
@@ -330,7 +331,7 @@ func (c *Crew) granted(ctx context.Context, w *work) error {
 			return nil, err
 		}
 		a.LabelsAt = now
-		ch.Agent, ch.Attempt, w.attempt = a, &t, t
+		ch.Agent, ch.Attempt, w.attempt, ch.FreeSlot = a, &t, t, true // unless it was, with the proof
 		events := []hygiene.Event{event(hygiene.EventGranted, a, a.Reason)}
 		if released {
 			events = append(events, event(hygiene.EventReleased, a, "cleaned"))
@@ -340,5 +341,6 @@ func (c *Crew) granted(ctx context.Context, w *work) error {
 	if err != nil {
 		return err
 	}
-	return c.release(ctx, w)
+	c.release(ctx, w)
+	return nil
 }

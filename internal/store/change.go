@@ -18,6 +18,9 @@ type Change struct {
 	Agent   hygiene.Agent
 	Attempt *hygiene.Attempt // number Agent.Attempt; nil before the first
 	Epoch   string           // of the store
+
+	// FreeSlot, set by the change, gives the attempt's slot back with it, as [Store.FreeSlot] does.
+	FreeSlot bool
 }
 
 // Change is the only way to change an agent or an attempt. It loads both (an unknown agent is
@@ -99,6 +102,11 @@ func (t *txn) store(ctx context.Context, before, after Change, events []hygiene.
 		return err
 	}
 	t.changed[written.ID] = Change{Agent: written, Attempt: attempt}
+	if after.FreeSlot && attempt != nil {
+		if err := t.FreeSlot(ctx, string(written.ID.Controller), written.ID.Name, attempt.Number); err != nil {
+			return fmt.Errorf("free slot of attempt %d: %w", attempt.Number, err)
+		}
+	}
 	return t.tell(ctx, events...)
 }
 

@@ -110,6 +110,53 @@ func TestSlotServesOneAttemptAtATime(t *testing.T) {
 	}
 }
 
+func TestAChangeGivesTheSlotOfItsAttemptBack(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	jobs := []string{"slot-1", "slot-2"}
+	for _, id := range []hygiene.AgentID{a1, a2} {
+		change(t, s, id, t0, to(hygiene.Due, t0))
+		change(t, s, id, t0, claim("nonce", t0))
+		if _, err := s.TakeSlot(t.Context(), id.Controller, id.Name, 1, jobs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	taken := func() (agents []string) {
+		slots, err := s.Slots(t.Context(), "ci")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, slot := range slots {
+			agents = append(agents, slot.Agent)
+		}
+		return agents
+	}
+	free := func(err error) step {
+		return func(c *store.Change) ([]hygiene.Event, error) {
+			c.Agent.Failures, c.FreeSlot = 1, true
+			return nil, err
+		}
+	}
+	if err := s.Change(t.Context(), a1, t0, free(store.ErrConflict)); !errors.Is(err, store.ErrConflict) {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{a1.Name, a2.Name}, taken()); diff != "" {
+		t.Errorf("after a change that was refused (-want +got):\n%s", diff)
+	}
+	change(t, s, a1, t0, free(nil))
+	if diff := cmp.Diff([]string{"", a2.Name}, taken()); diff != "" {
+		t.Errorf("after the change (-want +got):\n%s", diff)
+	}
+	change(t, s, a1, t0, to(hygiene.Running, t0)) // and no later change does so again
+	if _, err := s.TakeSlot(t.Context(), a1.Controller, a1.Name, 1, jobs); err != nil {
+		t.Fatal(err)
+	}
+	change(t, s, a1, t0, to(hygiene.Granting, t0))
+	if diff := cmp.Diff([]string{a1.Name, a2.Name}, taken()); diff != "" {
+		t.Errorf("after other changes (-want +got):\n%s", diff)
+	}
+}
+
 func TestPausesBreakersAndPoolsAreStoredWithTheirEvents(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
