@@ -31,8 +31,7 @@ type Change struct {
 // stored when f returns an error, which Change returns; [ErrUnchanged] stores nothing and is no
 // error. A change that breaks a rule is a [*RuleError] or a [*hygiene.StateError].
 func (s *Store) Change(ctx context.Context, id hygiene.AgentID, now time.Time, f func(*Change) ([]hygiene.Event, error)) error {
-	err := s.write(ctx, func(ctx context.Context, t *txn) error {
-		t.wrote = false
+	err := s.decide(ctx, func(ctx context.Context, t *txn) error {
 		c, err := t.load(ctx, id)
 		if err != nil {
 			return err
@@ -50,7 +49,9 @@ func (s *Store) Change(ctx context.Context, id hygiene.AgentID, now time.Time, f
 		if err := check(before, *c, len(events)); err != nil {
 			return err
 		}
-		t.wrote = true
+		if err := t.begin(ctx); err != nil {
+			return err
+		}
 		return t.store(ctx, before, *c, complete(events, c.Agent, now))
 	})
 	if errors.Is(err, ErrUnchanged) {

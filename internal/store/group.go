@@ -24,6 +24,7 @@ type group struct {
 // entry is one of them.
 type entry struct {
 	f    func(context.Context, *txn) error
+	late bool       // f begins the transaction itself, when it has something to write
 	done chan error // gets what became of it
 }
 
@@ -35,11 +36,11 @@ var errAlone = errors.New("made again, alone")
 
 // transact makes the change f. The context bounds the wait for its turn; once begun, a transaction is
 // short and is not interrupted. It may run f more than once, and on the goroutine of another change.
-func (s *Store) transact(ctx context.Context, f func(context.Context, *txn) error) error {
+func (s *Store) transact(ctx context.Context, late bool, f func(context.Context, *txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e := &entry{f: f, done: make(chan error, 1)}
+	e := &entry{f: f, late: late, done: make(chan error, 1)}
 	s.group.join(e)
 	select {
 	case s.turn <- struct{}{}:
@@ -54,7 +55,7 @@ func (s *Store) transact(ctx context.Context, f func(context.Context, *txn) erro
 	if err := <-e.done; !errors.Is(err, errAlone) {
 		return err
 	}
-	return s.alone(ctx, f)
+	return s.alone(ctx, late, f)
 }
 
 // lead makes the changes that wait. Those that are about to join are let in first.
@@ -76,7 +77,7 @@ func (s *Store) lead(ctx context.Context) {
 }
 
 // alone makes one change in a transaction of its own.
-func (s *Store) alone(ctx context.Context, f func(context.Context, *txn) error) (err error) {
+func (s *Store) alone(ctx context.Context, late bool, f func(context.Context, *txn) error) (err error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -85,7 +86,7 @@ func (s *Store) alone(ctx context.Context, f func(context.Context, *txn) error) 
 	defer func() { <-s.turn }()
 	var failed error
 	said := []error{nil}
-	s.commit(context.WithoutCancel(ctx), []*entry{{f: func(ctx context.Context, t *txn) error {
+	s.commit(context.WithoutCancel(ctx), []*entry{{late: late, f: func(ctx context.Context, t *txn) error {
 		failed = f(ctx, t)
 		return failed
 	}}}, said)
@@ -95,16 +96,17 @@ func (s *Store) alone(ctx context.Context, f func(context.Context, *txn) error) 
 // commit makes changes in one transaction and notes in said what became of each. One that is refused
 // before it wrote anything is left out. One that fails later undoes all, and said is left as it is.
 func (s *Store) commit(ctx context.Context, batch []*entry, said []error) {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		tell(said, explain(s.path, err))
-		return
-	}
-	defer func() { _ = tx.Rollback() }() // of no effect after the commit
-	t := &txn{Queries: s.writes.WithTx(tx), from: s, changed: map[hygiene.AgentID]Change{}}
+	t := &txn{from: s, changed: map[hygiene.AgentID]Change{}}
+	defer t.undo() // of no effect after the commit
 	refused := make([]error, len(batch))
 	for i, e := range batch {
-		t.wrote = true // unless the change knows better
+		if !e.late {
+			if err := t.begin(ctx); err != nil {
+				tell(said, explain(s.path, err))
+				return
+			}
+		}
+		t.wrote = !e.late
 		if err := e.f(ctx, t); err != nil && t.wrote {
 			return
 		} else if err != nil {
@@ -112,10 +114,10 @@ func (s *Store) commit(ctx context.Context, batch []*entry, said []error) {
 		}
 	}
 	copy(said, refused)
-	if !slices.Contains(refused, nil) {
+	if t.tx == nil || !slices.Contains(refused, nil) {
 		return
 	}
-	if err := s.book.commit(tx, t); err != nil {
+	if err := s.book.commit(t.tx, t); err != nil {
 		tell(said, explain(s.path, fmt.Errorf("commit: %w", err)))
 		return
 	}

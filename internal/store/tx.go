@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -14,18 +15,45 @@ import (
 
 // txn is a transaction that writes.
 type txn struct {
-	*rows.Queries
-	from    *Store
-	told    bool                       // events were appended
-	epoch   string                     // a new one was started
-	changed map[hygiene.AgentID]Change // as they would be read back
-	paused  bool                       // the pauses changed
-	wrote   bool                       // the change at hand may have written something
+	*rows.Queries // nil until it began
+	tx            *sql.Tx
+	from          *Store
+	told          bool                       // events were appended
+	epoch         string                     // a new one was started
+	changed       map[hygiene.AgentID]Change // as they would be read back
+	paused        bool                       // the pauses changed
+	wrote         bool                       // the change at hand may have written something
+}
+
+// begin begins the transaction in the file if that was not done yet. Whoever begins it late must do so
+// before it writes.
+func (t *txn) begin(ctx context.Context) (err error) {
+	t.wrote = true
+	if t.tx != nil {
+		return nil
+	}
+	if t.tx, err = t.from.db.BeginTx(ctx, nil); err == nil {
+		t.Queries = t.from.writes.WithTx(t.tx)
+	}
+	return err
+}
+
+func (t *txn) undo() {
+	if t.tx != nil {
+		_ = t.tx.Rollback()
+	}
 }
 
 // write runs f in one transaction, no other change at the same time, and remembers whether the file let it.
 func (s *Store) write(ctx context.Context, f func(context.Context, *txn) error) error {
-	err := s.transact(ctx, f)
+	err := s.transact(ctx, false, f)
+	s.noteFault(ctx, err, time.Now())
+	return err
+}
+
+// decide is write for what is often refused: f begins the transaction when it knows that it writes.
+func (s *Store) decide(ctx context.Context, f func(context.Context, *txn) error) error {
+	err := s.transact(ctx, true, f)
 	s.noteFault(ctx, err, time.Now())
 	return err
 }
