@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,11 +26,18 @@ import (
 
 // TestSimulation runs a fleet through days of builds, sick recipes, lost connections, people,
 // restarts and a faulty wire, and judges every step. PITCREW_LONG=1 makes it 30 days of 1,000
-// agents: two daemons, which keep two cores busy, with ten controllers of 50 agents each.
+// agents: two daemons, which keep two cores busy, with ten controllers of 50 agents each. PITCREW_DAYS
+// says for how many days instead.
 func TestSimulation(t *testing.T) {
 	daemons, d := 2, fleet{controllers: 2, agents: 50, days: 1, poll: 2 * time.Minute, trouble: 2 * time.Hour}
 	if long() {
 		d.controllers, d.days, d.trouble = 10, 30, 5*time.Hour
+		if days := os.Getenv("PITCREW_DAYS"); days != "" {
+			var err error
+			if d.days, err = strconv.Atoi(days); err != nil || d.days < 1 {
+				t.Fatalf("PITCREW_DAYS=%s: want a number of days, at least 1", days)
+			}
+		}
 		d.poll = 4 * time.Minute // for 5 minutes Jenkins tells where an item of its queue went
 	}
 	percent := debug.SetGCPercent(800)
