@@ -44,7 +44,7 @@ func (s *Store) transact(ctx context.Context, late bool, f func(context.Context,
 	s.group.join(e)
 	select {
 	case s.turn <- struct{}{}:
-		s.lead(ctx) // which makes e, unless another has just made it
+		s.lead(ctx, e)
 	case err := <-e.done:
 		e.done <- err
 	case <-ctx.Done():
@@ -58,11 +58,12 @@ func (s *Store) transact(ctx context.Context, late bool, f func(context.Context,
 	return s.alone(ctx, late, f)
 }
 
-// lead makes the changes that wait. Those that are about to join are let in first.
-func (s *Store) lead(ctx context.Context) {
+// lead makes the changes that wait, e among them unless another has just made it: nobody else would be sure to come for
+// it. Those that are about to join are let in first.
+func (s *Store) lead(ctx context.Context, e *entry) {
 	defer func() { <-s.turn }()
 	runtime.Gosched()
-	batch := s.group.take()
+	batch := s.group.take(e)
 	said := make([]error, len(batch))
 	for i := range said {
 		said[i] = errAlone
@@ -155,10 +156,13 @@ func (g *group) leave(e *entry) bool {
 	return i >= 0
 }
 
-// take returns those that waited longest.
-func (g *group) take() []*entry {
+// take returns those that waited longest, and e in any case if it waits.
+func (g *group) take(e *entry) []*entry {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if i := slices.Index(g.waiting, e); i >= groupMost {
+		g.waiting = slices.Insert(slices.Delete(g.waiting, i, i+1), 0, e)
+	}
 	n := min(len(g.waiting), groupMost)
 	batch := slices.Clone(g.waiting[:n])
 	g.waiting = slices.Delete(g.waiting, 0, n)

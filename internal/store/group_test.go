@@ -100,6 +100,28 @@ func TestChangesThatWaitTogetherAreCommittedTogether(t *testing.T) {
 	})
 }
 
+// TestMoreChangesThanAGroupTakesAreAllMade: whoever gets the turn may be the last of those that wait.
+func TestMoreChangesThanAGroupTakesAreAllMade(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/pitcrew.db"
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, path)
+		defer s.Close()
+		changes := map[hygiene.AgentID]step{}
+		for n := range 150 {
+			changes[numbered(n)] = counts
+		}
+		for id, what := range together(s, changes) {
+			if what != nil {
+				t.Errorf("%s: %v", id, what)
+			}
+		}
+		for n := range 150 {
+			once(t, s, numbered(n))
+		}
+	})
+}
+
 // once checks that an agent was counted once, with its event.
 func once(t *testing.T, s *store.Store, id hygiene.AgentID) {
 	t.Helper()
