@@ -27,6 +27,7 @@ packages=(
 	qemu-system-x86 # emulates such a machine in software
 	qemu-utils
 	shellcheck
+	systemd # journald and journalctl
 	util-linux # setsid
 )
 

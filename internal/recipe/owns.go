@@ -79,6 +79,8 @@ func (d *decoder) ownsSomething(s *stepSource) {
 		d.fail(s.node, s.path, "the recipe owns no names: name machines and networks in \"owns\", or say all: true where they are all of CI")
 	case g.IPC != nil && len(o.Users) == 0:
 		d.fail(s.node, s.path, "the recipe owns no users: name them in \"owns\"")
+	case g.Cron != nil && len(o.Users) == 0:
+		d.fail(s.node, s.path, "the recipe owns no users: whose crontabs are meant?")
 	case g.Files != nil && len(o.Paths)+len(g.Files.Shared) == 0:
 		d.fail(s.node, s.path, "the recipe owns no paths and the step names no shared directory: nothing could ever be meant")
 	}

@@ -65,3 +65,13 @@ func ReadRuleset(text []byte) {
 		r.removal(owned, map[string]bool{"chain ip f ci-a": true, "table ip ci-a": true})
 	}
 }
+
+// NewHomesAt is a step at some other time.
+func NewHomesAt(s spec.Spec, here Here, now time.Time) Step {
+	h, _ := newHomes(s, here).(*homes)
+	h.now = func() time.Time { return now }
+	return h
+}
+
+// IsRotated reports whether a name is that of a rotated log.
+func IsRotated(name string) bool { return isRotated(name) }

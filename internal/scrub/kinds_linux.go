@@ -11,6 +11,10 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindMounts:    newMounts,
 	spec.KindLoops:     newLoops,
 	spec.KindPackages:  newPackages,
+	spec.KindJournal:   newJournal,
+	spec.KindLogs:      newLogs,
+	spec.KindUsers:     newHomes,
+	spec.KindCron:      newCron,
 	spec.KindIPC:       newIPC,
 	spec.KindPlace:     newPlace,
 }

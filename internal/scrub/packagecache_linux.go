@@ -67,10 +67,11 @@ func (c cache) files() []download {
 		return nil
 	}
 	_ = filepath.WalkDir(top, func(at string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return fs.SkipDir
+		}
 		var st unix.Stat_t
 		switch {
-		case err != nil:
-			return fs.SkipDir
 		case e.IsDir() && at != top && (c.flat || unix.Lstat(at, &st) != nil || st.Dev != root.Dev):
 			return filepath.SkipDir
 		case !e.Type().IsRegular() || !strings.HasSuffix(at, c.suffix) || e.Name() == "lock" || unix.Lstat(at, &st) != nil:

@@ -37,6 +37,10 @@ const (
 	KindLoops     Kind = "loops"
 	KindFiles     Kind = "files"
 	KindPackages  Kind = "packages"
+	KindJournal   Kind = "journal"
+	KindLogs      Kind = "logs"
+	KindUsers     Kind = "users"
+	KindCron      Kind = "cron"
 	KindIPC       Kind = "ipc"
 	KindDisk      Kind = "disk"
 	KindPlace     Kind = "place"
@@ -71,6 +75,10 @@ type Goal struct {
 	Loops     *Loops     `json:"loops,omitempty"`
 	Files     *Files     `json:"files,omitempty"`
 	Packages  *Packages  `json:"packages,omitempty"`
+	Journal   *Journal   `json:"journal,omitempty"`
+	Logs      *Logs      `json:"logs,omitempty"`
+	Users     *Users     `json:"users,omitempty"`
+	Cron      *Cron      `json:"cron,omitempty"`
 	IPC       *IPC       `json:"ipc,omitempty"`
 	Disk      *Disk      `json:"disk,omitempty"`
 	// From here on nothing is taken away: these are for the setup and verify phases, where steps run as they stand.
