@@ -44,15 +44,14 @@ func (p *iptables) Look(ctx context.Context) ([]Deviation, error) {
 	for _, family := range []struct{ program, tables string }{{"iptables", "ip_tables_names"}, {"ip6tables", "ip6_tables_names"}} {
 		legacy, err := p.legacyTables(family.tables)
 		if errors.Is(err, fs.ErrPermission) {
-			found = append(found, Deviation{spec.Residue{Kind: "rules", ID: family.program, What: "what cannot be listed"}, "listing the rules of " + family.program + " needs root"})
-			continue
+			return found, errors.New("to list its rules needs root")
 		}
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		program, kind, err := p.program(ctx, family.program)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		if legacy && kind != "legacy" {
 			p.notes = append(p.notes, "the kernel has tables of "+family.program+"-legacy, and no such program is here to list them")
@@ -62,10 +61,10 @@ func (p *iptables) Look(ctx context.Context) ([]Deviation, error) {
 			continue
 		}
 		there, err := p.inTables(ctx, program)
-		if err != nil {
-			return nil, err
-		}
 		found = append(found, there...)
+		if err != nil {
+			return found, err
+		}
 	}
 	return found, nil
 }

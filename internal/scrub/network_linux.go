@@ -12,17 +12,23 @@ import (
 
 // network removes links, namespaces and rules by their names. Each is a step of its own, and they do not know each other.
 type network struct {
-	parts []Step
+	parts []networkPart
 	of    map[string]int // the part that each deviation of the last look is from
+}
+
+// networkPart is a step that is one of several.
+type networkPart struct {
+	Step
+	name string
 }
 
 func newNetwork(s spec.Spec, here Here) Step {
 	return &network{
-		parts: []Step{
-			&spaces{owned: s.Owned, proc: procfs.Machine, known: map[string]space{}},
-			&interfaces{owned: s.Owned, fabric: machineFabric, known: map[string]int{}},
-			&nftables{owned: s.Owned, here: here},
-			&iptables{owned: s.Owned, here: here, proc: procfs.Machine},
+		parts: []networkPart{
+			{&spaces{owned: s.Owned, proc: procfs.Machine, known: map[string]space{}}, "namespaces"},
+			{&interfaces{owned: s.Owned, fabric: machineFabric, known: map[string]int{}}, "links"},
+			{&nftables{owned: s.Owned, here: here}, "nftables"},
+			{&iptables{owned: s.Owned, here: here, proc: procfs.Machine}, "iptables"},
 		},
 		of: map[string]int{},
 	}
@@ -32,21 +38,25 @@ func newNetwork(s spec.Spec, here Here) Step {
 func (n *network) Notes() []string {
 	var all []string
 	for _, part := range n.parts {
-		if p, ok := part.(noter); ok {
+		if p, ok := part.Step.(noter); ok {
 			all = append(all, p.Notes()...)
 		}
 	}
 	return all
 }
 
-// Look gathers what the parts find. What a machine does not have holds nothing that is owned.
+// Look gathers what the parts find. What a machine does not have holds nothing that is owned; what cannot be looked at
+// is a deviation that stays, so that it does not keep the others from being mended.
 func (n *network) Look(ctx context.Context) ([]Deviation, error) {
 	var all []Deviation
 	clear(n.of)
 	for i, part := range n.parts {
 		found, err := part.Look(ctx)
+		if ctx.Err() != nil {
+			return nil, stopped(ctx)
+		}
 		if _, absent := errors.AsType[Absent](err); err != nil && !absent {
-			return nil, err
+			found = append(found, Deviation{spec.Residue{Kind: "unseen", ID: part.name, What: "what cannot be looked at"}, err.Error()})
 		}
 		for _, d := range found {
 			n.of[d.key()] = i

@@ -130,7 +130,7 @@ func TestNetworkNeedsRootToChange(t *testing.T) {
 	}
 	newPlot(t).run(t, "ip link add ci-br type bridge; ip netns add ci-ns")
 	r := reachAs(t, uidOf(t, "games"), networkOfCI, scrub.Here{}, scrub.Do)
-	for _, want := range []string{"ci-br: this needs root", "/run/netns/ci-ns: this needs root", "nftables: listing the rules of nftables needs root"} {
+	for _, want := range []string{"ci-br: this needs root", "/run/netns/ci-ns: this needs root", "nftables: to list its rules needs root"} {
 		if !strings.Contains(said(r), want) {
 			t.Errorf("%s: %s; want it to say %q", r.State, said(r), want)
 		}
@@ -314,5 +314,33 @@ func TestRulesGoWithoutNFT(t *testing.T) {
 	after := strings.Replace(rules(t), "table ip6 nat {\n}\n", "", 1)
 	if got, _, _ := strings.Cut(after, "*filter"); !strings.Contains(before, "OTHER") || strings.TrimSpace(got) != strings.TrimSpace(before) {
 		t.Errorf("rules:\n%s\nwant:\n%s", after, before)
+	}
+}
+
+// TestWhatCannotBeListedKeepsNothingElse: a program that fails is told, and the links go all the same.
+func TestWhatCannotBeListedKeepsNothingElse(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	for name, c := range map[string]struct {
+		nft   string
+		state spec.State
+		says  string
+	}{
+		"it fails":                       {"echo 'out of luck' >&2; exit 1", spec.Unmet, "nftables: nft: exit code 1: out of luck"},
+		"it answers nonsense":            {"echo '{'", spec.Unmet, "nftables: read what nft lists: "},
+		"it is too old and there are":    {"[ $1 != -j ] || { echo 'invalid option -- j' >&2; exit 1; }; echo 'table ip x {}'", spec.Unmet, "it can from version 0.9.0 on"},
+		"it is too old and there are no": {"[ $1 != -j ] || { echo 'invalid option -- j' >&2; exit 1; }", spec.Changed, ""},
+		"the kernel has none":            {"echo 'cache initialization failed: Operation not supported' >&2; exit 1", spec.Changed, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tools := open(t)
+			script(t, tools, "nft", c.nft)
+			newPlot(t).run(t, "ip link add ci-br type bridge")
+			r := reach(t, networkOfCI, scrub.Here{Tools: []string{tools}}, scrub.Do)
+			if r.State != c.state || r.Removed != 1 || !strings.Contains(said(r), c.says) || len(linksThere(t)) != 0 {
+				t.Errorf("%s, %d gone: %s; there: %q; want %s, %q", r.State, r.Removed, said(r), linksThere(t), c.state, c.says)
+			}
+		})
 	}
 }

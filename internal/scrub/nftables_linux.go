@@ -26,16 +26,8 @@ func (n *nftables) Look(ctx context.Context) ([]Deviation, error) {
 		return nil, err
 	}
 	r, err := n.list(ctx)
-	if refused, ok := errors.AsType[unlistable](err); ok {
-		return []Deviation{{spec.Residue{Kind: "rules", ID: "nftables", What: "what cannot be listed"}, refused.why}}, nil
-	}
 	return r.deviations(n.owned), err
 }
-
-// unlistable says why rules that may be there cannot be seen.
-type unlistable struct{ why string }
-
-func (u unlistable) Error() string { return u.why }
 
 // list asks nft for all rules.
 func (n *nftables) list(ctx context.Context) (ruleset, error) {
@@ -55,11 +47,11 @@ func (n *nftables) unlistable(ctx context.Context, exit Exit) error {
 	case strings.Contains(exit.Said, "not supported"):
 		return Absent{"this kernel has no nftables"}
 	case strings.Contains(exit.Said, "not permitted"):
-		return unlistable{"listing the rules of nftables needs root"}
+		return errors.New("to list its rules needs root")
 	case err == nil && strings.TrimSpace(string(plain)) == "":
 		return nil
 	case err == nil:
-		return unlistable{"nft cannot say in JSON what rules there are; it can from version 0.9.0 on: " + exit.Said}
+		return fmt.Errorf("nft cannot say in JSON what rules there are; it can from version 0.9.0 on: %w", exit)
 	}
 	return exit
 }
