@@ -9,7 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // do lets a deed happen, at once or beside a request of the engine.
@@ -74,6 +77,10 @@ func (p *play) happen(d deed) {
 		}
 	case "fault":
 		p.inject(d)
+	case "settings", "recipe", "dry run":
+		p.reload(d)
+	case "pause":
+		p.pause(d.How)
 	default:
 		panic("unknown deed " + d.What)
 	}
@@ -197,4 +204,64 @@ func (p *play) inject(d deed) {
 	remove := p.jenkins.Inject(f)
 	p.faults = append(p.faults, remove)
 	time.AfterFunc(4*time.Minute, remove)
+}
+
+// reload has the daemon take another configuration.
+func (p *play) reload(d deed) {
+	switch d.What {
+	case "recipe":
+		p.shop.revise()
+	case "dry run":
+		p.showFor(d.How)
+	default:
+		p.bent = func(s *reconcile.Settings) {
+			s.Poll = []time.Duration{15 * time.Second, 5 * time.Second, 45 * time.Second}[d.How%3]
+			s.MaxCleanups = 1 + d.How%4
+			s.FeedEvery = []time.Duration{10 * time.Minute, 2 * time.Minute}[d.How%2]
+			pool := &s.Pools[0].Policy
+			pool.QuarantineAfter = d.How % 3
+			pool.TTL = []time.Duration{0, 20 * time.Minute}[d.How/4]
+			pool.Limits.Queue = []time.Duration{10 * time.Minute, 2 * time.Minute}[d.How%2]
+			pool.Monitor = []hygiene.MonitorPolicy{hygiene.MonitorLift, hygiene.MonitorLeave}[d.How/4]
+		}
+	}
+	p.apply()
+}
+
+// apply gives the running daemon the settings as they are now.
+func (p *play) apply() { p.crew.Apply(p.settings()) }
+
+// showFor makes the daemon, or its only pool, write nothing for a few minutes.
+func (p *play) showFor(how int) {
+	p.shows = 1 + how%2
+	time.AfterFunc(time.Duration(1+how)*time.Minute, func() {
+		p.shows = 0
+		p.apply()
+	})
+}
+
+// pause stops new cleanups, for a while or until somebody resumes, or resumes.
+func (p *play) pause(how int) {
+	ctx, now := p.t.Context(), time.Now()
+	scope := []string{reconcile.ScopeAll, reconcile.ControllerScope("ci"), reconcile.PoolScope("all")}[how%3]
+	if how >= 4 {
+		_ = p.store.ClearPause(ctx, scope)
+		p.crew.Poke()
+		return
+	}
+	stop := store.Pause{Scope: scope, Reason: "moving", By: "ann", Since: now}
+	if how%2 == 0 {
+		stop.Until = now.Add(5 * time.Minute)
+	}
+	_ = p.store.SetPause(ctx, stop)
+	p.crew.Poke()
+}
+
+// resume ends what keeps the daemon from its work.
+func (p *play) resume() {
+	for _, scope := range []string{reconcile.ScopeAll, reconcile.ControllerScope("ci"), reconcile.PoolScope("all")} {
+		_ = p.store.ClearPause(p.t.Context(), scope) // which need not be
+	}
+	p.shows, p.bent = 0, nil
+	p.apply()
 }

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // everything that can happen in a trace.
 var everything = []string{
 	"build", "build", "proper build", "pipeline", "labels", "jcasc", "offline", "connection",
-	"controller", "daemon", "order", "queue", "recreate", "fault",
+	"controller", "daemon", "order", "queue", "recreate", "fault", "settings", "recipe", "pause",
 }
 
 // hold checks random traces of the given kinds. All invariants are judged in each.
@@ -73,6 +73,14 @@ func TestI6NothingIsStuck(t *testing.T) { hold(t, everything...) }
 
 func TestI7ARestartLosesNothing(t *testing.T) {
 	hold(t, "proper build", "daemon", "daemon", "daemon", "controller", "fault")
+}
+
+func TestI7AReloadLosesNothing(t *testing.T) {
+	hold(t, "proper build", "settings", "recipe", "recipe", "pause", "daemon", "connection", "offline")
+}
+
+func TestI7ATimeInWhichNothingIsWrittenLosesNothing(t *testing.T) {
+	hold(t, "proper build", "dry run", "daemon", "settings", "connection")
 }
 
 func TestI8OnlyOurLabelsChange(t *testing.T) {

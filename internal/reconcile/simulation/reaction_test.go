@@ -210,7 +210,7 @@ func crewCarrying(t *testing.T, agents int, program *recipe.Program, w *stopwatc
 		s.Poll, s.MaxCleanups = time.Second, max(4, agents/10)
 	})
 	defer r.close()
-	r.shop.takes, r.shop.program = benchTakes, program
+	r.shop.takes, r.shop.programs = benchTakes, []*recipe.Program{program}
 	r.jenkins.Inject(wire)
 	app(t, r.jenkins)
 	r.watch, r.audit.polled = w, w.poll

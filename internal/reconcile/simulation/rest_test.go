@@ -75,6 +75,7 @@ func (p *play) settle() {
 	p.over = true
 	p.jenkins.CancelQuietDown()
 	time.Sleep(time.Minute) // a restart may be under way
+	p.resume()
 	fit, launched := p.heal()
 	time.Sleep(10 * time.Minute) // those on demand go offline again
 	if len(fit)+len(launched) > 0 {

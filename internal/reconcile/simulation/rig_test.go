@@ -60,7 +60,7 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 	if testing.Verbose() && len(agents) < 10 {
 		r.log = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	r.shop = newWorkshop(small(compile(tb)))
+	r.shop = newWorkshop(small(compile(tb)), small(compileNext(tb)))
 	r.audit = newAuditor(r.shop)
 	var err error
 	r.jenkins, err = jenkinstest.New(jenkinstest.Options{
@@ -113,9 +113,12 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// compiled is the program of all tests; compiling it once saves time.
-var compiled = sync.OnceValues(func() (*recipe.Program, error) {
-	r, err := recipe.Parse("test.yaml", []byte(`
+// compiled is the program of all tests, and its next revision; compiling them once saves time.
+var compiled, changed = compiling(`test ! -e "$WORKSPACE/../other"`), compiling(`! test -e "$WORKSPACE/../other"`)
+
+func compiling(verify string) func() (*recipe.Program, error) {
+	return sync.OnceValues(func() (*recipe.Program, error) {
+		r, err := recipe.Parse("test.yaml", []byte(`
 version: 1
 name: test
 clean:
@@ -123,13 +126,14 @@ clean:
     run: rm -rf "$WORKSPACE/../other"
 verify:
   - name: swept
-    run: test ! -e "$WORKSPACE/../other"
+    run: '`+verify+`'
 `), nil)
-	if err != nil {
-		return nil, err
-	}
-	return r.Compile()
-})
+		if err != nil {
+			return nil, err
+		}
+		return r.Compile()
+	})
+}
 
 func compile(tb testing.TB) *recipe.Program {
 	tb.Helper()
@@ -138,11 +142,19 @@ func compile(tb testing.TB) *recipe.Program {
 	return program
 }
 
+// compileNext is the next revision of the same recipe.
+func compileNext(tb testing.TB) *recipe.Program {
+	tb.Helper()
+	program, err := changed()
+	must(tb, err)
+	return program
+}
+
 // small is the program without its text, whose execution is faked anyway: it is carried through
-// Jenkins for each of a simulation's cleanups.
+// Jenkins for each of a simulation's cleanups. Its revision stands in it, for the fake to know.
 func small(p *recipe.Program) *recipe.Program {
 	q := *p
-	q.Text = []byte("#!/bin/sh\nexit 70\n")
+	q.Text = []byte("#!/bin/sh\n# " + p.Revision + "\nexit 70\n")
 	q.Digest = fmt.Sprintf("%x", sha256.Sum256(q.Text))
 	return &q
 }
@@ -153,9 +165,9 @@ func (r *rig) settings() reconcile.Settings {
 		ID: r.name, Labels: hygiene.DefaultNames, Poll: 15 * time.Second, MaxCleanups: 3,
 		Jobs: reconcile.Jobs{Prefix: "pitcrew-"}, FeedEvery: 10 * time.Minute,
 		Pools: []reconcile.Pool{{
-			Name: "all", Program: r.shop.program,
+			Name: "all", Program: r.shop.program(),
 			Policy: hygiene.Policy{
-				Pool: "all", Recipe: "test", Revision: r.shop.program.Revision, Delivery: hygiene.ByJob,
+				Pool: "all", Recipe: "test", Revision: r.shop.program().Revision, Delivery: hygiene.ByJob,
 				Backoff:         hygiene.Backoff{First: time.Minute, Max: 10 * time.Minute},
 				QuarantineAfter: 3, QuarantineLook: 30 * time.Minute, Settle: 5 * time.Minute, HiddenAfter: time.Minute,
 				TTL: 3 * time.Hour, OnDemand: true, Monitor: hygiene.MonitorLift,

@@ -210,7 +210,7 @@ func (y *yard) seed(controllers, agents int) {
 }
 
 func (y *yard) cleaned(s *store.Store, id hygiene.AgentID) {
-	policy := hygiene.Policy{Pool: "all", Recipe: "test", Revision: y.shop.program.Revision, Delivery: hygiene.ByJob}
+	policy := hygiene.Policy{Pool: "all", Recipe: "test", Revision: y.shop.program().Revision, Delivery: hygiene.ByJob}
 	now := time.Now()
 	for _, state := range []hygiene.State{hygiene.Due, hygiene.Claimed, hygiene.Running, hygiene.Granting, hygiene.Clean} {
 		must(y.b, s.Change(y.b.Context(), id, now, func(c *store.Change) ([]hygiene.Event, error) {

@@ -109,6 +109,14 @@ func check(t *testing.T, tr trace) (problems []string) {
 		r := newRig(t, tr.Timing, tr.Agents, func(s *reconcile.Settings) { s.Poll, s.MaxCleanups = tr.Poll, tr.Cap })
 		defer r.close()
 		p := &play{rig: r, trace: tr}
+		bend := r.bend
+		r.bend = func(s *reconcile.Settings) {
+			bend(s)
+			if p.bent != nil {
+				p.bent(s)
+			}
+			s.DryRun, s.Pools[0].Policy.DryRun = p.shows == 1, p.shows == 2
+		}
 		p.prepare()
 		r.start()
 		p.run()
@@ -126,6 +134,8 @@ type play struct {
 	configs  map[string]string
 	faults   []func()
 	over     bool // faults and bad programs have ended
+	bent     func(*reconcile.Settings)
+	shows    int // 1: the daemon, 2: its pool only shows what it would do
 }
 
 func (p *play) fault(format string, args ...any) {

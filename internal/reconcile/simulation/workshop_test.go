@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,16 +31,17 @@ const (
 
 // workshop stands in for the agents' machines: it runs the steps of real builds and of our programs.
 type workshop struct {
-	program *recipe.Program
-	takes   func(jenkinstest.Step) time.Duration // nil: real builds take a minute, programs 20 s
-	ends    func(jenkinstest.Step) ending        // nil: all programs succeed
-	machine func(agent string) string            // nil: each agent has its own
-	reboot  func(agent string)                   // called when a program asked for it
+	programs []*recipe.Program                    // revisions of one recipe
+	takes    func(jenkinstest.Step) time.Duration // nil: real builds take a minute, programs 20 s
+	ends     func(jenkinstest.Step) ending        // nil: all programs succeed
+	machine  func(agent string) string            // nil: each agent has its own
+	reboot   func(agent string)                   // called when a program asked for it
 
 	// forgetful means that records of builds are deleted: a lost hand-over can then not be found.
 	forgetful bool
 
 	mu       sync.Mutex
+	newest   int            // revision that the configuration has
 	working  map[string]int // programs that run, by agent
 	runs     map[run]int
 	proofs   map[run]bool // attempts whose newest report said cleaned and verified
@@ -53,8 +55,32 @@ type run struct {
 	phases  string
 }
 
-func newWorkshop(p *recipe.Program) *workshop {
-	return &workshop{program: p, working: map[string]int{}, runs: map[run]int{}, proofs: map[run]bool{}, session: map[string]int{}}
+func newWorkshop(programs ...*recipe.Program) *workshop {
+	return &workshop{programs: programs, working: map[string]int{}, runs: map[run]int{}, proofs: map[run]bool{}, session: map[string]int{}}
+}
+
+// program is the one that the configuration has now.
+func (w *workshop) program() *recipe.Program {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.programs[w.newest]
+}
+
+// revise gives the configuration the next revision of the recipe.
+func (w *workshop) revise() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.newest = (w.newest + 1) % len(w.programs)
+}
+
+// carried is the program that a step carries, whatever the configuration has by now.
+func (w *workshop) carried(s jenkinstest.Step) *recipe.Program {
+	for _, p := range w.programs {
+		if strings.Contains(s.Script, p.Revision) {
+			return p
+		}
+	}
+	return w.program()
 }
 
 func (w *workshop) execute(ctx context.Context, s jenkinstest.Step) jenkinstest.StepResult {
@@ -124,12 +150,13 @@ func (w *workshop) leave(key run) {
 
 // report prints what a real program would.
 func (w *workshop) report(s jenkinstest.Step, key run, nonce string, how ending) jenkinstest.StepResult {
+	program := w.carried(s)
 	r := recipe.Report{
 		Version: recipe.Version, Attempt: key.attempt, Agent: s.Agent, Controller: s.Env["PITCREW_CONTROLLER"],
-		Recipe: w.program.Recipe, Revision: w.program.Revision, Phases: key.phases, Outcome: recipe.Cleaned, Verified: true,
+		Recipe: program.Recipe, Revision: program.Revision, Phases: key.phases, Outcome: recipe.Cleaned, Verified: true,
 		Machine: recipe.Machine{ID: w.machineOf(s.Agent), BootID: w.boot(s.Agent)}, AgentProcess: recipe.AgentProcess{PID: 4711, Start: w.boot(s.Agent)},
 	}
-	for _, step := range w.program.Steps {
+	for _, step := range program.Steps {
 		if key.phases == "all" || step.Phase == recipe.Verify {
 			r.Steps = append(r.Steps, recipe.StepReport{Name: step.Name, Phase: step.Phase, Outcome: recipe.StepOK, Tries: 1})
 		}
