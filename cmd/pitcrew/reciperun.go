@@ -79,16 +79,16 @@ func (c *cli) recipePlanCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what a recipe would do, without doing it",
-		Long: `Show which steps of a recipe would run, and why the others would not. Without --os or
---arch the program itself looks at this machine, and changes nothing; with them it is
-told for a machine that has these facts and no others.`,
+		Long: `Show which steps of a recipe would run, and why the others would not. Without facts the
+program itself looks at this machine, and changes nothing; with any of them it is told
+for a machine that has these facts and no others.`,
 		Example: `  pitcrew recipe plan recipes/linux.yaml --labels 'el9 big'
-  pitcrew recipe plan recipes/linux.yaml --os linux,rhel,centos7 --arch s390x`,
+  pitcrew recipe plan linux.yaml --os linux=3.10,rhel,centos=7.9 --arch s390x`,
 		Args: one("recipe"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			facts.Labels = words(facts.Labels)
-			elsewhere := slices.ContainsFunc([]string{"os", "arch", "tools", "root", "sudo"}, cmd.Flags().Changed)
-			if elsewhere {
+			if slices.ContainsFunc(machineFlags, cmd.Flags().Changed) {
+				facts.Versioned()
 				r, err := c.loadRecipe(args[0])
 				if err != nil {
 					return err
@@ -103,13 +103,19 @@ told for a machine that has these facts and no others.`,
 		},
 	}
 	cmd.Flags().StringSliceVar(&facts.Labels, "labels", nil, "labels of the agent")
-	cmd.Flags().StringSliceVar(&facts.OS, "os", nil, "words for the system, such as linux,rhel,centos7")
+	cmd.Flags().StringSliceVar(&facts.OS, "os", nil, "words for the system, with versions, such as linux=3.10,rhel,centos=7.9")
 	cmd.Flags().StringVar(&facts.Arch, "arch", "", "machine, as uname -m names it")
+	cmd.Flags().StringSliceVar(&facts.Virtualisation, "virtualisation", nil, "what the machine is: none, or vm and what kind")
+	cmd.Flags().StringVar(&facts.PackageManager, "package-manager", "", "what installs packages, such as apt or dnf")
+	cmd.Flags().BoolVar(&facts.Container, "container", false, "the program runs in a container")
 	cmd.Flags().StringSliceVar(&facts.Tools, "tools", nil, "commands that are there")
 	cmd.Flags().BoolVar(&facts.Root, "root", false, "the program runs as root")
 	cmd.Flags().BoolVar(&facts.Sudo, "sudo", false, "sudo works without a password")
 	return cmd
 }
+
+// machineFlags are the flags that describe another machine than this one.
+var machineFlags = []string{"os", "arch", "virtualisation", "package-manager", "container", "tools", "root", "sudo"}
 
 // planHere lets the program itself say what it would do on this machine.
 func (c *cli) planHere(ctx context.Context, p *recipe.Program, labels []string) error {

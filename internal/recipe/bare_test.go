@@ -169,6 +169,10 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 		`os: linux`, `os: [centos7, rhel]`, `os: ["!alpine"]`, `os: [linux, "!centos"]`, `arch: amd64`, `arch: ["!x86_64"]`, `arch: [s390x, aarch64]`,
 		`tools: [t1]`, `tools: [t1, "!t2"]`, `root: true`, `root: false`, `sudo: true`, `sudo: false`,
 		`labels: a, os: linux, arch: x86_64, tools: t1, root: false`,
+		`os: centos>=7`, `os: centos<7`, `os: centos>7`, `os: centos<=7`, `os: ["centos>=7.9", "alpine<3.20"]`, `os: centos>7.08`, `os: alpine>=3.20.1`,
+		`os: ["linux>=3.10", "!centos<8"]`, `os: linux>4.18.0.1`, `os: rhel>=1`, `os: ["centos>=7", "!centos>=7.10"]`, `os: alpine>=3.19.0`,
+		`virtualisation: vm`, `virtualisation: [kvm, none]`, `virtualisation: ["!vm"]`, `virtualisation: ["vm", "!xen"]`,
+		`packageManager: [yum, dnf]`, `packageManager: "!apk"`, `container: true`, `container: false`, `os: linux, container: true, virtualisation: kvm`,
 	}
 	var steps strings.Builder
 	for i, c := range conditions {
@@ -181,10 +185,18 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 	bools := []bool{no, yes}
 	for bits := range 128 {
 		bit := func(i int) bool { return bools[bits>>i&1] }
-		f := Facts{OS: []string{"linux", "centos", "centos7", "rhel"}, Arch: "x86_64", Root: bit(4), Sudo: bit(5)}
+		f := Facts{OS: []string{"linux", "centos", "centos7", "rhel"}, Arch: "x86_64", Root: bit(4), Sudo: bit(5), Container: bit(3)}
+		id, version, kernel := "centos", "7.9", "3.10.0-1160.el7.x86_64"
+		f.Virtualisation, f.PackageManager = []string{"kvm", "vm"}, "yum"
 		if bit(6) {
 			f.OS, f.Arch = []string{"linux", "alpine"}, "s390x"
+			id, version, kernel = "alpine", "3.20.0_alpha20240101", "12345678901.1"
+			f.Virtualisation, f.PackageManager = []string{"none"}, "apk"
 		}
+		if bit(0) && bit(1) {
+			version, f.PackageManager = "rolling", ""
+		}
+		f.Versions = map[string]string{"linux": kernel, id: version}
 		for i, label := range []string{"a", "b", "c"} {
 			if bit(i) {
 				f.Labels = append(f.Labels, label)
@@ -196,6 +208,8 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 		}
 		fmt.Fprintf(&script, "os=' %s ' arch=%s uid=%s sudo=%s labels=' %s '\n", strings.Join(f.OS, " "), f.Arch,
 			map[bool]string{true: "0", false: "100"}[f.Root], yesNo(f.Sudo), strings.Join(f.Labels, " "))
+		fmt.Fprintf(&script, "os_kernel=linux os_release=%s os_id=%s os_version=%s virt=' %s ' packages=%s container=%s\n", kernel, id, version,
+			strings.Join(f.Virtualisation, " "), f.PackageManager, yesNo(f.Container))
 		script.WriteString("unset -f t1 t2; unalias t1 t2 2>/dev/null\n")
 		for _, tool := range f.Tools {
 			script.WriteString(tool + "() { :; }\n")

@@ -177,10 +177,19 @@ func (w When) define(b *strings.Builder, n int) {
 	for _, list := range []struct {
 		words         []string
 		wanted, other string
-	}{{w.OS, "os_among", "os_is_not"}, {w.Arch, "arch_among", "arch_is_not"}, {w.Tools, "tools_here", "tools_not_here"}} {
+	}{
+		{w.OS, "os_among", "os_is_not"},
+		{w.Arch, "arch_among", "arch_is_not"},
+		{w.Virtualisation, "virt_among", "virt_is_not"},
+		{w.PackageManager, "packages_among", "packages_are_not"},
+		{w.Tools, "tools_here", "tools_not_here"},
+	} {
 		wanted, refused := split(list.words)
 		add(list.wanted, wanted)
 		add(list.other, refused)
+	}
+	if w.Container != nil {
+		parts = append(parts, "container_is "+yesNo(*w.Container))
 	}
 	if w.Root != nil {
 		parts = append(parts, "root_is "+yesNo(*w.Root))

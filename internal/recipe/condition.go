@@ -15,6 +15,13 @@ import (
 // maxConditionLabels bounds how many different labels one condition may mention: the program decides them by a tree.
 const maxConditionLabels = 10
 
+// virtualisations are the words that a condition may use for what a machine is: none, or vm and mostly one more, by the names
+// that systemd-detect-virt has for them.
+var virtualisations = []string{"none", "vm", "kvm", "qemu", "vmware", "microsoft", "xen", "oracle", "amazon", "google", "zvm", "powervm"}
+
+// packageManagers are the words for what installs packages.
+var packageManagers = []string{"apt", "dnf", "yum", "zypper", "apk", "pacman"}
+
 var conditionWord = regexp.MustCompile(`^!?[A-Za-z0-9][A-Za-z0-9._+-]*$`)
 
 // when reads the condition of a step.
@@ -22,14 +29,20 @@ func (d *decoder) when(path string, n ast.Node) When {
 	var w When
 	d.mapping(path, n, []field{
 		{"labels", func(path string, n ast.Node) { w.Labels = d.labels(path, n) }},
-		{"os", func(path string, n ast.Node) { w.OS = d.words(path, n, true) }},
+		{"os", func(path string, n ast.Node) { w.OS = d.systems(path, n) }},
 		{"arch", func(path string, n ast.Node) {
 			w.Arch = d.words(path, n, true)
 			for i, word := range w.Arch {
 				w.Arch[i] = architecture(word)
 			}
 		}},
+		{"virtualisation", func(path string, n ast.Node) { w.Virtualisation = d.machines(path, n) }},
+		{"packageManager", func(path string, n ast.Node) {
+			w.PackageManager = d.words(path, n, true)
+			d.known(path, n, w.PackageManager, packageManagers)
+		}},
 		{"tools", func(path string, n ast.Node) { w.Tools = d.words(path, n, false) }},
+		{"container", func(path string, n ast.Node) { w.Container = d.flag(path, n) }},
 		{"root", func(path string, n ast.Node) { w.Root = d.flag(path, n) }},
 		{"sudo", func(path string, n ast.Node) { w.Sudo = d.flag(path, n) }},
 	})
@@ -64,15 +77,76 @@ func (d *decoder) flag(path string, n ast.Node) *bool {
 	return nil
 }
 
+// systems reads words for the system, which may compare its version.
+func (d *decoder) systems(path string, n ast.Node) []string {
+	all := d.wordsLike(path, n, true, func(word string) bool {
+		_, compares := comparisonOf(strings.TrimPrefix(word, "!"))
+		return compares || conditionWord.MatchString(word)
+	})
+	wanted, refused := split(all)
+	if len(wanted) == 0 || slices.ContainsFunc(wanted, func(w string) bool { return systemPossible(w, refused) }) {
+		return all
+	}
+	if !slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Path == path }) {
+		d.fail(n, path, "can never hold: every version it asks for is negated as well")
+	}
+	return all
+}
+
+// systemPossible reports whether any system is wanted and none of refused.
+func systemPossible(wanted string, refused []string) bool {
+	c, compares := comparisonOf(wanted)
+	name := wanted
+	if compares {
+		name = c.name
+	}
+	var versions []comparison
+	for _, word := range refused {
+		if word == wanted || word == name {
+			return false
+		}
+		if r, ok := comparisonOf(word); ok && r.name == name {
+			versions = append(versions, r)
+		}
+	}
+	return !compares || c.possible(versions)
+}
+
+// machines reads words for what a machine is.
+func (d *decoder) machines(path string, n ast.Node) []string {
+	all := d.words(path, n, true)
+	d.known(path, n, all, virtualisations)
+	wanted, refused := split(all)
+	noVM, noMetal := slices.Contains(refused, "vm"), slices.Contains(refused, "none")
+	onlyVMs := len(wanted) > 0 && !slices.Contains(wanted, "none")
+	if noVM && (noMetal || onlyVMs) && !slices.Contains(wanted, "vm") {
+		d.fail(n, path, "can never hold: a machine is either none or a vm, and each kind of virtualisation is a vm")
+	}
+	return all
+}
+
+// known notes words that no machine will ever have.
+func (d *decoder) known(path string, n ast.Node, words, all []string) {
+	for _, word := range words {
+		if name := strings.TrimPrefix(word, "!"); !slices.Contains(all, name) {
+			d.fail(n, path, "%q is unknown: want one of %s%s", name, strings.Join(all, ", "), didYouMean(name, all))
+		}
+	}
+}
+
 // words reads one word or a list of words, each possibly negated. alternatives says that the plain ones are
 // alternatives, so that negations beside them only narrow them.
 func (d *decoder) words(path string, n ast.Node, alternatives bool) []string {
+	return d.wordsLike(path, n, alternatives, conditionWord.MatchString)
+}
+
+func (d *decoder) wordsLike(path string, n ast.Node, alternatives bool, is func(word string) bool) []string {
 	var all []string
 	read := func(path string, n ast.Node) {
 		word, ok := d.scalar(path, n)
 		switch {
 		case !ok:
-		case !conditionWord.MatchString(word):
+		case !is(word):
 			d.fail(n, path, "%q is no word: want letters, digits and any of . _ + -, after a ! to negate it", word)
 		case slices.Contains(all, word):
 			d.fail(n, path, "%s is there twice", word)

@@ -17,12 +17,44 @@ type Facts struct {
 	// OS holds every word that describes the system: kernel (linux), distribution (centos), those it is like (rhel,
 	// fedora), and distribution with version (centos7, alpine3.19, alpine3).
 	OS []string
+	// Versions are what comparisons go by: the version of the kernel by its name, and of the distribution by its name.
+	Versions map[string]string
 	// Arch is the machine's name as uname -m tells it, with x86_64 for amd64 and aarch64 for arm64.
 	Arch string
+	// Virtualisation is "none", or "vm" and, where it can be told, what kind of one.
+	Virtualisation []string
+	// PackageManager is what installs packages, "" if there is none.
+	PackageManager string
+	// Container is whether this is a container.
+	Container bool
 	// Tools are the commands that can be found.
 	Tools []string
 	// Root is whether the program runs as root, Sudo whether sudo works without a password.
 	Root, Sudo bool
+}
+
+// Versioned takes apart the words for the system that have a version, as "centos=7.9": they become what the program would
+// gather, the words centos, centos7.9 and centos7, and the version of centos.
+func (f *Facts) Versioned() {
+	var words []string
+	for _, word := range f.OS {
+		name, version, has := strings.Cut(word, "=")
+		words = append(words, name)
+		if !has {
+			continue
+		}
+		if f.Versions == nil {
+			f.Versions = map[string]string{}
+		}
+		f.Versions[name] = version
+		major, _, _ := strings.Cut(version, ".")
+		for _, more := range []string{name + version, name + major} {
+			if !slices.Contains(words, more) {
+				words = append(words, more)
+			}
+		}
+	}
+	f.OS = words
 }
 
 // Holds reports whether w holds for f, and if not, why.
@@ -30,11 +62,14 @@ func (w When) Holds(f Facts) (holds bool, why string) {
 	if !w.Labels.IsZero() && !w.Labels.Matches(labelexpr.Has(f.Labels...)) {
 		return false, "labels do not match " + w.Labels.String()
 	}
-	if why := among("os", w.OS, f.OS); why != "" {
-		return false, why
-	}
-	if why := among("arch", w.Arch, []string{f.Arch}); why != "" {
-		return false, why
+	for _, why := range []string{
+		among("os", w.OS, f.system), among("arch", w.Arch, one(f.Arch)),
+		among("virtualisation", w.Virtualisation, one(f.Virtualisation...)),
+		among("package manager", w.PackageManager, one(f.PackageManager)),
+	} {
+		if why != "" {
+			return false, why
+		}
 	}
 	wanted, refused := split(w.Tools)
 	for _, tool := range wanted {
@@ -50,8 +85,25 @@ func (w When) Holds(f Facts) (holds bool, why string) {
 	return w.rightsHold(f)
 }
 
+// system reports whether word describes the system.
+func (f Facts) system(word string) bool {
+	if c, compares := comparisonOf(word); compares {
+		return c.holds(f.Versions[c.name])
+	}
+	return slices.Contains(f.OS, word)
+}
+
+// one returns what says of a word whether it is one of there.
+func one(there ...string) func(word string) bool {
+	return func(word string) bool { return slices.Contains(there, word) }
+}
+
 func (w When) rightsHold(f Facts) (bool, string) {
 	switch {
+	case w.Container != nil && *w.Container && !f.Container:
+		return false, "not in a container"
+	case w.Container != nil && !*w.Container && f.Container:
+		return false, "in a container"
 	case w.Root != nil && *w.Root && !f.Root:
 		return false, "not root"
 	case w.Root != nil && !*w.Root && f.Root:
@@ -64,14 +116,14 @@ func (w When) rightsHold(f Facts) (bool, string) {
 	return true, ""
 }
 
-// among returns why words do not accept what there is: "" if they do.
-func among(what string, words, there []string) string {
+// among returns why words do not accept what there is, which is says of each word: "" if they do.
+func among(what string, words []string, is func(word string) bool) string {
 	wanted, refused := split(words)
-	if len(wanted) > 0 && !slices.ContainsFunc(wanted, func(w string) bool { return slices.Contains(there, w) }) {
+	if len(wanted) > 0 && !slices.ContainsFunc(wanted, is) {
 		return what + " is none of " + strings.Join(wanted, " ")
 	}
 	for _, word := range refused {
-		if slices.Contains(there, word) {
+		if is(word) {
 			return what + " is " + word
 		}
 	}

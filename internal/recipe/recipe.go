@@ -110,14 +110,17 @@ const (
 type When struct {
 	// Labels is matched against the labels of the agent.
 	Labels labelexpr.Expr
-	// OS, Arch and Tools list words; one that begins with "!" must not apply. Of the others at least one must apply
-	// for OS and Arch, and all for Tools. See Facts.
-	OS, Arch, Tools []string
+	// These list words; one that begins with "!" must not apply. Of the others at least one must apply, of Tools all.
+	// A word for the system may compare its version, as in "centos>=7". See Facts.
+	OS, Arch, Virtualisation, PackageManager, Tools []string
+	// Container is whether the program runs in a container.
+	Container *bool
 	// Root is whether the program runs as root, Sudo whether it may become root without a password.
 	Root, Sudo *bool
 }
 
 // IsZero reports whether w holds everywhere.
 func (w When) IsZero() bool {
-	return w.Labels.IsZero() && len(w.OS)+len(w.Arch)+len(w.Tools) == 0 && w.Root == nil && w.Sudo == nil
+	words := len(w.OS) + len(w.Arch) + len(w.Virtualisation) + len(w.PackageManager) + len(w.Tools)
+	return w.Labels.IsZero() && words == 0 && w.Container == nil && w.Root == nil && w.Sudo == nil
 }
