@@ -19,6 +19,7 @@ import (
 func (c *cli) recipeRunCommand() *cobra.Command {
 	r := recipe.Runner{Phases: "all"}
 	var yes bool
+	depth := string(recipe.Standard)
 	cmd := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a recipe on this machine",
@@ -40,17 +41,23 @@ It ends with the code of the program: 0 unless the cleanup failed (1), was refus
 					return err
 				}
 			}
-			r.Output = c.out
+			r.Output, r.Depth = c.out, recipe.Depth(depth)
 			return c.runRecipe(cmd.Context(), r, p)
 		},
 	}
 	cmd.Flags().StringVar(&r.Agent, "agent", "", "name of the agent that this machine serves (default: the host's name)")
 	cmd.Flags().StringSliceVar(&r.Labels, "labels", nil, "labels of the agent, for the conditions of steps")
 	choose(cmd, &r.Phases, "phases", "what to run", "all", "verify")
+	chooseDepth(cmd, &depth)
 	cmd.Flags().StringVar(&r.Shell, "shell", "", "shell to run it with (default: sh)")
 	cmd.Flags().BoolVar(&r.Reboot, "reboot", false, "let it reboot this machine when a step asks for it")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// chooseDepth lets people say how deep to clean.
+func chooseDepth(cmd *cobra.Command, depth *string) {
+	choose(cmd, depth, "depth", "how deep to clean", string(recipe.Light), string(recipe.Standard), string(recipe.Deep))
 }
 
 // runRecipe passes the program's output and exit code on.
@@ -76,6 +83,7 @@ func words(values []string) []string { return strings.Fields(strings.Join(values
 
 func (c *cli) recipePlanCommand() *cobra.Command {
 	var facts recipe.Facts
+	depth := string(recipe.Standard)
 	cmd := &cobra.Command{
 		Use:   "plan FILE",
 		Short: "Show what a recipe would do, without doing it",
@@ -93,16 +101,17 @@ for a machine that has these facts and no others.`,
 				if err != nil {
 					return err
 				}
-				return c.showPlanned(r.Plan(facts))
+				return c.showPlanned(r.Plan(facts, recipe.Depth(depth)))
 			}
 			p, err := c.program(args[0])
 			if err != nil {
 				return err
 			}
-			return c.planHere(cmd.Context(), p, facts.Labels)
+			return c.planHere(cmd.Context(), p, facts.Labels, depth)
 		},
 	}
 	cmd.Flags().StringSliceVar(&facts.Labels, "labels", nil, "labels of the agent")
+	chooseDepth(cmd, &depth)
 	cmd.Flags().StringSliceVar(&facts.OS, "os", nil, "words for the system, with versions, such as linux=3.10,rhel,centos=7.9")
 	cmd.Flags().StringVar(&facts.Arch, "arch", "", "machine, as uname -m names it")
 	cmd.Flags().StringSliceVar(&facts.Virtualisation, "virtualisation", nil, "what the machine is: none, or vm and what kind")
@@ -118,8 +127,8 @@ for a machine that has these facts and no others.`,
 var machineFlags = []string{"os", "arch", "virtualisation", "package-manager", "container", "tools", "root", "sudo"}
 
 // planHere lets the program itself say what it would do on this machine.
-func (c *cli) planHere(ctx context.Context, p *recipe.Program, labels []string) error {
-	cmd := exec.CommandContext(ctx, "sh", "-s", "--", "--plan", "--labels", strings.Join(labels, " "))
+func (c *cli) planHere(ctx context.Context, p *recipe.Program, labels []string, depth string) error {
+	cmd := exec.CommandContext(ctx, "sh", "-s", "--", "--plan", "--labels", strings.Join(labels, " "), "--depth", depth)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(p.Text), c.out, c.err
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
@@ -134,7 +143,10 @@ func (c *cli) showPlanned(steps []recipe.Planned) error {
 	rows := make([][]string, len(steps))
 	for i, s := range steps {
 		runs := c.paint(green, "runs")
-		if !s.Runs {
+		switch {
+		case s.Fails:
+			runs = c.paint(red, "fails")
+		case !s.Runs:
 			runs = c.paint(faint, "skipped")
 		}
 		rows[i] = []string{string(s.Phase), s.Name, runs, s.Limits.Timeout.String(), s.Why}

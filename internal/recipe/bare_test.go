@@ -215,7 +215,7 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 			script.WriteString(tool + "() { :; }\n")
 		}
 		fmt.Fprintf(&script, "for n in $steps; do why=; if when_$n; then echo '%d' $n yes; else echo '%d' $n \"no: $why\"; fi; done\n", bits, bits)
-		for i, s := range r.Plan(f) {
+		for i, s := range r.Plan(f, Standard) {
 			answer := "yes"
 			if !s.Runs {
 				answer = "no: " + s.Why

@@ -145,10 +145,18 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 
 // define writes the functions of step number n: its settings, condition, command, and what its exit codes mean.
 func (s Step) define(b *strings.Builder, n int) {
-	fmt.Fprintf(b, "step_%d() {\n\tphase=%s name=%s json=%s\n\tlimit=%d tries=%d delay=%d\n}\n", n, s.Phase,
+	fmt.Fprintf(b, "step_%d() {\n\tphase=%s name=%s json=%s\n\tlimit=%d tries=%d delay=%d\n", n, s.Phase,
 		shellQuote(s.Name), shellQuote(jsonQuote(s.Name)),
 		s.Limits.Timeout/time.Second, s.Limits.Retries+1, s.Limits.RetryDelay/time.Second)
-	s.When.define(b, n)
+	fmt.Fprintf(b, "\tdepth=%s on_failure=%s required=%s forbidden=%s\n}\n", s.Depth, s.OnFailure,
+		shellQuote(s.Required.words()), shellQuote(s.Forbidden.words()))
+	s.When.define(b, "when", n)
+	if s.Required != nil {
+		s.Required.define(b, "required", n)
+	}
+	if s.Forbidden != nil {
+		s.Forbidden.define(b, "forbidden", n)
+	}
 	env := make([]string, len(s.Env))
 	for i, v := range s.Env {
 		env[i] = v.Name + "=" + v.Value
@@ -166,8 +174,8 @@ func (s Step) define(b *strings.Builder, n int) {
 	b.WriteString("\t0) outcome=ok ;;\n\t*) outcome=retry ;;\n\tesac\n}\n\n")
 }
 
-// define writes the condition of step number n.
-func (w When) define(b *strings.Builder, n int) {
+// define writes the condition called name of step number n.
+func (w When) define(b *strings.Builder, name string, n int) {
 	var parts []string
 	add := func(function string, words []string) {
 		if len(words) > 0 {
@@ -197,7 +205,7 @@ func (w When) define(b *strings.Builder, n int) {
 	if w.Sudo != nil {
 		parts = append(parts, "sudo_is "+yesNo(*w.Sudo))
 	}
-	fmt.Fprintf(b, "when_%d() {\n", n)
+	fmt.Fprintf(b, "%s_%d() {\n", name, n)
 	if !w.Labels.IsZero() {
 		fmt.Fprintf(b, "\twhy=%s\n", shellQuote("labels do not match "+w.Labels.String()))
 		decide(w.Labels).define(b, "\t")

@@ -112,10 +112,10 @@ func TestTheExamplesAreFreeOfProblemsAndRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := map[string]bool{}
-	for _, step := range r.Plan(Facts{OS: []string{"linux", "centos", "centos7"}, Labels: []string{"el7"}, Tools: []string{"docker"}, Sudo: true}) {
+	for _, step := range r.Plan(Facts{OS: []string{"linux", "centos", "centos7"}, Labels: []string{"el7"}, Tools: []string{"docker"}, Sudo: true}, Standard) {
 		runs[step.Name] = step.Runs
 	}
-	for _, step := range r.Plan(Facts{OS: []string{"linux"}, Labels: []string{"s390x"}, Arch: "s390x"}) {
+	for _, step := range r.Plan(Facts{OS: []string{"linux"}, Labels: []string{"s390x"}, Arch: "s390x"}, Standard) {
 		if step.Runs != (step.Phase == Clean && !strings.Contains(step.Name, "containers") || step.Name == "room for a build") {
 			t.Errorf("on s390x %q runs: %v (%s)", step.Name, step.Runs, step.Why)
 		}

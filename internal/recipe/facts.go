@@ -134,19 +134,21 @@ func among(what string, words []string, is func(word string) bool) string {
 type Planned struct {
 	Phase Phase
 	Name  string
-	// Runs is whether the step's condition holds; Why is the reason if not.
-	Runs   bool
-	Why    string
+	// Runs is whether the step would be run; Why is the reason if not.
+	Runs bool
+	Why  string
+	// Fails is whether that it is not run is a failure: it is required here, or forbidden.
+	Fails  bool
 	Limits Limits
 }
 
-// Plan returns what would be run on a machine with facts f, in order. Whether a later phase is reached depends on how
-// the steps before it end, which a plan cannot know.
-func (r *Recipe) Plan(f Facts) []Planned {
+// Plan returns what a cleanup of that depth would run on a machine with facts f, in order. Whether a later phase is
+// reached depends on how the steps before it end, which a plan cannot know.
+func (r *Recipe) Plan(f Facts, depth Depth) []Planned {
 	plan := make([]Planned, len(r.Steps))
 	for i, s := range r.Steps {
-		runs, why := s.When.Holds(f)
-		plan[i] = Planned{Phase: s.Phase, Name: s.Name, Runs: runs, Why: why, Limits: s.Limits}
+		runs, fails, why := s.fate(f, depth)
+		plan[i] = Planned{Phase: s.Phase, Name: s.Name, Runs: runs, Fails: fails, Why: why, Limits: s.Limits}
 	}
 	return plan
 }

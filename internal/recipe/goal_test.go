@@ -179,7 +179,6 @@ platforms: [linux/s390, linux/amd64, linux/amd64]
 		`r.yaml:7:33: $.clean[3].disk.bytesFree: "10" is no amount of room: write for example 10GB or 512MiB`,
 		`r.yaml:8:35: $.clean[4].env: only scripts have this field; processes says what is to be reached, not how`,
 		`r.yaml:8:53: $.clean[4].outcomes: only scripts have this field; processes says what is to be reached, not how`,
-		`r.yaml:9:34: $.clean[5].required: scripts have no such field; say it in the condition, or by an exit code`,
 		`r.yaml:9:48: $.clean[5].before: "nothing" is no kind: want one of ` + kindNames(spec.CleanKinds()),
 		`r.yaml:10:23: $.clean[6].loops.x: unknown field "x"`,
 		`r.yaml:12:5: $.setup[0]: processes belongs to the clean phase, or to the verify phase, where it is judged only`,

@@ -96,7 +96,7 @@ func (m *machine) command(ctx context.Context, t *testing.T, p *Program, env []s
 
 func (m *machine) run(t *testing.T, p *Program, env []string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // a machine may have much else to do
 	defer cancel()
 	cmd := m.command(ctx, t, p, env, args...)
 	var out bytes.Buffer

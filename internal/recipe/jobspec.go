@@ -51,6 +51,7 @@ func (s JobSpec) parameters() []parameter {
 		{name: "PITCREW_ATTEMPT", description: "The number of the attempt."},
 		{name: "PITCREW_NONCE", description: "Proves that the report is of this attempt.", secret: true},
 		{name: "PITCREW_PHASES", value: "all", description: "all, or verify for that phase alone."},
+		{name: "PITCREW_DEPTH", value: string(Standard), description: "How deep to clean: light, standard or deep."},
 		{name: "PITCREW_JOB_CONTROLLER", value: s.Controller, description: "The controller that this job was made for. Leave it alone."},
 	}
 	if s.Program.ByFile() {

@@ -54,15 +54,13 @@ type Step struct {
 	Phase Phase
 	// Goal is what scrub has to reach; nil if the step is a script.
 	Goal *spec.Goal
-	// Required is whether a goal about something that this machine does not have is a failure.
-	Required bool
 	// Before is the kind that a script of the clean phase runs before; "" means after all but the judgement of disks.
 	Before spec.Kind
 	// Script is run as: Interpreter... script.
 	Script      []byte
 	Interpreter []string
 	Limits      Limits
-	When        When
+	Rules
 	// Outcomes says what exit codes mean. A code that is not listed is a failure that may be retried, 0 is success.
 	Outcomes map[int]StepOutcome
 	// Env is added to the environment of the step, in the order of the file.
@@ -102,7 +100,7 @@ const (
 	StepFailed    StepOutcome = "failed"    // assignable: failed for good, without further tries
 	StepReconnect StepOutcome = "reconnect" // assignable: done, and the agent must reconnect; reported as ok
 	StepReboot    StepOutcome = "reboot"    // assignable: done, and the machine must reboot; reported as ok
-	StepSkipped   StepOutcome = "skipped"   // its condition did not hold, or an earlier failure stands in its way
+	StepSkipped   StepOutcome = "skipped"   // its condition or the depth did not hold, or an earlier failure stands in its way
 	StepTimeout   StepOutcome = "timeout"   // its limit passed and its session was ended
 )
 

@@ -28,7 +28,9 @@ type Report struct {
 	Recipe     string `json:"recipe"`
 	Revision   string `json:"revision"`
 	// Phases is "all", or "verify" if that phase alone was asked for.
-	Phases  string  `json:"phases"`
+	Phases string `json:"phases"`
+	// Depth is how deep the cleanup was; programs of earlier versions do not tell.
+	Depth   Depth   `json:"depth,omitempty"`
 	Outcome Outcome `json:"outcome"`
 	// Verified is whether the verify phase was reached and all of it that applies passed.
 	Verified bool `json:"verified"`

@@ -177,6 +177,9 @@ func (r Report) consistent() error {
 	if r.Phases != "all" && r.Phases != string(Verify) {
 		return faulty(Inconsistent, "phases %q are not known", r.Phases)
 	}
+	if r.Depth != "" && !slices.Contains(Depths(), r.Depth) {
+		return faulty(Inconsistent, "depth %q is not known", r.Depth)
+	}
 	failed, proved := 0, 0
 	for _, s := range r.Steps {
 		switch s.Outcome {

@@ -27,6 +27,8 @@ type Runner struct {
 	Labels []string
 	// Phases is "all" or "verify"; "" means all.
 	Phases string
+	// Depth is how deep it cleans; "" means standard.
+	Depth Depth
 	// Reboot lets the program reboot this machine if a step asks for it.
 	Reboot bool
 	// Output receives the log as it comes; nil discards it. The report is left out.
@@ -93,7 +95,8 @@ func (r Runner) command(ctx context.Context, file, nonce string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, shell, args...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PITCREW_") }),
-		"PITCREW_AGENT="+agent, "PITCREW_CONTROLLER=local", "PITCREW_ATTEMPT=1", "PITCREW_NONCE="+nonce, "PITCREW_PHASES="+phases)
+		"PITCREW_AGENT="+agent, "PITCREW_CONTROLLER=local", "PITCREW_ATTEMPT=1", "PITCREW_NONCE="+nonce, "PITCREW_PHASES="+phases,
+		"PITCREW_DEPTH="+string(r.Depth))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
 	return cmd

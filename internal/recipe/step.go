@@ -33,18 +33,18 @@ type stepSource struct {
 	// bodies counts the fields that give the step something to do.
 	bodies       []string
 	retryDelayAt ast.Node
-	// ofScripts and ofGoals are where fields stand that only steps of that sort have.
-	ofScripts, ofGoals map[string]ast.Node
+	// ofScripts is where fields stand that only scripts have.
+	ofScripts map[string]ast.Node
 }
 
 func (d *decoder) step(path string, n ast.Node, phase Phase) {
-	s := &stepSource{path: path, node: n, ofScripts: map[string]ast.Node{}, ofGoals: map[string]ast.Node{}}
+	s := &stepSource{path: path, node: n, ofScripts: map[string]ast.Node{}}
 	script := func(name string, read func(path string, n ast.Node)) field {
 		return field{name, func(path string, n ast.Node) { s.ofScripts[name] = n; read(path, n) }}
 	}
 	s.Phase = phase
 	s.Limits = Limits{Timeout: defaultTimeout, RetryDelay: defaultRetryDelay}
-	there := d.mapping(path, n, slices.Concat(d.kinds(s), []field{
+	there := d.mapping(path, n, slices.Concat(d.kinds(s), d.rules(&s.Rules), []field{
 		{"name", func(path string, n ast.Node) { d.stepName(s, path, n) }},
 		script("interpreter", func(path string, n ast.Node) { d.interpreter(s, path, n) }),
 		{"timeout", func(path string, n ast.Node) { s.Limits.Timeout = d.duration(path, n, time.Second, maxTimeout) }},
@@ -53,15 +53,10 @@ func (d *decoder) step(path string, n ast.Node, phase Phase) {
 			s.retryDelayAt = n
 			s.Limits.RetryDelay = d.duration(path, n, 0, maxTimeout)
 		}},
-		{"when", func(path string, n ast.Node) { s.When = d.when(path, n) }},
 		script("outcomes", func(path string, n ast.Node) { s.Outcomes = d.outcomes(path, n) }),
 		script("env", func(path string, n ast.Node) { s.Env = d.env(path, n) }),
 		script("carry", func(path string, n ast.Node) { s.Files = d.files(path, n) }),
 		script("before", func(path string, n ast.Node) { s.Before = d.before(phase, path, n) }),
-		{"required", func(path string, n ast.Node) {
-			s.ofGoals["required"] = n
-			s.Required, _ = d.boolean(path, n)
-		}},
 	}))
 	if !isMapping(n) {
 		return
@@ -105,12 +100,10 @@ func (d *decoder) finish(s *stepSource, there map[string]bool) {
 	if s.retryDelayAt != nil && s.Limits.Retries == 0 {
 		d.fail(s.retryDelayAt, s.path+".retryDelay", "without retries there is nothing to delay")
 	}
+	d.finishRules(s)
 	if s.Goal != nil {
 		d.finishGoal(s)
 		return
-	}
-	for name, at := range s.ofGoals {
-		d.fail(at, s.path+"."+name, "scripts have no such field; say it in the condition, or by an exit code")
 	}
 	if s.body == nil {
 		return
@@ -137,9 +130,6 @@ func (d *decoder) finishGoal(s *stepSource) {
 	}
 	s.Script = text
 	s.Outcomes = map[int]StepOutcome{scrubWrong: StepFailed, scrubAbsent: StepSkipped, scrubReconnect: StepReconnect}
-	if s.Required {
-		s.Outcomes[scrubAbsent] = StepFailed
-	}
 }
 
 // encoded is the goal of a step as scrub reads it.

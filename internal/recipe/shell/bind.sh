@@ -19,7 +19,7 @@ pitcrew_begin() {
 	pitcrew_added=:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	PATH=${PATH%"$pitcrew_added"}$pitcrew_added
 	PITCREW_MODE=run PITCREW_NO_REBOOT=
-	PITCREW_PHASES=${PITCREW_PHASES:-all}
+	PITCREW_PHASES=${PITCREW_PHASES:-all} PITCREW_DEPTH=${PITCREW_DEPTH:-standard}
 	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
 }
 
@@ -29,6 +29,10 @@ pitcrew_bind() {
 	case $PITCREW_PHASES in
 	all | verify) ;;
 	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
+	esac
+	case $PITCREW_DEPTH in
+	light | standard | deep) ;;
+	*) pitcrew_refuse "PITCREW_DEPTH is '$PITCREW_DEPTH', neither light, standard nor deep" ;;
 	esac
 	[ "$PITCREW_MODE" = run ] || return 0
 	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"

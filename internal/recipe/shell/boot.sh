@@ -4,13 +4,14 @@
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
 usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
-                     [--phases all|verify] [--no-reboot]
+                     [--phases all|verify] [--depth light|standard|deep] [--no-reboot]
   --plan        print what would run here and do nothing
   --by-hand     run for a person: no controller, no report
   --agent       the agent this machine serves (default: $NODE_NAME, with --by-hand the host's name)
   --controller  the controller it belongs to (default: $PITCREW_JOB_CONTROLLER)
   --labels      the labels of the agent (default: $NODE_LABELS)
   --phases      verify runs the verify phase alone (default: $PITCREW_PHASES, else all)
+  --depth       how deep to clean (default: $PITCREW_DEPTH, else standard)
   --no-reboot   report that a reboot is needed, but leave it to the caller
 Without --plan and --by-hand it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
 PITCREW_USAGE
@@ -22,13 +23,14 @@ pitcrew_options() {
 		--plan) PITCREW_MODE=plan ;;
 		--by-hand) PITCREW_MODE=hand ;;
 		--no-reboot) PITCREW_NO_REBOOT=1 ;;
-		--agent | --controller | --labels | --phases)
+		--agent | --controller | --labels | --phases | --depth)
 			[ $# -gt 1 ] || pitcrew_refuse "$1 needs a value"
 			case $1 in
 			--agent) pitcrew_here=$2 ;;
 			--controller) pitcrew_home=$2 ;;
 			--labels) NODE_LABELS=$2 ;;
 			--phases) PITCREW_PHASES=$2 ;;
+			--depth) PITCREW_DEPTH=$2 ;;
 			esac
 			shift
 			;;
@@ -152,7 +154,7 @@ pitcrew_main() {
 	pitcrew_options "$@"
 	pitcrew_bind
 	LC_ALL=C
-	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES
+	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES PITCREW_DEPTH
 	if [ "$PITCREW_MODE" = plan ]; then
 		eval "$(pitcrew_engine)"
 		engine_plan

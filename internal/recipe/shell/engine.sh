@@ -53,6 +53,7 @@ launch() {
 	done
 	[ -z "$PITCREW_TMPDIR" ] || set -- "$@" "TMPDIR=$PITCREW_TMPDIR"
 	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
+		"PITCREW_DEPTH=$PITCREW_DEPTH" \
 		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
 	mkdir -p "$work/$1/files" && cd "$work/$1/files" || exit 126
 	n=$1
@@ -148,7 +149,12 @@ run_step() {
 		[ "$delay" -eq 0 ] || rest "$delay"
 	done
 	case $outcome in
-	retry) outcome=failed ;;
+	retry | failed | timeout) pardon ;;
+	skipped)
+		why=${reason:-there is nothing here to look after}
+		missed "$1"
+		reason=$why
+		;;
 	reconnect | reboot)
 		[ -s "$work/$1/reason" ] || reason=
 		reason="asked for a $outcome${reason:+: $reason}"
@@ -159,23 +165,45 @@ run_step() {
 	record "$code" $(($(date +%s) - began)) "$try"
 }
 
+# pardon does what the step says about its own failure. What it left behind and cannot be killed is no mere warning; and
+# where the agent has only just come back for its verification, coming back once more is no help.
+pardon() {
+	[ "$outcome" != retry ] || outcome=failed
+	case $on_failure in
+	warned)
+		[ ! -s "$work/unkillable" ] || return 0
+		;;
+	reconnect | reboot)
+		if [ "$PITCREW_PHASES" = verify ]; then
+			reason="$reason; a $on_failure does not help: only the verify phase is run"
+			return 0
+		fi
+		reason="$reason; asks for a $on_failure"
+		wanted "$on_failure"
+		;;
+	*) return 0 ;;
+	esac
+	outcome=warned pardoned=yes
+}
+
 # wanted notes that a step asks for a reconnect or a reboot; the latter brings the former with it.
 wanted() { [ "$want" = reboot ] || want=$1; }
 
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
-	r_tail='""' r_scrub=
+	r_tail='""' r_scrub= r_show=$pardoned
 	[ "$goals" = no ] || [ "$3" -eq 0 ] || r_scrub=$(scrub_result "$n")
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
 		[ "$phase" != clean ] || clean_failed=yes
 		[ "$phase" != setup ] || setup_failed=yes
-		if [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
-			tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
-		fi
+		[ "$3" -eq 0 ] || r_show=yes
 		;;
 	esac
+	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
+		tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
+	fi
 	report_steps="$report_steps${report_steps:+,
 }{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail$r_scrub}"
 	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
@@ -200,16 +228,17 @@ run_steps() {
 	for n in $steps; do
 		"step_$n"
 		in_phases "$phase" || continue
-		why= outcome=skipped
+		outcome=skipped pardoned=
 		if barrier; then
 			record 0 0 0
-		elif ! "when_$n"; then
+		elif ! fate "$n"; then
 			reason=$why
 			record 0 0 0
 		else
 			say "$phase '$name' begins"
 			run_step "$n"
-			[ "$phase" != verify ] || proved=yes
+			# A failure that its step makes light of proves nothing, nor does what was not there.
+			case $phase-$outcome-$pardoned in verify-ok- | verify-warned-) proved=yes ;; esac
 		fi
 	done
 }

@@ -233,15 +233,51 @@ label() { case $labels in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 in_phases() { [ "$PITCREW_PHASES" = all ] || [ "$1" = verify ]; }
 
+# deep_enough succeeds if this cleanup runs the current step's depth.
+deep_enough() {
+	case $PITCREW_DEPTH-$depth in
+	deep-* | *-light | standard-standard) return 0 ;;
+	esac
+	why="runs from depth $depth on; this is $PITCREW_DEPTH"
+	return 1
+}
+
+# fate decides what becomes of step $1: it succeeds if the step is to be run; otherwise outcome is skipped or failed and
+# why says the reason.
+fate() {
+	why= outcome=skipped
+	deep_enough || return 1
+	if ! "when_$1"; then
+		missed "$1"
+		return 1
+	fi
+	[ -n "$forbidden" ] || return 0
+	"forbidden_$1" || return 0
+	outcome=failed why="forbidden ($forbidden)"
+	return 1
+}
+
+# missed makes it a failure that step $1 is skipped for the reason in why, if the step is required here.
+missed() {
+	[ -n "$required" ] || return 0
+	m_why=$why
+	if "required_$1"; then
+		outcome=failed why="required ($required), but skipped: $m_why"
+	else
+		why=$m_why
+	fi
+}
+
 engine_plan() {
 	gather_facts
-	echo "recipe $recipe, revision $revision"
+	echo "recipe $recipe, revision $revision, depth $PITCREW_DEPTH"
 	for n in $steps; do
 		"step_$n"
 		in_phases "$phase" || continue
-		why=
-		if "when_$n"; then
+		if fate "$n"; then
 			echo "run   $phase: $name (limit ${limit}s, tries $tries)"
+		elif [ "$outcome" = failed ]; then
+			echo "fail  $phase: $name ($why)"
 		else
 			echo "skip  $phase: $name ($why)"
 		fi

@@ -110,7 +110,7 @@ report_begin() {
 # report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
 report_end() {
 	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
-\"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",
+\"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",\"depth\":\"$PITCREW_DEPTH\",
 \"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
 \"started\":$started,\"ended\":$(date +%s),
 \"steps\":[

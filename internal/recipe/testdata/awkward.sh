@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision ff69b4b5a31926b5f72cbe0aabbdbaae06ce2a88ddf90e3faf20d814ad4d8701. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 76005833b98c2c3127672863a77bf7b586491ef42469c31fbc502a89102a100f. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -59,7 +59,7 @@ pitcrew_begin() {
 	pitcrew_added=:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	PATH=${PATH%"$pitcrew_added"}$pitcrew_added
 	PITCREW_MODE=run PITCREW_NO_REBOOT=
-	PITCREW_PHASES=${PITCREW_PHASES:-all}
+	PITCREW_PHASES=${PITCREW_PHASES:-all} PITCREW_DEPTH=${PITCREW_DEPTH:-standard}
 	pitcrew_here=${NODE_NAME-} pitcrew_home=${PITCREW_JOB_CONTROLLER-}
 }
 
@@ -69,6 +69,10 @@ pitcrew_bind() {
 	case $PITCREW_PHASES in
 	all | verify) ;;
 	*) pitcrew_refuse "PITCREW_PHASES is '$PITCREW_PHASES', neither all nor verify" ;;
+	esac
+	case $PITCREW_DEPTH in
+	light | standard | deep) ;;
+	*) pitcrew_refuse "PITCREW_DEPTH is '$PITCREW_DEPTH', neither light, standard nor deep" ;;
 	esac
 	[ "$PITCREW_MODE" = run ] || return 0
 	[ -n "${PITCREW_AGENT-}" ] || pitcrew_refuse "not issued for any agent (by hand: --by-hand)"
@@ -92,13 +96,14 @@ pitcrew_bind() {
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
 usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
-                     [--phases all|verify] [--no-reboot]
+                     [--phases all|verify] [--depth light|standard|deep] [--no-reboot]
   --plan        print what would run here and do nothing
   --by-hand     run for a person: no controller, no report
   --agent       the agent this machine serves (default: $NODE_NAME, with --by-hand the host's name)
   --controller  the controller it belongs to (default: $PITCREW_JOB_CONTROLLER)
   --labels      the labels of the agent (default: $NODE_LABELS)
   --phases      verify runs the verify phase alone (default: $PITCREW_PHASES, else all)
+  --depth       how deep to clean (default: $PITCREW_DEPTH, else standard)
   --no-reboot   report that a reboot is needed, but leave it to the caller
 Without --plan and --by-hand it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
 PITCREW_USAGE
@@ -110,13 +115,14 @@ pitcrew_options() {
 		--plan) PITCREW_MODE=plan ;;
 		--by-hand) PITCREW_MODE=hand ;;
 		--no-reboot) PITCREW_NO_REBOOT=1 ;;
-		--agent | --controller | --labels | --phases)
+		--agent | --controller | --labels | --phases | --depth)
 			[ $# -gt 1 ] || pitcrew_refuse "$1 needs a value"
 			case $1 in
 			--agent) pitcrew_here=$2 ;;
 			--controller) pitcrew_home=$2 ;;
 			--labels) NODE_LABELS=$2 ;;
 			--phases) PITCREW_PHASES=$2 ;;
+			--depth) PITCREW_DEPTH=$2 ;;
 			esac
 			shift
 			;;
@@ -240,7 +246,7 @@ pitcrew_main() {
 	pitcrew_options "$@"
 	pitcrew_bind
 	LC_ALL=C
-	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES
+	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES PITCREW_DEPTH
 	if [ "$PITCREW_MODE" = plan ]; then
 		eval "$(pitcrew_engine)"
 		engine_plan
@@ -282,7 +288,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=ff69b4b5a31926b5f72cbe0aabbdbaae06ce2a88ddf90e3faf20d814ad4d8701
+revision=76005833b98c2c3127672863a77bf7b586491ef42469c31fbc502a89102a100f
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 goals=no
@@ -290,6 +296,7 @@ goals=no
 step_1() {
 	phase=clean name='{braces} {{twice}} ${A:-{x}}' json='"{braces} {{twice}} ${A:-{x}}"'
 	limit=600 tries=1 delay=10
+	depth=light on_failure=failed required='' forbidden=''
 }
 when_1() {
 	return 0
@@ -305,6 +312,7 @@ outcome_1() {
 step_2() {
 	phase=verify name='proof' json='"proof"'
 	limit=600 tries=1 delay=10
+	depth=light on_failure=failed required='' forbidden=''
 }
 when_2() {
 	return 0
@@ -588,15 +596,51 @@ label() { case $labels in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 in_phases() { [ "$PITCREW_PHASES" = all ] || [ "$1" = verify ]; }
 
+# deep_enough succeeds if this cleanup runs the current step's depth.
+deep_enough() {
+	case $PITCREW_DEPTH-$depth in
+	deep-* | *-light | standard-standard) return 0 ;;
+	esac
+	why="runs from depth $depth on; this is $PITCREW_DEPTH"
+	return 1
+}
+
+# fate decides what becomes of step $1: it succeeds if the step is to be run; otherwise outcome is skipped or failed and
+# why says the reason.
+fate() {
+	why= outcome=skipped
+	deep_enough || return 1
+	if ! "when_$1"; then
+		missed "$1"
+		return 1
+	fi
+	[ -n "$forbidden" ] || return 0
+	"forbidden_$1" || return 0
+	outcome=failed why="forbidden ($forbidden)"
+	return 1
+}
+
+# missed makes it a failure that step $1 is skipped for the reason in why, if the step is required here.
+missed() {
+	[ -n "$required" ] || return 0
+	m_why=$why
+	if "required_$1"; then
+		outcome=failed why="required ($required), but skipped: $m_why"
+	else
+		why=$m_why
+	fi
+}
+
 engine_plan() {
 	gather_facts
-	echo "recipe $recipe, revision $revision"
+	echo "recipe $recipe, revision $revision, depth $PITCREW_DEPTH"
 	for n in $steps; do
 		"step_$n"
 		in_phases "$phase" || continue
-		why=
-		if "when_$n"; then
+		if fate "$n"; then
 			echo "run   $phase: $name (limit ${limit}s, tries $tries)"
+		elif [ "$outcome" = failed ]; then
+			echo "fail  $phase: $name ($why)"
 		else
 			echo "skip  $phase: $name ($why)"
 		fi
@@ -839,7 +883,7 @@ report_begin() {
 # report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
 report_end() {
 	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
-\"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",
+\"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",\"depth\":\"$PITCREW_DEPTH\",
 \"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
 \"started\":$started,\"ended\":$(date +%s),
 \"steps\":[
@@ -1011,6 +1055,7 @@ launch() {
 	done
 	[ -z "$PITCREW_TMPDIR" ] || set -- "$@" "TMPDIR=$PITCREW_TMPDIR"
 	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
+		"PITCREW_DEPTH=$PITCREW_DEPTH" \
 		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
 	mkdir -p "$work/$1/files" && cd "$work/$1/files" || exit 126
 	n=$1
@@ -1106,7 +1151,12 @@ run_step() {
 		[ "$delay" -eq 0 ] || rest "$delay"
 	done
 	case $outcome in
-	retry) outcome=failed ;;
+	retry | failed | timeout) pardon ;;
+	skipped)
+		why=${reason:-there is nothing here to look after}
+		missed "$1"
+		reason=$why
+		;;
 	reconnect | reboot)
 		reason="asked for a $outcome"
 		wanted "$outcome"
@@ -1116,23 +1166,45 @@ run_step() {
 	record "$code" $(($(date +%s) - began)) "$try"
 }
 
+# pardon does what the step says about its own failure. What it left behind and cannot be killed is no mere warning; and
+# where the agent has only just come back for its verification, coming back once more is no help.
+pardon() {
+	[ "$outcome" != retry ] || outcome=failed
+	case $on_failure in
+	warned)
+		[ ! -s "$work/unkillable" ] || return 0
+		;;
+	reconnect | reboot)
+		if [ "$PITCREW_PHASES" = verify ]; then
+			reason="$reason; a $on_failure does not help: only the verify phase is run"
+			return 0
+		fi
+		reason="$reason; asks for a $on_failure"
+		wanted "$on_failure"
+		;;
+	*) return 0 ;;
+	esac
+	outcome=warned pardoned=yes
+}
+
 # wanted notes that a step asks for a reconnect or a reboot; the latter brings the former with it.
 wanted() { [ "$want" = reboot ] || want=$1; }
 
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
-	r_tail='""' r_scrub=
+	r_tail='""' r_scrub= r_show=$pardoned
 	[ "$goals" = no ] || [ "$3" -eq 0 ] || r_scrub=$(scrub_result "$n")
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
 		[ "$phase" != clean ] || clean_failed=yes
 		[ "$phase" != setup ] || setup_failed=yes
-		if [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
-			tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
-		fi
+		[ "$3" -eq 0 ] || r_show=yes
 		;;
 	esac
+	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
+		tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
+	fi
 	report_steps="$report_steps${report_steps:+,
 }{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail$r_scrub}"
 	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
@@ -1157,16 +1229,17 @@ run_steps() {
 	for n in $steps; do
 		"step_$n"
 		in_phases "$phase" || continue
-		why= outcome=skipped
+		outcome=skipped pardoned=
 		if barrier; then
 			record 0 0 0
-		elif ! "when_$n"; then
+		elif ! fate "$n"; then
 			reason=$why
 			record 0 0 0
 		else
 			say "$phase '$name' begins"
 			run_step "$n"
-			[ "$phase" != verify ] || proved=yes
+			# A failure that its step makes light of proves nothing, nor does what was not there.
+			case $phase-$outcome-$pardoned in verify-ok- | verify-warned-) proved=yes ;; esac
 		fi
 	done
 }
@@ -1260,12 +1333,12 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=345
+PITCREW_KIB=351
 pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
-	check 'lib/engine' be803148841e3a0853fc7d1763c29b8db6a35763f23ce1d3e3d4e51b6c4ca1cd '2555201818:30362'
+	check 'lib/engine' bc5019586fc9ddf2cafc7014e68c5ba7c415c4d3f0f2ce712239cf4922f56214 '579212449:32461'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)

@@ -1,6 +1,6 @@
 // Made by pitcrew.
 freeStyleJob('pitcrew/{slot}-1') {
-    description('''Cleans agents with recipe test, revision ff69b4b5a319. Made by pitcrew: change the recipe and render it again.
+    description('''Cleans agents with recipe test, revision 76005833b98c. Made by pitcrew: change the recipe and render it again.
 pitcrew changes one field itself, just before each build: assignedNode, the agent that the build is for.
 pitcrew-owner: owner-{1}
 Who may configure this job may do everything on every agent.''')
@@ -14,6 +14,7 @@ Who may configure this job may do everything on every agent.''')
         stringParam('PITCREW_CONTROLLER', '', 'The controller that it was issued for.')
         stringParam('PITCREW_ATTEMPT', '', 'The number of the attempt.')
         stringParam('PITCREW_PHASES', 'all', 'all, or verify for that phase alone.')
+        stringParam('PITCREW_DEPTH', 'standard', 'How deep to clean: light, standard or deep.')
         stringParam('PITCREW_JOB_CONTROLLER', 'ci {1}', 'The controller that this job was made for. Leave it alone.')
     }
     configure { project ->
