@@ -92,6 +92,8 @@ func (d *decoder) fileGoal(g *spec.Goal, path string, n ast.Node) {
 		{"names", d.texts(&goal.Names, pattern)},
 		{"keep", d.texts(&goal.Keep, pattern)},
 		{"older", func(path string, n ast.Node) { goal.Older = d.seconds(path, n) }},
+		{"size", func(path string, n ast.Node) { goal.Size = d.bytes(path, n) }},
+		{"pressure", func(path string, n ast.Node) { goal.Pressure = d.bytes(path, n) }},
 	})
 }
 

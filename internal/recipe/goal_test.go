@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -149,7 +150,7 @@ name: wrong
 clean:
   - {name: a, processes: {cookies: false}}
   - {name: b, mounts: {}, run: ls}
-  - {name: c, files: {paths: [/srv/other, /srv/ci/x], older: 3x, names: ["a/b"]}}
+  - {name: c, files: {paths: [/srv/other, /srv/ci/x], older: 3x, names: ["a/b"], size: big}}
   - {name: d, disk: {bytesFree: 10}}
   - {name: e, processes: {}, env: {A: b}, outcomes: {1: ok}}
   - {name: f, run: ls, required: true, before: nothing}
@@ -175,6 +176,7 @@ platforms: [linux/s390, linux/amd64, linux/amd64]
 		`r.yaml:6:31: $.clean[2].files.paths[0]: "/srv/other": it is not owned; add it, or a directory above it, to "owns"`,
 		`r.yaml:6:62: $.clean[2].files.older: "3x" is no duration: write for example 90s, 10m or 1h30m`,
 		`r.yaml:6:74: $.clean[2].files.names[0]: "a/b": want the pattern of one name, without directories`,
+		`r.yaml:6:88: $.clean[2].files.size: "big" is no amount of room: write for example 10GB or 512MiB`,
 		`r.yaml:7:21: $.clean[3].disk: the field "paths" is missing: whose room is to be judged?`,
 		`r.yaml:7:33: $.clean[3].disk.bytesFree: "10" is no amount of room: write for example 10GB or 512MiB`,
 		`r.yaml:8:35: $.clean[4].env: only scripts have this field; processes says what is to be reached, not how`,
@@ -197,5 +199,22 @@ platforms: [linux/s390, linux/amd64, linux/amd64]
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestThePolicyOfACacheReachesScrub(t *testing.T) {
+	t.Parallel()
+	r := parse(t, `version: 1
+name: cache
+owns: {paths: [/srv/cache]}
+clean:
+  - {name: cache, files: {keep: [pinned], older: 14d, size: 20GB, pressure: 1GiB}}
+verify:
+  - {name: ok, run: "true"}
+`)
+	s, err := spec.Read(bytes.NewReader(r.Steps[0].Script))
+	want := &spec.Files{Keep: []string{"pinned"}, Older: 14 * 24 * 60 * 60, Size: 20e9, Pressure: 1 << 30}
+	if diff := cmp.Diff(want, s.Files); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }

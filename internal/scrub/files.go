@@ -28,10 +28,12 @@ type files struct {
 	here  Here
 	users users
 	now   func() time.Time
+	room  func(path string) (room, error)
+	notes []string
 }
 
 func newFiles(s spec.Spec, here Here) Step {
-	return &files{goal: *s.Files, owned: s.Owned, here: here, now: time.Now}
+	return &files{goal: *s.Files, owned: s.Owned, here: here, now: time.Now, room: roomAt}
 }
 
 // heap is a directory that is to be emptied as far as policies select.
@@ -51,7 +53,7 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 	if len(paths) == 0 {
 		paths = f.owned.Paths
 	}
-	for _, p := range paths {
+	for _, p := range f.pressed(paths) {
 		all = append(all, heap{p, []erase.Policy{{Keep: f.keeps(p, f.goal.Keep), Before: before}}})
 	}
 	if len(f.goal.Shared) == 0 {
@@ -60,7 +62,7 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 	if err := f.users.find(ctx, f.owned.Users); err != nil {
 		return nil, err
 	}
-	for _, p := range f.goal.Shared {
+	for _, p := range f.pressed(f.goal.Shared) {
 		keep := f.keeps(p, slices.Concat(f.goal.Keep, others))
 		h := heap{path: p}
 		if owners := f.users.numbers(); len(owners) > 0 {
@@ -97,6 +99,7 @@ func (f *files) keeps(dir string, patterns []string) func(name string) bool {
 
 // Look lists what is to go. A directory that is not there is empty.
 func (f *files) Look(ctx context.Context) ([]Deviation, error) {
+	f.notes = nil
 	heaps, err := f.heaps(ctx)
 	if err != nil {
 		return nil, err
@@ -115,6 +118,9 @@ func (f *files) Look(ctx context.Context) ([]Deviation, error) {
 	return found, nil
 }
 
+// Notes says of which directories everything stays, because there is room.
+func (f *files) Notes() []string { return f.notes }
+
 func (f *files) lookAt(ctx context.Context, h heap) ([]Deviation, error) {
 	tree, err := erase.Open(h.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -124,21 +130,12 @@ func (f *files) lookAt(ctx context.Context, h heap) ([]Deviation, error) {
 		return nil, err
 	}
 	defer tree.Close()
-	var found []Deviation
-	seen := map[string]bool{}
-	for _, policy := range h.policies {
-		entries, err := tree.Look(ctx, policy)
-		if err != nil {
-			return found, err
-		}
-		for _, e := range entries {
-			if !seen[e.Name] {
-				seen[e.Name] = true
-				found = append(found, Deviation{Residue: f.residue(h.path, e)})
-			}
-		}
+	entries, err := f.selected(ctx, tree, h.policies)
+	found := make([]Deviation, len(entries))
+	for i, e := range entries {
+		found[i] = Deviation{Residue: f.residue(h.path, e)}
 	}
-	return found, nil
+	return found, err
 }
 
 func (f *files) residue(dir string, e erase.Entry) spec.Residue {
@@ -204,6 +201,10 @@ func (f *files) empty(ctx context.Context, h heap, found []Deviation, mine map[s
 				errs[i] = errors.Join(errs[i], err)
 			}
 		}
+	}
+	if f.goal.Size > 0 {
+		note(f.shrink(ctx, tree, h.policies, mine))
+		return
 	}
 	for _, policy := range h.policies {
 		if len(mine) > weighed || !policy.Before.IsZero() {

@@ -50,6 +50,11 @@ type Files struct {
 	Keep []string `json:"keep,omitempty"`
 	// Older keeps what was used less long ago; 0 keeps nothing on account of its age.
 	Older Seconds `json:"older,omitempty"`
+	// Size keeps what was used last, directly below each path, as far as it fits into so many bytes on disk; 0 keeps nothing
+	// on account of its size. With Older as well, what is kept has to be both.
+	Size int64 `json:"size,omitempty"`
+	// Pressure keeps everything below a path while its file system has so many bytes free; 0 asks for no reason to remove.
+	Pressure int64 `json:"pressure,omitempty"`
 }
 
 // Disk asks for room on the file systems that hold Paths. It is judged, not made.
