@@ -16,57 +16,63 @@ type decoder struct {
 	document
 	open   Opener
 	recipe *Recipe
-	named  map[string]int // line of each step name
+	named  map[string]place // where each step is named
+	// ownedIn is the file in which something is first said to be owned.
+	ownedIn map[string]string
+	// top is the recipe's own file, chain are the files being read, from that one on; read are all that were begun.
+	top         source
+	chain, read []string
+}
+
+// place is where something stands in the files of a recipe.
+type place struct {
+	file string
+	line int
 }
 
 var recipeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-// place is an absolute path, or one below an environment variable.
-var place = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*)?(/[!-~]*)?$`)
+// placeForm is that of an absolute path, or one below an environment variable.
+var placeForm = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*)?(/[!-~]*)?$`)
 
-func (d *decoder) top(n ast.Node) {
-	r := d.recipe
-	d.named = map[string]int{}
-	// Steps are read last, wherever they stand: they are judged by what the recipe owns.
-	var later []func()
-	steps := func(phase Phase) func(path string, n ast.Node) {
-		return func(path string, n ast.Node) { later = append(later, func() { d.steps(phase, path, n) }) }
-	}
-	there := d.mapping("$", n, []field{
-		{"version", d.version},
-		{"name", func(path string, n ast.Node) {
-			if r.Name, _ = d.text(path, n); r.Name != "" && !recipeName.MatchString(r.Name) {
-				d.fail(n, path, "%q is no name: want small letters, digits, '.', '_' and '-', at most 63", r.Name)
-			}
-		}},
-		{"description", func(path string, n ast.Node) { r.Description, _ = d.text(path, n) }},
-		{"disjoint", func(path string, n ast.Node) { r.Disjoint, _ = d.boolean(path, n) }},
-		{"places", d.places},
-		{"rebootCommand", func(path string, n ast.Node) { r.RebootCommand = d.command(path, n) }},
-		{"owns", d.owns},
-		{"platforms", d.platforms},
-		{"clean", steps(Clean)},
-		{"setup", steps(Setup)},
-		{"verify", steps(Verify)},
-	})
-	for _, read := range later {
+// whole reads the recipe.
+func (d *decoder) whole(n ast.Node) {
+	d.named = map[string]place{}
+	d.ownedIn = map[string]string{}
+	d.top, d.chain, d.read = d.source, []string{d.key}, []string{d.key}
+	there, steps := d.part(n, d.own())
+	for _, read := range steps {
 		read()
 	}
 	d.tellPlaced()
 	if _, isMapping := n.(ast.MapNode); isMapping {
 		d.complete(n, there)
 	}
-	slices.SortStableFunc(r.Steps, func(a, b Step) int {
+	slices.SortStableFunc(d.recipe.Steps, func(a, b Step) int {
 		return cmp.Or(slices.Index(Phases(), a.Phase)-slices.Index(Phases(), b.Phase), a.kindOrder()-b.kindOrder())
 	})
 }
 
+// own are the fields that only the recipe itself has, not a file that it includes.
+func (d *decoder) own() []field {
+	r := d.recipe
+	return []field{
+		{"name", func(path string, n ast.Node) {
+			if r.Name, _ = d.text(path, n); r.Name != "" && !recipeName.MatchString(r.Name) {
+				d.fail(n, path, "%q is no name: want small letters, digits, '.', '_' and '-', at most 63", r.Name)
+			}
+		}},
+		{"disjoint", func(path string, n ast.Node) { r.Disjoint, _ = d.boolean(path, n) }},
+		{"places", d.places},
+		{"rebootCommand", func(path string, n ast.Node) { r.RebootCommand = d.command(path, n) }},
+		{"platforms", d.platforms},
+	}
+}
+
 // complete notes what is missing from the recipe as a whole.
 func (d *decoder) complete(n ast.Node, there map[string]bool) {
-	for _, name := range []string{"version", "name"} {
-		if !there[name] {
-			d.fail(n, "$", "the field %q is missing", name)
-		}
+	if !there["name"] {
+		d.fail(n, "$", "the field \"name\" is missing")
 	}
 	if !there["clean"] && !there["setup"] {
 		d.fail(n, "$", "neither clean nor setup is there: the recipe does nothing")
@@ -91,7 +97,7 @@ func (d *decoder) places(path string, n ast.Node) {
 		p, ok := d.text(path, n)
 		switch {
 		case !ok:
-		case p == "" || !place.MatchString(p) || strings.Contains(p, "/../"):
+		case p == "" || !placeForm.MatchString(p) || strings.Contains(p, "/../"):
 			d.fail(n, path, "%q is no place: want an absolute path, or one that begins with a variable as in $TMPDIR", p)
 		case slices.Contains(d.recipe.Places, p):
 			d.fail(n, path, "%s is there twice", p)

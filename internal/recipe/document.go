@@ -15,8 +15,7 @@ import (
 // document is a YAML file being read strictly: it walks the syntax tree itself, because a decoder stops at the first
 // mistake, and collects every problem with its place.
 type document struct {
-	file     string
-	lines    []string
+	source
 	problems Problems
 }
 

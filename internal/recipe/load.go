@@ -72,17 +72,17 @@ func Check(path string) []Problem {
 func Parse(name string, data []byte, open Opener) (*Recipe, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	d := &decoder{
-		document: document{file: name, lines: strings.Split(string(data), "\n")},
+		document: document{source: newSource(filepath.Base(name), name, data)},
 		open:     open,
 		recipe:   &Recipe{Places: defaultPlaces(), RebootCommand: defaultReboot, Platforms: []string{"linux/amd64"}},
 	}
 	if d.characters(data) {
 		if root := d.root(data); root != nil {
-			d.top(root)
+			d.whole(root)
 		}
 	}
 	if len(d.problems) > 0 {
-		d.problems.sort()
+		d.problems.sort(name)
 		return nil, d.problems
 	}
 	return d.recipe, nil

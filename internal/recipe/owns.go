@@ -4,6 +4,7 @@ package recipe
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -32,6 +33,12 @@ func (d *decoder) owned(to *[]string) func(path string, n ast.Node) {
 			if !ok {
 				return
 			}
+			// Parts that are used together may each name what they need.
+			key := path[:strings.IndexByte(path, '[')] + " " + text
+			if first, again := d.ownedIn[key]; again && first != d.file {
+				return
+			}
+			d.ownedIn[key] = d.file
 			before := len(d.recipe.Owned.Check())
 			*to = append(*to, text)
 			problems := d.recipe.Owned.Check()

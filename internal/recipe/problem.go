@@ -50,9 +50,16 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (ps Problems) sort() {
+// sort puts the problems of file first, the recipe's own, and those of each file in the order of its lines.
+func (ps Problems) sort(file string) {
+	rank := func(p Problem) string {
+		if p.File == file {
+			return ""
+		}
+		return p.File
+	}
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
 

@@ -96,27 +96,36 @@ func (d *decoder) files(path string, n ast.Node) []File {
 }
 
 // carried reads the file that n names.
-func (d *decoder) carried(yamlPath string, n ast.Node) (File, bool) {
-	name, ok := d.text(yamlPath, n)
+func (d *decoder) carried(where string, n ast.Node) (File, bool) {
+	name, ok := d.relative(where, n)
 	if !ok {
 		return File{}, false
+	}
+	f, err := d.open(path.Join(d.dir(), name))
+	if err != nil {
+		d.fail(n, where, "%s: %s", name, err)
+		return File{}, false
+	}
+	f.Path = name
+	return f, true
+}
+
+// relative reads the path of a file, relative to the current one, and cleans it.
+func (d *decoder) relative(where string, n ast.Node) (name string, ok bool) {
+	name, ok = d.text(where, n)
+	if !ok {
+		return "", false
 	}
 	clean := path.Clean(name)
 	switch {
 	case name == "" || path.IsAbs(name) || clean == "." || strings.ContainsAny(name, "\\\x00\n\r"):
-		d.fail(n, yamlPath, "%q is no file: want a path relative to the recipe, with slashes", name)
-		return File{}, false
+		d.fail(n, where, "%q is no file: want a path relative to the recipe, with slashes", name)
+		return "", false
 	case clean == ".." || strings.HasPrefix(clean, "../"):
-		d.fail(n, yamlPath, "%s leads out of the recipe's directory", name)
-		return File{}, false
+		d.fail(n, where, "%s leads out of the recipe's directory", name)
+		return "", false
 	}
-	f, err := d.open(clean)
-	if err != nil {
-		d.fail(n, yamlPath, "%s: %s", name, err)
-		return File{}, false
-	}
-	f.Path = clean
-	return f, true
+	return clean, true
 }
 
 // interpreterOf returns the interpreter that the "#!" line of text asks for, sh if there is none.
@@ -141,6 +150,7 @@ func interpreterOf(text string) []string {
 
 // characters checks the characters of a whole recipe; what it refuses could not be shown, or not survive Jenkins.
 func (d *document) characters(data []byte) bool {
+	before := len(d.problems)
 	for i, line := range d.lines {
 		switch at := badCharacter(line); {
 		case at < 0:
@@ -150,14 +160,14 @@ func (d *document) characters(data []byte) bool {
 			r, _ := utf8.DecodeRuneInString(line[at:])
 			d.failAt(i+1, at+1, "", "control character %U: Jenkins' XML cannot hold it", r)
 		}
-		if len(d.problems) >= 20 {
+		if len(d.problems) >= before+20 {
 			break
 		}
 	}
-	if !utf8.Valid(data) && len(d.problems) == 0 {
+	if !utf8.Valid(data) && len(d.problems) == before {
 		d.failAt(0, 0, "", "the file is not UTF-8")
 	}
-	return len(d.problems) == 0
+	return len(d.problems) == before
 }
 
 // badCharacter returns the offset of the first character of line that does not survive a job's config.xml, or -1: control
@@ -173,7 +183,7 @@ func (d *document) failScript(s script, line, column int, format string, args ..
 		d.failAt(line, column, s.path, format, args...)
 		return
 	}
-	other := document{file: path.Join(path.Dir(d.file), s.file), lines: strings.Split(s.text, "\n")}
+	other := document{source: newSource("", path.Join(path.Dir(d.file), s.file), []byte(s.text))}
 	other.failAt(line, column, s.path, format, args...)
 	d.problems = append(d.problems, other.problems...)
 }

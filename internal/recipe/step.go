@@ -187,13 +187,16 @@ func (d *decoder) stepName(s *stepSource, path string, n ast.Node) {
 	}
 	s.Name = name
 	line, _ := position(n)
-	switch first, again := d.named[name]; {
+	first, again := d.named[name]
+	switch {
 	case name == "" || len(name) > 80 || strings.TrimSpace(name) != name || strings.ContainsAny(name, "\n\t"):
 		d.fail(n, path, "%q is no name: want one line of at most 80 bytes, without blanks at its ends", name)
+	case again && first.file != d.file:
+		d.fail(n, path, "the step on line %d of %s is called %q already", first.line, first.file, name)
 	case again:
-		d.fail(n, path, "the step on line %d is called %q already", first, name)
+		d.fail(n, path, "the step on line %d is called %q already", first.line, name)
 	default:
-		d.named[name] = line
+		d.named[name] = place{d.file, line}
 	}
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 76005833b98c2c3127672863a77bf7b586491ef42469c31fbc502a89102a100f. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision e4725d69d26bde9b956844e02ee7b787d6b2faeb507ad8cf2575e66e7c23d9c7. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -288,7 +288,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=76005833b98c2c3127672863a77bf7b586491ef42469c31fbc502a89102a100f
+revision=e4725d69d26bde9b956844e02ee7b787d6b2faeb507ad8cf2575e66e7c23d9c7
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 goals=no
@@ -845,13 +845,19 @@ agent_process() {
 		case ${a_name##*/} in
 		java*)
 			a_process=$(process "$a_pid")
-			echo "{\"pid\":$a_pid,\"start\":$(json_text "${a_process#* }")}"
+			echo "{\"pid\":$a_pid,\"start\":$(json_text "${a_process#* }"),\"image\":\"$(image "$a_pid")\"}"
 			return
 			;;
 		esac
 		a_pid=$(parent "$a_pid")
 	done
 	echo '{"pid":0,"start":""}'
+}
+
+# image prints a number that process $1 keeps until it begins a program anew in its place (exec), as an agent without
+# -noReconnect does: the kernel tells each program where it has laid it out, at random. Nothing where that is not shown.
+image() {
+	{ cksum <"/proc/$1/auxv"; } 2>/dev/null | { read -r i_image _ && printf '%s' "$i_image"; }
 }
 parent() {
 	if [ -r "/proc/$1/stat" ]; then
@@ -1158,7 +1164,8 @@ run_step() {
 		reason=$why
 		;;
 	reconnect | reboot)
-		reason="asked for a $outcome"
+		[ -s "$work/$1/reason" ] || reason=
+		reason="asked for a $outcome${reason:+: $reason}"
 		wanted "$outcome"
 		outcome=ok
 		;;
@@ -1333,12 +1340,12 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=351
+PITCREW_KIB=352
 pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
-	check 'lib/engine' bc5019586fc9ddf2cafc7014e68c5ba7c415c4d3f0f2ce712239cf4922f56214 '579212449:32461'
+	check 'lib/engine' 5442d71db9e6db9ccd6e939d24dfc8516f084e0447efb9ead2d55a84c4e43a57 '2201771759:32895'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
