@@ -110,8 +110,10 @@ type Breaker struct {
 	Within Duration `yaml:"within" jsonschema:"default=1h"`
 }
 
-// Upkeep says what is done for a pool beside cleaning used agents.
+// Upkeep says how a pool is looked after.
 type Upkeep struct {
+	// Depth is how thorough its cleanups are: each runs the steps of the recipe that want this depth or less.
+	Depth string `yaml:"depth" jsonschema:"default=standard,enum=light,enum=standard,enum=deep"`
 	// TTL is the age at which a clean agent is verified again. 0 means never.
 	TTL Duration `yaml:"ttl" jsonschema:"default=0"`
 	// Deadman raises an alarm when the pool had no successful cleanup for so long although it needed one. Agents in

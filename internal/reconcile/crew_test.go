@@ -173,6 +173,7 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 	r := recipe.Report{
 		Version: recipe.Version, Attempt: attempt, Agent: step.Agent, Controller: step.Env["PITCREW_CONTROLLER"],
 		Recipe: p.program.Recipe, Revision: p.program.Revision, Phases: step.Env["PITCREW_PHASES"], Outcome: recipe.Cleaned, Verified: true,
+		Depth:   recipe.Depth(step.Env["PITCREW_DEPTH"]),
 		Machine: recipe.Machine{ID: "machine-of-" + step.Agent, BootID: "boot-1"},
 	}
 	for _, s := range p.program.Steps {

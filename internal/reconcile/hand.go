@@ -26,6 +26,7 @@ const (
 	paramAttempt    = "PITCREW_ATTEMPT"
 	paramNonce      = "PITCREW_NONCE"
 	paramPhases     = "PITCREW_PHASES"
+	paramDepth      = "PITCREW_DEPTH"
 	paramNode       = "NODE" // unless told otherwise: of the nodelabelparameter plugin, in the parameterised job
 )
 
@@ -66,6 +67,7 @@ func (c *Crew) parameters(w *work) map[string]string {
 		paramAttempt:    strconv.FormatInt(w.attempt.Number, 10),
 		paramNonce:      w.attempt.Nonce,
 		paramPhases:     phases(w),
+		paramDepth:      string(w.pool.depth()),
 	}
 	if w.settings.Jobs.Parameterised != "" {
 		p[cmp.Or(w.settings.Jobs.NodeParameter, paramNode)] = w.agent.ID.Name
