@@ -10,6 +10,7 @@ packages=(
 	busybox-static          # the poorest shell and tools that a recipe must work with
 	chromium                # loads the live page
 	dash                    # the plain POSIX shell
+	docker.io               # one of two container engines to clean
 	e2fsprogs               # disks in files, for scrub to take apart
 	fuse3                   # file systems of users
 	iproute2                # links and namespaces
@@ -22,10 +23,12 @@ packages=(
 	openjdk-17-jdk-headless # compiles and runs the agent process of the simulated Jenkins
 	openssh-client
 	openssh-server # the far side of the SSH tests
+	podman                  # the other container engine
 	procps
 	python3-jenkins # another client that we did not write; wants /usr/bin/python3
 	qemu-system-x86 # emulates such a machine in software
 	qemu-utils
+	runc                    # runs containers where the machine's control groups are of the old kind too
 	shellcheck
 	systemd # journald and journalctl
 	util-linux # setsid

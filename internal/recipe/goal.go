@@ -26,6 +26,7 @@ func (d *decoder) goals(s *stepSource) []field {
 	}
 	return []field{
 		goal(spec.KindProcesses, d.processes),
+		goal(spec.KindContainers, d.containers),
 		goal(spec.KindVMs, d.vms),
 		goal(spec.KindNetwork, d.network),
 		goal(spec.KindMounts, d.mounts),

@@ -78,6 +78,8 @@ func (d *decoder) ownsSomething(s *stepSource) {
 	switch g := s.Goal; {
 	case g.Processes != nil && !g.Processes.Cookies && len(o.Users)+len(o.Paths)+len(o.Cgroups) == 0:
 		d.fail(s.node, s.path, "the recipe owns no users, paths or cgroups, and cookies is off: no process could ever be meant")
+	case g.Containers != nil && !g.Containers.All && len(o.Labels)+len(o.Names) == 0:
+		d.fail(s.node, s.path, "the recipe owns no labels or names: name them in \"owns\", or say \"all: true\" if the engine belongs to CI as a whole")
 	case g.Network != nil && len(o.Names) == 0:
 		d.fail(s.node, s.path, "the recipe owns no names: say in \"owns\" what links, namespaces and chains of CI are called")
 	case (g.Mounts != nil || g.Loops != nil) && len(o.Paths) == 0:

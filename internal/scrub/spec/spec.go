@@ -30,20 +30,21 @@ type Kind string
 
 // The kinds, in the order of Goal.
 const (
-	KindProcesses Kind = "processes"
-	KindVMs       Kind = "vms"
-	KindNetwork   Kind = "network"
-	KindMounts    Kind = "mounts"
-	KindLoops     Kind = "loops"
-	KindFiles     Kind = "files"
-	KindPackages  Kind = "packages"
-	KindJournal   Kind = "journal"
-	KindLogs      Kind = "logs"
-	KindUsers     Kind = "users"
-	KindCron      Kind = "cron"
-	KindIPC       Kind = "ipc"
-	KindDisk      Kind = "disk"
-	KindPlace     Kind = "place"
+	KindProcesses  Kind = "processes"
+	KindContainers Kind = "containers"
+	KindVMs        Kind = "vms"
+	KindNetwork    Kind = "network"
+	KindMounts     Kind = "mounts"
+	KindLoops      Kind = "loops"
+	KindFiles      Kind = "files"
+	KindPackages   Kind = "packages"
+	KindJournal    Kind = "journal"
+	KindLogs       Kind = "logs"
+	KindUsers      Kind = "users"
+	KindCron       Kind = "cron"
+	KindIPC        Kind = "ipc"
+	KindDisk       Kind = "disk"
+	KindPlace      Kind = "place"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -68,19 +69,20 @@ type Spec struct {
 // Goal is what a step of one kind has to reach. Its fields stand in the order in which goals of the clean phase run,
 // whatever the order of the recipe: who uses a thing goes before the thing.
 type Goal struct {
-	Processes *Processes `json:"processes,omitempty"`
-	VMs       *VMs       `json:"vms,omitempty"`
-	Network   *Network   `json:"network,omitempty"`
-	Mounts    *Mounts    `json:"mounts,omitempty"`
-	Loops     *Loops     `json:"loops,omitempty"`
-	Files     *Files     `json:"files,omitempty"`
-	Packages  *Packages  `json:"packages,omitempty"`
-	Journal   *Journal   `json:"journal,omitempty"`
-	Logs      *Logs      `json:"logs,omitempty"`
-	Users     *Users     `json:"users,omitempty"`
-	Cron      *Cron      `json:"cron,omitempty"`
-	IPC       *IPC       `json:"ipc,omitempty"`
-	Disk      *Disk      `json:"disk,omitempty"`
+	Processes  *Processes  `json:"processes,omitempty"`
+	Containers *Containers `json:"containers,omitempty"`
+	VMs        *VMs        `json:"vms,omitempty"`
+	Network    *Network    `json:"network,omitempty"`
+	Mounts     *Mounts     `json:"mounts,omitempty"`
+	Loops      *Loops      `json:"loops,omitempty"`
+	Files      *Files      `json:"files,omitempty"`
+	Packages   *Packages   `json:"packages,omitempty"`
+	Journal    *Journal    `json:"journal,omitempty"`
+	Logs       *Logs       `json:"logs,omitempty"`
+	Users      *Users      `json:"users,omitempty"`
+	Cron       *Cron       `json:"cron,omitempty"`
+	IPC        *IPC        `json:"ipc,omitempty"`
+	Disk       *Disk       `json:"disk,omitempty"`
 	// From here on nothing is taken away: these are for the setup and verify phases, where steps run as they stand.
 	Place *Place `json:"place,omitempty"`
 }
@@ -131,6 +133,13 @@ func Read(r io.Reader) (Spec, error) {
 		return Spec{}, fmt.Errorf("read spec: version %d; this scrub reads version %d", s.Version, Version)
 	case s.Kind() == "":
 		return Spec{}, fmt.Errorf("read spec: %d goals; want one", len(s.Kinds()))
+	}
+	if s.Containers != nil && s.Containers.Images != nil {
+		for _, keep := range s.Containers.Images.Keep {
+			if _, err := ParseReference(keep); err != nil {
+				return Spec{}, fmt.Errorf("read spec: keep of images: %q: %w", keep, err)
+			}
+		}
 	}
 	if problems := s.Owned.Check(); len(problems) > 0 {
 		return Spec{}, fmt.Errorf("read spec: %w", errors.Join(problems...))
