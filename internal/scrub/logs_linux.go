@@ -97,7 +97,7 @@ func (l *logs) rotated(ctx context.Context, dir string) []rotatedLog {
 		case ctx.Err() != nil:
 			return fs.SkipAll
 		case unix.Lstat(at, &st) != nil:
-			return nil
+			return nil //nolint:nilerr // it went meanwhile
 		case e.IsDir() && at != dir && (st.Dev != top.Dev || spec.Matches(l.goal.Keep, e.Name())):
 			return fs.SkipDir
 		case !e.Type().IsRegular() || !isRotated(e.Name()) || spec.Matches(l.goal.Keep, e.Name()):
