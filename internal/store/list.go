@@ -34,11 +34,15 @@ func (q *query) and(condition string, args ...any) {
 // argument when it prepares the statement, and prepares it anew each time that it is used.
 func (q *query) text(choose, order string, limit int) string {
 	q.args = append(q.args, limit)
-	text := choose
-	if len(q.where) > 0 {
-		text += " WHERE " + strings.Join(q.where, " AND ")
+	return choose + q.condition() + " ORDER BY " + order + " LIMIT 0 + $" + strconv.Itoa(len(q.args))
+}
+
+// condition is the WHERE of the query, empty if there is none.
+func (q *query) condition() string {
+	if len(q.where) == 0 {
+		return ""
 	}
-	return text + " ORDER BY " + order + " LIMIT 0 + $" + strconv.Itoa(len(q.args))
+	return " WHERE " + strings.Join(q.where, " AND ")
 }
 
 // defaultLimit is how many rows a list has unless its filter says otherwise.

@@ -63,6 +63,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deletePauseStmt, err = db.PrepareContext(ctx, deletePause); err != nil {
 		return nil, fmt.Errorf("error preparing query DeletePause: %w", err)
 	}
+	if q.deleteResidueStmt, err = db.PrepareContext(ctx, deleteResidue); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteResidue: %w", err)
+	}
 	if q.deleteTokenStmt, err = db.PrepareContext(ctx, deleteToken); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteToken: %w", err)
 	}
@@ -89,6 +92,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
+	}
+	if q.insertResidueStmt, err = db.PrepareContext(ctx, insertResidue); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertResidue: %w", err)
 	}
 	if q.insertTokenStmt, err = db.PrepareContext(ctx, insertToken); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertToken: %w", err)
@@ -241,6 +247,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deletePauseStmt: %w", cerr)
 		}
 	}
+	if q.deleteResidueStmt != nil {
+		if cerr := q.deleteResidueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteResidueStmt: %w", cerr)
+		}
+	}
 	if q.deleteTokenStmt != nil {
 		if cerr := q.deleteTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteTokenStmt: %w", cerr)
@@ -284,6 +295,11 @@ func (q *Queries) Close() error {
 	if q.insertEventStmt != nil {
 		if cerr := q.insertEventStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertEventStmt: %w", cerr)
+		}
+	}
+	if q.insertResidueStmt != nil {
+		if cerr := q.insertResidueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertResidueStmt: %w", cerr)
 		}
 	}
 	if q.insertTokenStmt != nil {
@@ -473,6 +489,7 @@ type Queries struct {
 	deleteAttemptStmt     *sql.Stmt
 	deleteLogStmt         *sql.Stmt
 	deletePauseStmt       *sql.Stmt
+	deleteResidueStmt     *sql.Stmt
 	deleteTokenStmt       *sql.Stmt
 	endContaminationStmt  *sql.Stmt
 	endedSinceStmt        *sql.Stmt
@@ -482,6 +499,7 @@ type Queries struct {
 	insertAgentStmt       *sql.Stmt
 	insertAttemptStmt     *sql.Stmt
 	insertEventStmt       *sql.Stmt
+	insertResidueStmt     *sql.Stmt
 	insertTokenStmt       *sql.Stmt
 	newestAttemptsStmt    *sql.Stmt
 	oldAttemptsStmt       *sql.Stmt
@@ -528,6 +546,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteAttemptStmt:     q.deleteAttemptStmt,
 		deleteLogStmt:         q.deleteLogStmt,
 		deletePauseStmt:       q.deletePauseStmt,
+		deleteResidueStmt:     q.deleteResidueStmt,
 		deleteTokenStmt:       q.deleteTokenStmt,
 		endContaminationStmt:  q.endContaminationStmt,
 		endedSinceStmt:        q.endedSinceStmt,
@@ -537,6 +556,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertAgentStmt:       q.insertAgentStmt,
 		insertAttemptStmt:     q.insertAttemptStmt,
 		insertEventStmt:       q.insertEventStmt,
+		insertResidueStmt:     q.insertResidueStmt,
 		insertTokenStmt:       q.insertTokenStmt,
 		newestAttemptsStmt:    q.newestAttemptsStmt,
 		oldAttemptsStmt:       q.oldAttemptsStmt,

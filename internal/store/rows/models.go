@@ -149,6 +149,24 @@ type Report struct {
 	Log        string
 }
 
+type Residue struct {
+	ID         int64
+	Controller string
+	Agent      string
+	Number     int64
+	Pool       string
+	At         int64
+	Kind       string
+	Job        string
+	Build      int64
+	Evidence   string
+	Suspects   string
+	Things     int64
+	Bytes      int64
+	Oldest     int64
+	Example    string
+}
+
 type Slot struct {
 	Controller string
 	Job        string
