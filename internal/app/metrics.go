@@ -27,6 +27,8 @@ type metrics struct {
 	duration      *prometheus.HistogramVec
 	queueWait     *prometheus.HistogramVec
 	contaminated  *prometheus.CounterVec
+	residue       *prometheus.CounterVec
+	residueBytes  *prometheus.CounterVec
 	events        *prometheus.CounterVec
 	requests      *prometheus.CounterVec
 	requestTime   *prometheus.HistogramVec
@@ -61,6 +63,8 @@ func newMetrics() *metrics {
 	m.duration = histogram("cleanup_duration_seconds", "From the start of a cleanup's program to its end.", prometheus.ExponentialBuckets(1, 2, 13), "controller", "pool")
 	m.queueWait = histogram("cleanup_wait_seconds", "From the claim of an agent to the start of the program.", prometheus.ExponentialBuckets(0.125, 2, 14), "controller", "pool")
 	m.contaminated = counter("contaminated_builds_total", "Real builds that started on an agent that was not proven clean.", "controller", "pool")
+	m.residue = counter("residue_found_total", "Things that cleanups found and that did not belong, by kind of step.", "controller", "pool", "kind")
+	m.residueBytes = counter("residue_removed_bytes_total", "What removed residue held, as far as that was learnt.", "controller", "pool", "kind")
 	m.events = counter("events_total", "Events by type.", "controller", "type")
 	m.requests = counter("jenkins_requests_total", "Requests to Jenkins by operation and status.", "controller", "operation", "status")
 	m.requestTime = histogram("jenkins_request_duration_seconds", "Duration of requests to Jenkins.", prometheus.ExponentialBuckets(0.002, 2, 14), "controller", "operation")
@@ -88,6 +92,10 @@ func (m *metrics) expect(s reconcile.Settings) {
 		m.contaminated.WithLabelValues(controller, pool)
 		m.duration.WithLabelValues(controller, pool)
 		m.queueWait.WithLabelValues(controller, pool)
+		for _, kind := range reconcile.ResidueKinds() {
+			m.residue.WithLabelValues(controller, pool, string(kind))
+			m.residueBytes.WithLabelValues(controller, pool, string(kind))
+		}
 		for _, outcome := range []hygiene.Outcome{hygiene.Cleaned, hygiene.Failed, hygiene.Lost, hygiene.GivenBack} {
 			m.cleanups.WithLabelValues(controller, pool, string(outcome))
 		}
@@ -142,6 +150,13 @@ func (m *metrics) Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Dur
 	}
 	m.duration.WithLabelValues(controller, t.Pool).Observe(ran.Seconds())
 	m.queueWait.WithLabelValues(controller, t.Pool).Observe(queued.Seconds())
+}
+
+// Found implements [reconcile.Watcher].
+func (m *metrics) Found(a hygiene.Agent, t hygiene.Attempt, r reconcile.Residue) {
+	labels := []string{string(a.ID.Controller), t.Pool, string(r.Kind)}
+	m.residue.WithLabelValues(labels...).Add(float64(r.Things))
+	m.residueBytes.WithLabelValues(labels...).Add(float64(r.Bytes))
 }
 
 // Beat implements [reconcile.Watcher].

@@ -40,6 +40,7 @@ type Watcher interface {
 	Decided(controller hygiene.ControllerID, decisions []Decision)
 	Changed(e hygiene.Event)
 	Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Duration)
+	Found(a hygiene.Agent, t hygiene.Attempt, r Residue)
 	Beat(controller hygiene.ControllerID, loop string, at time.Time)
 }
 

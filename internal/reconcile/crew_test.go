@@ -22,6 +22,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -258,9 +259,27 @@ func (p *pit) labels(name string) string {
 
 // watcher counts events.
 type watcher struct {
-	mu      sync.Mutex
-	events  map[hygiene.EventType]int
+	mu     sync.Mutex
+	events map[hygiene.EventType]int
+	things map[spec.Kind]int64
+
 	decided int // how often
+}
+
+func (w *watcher) Found(_ hygiene.Agent, _ hygiene.Attempt, r reconcile.Residue) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.things == nil {
+		w.things = map[spec.Kind]int64{}
+	}
+	w.things[r.Kind] += r.Things
+}
+
+// found is how many things steps of a kind found.
+func (w *watcher) found(kind spec.Kind) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.things[kind]
 }
 
 func (w *watcher) Swept(hygiene.ControllerID, time.Duration, error)                   {}

@@ -77,6 +77,9 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 	if err := c.saveReport(ctx, w, report, log); err != nil {
 		return rest, err
 	}
+	if err := c.keepResidue(ctx, w, report); err != nil {
+		return rest, err
+	}
 	now := time.Now()
 	err = c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if err := c.current(ch, w); err != nil {
@@ -95,6 +98,7 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 	if err != nil {
 		return rest, err
 	}
+	c.tellResidue(w, report)
 	switch a, _, err := c.Store.Agent(ctx, w.agent.ID); {
 	case err == nil && a.State == hygiene.Granting:
 		poke(c.wake) // the grant may wait for a neighbour that needs slot and place

@@ -110,7 +110,11 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.
 		}
 		rows = append(rows, row)
 	}
-	return judged.Used, c.keep(ctx, agent, now, now, rows)
+	if err := c.keep(ctx, agent, now, now, rows); err != nil {
+		return judged.Used, err
+	}
+	c.retrace(ctx, id)
+	return judged.Used, nil
 }
 
 // How many of an agent's newest proofs its builds are compared with: a few, and more only where those do not

@@ -383,6 +383,7 @@ func (a *auditor) claimed(t *truth, e hygiene.Event) {
 func (a *auditor) Swept(hygiene.ControllerID, time.Duration, error)                   {}
 func (a *auditor) Decided(hygiene.ControllerID, []reconcile.Decision)                 {}
 func (a *auditor) Ended(hygiene.Agent, hygiene.Attempt, time.Duration, time.Duration) {}
+func (a *auditor) Found(hygiene.Agent, hygiene.Attempt, reconcile.Residue)            {}
 func (a *auditor) Beat(hygiene.ControllerID, string, time.Time)                       {}
 
 // sees notes that an agent was looked at directly.
