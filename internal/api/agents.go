@@ -58,6 +58,7 @@ type AgentDetail struct {
 	Attempts []Attempt `json:"attempts" doc:"The newest attempts, newest first"`
 	Events   []Event   `json:"events" doc:"The newest events, newest first"`
 	Builds   []Build   `json:"builds" doc:"The newest real builds known to have run on it, newest first"`
+	Residue  []Residue `json:"residue" doc:"What its newest attempts found that did not belong, newest first"`
 }
 
 // shownInDetail bounds the lists of an agent's detail; the lists of their own have the rest.
@@ -179,7 +180,7 @@ func (s *Server) find(ctx context.Context, id hygiene.AgentID) (sight, error) {
 	return view.sight(a, time.Now()), nil
 }
 
-// fill adds the agent's newest attempts, events and builds.
+// fill adds the agent's newest attempts, events, builds and residue.
 func (s *Server) fill(ctx context.Context, id hygiene.AgentID, d *AgentDetail) error {
 	attempts, err := s.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Limit: shownInDetail})
 	if err != nil {
@@ -193,7 +194,12 @@ func (s *Server) fill(ctx context.Context, id hygiene.AgentID, d *AgentDetail) e
 	if err != nil {
 		return err
 	}
+	residue, err := s.Store.Residue(ctx, store.ResidueFilter{Agent: id, Limit: shownInDetail})
+	if err != nil {
+		return err
+	}
 	d.Attempts, d.Events, d.Builds = each(attempts, attemptOf), each(events, eventOf), each(builds, buildOf)
+	d.Residue = each(residue, residueOf)
 	if len(d.Attempts) > 0 && d.Attempts[0].Ended.IsZero() {
 		d.Current = &d.Attempts[0]
 	}

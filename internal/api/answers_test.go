@@ -45,6 +45,10 @@ func furnish(t *testing.T, h *house) {
 		{Agent: first, URL: "http://jenkins.example/job/a/2/", Job: "a", Number: 2, At: began.Add(time.Minute), Contaminated: true, Reason: "it is not the first build since the agent was cleaned"},
 	})
 	must(err)
+	must(h.store.SaveResidue(ctx, first, 2, []store.Residue{
+		{Pool: "linux", At: began, Kind: "process", Culprit: store.Suspect{Job: "a", Build: 1}, By: "environment", Things: 3, Oldest: time.Hour, Example: "4711 sleep"},
+		{Pool: "linux", At: began, Kind: "directory", By: "history", Suspects: []store.Suspect{{Job: "a", Build: 2}, {Job: "b", Build: 7}}, Things: 1, Bytes: 4096, Example: "/srv/ci/x"},
+	}))
 	must(h.store.SaveSlot(ctx, store.Slot{Controller: "main", Job: "ci/pitcrew-slot-01", Digest: "d", Content: "c", Agent: "el9-2", Attempt: 1}))
 	must(h.store.SaveSlot(ctx, store.Slot{Controller: "main", Job: "ci/pitcrew-slot-02", Digest: "d", Refused: "job ci/pitcrew-slot-02 was changed by somebody"}))
 	must(h.store.SetPause(ctx, store.Pause{Scope: "pool:linux", Reason: "new switch", By: "the operator", Since: began}))
@@ -77,6 +81,8 @@ func TestAnswers(t *testing.T) {
 		{"attempts", "/api/v1/attempts?outcome=failed&limit=1"},
 		{"attempts-open", "/api/v1/attempts?open=true"},
 		{"builds", "/api/v1/builds?contaminated=true"},
+		{"culprits", "/api/v1/residue?since=2026-11-22T00:00:00Z"},
+		{"residue", "/api/v1/agents/main/el9-1/residue"},
 		{"controllers", "/api/v1/controllers"},
 		{"pools", "/api/v1/pools"},
 		{"pauses", "/api/v1/pauses"},

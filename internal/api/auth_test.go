@@ -17,6 +17,7 @@ import (
 var needs = map[string]store.Role{
 	"listAgents": store.Viewer, "getAgent": store.Viewer, "listEvents": store.Viewer, "watchEvents": store.Viewer,
 	"listAttempts": store.Viewer, "getAttempt": store.Viewer, "getAttemptLog": store.Viewer, "listBuilds": store.Viewer,
+	"listCulprits": store.Viewer, "listAgentResidue": store.Viewer,
 	"listControllers": store.Viewer, "listPools": store.Viewer, "listPauses": store.Viewer, "listSlots": store.Viewer,
 	"auditJobs": store.Viewer, "getPlan": store.Viewer, "getOverview": store.Viewer, "whoAmI": store.Viewer, "getVersion": store.Viewer,
 	"cleanAgent": store.Operator, "holdAgent": store.Operator, "releaseAgent": store.Operator, "quarantineAgent": store.Operator, "exclusiveAgent": store.Operator,

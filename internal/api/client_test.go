@@ -65,6 +65,13 @@ func TestTheClientReachesEveryOperation(t *testing.T) {
 			return strings.HasPrefix(log.String(), "cleaning\n"), err
 		},
 		"Builds": func() (bool, error) { return count(t, c.Builds(ctx, api.BuildQuery{Since: began})) == 2, nil },
+		"Culprits": func() (bool, error) {
+			return count(t, c.Culprits(ctx, api.CulpritQuery{Since: began, Order: "bytes"})) == 2, nil
+		},
+		"Residue": func() (bool, error) {
+			q := api.ResidueQuery{AgentPath: api.AgentPath{Controller: "main", Agent: "el9-1"}, Kind: "process"}
+			return count(t, c.Residue(ctx, q)) == 1, nil
+		},
 		"Events": func() (bool, error) {
 			return count(t, c.Events(ctx, api.EventQuery{Paging: api.Paging{Limit: 3}})) == 3, nil
 		},

@@ -79,6 +79,7 @@ func (s *Server) routes() {
 	s.eventRoutes()
 	s.attemptRoutes()
 	s.buildRoutes()
+	s.residueRoutes()
 	s.controllerRoutes()
 	s.poolRoutes()
 	s.pauseRoutes()
