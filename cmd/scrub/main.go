@@ -23,6 +23,10 @@ const usage = `scrub does one step of a recipe on this machine.
 usage: scrub run SPEC      mend what deviates from the step's goal, and look again
        scrub plan SPEC     say what would be mended; change nothing
        scrub verify SPEC   fail if anything deviates; change nothing
+       scrub inspect [SPEC]
+                           print as one JSON object what the machine is and what each step
+                           would find; SPEC may hold several steps. Needs no rights: what
+                           it may not see it leaves out, or says so
 
 SPEC is a file that a recipe's program holds, or - for standard input. What was found is
 printed for people. With --result DIR it is also written to DIR/result as one line of JSON,
@@ -63,6 +67,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (int, 
 		return reached, nil
 	case err != nil:
 		return wrong, fmt.Errorf("%w (scrub --help says how)", err)
+	case c.inspect:
+		return c.inspection(ctx, in, out)
 	}
 	s, err := c.spec(in)
 	if err != nil {
@@ -99,11 +105,12 @@ func code(r spec.Result) int {
 type command struct {
 	mode         scrub.Mode
 	file, result string
+	inspect      bool
 }
 
 var errHelp, errVersion = errors.New("help"), errors.New("version")
 
-var verbs = map[string]scrub.Mode{"run": scrub.Do, "plan": scrub.Plan, "verify": scrub.Judge}
+var verbs = map[string]scrub.Mode{"run": scrub.Do, "plan": scrub.Plan, "verify": scrub.Judge, "inspect": scrub.Plan}
 
 func parse(args []string) (command, error) {
 	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
@@ -116,10 +123,10 @@ func parse(args []string) (command, error) {
 	if !ok {
 		return command{}, fmt.Errorf("no verb %q", args[0])
 	}
-	c := command{mode: mode}
+	c := command{mode: mode, inspect: args[0] == "inspect"}
 	for rest := args[1:]; len(rest) > 0; rest = rest[1:] {
 		switch {
-		case rest[0] == "--result" && len(rest) > 1:
+		case rest[0] == "--result" && len(rest) > 1 && !c.inspect:
 			c.result, rest = rest[1], rest[1:]
 		case c.file == "" && (rest[0] == "-" || rest[0][:min(1, len(rest[0]))] != "-"):
 			c.file = rest[0]
@@ -127,23 +134,27 @@ func parse(args []string) (command, error) {
 			return command{}, fmt.Errorf("%q is one argument too many", rest[0])
 		}
 	}
-	if c.file == "" {
+	if c.file == "" && !c.inspect {
 		return command{}, errors.New("no file with a step")
 	}
 	return c, nil
 }
 
 // spec reads the step.
-func (c command) spec(in io.Reader) (spec.Spec, error) {
-	if c.file == "-" {
-		return spec.Read(in)
+func (c command) spec(in io.Reader) (spec.Spec, error) { return read(c.file, in, spec.Read) }
+
+// read reads a file, or in where the file is called -.
+func read[T any](file string, in io.Reader, how func(io.Reader) (T, error)) (T, error) {
+	if file == "-" {
+		return how(in)
 	}
-	f, err := os.Open(c.file)
+	f, err := os.Open(file)
 	if err != nil {
-		return spec.Spec{}, err
+		var none T
+		return none, err
 	}
 	defer f.Close()
-	return spec.Read(f)
+	return how(f)
 }
 
 // keep writes the result where the caller wants it.

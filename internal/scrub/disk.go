@@ -40,6 +40,7 @@ func (d disk) Mend(_ context.Context, found []Deviation) []error { return make([
 
 // room is what a user without privileges may still use of a file system.
 type room struct {
-	bytes, inodes int64
-	countsInodes  bool
+	bytes, inodes       int64
+	allBytes, allInodes int64 // of the whole file system, whoever may use them
+	countsInodes        bool
 }

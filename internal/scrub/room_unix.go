@@ -16,7 +16,10 @@ func roomAt(path string) (room, error) {
 	if err := unix.Statfs(path, &s); err != nil {
 		return room{}, os.NewSyscallError("statfs", err)
 	}
-	return room{bytes: clamp(s.Bavail) * int64(s.Bsize), inodes: clamp(s.Ffree), countsInodes: s.Files > 0}, nil //nolint:unconvert // int32 on darwin
+	block := int64(s.Bsize) //nolint:unconvert // int32 on darwin
+	return room{
+		bytes: clamp(s.Bavail) * block, allBytes: clamp(s.Blocks) * block, inodes: clamp(s.Ffree), allInodes: clamp(s.Files), countsInodes: s.Files > 0,
+	}, nil
 }
 
 // clamp keeps what network file systems without a limit report from becoming negative.

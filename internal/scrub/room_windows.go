@@ -15,9 +15,9 @@ func roomAt(path string) (room, error) {
 	if err != nil {
 		return room{}, err
 	}
-	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
+	var free, all uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &free, &all, nil); err != nil {
 		return room{}, os.NewSyscallError("GetDiskFreeSpaceEx", err)
 	}
-	return room{bytes: int64(min(free, math.MaxInt64))}, nil
+	return room{bytes: int64(min(free, math.MaxInt64)), allBytes: int64(min(all, math.MaxInt64))}, nil
 }

@@ -119,32 +119,54 @@ func (s Spec) Kind() Kind {
 // Read reads one spec. It refuses unknown fields, another version, no or several goals, and ownership that Check
 // refuses.
 func Read(r io.Reader) (Spec, error) {
-	var s Spec
 	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
+	s, err := next(d)
+	if err != nil {
 		return Spec{}, fmt.Errorf("read spec: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Spec{}, errors.New("read spec: something follows it")
 	}
+	return s, nil
+}
+
+// ReadAll reads all specs that r holds one after the other, each as Read does.
+func ReadAll(r io.Reader) ([]Spec, error) {
+	d := json.NewDecoder(r)
+	var all []Spec
+	for d.More() {
+		s, err := next(d)
+		if err != nil {
+			return nil, fmt.Errorf("read spec %d: %w", len(all)+1, err)
+		}
+		all = append(all, s)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read spec %d: it is no JSON object", len(all)+1)
+	}
+	return all, nil
+}
+
+func next(d *json.Decoder) (Spec, error) {
+	var s Spec
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return Spec{}, err
+	}
 	switch {
 	case s.Version != Version:
-		return Spec{}, fmt.Errorf("read spec: version %d; this scrub reads version %d", s.Version, Version)
+		return Spec{}, fmt.Errorf("version %d; this scrub reads version %d", s.Version, Version)
 	case s.Kind() == "":
-		return Spec{}, fmt.Errorf("read spec: %d goals; want one", len(s.Kinds()))
+		return Spec{}, fmt.Errorf("%d goals; want one", len(s.Kinds()))
 	}
 	if s.Containers != nil && s.Containers.Images != nil {
 		for _, keep := range s.Containers.Images.Keep {
 			if _, err := ParseReference(keep); err != nil {
-				return Spec{}, fmt.Errorf("read spec: keep of images: %q: %w", keep, err)
+				return Spec{}, fmt.Errorf("keep of images: %q: %w", keep, err)
 			}
 		}
 	}
-	if problems := s.Owned.Check(); len(problems) > 0 {
-		return Spec{}, fmt.Errorf("read spec: %w", errors.Join(problems...))
-	}
-	return s, nil
+	return s, errors.Join(s.Owned.Check()...)
 }
 
 // Encode returns s as one line of JSON, the same bytes for the same spec.
