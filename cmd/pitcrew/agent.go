@@ -22,7 +22,7 @@ func (c *cli) agentCommand() *cobra.Command {
 		Use:   "agent NAME",
 		Short: "Show the life of one agent",
 		Long: `Show everything that is known of one agent: facts, what happens to it next and why,
-its newest attempts, events and builds.
+its newest attempts and what they found, events and builds.
 
 An agent that several controllers have is named CONTROLLER/NAME.`,
 		Example:           "  pitcrew agent el9-7\n  pitcrew agent main/el9-7 -o json",
@@ -57,6 +57,7 @@ func (c *cli) life(a api.AgentDetail) string {
 		b.WriteString(c.section("Cleanup in progress", describe(c.attemptFacts(*a.Current), c.narrow())))
 	}
 	b.WriteString(c.section("Attempts", c.attemptLines(a.Attempts)))
+	b.WriteString(c.section("Residue", c.residueLines(a.Residue)))
 	b.WriteString(c.section("Events", c.eventLines(a.Events)))
 	b.WriteString(c.section("Builds", c.buildLines(a.Builds)))
 	return b.String()

@@ -47,7 +47,7 @@ func (c *cli) attemptsCommand() *cobra.Command {
 		string(hygiene.Cleaned), string(hygiene.Failed), string(hygiene.Lost), string(hygiene.GivenBack))
 	cmd.Flags().BoolVar(&q.Open, "open", false, "only attempts in progress")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most attempts to list; 0 lists all")
-	c.offerForFlag(cmd, "agent", &o)
+	c.offerForAgent(cmd, &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd
@@ -66,9 +66,9 @@ func (d *daemon) narrowTo(ctx context.Context, arg string, controller, agent *st
 	return err
 }
 
-// offerForFlag lets the shell offer names of agents for a flag.
-func (c *cli) offerForFlag(cmd *cobra.Command, flag string, o *connection) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, c.offerAgents(o, true)); err != nil {
+// offerForAgent lets the shell offer names of agents for the flag --agent.
+func (c *cli) offerForAgent(cmd *cobra.Command, o *connection) {
+	if err := cmd.RegisterFlagCompletionFunc("agent", c.offerAgents(o, true)); err != nil {
 		panic(err) // the flag does not exist: a mistake in this program
 	}
 }

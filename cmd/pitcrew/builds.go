@@ -47,7 +47,7 @@ may be the fault of a build before them.`,
 	cmd.Flags().StringVar(&agent, "agent", "", "only builds on this agent")
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only builds on agents of this controller")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most builds to list; 0 lists all")
-	c.offerForFlag(cmd, "agent", &o)
+	c.offerForAgent(cmd, &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd

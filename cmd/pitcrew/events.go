@@ -46,7 +46,7 @@ With -o json each event is one line.`,
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only events of this controller")
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only events of this pool")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most events of the past to show")
-	c.offerForFlag(cmd, "agent", &o)
+	c.offerForAgent(cmd, &o)
 	f.flag(cmd, formatText, formatJSON)
 	o.flags(cmd, usualTimeout)
 	return cmd

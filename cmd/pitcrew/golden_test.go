@@ -151,6 +151,23 @@ func answers() map[string]any {
 		Name: "main", URL: "https://jenkins.example/", Version: "2.541.3", LastSweep: ago(2 * time.Second), Poll: "5s", Queue: 4,
 		Counts: api.Counts{Managed: 3, Clean: 1, Due: 1, Quarantined: 1, Held: 1, Offline: 2},
 	}
+	residue := []api.Residue{
+		{ID: 3, At: ago(26 * time.Hour), Attempt: 7, Kind: "process", Things: 12, Oldest: 7200, Example: "4242 sleep", Job: "team/app", Build: 17, By: "environment"},
+		{ID: 2, At: ago(26 * time.Hour), Attempt: 7, Kind: "directory", Things: 1, Bytes: 3 << 30, Job: "team/nightly", By: "history"},
+		{ID: 1, At: ago(50 * time.Hour), Attempt: 6, Kind: "mount", Things: 2, By: "history", Suspects: []api.Suspect{{Job: "team/app", Build: 16}, {Job: "team/nightly", Build: 4}, {Job: "tools/report"}}},
+	}
+	culprits := []api.Culprit{
+		{
+			Controller: "main", Job: "team/app", Things: 140, Bytes: 3 << 30, Agents: 12, Attempts: 60, LastSeen: ago(time.Hour),
+			Kinds: []api.Share{{Name: "process", Things: 130}, {Name: "directory", Things: 10, Bytes: 3 << 30}}, Worst: []api.Share{{Name: "büro (2)", Things: 90}, {Name: "el9-1", Things: 20}},
+			By: []api.Share{{Name: "environment", Things: 130}, {Name: "history", Things: 10, Bytes: 3 << 30}},
+		},
+		{
+			Controller: "main", Job: "platform/integration/tests-of-everything-that-a-release-contains/x86_64", Things: 9, Agents: 1, Attempts: 1, LastSeen: ago(72 * time.Hour),
+			Kinds: []api.Share{{Name: "process", Things: 9}}, Worst: []api.Share{{Name: "el9-1", Things: 9}}, By: []api.Share{{Name: "environment", Things: 9}},
+		},
+		{Controller: "main", Things: 2, Agents: 1, Attempts: 1, LastSeen: ago(26 * time.Hour), Kinds: []api.Share{{Name: "mount", Things: 2}}, Worst: []api.Share{{Name: "el9-2", Things: 2}}, By: []api.Share{{Things: 2}}},
+	}
 	slots := []api.Slot{
 		{Controller: "main", Job: "pitcrew-slot-01", Content: "89abcdef01234567", Agent: "el9-1", Attempt: 13},
 		{Controller: "main", Job: "pitcrew-slot-02", Refused: "somebody changed the job: its digest is not ours"},
@@ -158,11 +175,12 @@ func answers() map[string]any {
 	pauses := []api.Pause{{Scope: "pool:el9", Reason: "recipe is being mended", By: "anna", Since: ago(5 * time.Minute), Until: noon.Add(55 * time.Minute)}}
 	return map[string]any{
 		agentList:                        page(sick, clean, held),
-		agentDetail:                      life(sick, attempt, running, events, builds),
+		agentDetail:                      life(sick, attempt, running, events, builds, residue),
 		"/api/v1/attempts":               page(running, attempt),
 		"/api/v1/attempts/41":            api.AttemptDetail{Attempt: attempt, HasLog: true, Report: json.RawMessage(reportText)},
 		"/api/v1/events":                 page(events...),
 		"/api/v1/builds":                 page(builds...),
+		"/api/v1/residue":                page(culprits...),
 		"/api/v1/controllers":            page(state),
 		"/api/v1/controllers/main/audit": api.Audit{At: noon, Jobs: 12, Agents: 3, Unknown: 1, Findings: findings},
 		"/api/v1/controllers/main/slots": page(slots...),
@@ -175,11 +193,11 @@ func answers() map[string]any {
 	}
 }
 
-func life(a api.Agent, attempt, running api.Attempt, events []api.Event, builds []api.Build) api.AgentDetail {
+func life(a api.Agent, attempt, running api.Attempt, events []api.Event, builds []api.Build, residue []api.Residue) api.AgentDetail {
 	running.ID = 0
 	return api.AgentDetail{
 		Agent: a, Machine: "3d1219c7c4c5404aaa1f6d2a48adfda4", Offline: "disk space is too low", Used: &api.Use{URL: builds[0].URL, At: builds[0].At},
-		Current: &running, Attempts: []api.Attempt{attempt}, Events: events, Builds: builds,
+		Current: &running, Attempts: []api.Attempt{attempt}, Events: events, Builds: builds, Residue: residue,
 	}
 }
 
@@ -216,6 +234,7 @@ func TestOutputFits80Columns(t *testing.T) {
 	f := newFakeDaemon(t)
 	for name, args := range map[string]string{
 		"agents": "agents", "agent": "agent main/x", "attempts": "attempts", "attempt": "attempt 41", "events": "events", "builds": "builds",
+		"residue": "residue", "residue-names": "residue -o name",
 		"audit": "jobs audit", "audit-hints": "jobs audit --fix-hint", "slots": "slots list", "pauses": "pauses", "plan": "plan",
 		"tokens": "token list", "doctor": "doctor",
 	} {
