@@ -42,6 +42,10 @@ func (c command) inspection(ctx context.Context, in io.Reader, out io.Writer) (i
 	here := scrub.HereFromEnvironment()
 	var paths []string
 	for _, s := range specs {
+		s, err := s.For(here.Agent)
+		if err != nil {
+			return wrong, err
+		}
 		step, err := scrub.New(s, here)
 		if err != nil {
 			return wrong, err

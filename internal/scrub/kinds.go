@@ -11,8 +11,12 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
-// New returns the step of s on this machine.
+// New returns the step of s on this machine, for this agent.
 func New(s spec.Spec, here Here) (Step, error) {
+	s, err := s.For(here.Agent)
+	if err != nil {
+		return nil, err
+	}
 	kind := s.Kind()
 	if !slices.Contains(spec.Kinds(), kind) {
 		return nil, fmt.Errorf("step %s: this scrub knows no kind %q", s.Name, kind)

@@ -13,7 +13,7 @@ import (
 // unmounted.
 type Ownership struct {
 	// Paths are absolute and clean. What they hold is owned; a path of the same beginning, as /srv/ci-data beside
-	// /srv/ci, is not.
+	// /srv/ci, is not. AgentWord stands for the agent's name, here as everywhere in a spec.
 	Paths []string `json:"paths,omitempty"`
 	// Users are names of users, all of whose processes are owned.
 	Users []string `json:"users,omitempty"`
@@ -131,6 +131,8 @@ func dangerous(p string) string {
 		return "it has a zero byte"
 	case slices.Contains(shared, p):
 		return "others have things there on every machine; own a directory below it"
+	case besideOthers(p):
+		return "an agent could be called as what others have there; put a directory of your own in between, as in /srv/ci/" + AgentWord
 	}
 	for _, root := range forbidden {
 		if Within(root, p) {
