@@ -67,7 +67,7 @@ file. On a terminal it shows the numbers as they grow; docs/demo.md explains the
 // demoJSON prints one object at the end. Where to look meanwhile is told to a terminal only.
 func demoJSON(ctx context.Context, o demo.Options, out, errOut io.Writer) error {
 	if isTerminal(errOut) {
-		o.Begun = func(w demo.Where) { fmt.Fprint(errOut, demoPlaces(w)) }
+		o.Begun = func(w demo.Where) { fmt.Fprint(errOut, demoPlaces(w)+demoWithout(w)) }
 	}
 	sum, err := demo.Run(ctx, o)
 	if err != nil {
@@ -110,7 +110,15 @@ pitcrew cleans between builds; on the other each job cleans its agent first, by
 the same recipe.%s
 
 %s
-`, demoCount(w.Agents, "agent"), demoTroubles(w), demoPlaces(w))
+`, demoCount(w.Agents, "agent"), demoTroubles(w), demoPlaces(w)+demoWithout(w))
+}
+
+// demoWithout says once what this build lacks.
+func demoWithout(w demo.Where) string {
+	if !w.Shell {
+		return ""
+	}
+	return "\nThis pitcrew was built without scrub, so shell steps clean in its place; \"make build\"\nmakes one that carries it.\n"
 }
 
 func demoPlaces(w demo.Where) string {

@@ -35,6 +35,8 @@ type Where struct {
 	Page, Jenkins, Dir string
 	// Agents of each controller; Sick ones never become clean, Flaky ones fail now and then.
 	Agents, Sick, Flaky int
+	// Shell is set where shell does what scrub is for, because this pitcrew was built without it.
+	Shell bool
 }
 
 const (

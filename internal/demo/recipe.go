@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/carried"
 )
 
 // messVar marks every process that a build of the demo starts, with the run's cookie and the
@@ -19,28 +21,14 @@ const messVar = "PITCREW_DEMO_MESS"
 const setupSeconds = "1.5"
 
 // recipeText is the demo's recipe. ROOT, COOKIE and SETUP are filled in; ROOT/<agent> is all that
-// an agent owns. Processes are recognised by their environment, never by user or command line.
+// an agent owns. Processes are recognised by their environment, never by user or command line. CLEAN is
+// byScrub or byShell.
 const recipeText = `version: 1
 name: demo
 description: Cleans one agent of the demo, and nothing else.
 disjoint: true
 places: ["ROOT/unpack"]
-clean:
-  - name: processes
-    timeout: 30s
-    run: |
-      # The processes that builds on this agent left behind, told by the cookie in their environment.
-      for p in $(grep -lzxF "MESSVAR=COOKIE:$NODE_NAME" /proc/[0-9]*/environ 2>/dev/null); do
-        pid=${p#/proc/}; pid=${pid%/environ}
-        kill -9 "$pid" 2>/dev/null || :
-        echo "ended process $pid"
-      done
-  - name: workspaces
-    run: |
-      cd "ROOT/$NODE_NAME/mess" || exit 0
-      n=$(find . -mindepth 1 | wc -l)
-      find . -mindepth 1 -delete
-      echo "removed $n files"
+CLEAN
   - name: disk
     run: |
       if [ -e "ROOT/$NODE_NAME/sick" ]; then
@@ -67,9 +55,50 @@ verify:
     run: test -z "$(grep -lzxF "MESSVAR=COOKIE:$NODE_NAME" /proc/[0-9]*/environ 2>/dev/null)"
 `
 
-// writeRecipe writes the recipe for the agents below dir and compiles it.
-func writeRecipe(path, dir, cookie string) (*recipe.Program, error) {
-	text := strings.NewReplacer("ROOT", dir, "COOKIE", cookie, "MESSVAR", messVar, "SETUP", setupSeconds).Replace(recipeText)
+// byScrub cleans as recipes of real agents do. The verify phase looks in another way.
+const byScrub = `platforms: [PLATFORM]
+owns:
+  paths: ["ROOT/{agent}/mess"]
+clean:
+  - name: processes
+    timeout: 30s
+    processes: {grace: 1s}
+  - name: workspaces
+    files: {}`
+
+// byShell does without scrub, where pitcrew was built without it.
+const byShell = `clean:
+  - name: processes
+    timeout: 30s
+    run: |
+      # The processes that builds on this agent left behind, told by the cookie in their environment.
+      for p in $(grep -lzxF "MESSVAR=COOKIE:$NODE_NAME" /proc/[0-9]*/environ 2>/dev/null); do
+        pid=${p#/proc/}; pid=${pid%/environ}
+        kill -9 "$pid" 2>/dev/null || :
+        echo "ended process $pid"
+      done
+  - name: workspaces
+    run: |
+      cd "ROOT/$NODE_NAME/mess" || exit 0
+      n=$(find . -mindepth 1 | wc -l)
+      find . -mindepth 1 -delete
+      echo "removed $n files"`
+
+// platform is what the demo runs on, as recipes call it.
+const platform = runtime.GOOS + "/" + runtime.GOARCH
+
+// cleaning is how the demo's recipe cleans: by scrub, if this pitcrew carries it for this platform.
+func cleaning() string {
+	if _, err := carried.For(platform); err != nil {
+		return byShell
+	}
+	return byScrub
+}
+
+// writeRecipe writes the recipe for the agents below dir, which cleans in a given way, and compiles it.
+func writeRecipe(path, dir, cookie, clean string) (*recipe.Program, error) {
+	text := strings.Replace(recipeText, "CLEAN", clean, 1)
+	text = strings.NewReplacer("ROOT", dir, "COOKIE", cookie, "MESSVAR", messVar, "SETUP", setupSeconds, "PLATFORM", platform).Replace(text)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write the demo's recipe: %w", err)
 	}

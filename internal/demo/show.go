@@ -21,6 +21,7 @@ import (
 type show struct {
 	Options
 	dir, cookie string
+	clean       string // how the recipe cleans: byScrub or byShell
 	fleet       []agentPlan
 	out, in     *track // out of band, in band
 	app         *app.App
@@ -39,7 +40,7 @@ func newShow(o Options) (*show, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &show{Options: o, dir: dir, cookie: rand.Text(), fleet: plannedFleet(o.Agents)}, nil
+	return &show{Options: o, dir: dir, cookie: rand.Text(), clean: cleaning(), fleet: plannedFleet(o.Agents)}, nil
 }
 
 // run shows it. What it started has ended when it returns, but for processes that escaped their
@@ -121,7 +122,7 @@ func (s *show) tick(ctx context.Context) error {
 }
 
 func (s *show) where() Where {
-	w := Where{Page: "http://" + s.app.Addr().String() + "/", Jenkins: s.out.url, Dir: s.dir, Agents: s.Agents}
+	w := Where{Page: "http://" + s.app.Addr().String() + "/", Jenkins: s.out.url, Dir: s.dir, Agents: s.Agents, Shell: s.clean == byShell}
 	for _, a := range s.fleet {
 		switch {
 		case a.sick:
@@ -140,7 +141,7 @@ func (s *show) open(ctx context.Context) error {
 		return fmt.Errorf("make the demo's directories: %w", err)
 	}
 	recipeFile := filepath.Join(s.dir, "recipe.yaml")
-	if _, err := writeRecipe(recipeFile, filepath.Join(outDir, "own"), s.cookie+outMark); err != nil {
+	if _, err := writeRecipe(recipeFile, filepath.Join(outDir, "own"), s.cookie+outMark, s.clean); err != nil {
 		return err
 	}
 	first, err := s.inBandStep(filepath.Join(inDir, "own"))
@@ -164,7 +165,7 @@ func (s *show) open(ctx context.Context) error {
 // inBandStep compiles the recipe for the other controller and returns the lines by which a job
 // cleans its agent itself. Where that fails the build has failed, and its order waits no longer.
 func (s *show) inBandStep(dir string) (string, error) {
-	program, err := writeRecipe(filepath.Join(s.dir, "in-band.yaml"), dir, s.cookie+inMark)
+	program, err := writeRecipe(filepath.Join(s.dir, "in-band.yaml"), dir, s.cookie+inMark, s.clean)
 	if err != nil {
 		return "", err
 	}

@@ -121,6 +121,24 @@ func TestLeaveNothingEndsWhatIsOfThisRun(t *testing.T) {
 // of the same name on the other controller.
 func TestACleanupTouchesItsOwnAgentOnly(t *testing.T) {
 	t.Parallel()
+	for name, clean := range map[string]string{"by scrub": byScrub, "by shell": byShell} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cleanupTouchesItsOwnAgentOnly(t, clean)
+		})
+	}
+}
+
+// buildOf is what Jenkins puts into the environment of a build on an agent, beside the demo's own mark.
+func buildOf(url, agent, number, mess string) []string {
+	return []string{
+		"JENKINS_URL=" + url, "NODE_NAME=" + agent, "JOB_NAME=app", "BUILD_NUMBER=" + number, "BUILD_TAG=jenkins-app-" + number,
+		messVar + "=" + mess + ":" + agent,
+	}
+}
+
+func cleanupTouchesItsOwnAgentOnly(t *testing.T, clean string) {
+	t.Helper()
 	s, err := newShow(options(t))
 	if err != nil {
 		t.Fatal(err)
@@ -132,15 +150,15 @@ func TestACleanupTouchesItsOwnAgentOnly(t *testing.T) {
 	})
 	fleet := []agentPlan{{name: "el7-01", label: "el7"}, {name: "el7-011", label: "el7"}}
 	own := filepath.Join(s.dir, "own")
-	program, err := writeRecipe(filepath.Join(s.dir, "recipe.yaml"), own, s.cookie+outMark)
+	program, err := writeRecipe(filepath.Join(s.dir, "recipe.yaml"), own, s.cookie+outMark, clean)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := prepareDirs(own, fleet); err != nil {
 		t.Fatal(err)
 	}
-	mine, others := filepath.Join(own, "el7-01", "mess", "cache", "blob"), filepath.Join(own, "el7-011", "mess", "cache", "blob")
-	for _, file := range []string{mine, others} {
+	blob, others := filepath.Join(own, "el7-01", "mess", "cache", "blob"), filepath.Join(own, "el7-011", "mess", "cache", "blob")
+	for _, file := range []string{blob, others} {
 		if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -148,14 +166,16 @@ func TestACleanupTouchesItsOwnAgentOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	left := startProcess(t, "", messVar+"="+s.cookie+outMark+":el7-01")
+	const mine, other = "http://127.0.0.1:1/", "http://127.0.0.1:2/"
+	left := startProcess(t, "", buildOf(mine, "el7-01", "1", s.cookie+outMark)...)
 	l := newLookalikes(t, s.dir, s.cookie)
 	l.files = append(l.files, others)
-	l.processes["an agent whose name begins the same"] = startProcess(t, "", messVar+"="+s.cookie+outMark+":el7-011")
-	l.processes["the agent of the other controller"] = startProcess(t, "", messVar+"="+s.cookie+inMark+":el7-01")
+	l.processes["an agent whose name begins the same"] = startProcess(t, "", buildOf(mine, "el7-011", "1", s.cookie+outMark)...)
+	l.processes["the agent of the other controller"] = startProcess(t, "", buildOf(other, "el7-01", "1", s.cookie+inMark)...)
+	l.processes["the agent beside it, at work in its directory"] = startProcess(t, filepath.Dir(others))
 
 	cmd := exec.CommandContext(t.Context(), "sh", "-s", "--", "--by-hand", "--agent", "el7-01")
-	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "NODE_NAME=el7-01")
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "NODE_NAME=el7-01", "JENKINS_URL="+mine, "BUILD_TAG=jenkins-pitcrew-slot-01-9")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +190,7 @@ func TestACleanupTouchesItsOwnAgentOnly(t *testing.T) {
 	if runs(left) {
 		t.Error("the process that a build left on the agent runs on")
 	}
-	if _, err := os.Stat(mine); !os.IsNotExist(err) {
+	if _, err := os.Stat(blob); !os.IsNotExist(err) {
 		t.Errorf("the file that a build left: got %v, want that it is gone", err)
 	}
 	l.wantUntouched(t)
