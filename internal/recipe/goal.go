@@ -40,6 +40,11 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindIPC, d.ipc),
 		goal(spec.KindDisk, d.disk),
 		goal(spec.KindPlace, d.place),
+		goal(spec.KindAccounts, d.accounts),
+		goal(spec.KindServices, d.services),
+		goal(spec.KindSysctl, d.sysctl),
+		goal(spec.KindModules, d.modules),
+		goal(spec.KindCommands, d.commands),
 	}
 }
 

@@ -98,3 +98,66 @@ func TestWrongPlacesAreRefused(t *testing.T) {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
+
+func TestSetupGoalsAreRead(t *testing.T) {
+	t.Parallel()
+	steps := stepsOf(t, `
+  - name: a
+    accounts:
+      groups: [mock]
+      users: {jenkins: {home: /home/jenkins, shell: /bin/bash}, builds: }
+      members: {jenkins: [mock, docker]}
+      limits: {jenkins: {nofile: 64000}, "@mock": {nproc: unlimited}}
+  - {name: b, services: {enabled: [docker], running: [docker.service, "getty@tty1"], masked: [dnf-makecache.timer]}}
+  - {name: c, sysctl: {values: {fs.file-max: 64000, net/ipv6/conf/eth0.1/accept_ra: "2"}, persist: true}}
+  - {name: d, modules: {loaded: [openvswitch, kvm-intel]}}
+  - {name: e, commands: {git: {atLeast: "2.30"}, java: {atLeast: 17, ask: [-version]}, podman: }}
+`)
+	want := []spec.Goal{
+		{Accounts: &spec.Accounts{
+			Groups: []string{"mock"}, Users: []spec.User{{Name: "jenkins", Home: "/home/jenkins", Shell: "/bin/bash"}, {Name: "builds"}},
+			Members: []spec.Member{{User: "jenkins", Group: "mock"}, {User: "jenkins", Group: "docker"}},
+			Limits:  []spec.Limit{{Who: "jenkins", Item: "nofile", Value: "64000"}, {Who: "@mock", Item: "nproc", Value: "unlimited"}},
+		}},
+		{Services: &spec.Services{Enabled: []string{"docker"}, Running: []string{"docker.service", "getty@tty1"}, Masked: []string{"dnf-makecache.timer"}}},
+		{Sysctl: &spec.Sysctl{Persist: true, Values: []spec.Value{{Name: "fs.file-max", Value: "64000"}, {Name: "net/ipv6/conf/eth0.1/accept_ra", Value: "2"}}}},
+		{Modules: &spec.Modules{Loaded: []string{"openvswitch", "kvm-intel"}}},
+		{Commands: &spec.Commands{Programs: []spec.Program{{Name: "git", AtLeast: "2.30"}, {Name: "java", AtLeast: "17", Ask: []string{"-version"}}, {Name: "podman"}}}},
+	}
+	for i, w := range want {
+		if diff := cmp.Diff(w, *steps[i].Goal); diff != "" {
+			t.Errorf("step %s (-want +got):\n%s", steps[i].Name, diff)
+		}
+		if steps[i].Outcomes[4] != StepReconnect {
+			t.Errorf("step %s: exit code 4 means %q", steps[i].Name, steps[i].Outcomes[4])
+		}
+	}
+}
+
+func TestWrongSetupGoalsAreRefused(t *testing.T) {
+	t.Parallel()
+	got := problemsOf(`
+  - {name: a, accounts: {groups: ["-x"], members: {"a b": [docker]}, limits: {jenkins: {nofile: many, files: 1}}}}
+  - {name: b, services: {enabled: [docker], disabled: [docker], masked: [-a]}}
+  - {name: c, sysctl: {values: {../x: 1, a.b: ""}}}
+  - {name: d, modules: {loaded: ["../x"]}}
+  - {name: e, commands: {/bin/sh: , git: {atLeast: new}}}
+`)
+	want := []string{
+		`5: $.setup[0].accounts.groups[0]: "-x": want the name of a group`,
+		`5: $.setup[0].accounts.limits.jenkins.files: unknown field "files"`,
+		`5: $.setup[0].accounts.limits.jenkins.nofile: "many": want a number or unlimited`,
+		`5: $.setup[0].accounts.members.a b: "a b": want the name of a user`,
+		`6: $.setup[1].services.masked[0]: "-a": want the name of a unit`,
+		`6: $.setup[1].services: docker cannot be enabled and disabled`,
+		`7: $.setup[2].sysctl.values.../x: "../x": want the name of a value, as net.ipv4.ip_forward`,
+		`7: $.setup[2].sysctl.values.a.b: want a value on one line`,
+		`8: $.setup[3].modules.loaded[0]: "../x": want the name of a module`,
+		`9: $.setup[4].commands./bin/sh: "/bin/sh": want the name of a program, without directories`,
+		`9: $.setup[4].commands.git.atLeast: "new": want a version, as 2.30`,
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}

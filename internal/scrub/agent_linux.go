@@ -10,6 +10,11 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
 )
 
+// isAgent reports whether a process, if it is one of our ancestors, is an agent: that is Java.
+func isAgent(s procfs.Stat) bool {
+	return strings.HasPrefix(s.Name, "java") || strings.HasPrefix(filepath.Base(procfs.Machine.Link(s.PID, "exe")), "java")
+}
+
 // agentPaths returns where the agent among our ancestors works: its directory, and its jar with others that it holds
 // open outside of the system's directories.
 func agentPaths() []string {
@@ -20,7 +25,7 @@ func agentPaths() []string {
 		if !ok {
 			break
 		}
-		if strings.HasPrefix(s.Name, "java") || strings.HasPrefix(filepath.Base(proc.Link(pid, "exe")), "java") {
+		if isAgent(s) {
 			all = append(all, proc.Link(pid, "cwd"))
 			proc.OpenFiles(pid, func(_, path string) bool {
 				all = append(all, path)

@@ -75,3 +75,22 @@ func NewHomesAt(s spec.Spec, here Here, now time.Time) Step {
 
 // IsRotated reports whether a name is that of a rotated log.
 func IsRotated(name string) bool { return isRotated(name) }
+
+// NewServicesOf is a step on a machine that has its systemctl in tools, and runs systemd if booted is there.
+func NewServicesOf(goal spec.Services, tools, booted string) Step {
+	return &services{goal, Here{Tools: []string{tools}}, booted}
+}
+
+// NewModulesOf is a step on a recorded machine that has its modprobe in root/bin.
+func NewModulesOf(goal spec.Modules, root string) Step {
+	return modulesAt(goal, Here{Tools: []string{root + "/bin"}}, root)
+}
+
+// ParseIdentity reads a status file of /proc.
+func ParseIdentity(text string) (uid string, groups []string) { return parseIdentity([]byte(text)) }
+
+// VersionIn and Older read and compare versions.
+var (
+	VersionIn = versionIn
+	Older     = older
+)

@@ -18,4 +18,9 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindCron:       newCron,
 	spec.KindIPC:        newIPC,
 	spec.KindPlace:      newPlace,
+	spec.KindAccounts:   newAccounts,
+	spec.KindServices:   newServices,
+	spec.KindSysctl:     newSysctl,
+	spec.KindModules:    newModules,
+	spec.KindCommands:   newCommands,
 }

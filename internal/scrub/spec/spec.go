@@ -45,6 +45,11 @@ const (
 	KindIPC        Kind = "ipc"
 	KindDisk       Kind = "disk"
 	KindPlace      Kind = "place"
+	KindAccounts   Kind = "accounts"
+	KindServices   Kind = "services"
+	KindSysctl     Kind = "sysctl"
+	KindModules    Kind = "modules"
+	KindCommands   Kind = "commands"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -84,7 +89,12 @@ type Goal struct {
 	IPC        *IPC        `json:"ipc,omitempty"`
 	Disk       *Disk       `json:"disk,omitempty"`
 	// From here on nothing is taken away: these are for the setup and verify phases, where steps run as they stand.
-	Place *Place `json:"place,omitempty"`
+	Place    *Place    `json:"place,omitempty"`
+	Accounts *Accounts `json:"accounts,omitempty"`
+	Services *Services `json:"services,omitempty"`
+	Sysctl   *Sysctl   `json:"sysctl,omitempty"`
+	Modules  *Modules  `json:"modules,omitempty"`
+	Commands *Commands `json:"commands,omitempty"`
 }
 
 // kinds are the names of Goal's fields.
