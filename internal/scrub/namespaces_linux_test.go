@@ -45,7 +45,7 @@ func ownNamespaces(t *testing.T, also ...uintptr) bool {
 	t.Cleanup(func() { detachAll(t, dir) })
 	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.timeout=5m", fmt.Sprintf("-test.v=%v", testing.Verbose()))
 	c.Env = append(os.Environ(), inside+"="+t.Name(), "TMPDIR="+dir)
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUTS | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	for _, flag := range also {
 		c.SysProcAttr.Cloneflags |= flag
 	}

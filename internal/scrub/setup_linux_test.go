@@ -223,9 +223,6 @@ func TestValuesOfTheKernelAreSet(t *testing.T) {
 	if !ownNamespaces(t) {
 		return
 	}
-	if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
-		t.Fatal(err)
-	}
 	ownEtc(t)
 	domain := lines(t, "/proc/sys/kernel/domainname")
 	goal := spec.Goal{Sysctl: &spec.Sysctl{Persist: true, Values: []spec.Value{{Name: "kernel.hostname", Value: "pitcrew-test"}}}}
