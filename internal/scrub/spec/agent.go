@@ -20,7 +20,7 @@ const AgentWord = "{agent}"
 // itself in a path or a pattern, and an ownership that is dangerous with it.
 func (s Spec) For(agent string) (Spec, error) {
 	text, err := s.Encode()
-	if err != nil || !bytes.Contains(text, []byte(AgentWord)) {
+	if _, there := fill(text, nil); err != nil || !there {
 		return s, err
 	}
 	if why := unfit(agent); why != "" {
@@ -30,12 +30,27 @@ func (s Spec) For(agent string) (Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	text = bytes.ReplaceAll(text, []byte(AgentWord), bytes.Trim(quoted, `"`))
+	text, _ = fill(text, bytes.Trim(quoted, `"`))
 	filled, err := Read(bytes.NewReader(text))
 	if err != nil {
 		return s, fmt.Errorf("step %s for agent %s: %w", s.Name, agent, err)
 	}
 	return filled, nil
+}
+
+// fill puts name where AgentWord stands, and reports whether it stands anywhere. After a dollar sign it is a fact in the
+// content of a placed file, which is filled in there.
+func fill(text, name []byte) (filled []byte, there bool) {
+	parts := bytes.Split(text, []byte(AgentWord))
+	for _, part := range parts[:len(parts)-1] {
+		filled = append(filled, part...)
+		if bytes.HasSuffix(part, []byte("$")) {
+			filled = append(filled, AgentWord...)
+			continue
+		}
+		filled, there = append(filled, name...), true
+	}
+	return append(filled, parts[len(parts)-1]...), there
 }
 
 // unfit says why an agent's name cannot stand in a path or a pattern.

@@ -60,3 +60,12 @@ func TestANameThatMeansSomethingElseIsRefused(t *testing.T) {
 		t.Errorf("%v; want that the paths overlap for this agent", err)
 	}
 }
+
+func TestAFactInAPlacedFileIsNotTheAgentsWord(t *testing.T) {
+	t.Parallel()
+	s := spec.Spec{Version: spec.Version, Name: "x", Goal: spec.Goal{Place: &spec.Place{Files: []spec.Placed{{Path: "/a/{agent}", Content: "${agent}"}}}}}
+	filled, err := s.For("a1")
+	if err != nil || filled.Place.Files[0].Path != "/a/a1" || filled.Place.Files[0].Content != "${agent}" {
+		t.Errorf("%+v, %v", filled.Place, err)
+	}
+}
