@@ -265,12 +265,12 @@ func killing(bad *atomic.Bool) func(*jenkinstest.Options, func(string)) {
 func TestARecipeThatEndsItsOwnAgentIsTriedLessAndLess(t *testing.T) {
 	var bad atomic.Bool
 	bad.Store(true)
-	var r *rig
+	var running atomic.Pointer[rig]
 	spec := setup{agents: one, jenkins: func(o *jenkinstest.Options) {
-		killing(&bad)(o, func(name string) { r.jenkins.Agent(name).Disconnect() })
+		killing(&bad)(o, func(name string) { running.Load().jenkins.Agent(name).Disconnect() })
 	}}
-	inRig(t, spec, func(it *rig) {
-		r = it
+	inRig(t, spec, func(r *rig) {
+		running.Store(r)
 		r.pass(6 * time.Hour)
 		a := r.agent("linux-7")
 		if a.Attempt < 6 || a.Attempt > 20 {
