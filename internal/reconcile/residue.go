@@ -90,8 +90,12 @@ type history struct {
 	cleaned []time.Time   // when the agent was proven clean
 }
 
-// maxHistory bounds how many builds of an agent are suspected.
-const maxHistory = 200
+// How far an agent's history is read, at the end of each cleanup: how many builds are suspected, and how many of the
+// newest cleanups are looked at for the last that came before.
+const (
+	maxHistory  = 200
+	maxCleanups = 20
+)
 
 // history returns what ran on an agent before an attempt.
 func (c *Crew) history(ctx context.Context, id hygiene.AgentID, before int64) (history, error) {
@@ -99,7 +103,7 @@ func (c *Crew) history(ctx context.Context, id hygiene.AgentID, before int64) (h
 	if err != nil {
 		return history{}, err
 	}
-	attempts, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Cleaned, Limit: maxProofs})
+	attempts, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: id, Outcome: hygiene.Cleaned, Limit: maxCleanups})
 	if err != nil {
 		return history{}, err
 	}
