@@ -58,7 +58,7 @@ verify:
 		`r.yaml:2:1: $.nam: unknown field "nam"; did you mean "name"?`,
 		`r.yaml:3:10: $.places[0]: "relative" is no place: want an absolute path, or one that begins with a variable as in $TMPDIR`,
 		`r.yaml:3:26: $.places[2]: /tmp is there twice`,
-		`r.yaml:6:5: $.clean[0].comand: unknown field "comand"`,
+		`r.yaml:6:5: $.clean[0].comand: unknown field "comand"; did you mean "commands"?`,
 		`r.yaml:9:10: $.clean[0].run: [[ ]] is bash, and this step runs under sh; rewrite it or set interpreter: bash`,
 		`r.yaml:9:27: $.clean[0].run: source is bash, and this step runs under sh; rewrite it or set interpreter: bash`,
 		`r.yaml:10:14: $.clean[0].timeout: "ten minutes" is no duration: write for example 90s, 10m or 1h30m`,
