@@ -165,7 +165,7 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"grep", "egrep", "fgrep", "awk", "cut"},
-		func(c command) bool { return c.argument("/etc/passwd") }, "users",
+		func(c command) bool { return c.argument("/etc/passwd") }, spec.KindUsers,
 		"users of a directory service are not in this file, and a name is part of other names: ask getent passwd NAME",
 	},
 	{
@@ -180,7 +180,7 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"docker", "podman"},
-		func(c command) bool { return c.argument("prune") || c.substituted() }, "containers",
+		func(c command) bool { return c.argument("prune") || c.substituted() }, spec.KindContainers,
 		"takes everybody's: the container that the agent lives in, images that are kept on purpose",
 	},
 	{

@@ -82,6 +82,11 @@ func TestHabits(t *testing.T) {
 		{`if x; then f() { umount -l y; }; fi`, "lazy", "mounts"},
 	} {
 		found, err := recipe.Habits(c.script)
+		for _, h := range found {
+			if h.Instead != "" && !slices.Contains(spec.Kinds(), h.Instead) {
+				t.Errorf("%s: it says to use a step of kind %q, which there is not", c.script, h.Instead)
+			}
+		}
 		switch {
 		case err != nil:
 			t.Errorf("%s: %v", c.script, err)
