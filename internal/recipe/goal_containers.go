@@ -24,7 +24,7 @@ func (d *decoder) containers(g *spec.Goal, path string, n ast.Node) {
 			goal.BuildCache, cacheAt = &spec.BuildCache{}, n
 			d.options(path, n, []field{
 				{"older", func(path string, n ast.Node) { goal.BuildCache.Older = d.seconds(path, n) }},
-				{"most", func(path string, n ast.Node) { goal.BuildCache.Most = d.bytes(path, n) }},
+				{"size", func(path string, n ast.Node) { goal.BuildCache.Size = d.bytes(path, n) }},
 			})
 		}},
 	})
@@ -42,6 +42,6 @@ func (d *decoder) images(to *spec.Images, path string, n ast.Node) {
 			return ""
 		})},
 		{"older", func(path string, n ast.Node) { to.Older = d.seconds(path, n) }},
-		{"most", func(path string, n ast.Node) { to.Most = d.bytes(path, n) }},
+		{"size", func(path string, n ast.Node) { to.Size = d.bytes(path, n) }},
 	})
 }

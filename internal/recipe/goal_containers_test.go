@@ -23,8 +23,8 @@ clean:
       all: true
       sockets: [/run/docker.sock]
       keep: [mirror, "cache-*"]
-      images: {keep: ["centos:7", quay.io/ci/], older: 3d, most: 20GB}
-      buildCache: {older: 12h, most: 5GB}
+      images: {keep: ["centos:7", quay.io/ci/], older: 3d, size: 20GB}
+      buildCache: {older: 12h, size: 5GB}
 verify: [{name: ok, run: "true"}]
 `), opener(nil))
 	if err != nil {
@@ -36,8 +36,8 @@ verify: [{name: ok, run: "true"}]
 	}
 	want := &spec.Containers{
 		All: true, Sockets: []string{"/run/docker.sock"}, Keep: []string{"mirror", "cache-*"},
-		Images:     &spec.Images{Keep: []string{"centos:7", "quay.io/ci/"}, Older: 3 * 24 * 3600, Most: 20e9},
-		BuildCache: &spec.BuildCache{Older: 12 * 3600, Most: 5e9},
+		Images:     &spec.Images{Keep: []string{"centos:7", "quay.io/ci/"}, Older: 3 * 24 * 3600, Size: 20e9},
+		BuildCache: &spec.BuildCache{Older: 12 * 3600, Size: 5e9},
 	}
 	if diff := cmp.Diff(want, s.Containers); diff != "" {
 		t.Errorf("goal (-want +got):\n%s", diff)

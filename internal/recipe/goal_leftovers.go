@@ -16,10 +16,10 @@ func (d *decoder) journal(g *spec.Goal, path string, n ast.Node) {
 	g.Journal = goal
 	d.options(path, n, []field{
 		{"older", func(path string, n ast.Node) { goal.Older = d.seconds(path, n) }},
-		{"most", func(path string, n ast.Node) { goal.Most = d.bytes(path, n) }},
+		{"size", func(path string, n ast.Node) { goal.Size = d.bytes(path, n) }},
 	})
-	if goal.Older == 0 && goal.Most == 0 {
-		d.fail(n, path, "neither older nor most is there: any journal would do")
+	if goal.Older == 0 && goal.Size == 0 {
+		d.fail(n, path, "neither older nor size is there: any journal would do")
 	}
 }
 

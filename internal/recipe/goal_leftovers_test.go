@@ -22,7 +22,7 @@ clean:
   - {name: orders, cron: {}}
   - {name: homes, users: {homes: [/home, /export/home], older: 90d, keep: [shared], known: [alice]}}
   - {name: logs, logs: {paths: [/var/log, /srv/ci/log], older: 30d, keep: ["audit*"], logins: 10MB}}
-  - {name: journal, journal: {older: 14d, most: 512MiB}}
+  - {name: journal, journal: {older: 14d, size: 512MiB}}
 verify:
   - {name: ok, run: "true"}
 `), opener(nil))
@@ -35,7 +35,7 @@ verify:
 	}
 	const day = 24 * 60 * 60
 	want := []spec.Goal{
-		{Journal: &spec.Journal{Older: 14 * day, Most: 512 << 20}},
+		{Journal: &spec.Journal{Older: 14 * day, Size: 512 << 20}},
 		{Logs: &spec.Logs{Paths: []string{"/var/log", "/srv/ci/log"}, Older: 30 * day, Keep: []string{"audit*"}, Logins: 10e6}},
 		{Users: &spec.Users{Homes: []string{"/home", "/export/home"}, Older: 90 * day, Keep: []string{"shared"}, Known: []string{"alice"}}},
 		{Cron: &spec.Cron{}},
@@ -67,7 +67,7 @@ verify:
 	}
 	const elsewhere = "want /var/log, a directory in it, or an owned one: elsewhere such names need not be logs"
 	want := []string{
-		`$.clean[0].journal: neither older nor most is there: any journal would do`,
+		`$.clean[0].journal: neither older nor size is there: any journal would do`,
 		`$.clean[1].logs.paths[0]: "/usr/share/man": ` + elsewhere,
 		`$.clean[1].logs.paths[1]: "/var/logs": ` + elsewhere,
 		`$.clean[1].logs.paths[2]: "var/log": want an absolute path`,

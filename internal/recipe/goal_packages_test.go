@@ -18,8 +18,8 @@ func TestPackagesAreDecoded(t *testing.T) {
 	r, err := Parse("r.yaml", []byte(`version: 1
 name: packages
 clean:
-  - {name: caches, packages: {older: 14d, most: 1GB, mend: true}}
-  - {name: none, packages: {most: 0}}
+  - {name: caches, packages: {older: 14d, size: 1GB, mend: true}}
+  - {name: none, packages: {size: 0}}
 setup:
   - {name: tools, packages: {present: [git, g++, "libc6:amd64", /usr/bin/make]}, retries: 1}
 verify:
@@ -33,8 +33,8 @@ verify:
 		got = append(got, *s.Goal.Packages)
 	}
 	want := []spec.Packages{
-		{Older: 14 * 24 * 60 * 60, Most: new(int64(1e9)), Mend: true},
-		{Most: new(int64)},
+		{Older: 14 * 24 * 60 * 60, Size: new(int64(1e9)), Mend: true},
+		{Size: new(int64)},
 		{Present: []string{"git", "g++", "libc6:amd64", "/usr/bin/make"}},
 		{Present: []string{"git"}},
 	}
@@ -50,7 +50,7 @@ name: wrong
 clean:
   - {name: a, packages: {}}
   - {name: b, packages: {present: [git]}}
-  - {name: c, packages: {most: 5}}
+  - {name: c, packages: {size: 5}}
 setup:
   - {name: d, packages: {mend: true}}
   - {name: e, packages: {present: [git, git, -y, "git=1", "python3*", "vim-"], older: 1d}}
@@ -63,11 +63,11 @@ verify:
 		got = append(got, strings.TrimPrefix(p.String(), "r.yaml:"))
 	}
 	want := []string{
-		`4:5: $.clean[0].packages: none of older, most, mend and present is there: nothing could ever be wrong`,
+		`4:5: $.clean[0].packages: none of older, size, mend and present is there: nothing could ever be wrong`,
 		`5:5: $.clean[1].packages: packages are installed in the setup phase; "present" is not for the clean phase`,
-		`6:32: $.clean[2].packages.most: "5" is no amount of room: write for example 10GB or 512MiB`,
+		`6:32: $.clean[2].packages.size: "5" is no amount of room: write for example 10GB or 512MiB`,
 		`8:5: $.setup[0].packages: the field "present" is missing: which packages are to be there?`,
-		`9:5: $.setup[1].packages: "present" excludes older, most and mend: a step does one thing`,
+		`9:5: $.setup[1].packages: "present" excludes older, size and mend: a step does one thing`,
 		`9:41: $.setup[1].packages.present[1]: git is there twice`,
 		`9:46: $.setup[1].packages.present[2]: "-y": want the name of a package`,
 		`9:50: $.setup[1].packages.present[3]: "git=1": want the name of a package, without a version, release or pattern`,

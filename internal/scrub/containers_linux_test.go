@@ -164,7 +164,7 @@ var engineCases = map[string]engineCase{
 				e.addImages(fakeImage{id: name, tags: []string{name + ":1"}, size: 100, built: time.Now().Add(time.Duration(-i) * time.Hour)})
 			}
 		},
-		goal: spec.Containers{All: true, Images: &spec.Images{Most: 150, Older: 3600*3 + 1800}},
+		goal: spec.Containers{All: true, Images: &spec.Images{Size: 150, Older: 3600*3 + 1800}},
 		want: []string{"image 0:1"},
 	},
 	"the oldest images go until there is room": {
@@ -174,7 +174,7 @@ var engineCases = map[string]engineCase{
 				e.addImages(fakeImage{id: name, tags: []string{name + ":1"}, size: 100, shared: 20, built: time.Now().Add(time.Duration(-i) * time.Hour)})
 			}
 		},
-		goal: spec.Containers{All: true, Images: &spec.Images{Most: 250, Keep: []string{"4"}}},
+		goal: spec.Containers{All: true, Images: &spec.Images{Size: 250, Keep: []string{"4"}}},
 		want: []string{"image 0:1", "image 1:1", "image 4:1"},
 	},
 }
@@ -265,14 +265,14 @@ func TestTheBuildCacheGoesByItsPolicy(t *testing.T) {
 		"what is in use stays":         {spec.BuildCache{}, []map[string]any{record("a", "", 0, false), record("b", "a", 0, true)}, ""},
 		"what is young stays":          {spec.BuildCache{Older: 3600}, []map[string]any{record("a", "", 2*time.Hour, false), record("b", "a", 0, false)}, ""},
 		"what is old goes":             {spec.BuildCache{Older: 3600}, []map[string]any{record("a", "", 2*time.Hour, false)}, "POST /v1.41/build/prune?all=1&filters=%7B%22until%22:%7B%221h0m0s%22:true%7D%7D"},
-		"nothing goes that finds room": {spec.BuildCache{Most: 200}, []map[string]any{record("a", "", 0, false), record("b", "", 0, false)}, ""},
-		"what finds none goes":         {spec.BuildCache{Most: 150}, []map[string]any{record("a", "", 0, false), record("b", "", 0, false)}, "POST /v1.41/build/prune?all=1&keep-storage=150"},
+		"nothing goes that finds room": {spec.BuildCache{Size: 200}, []map[string]any{record("a", "", 0, false), record("b", "", 0, false)}, ""},
+		"what finds none goes":         {spec.BuildCache{Size: 150}, []map[string]any{record("a", "", 0, false), record("b", "", 0, false)}, "POST /v1.41/build/prune?all=1&keep-storage=150"},
 		"what is old and what finds no room goes": {
-			spec.BuildCache{Older: 3600, Most: 50},
+			spec.BuildCache{Older: 3600, Size: 50},
 			[]map[string]any{record("a", "", 2*time.Hour, false), record("b", "", 0, false)},
 			"POST /v1.41/build/prune?all=1&filters=%7B%22until%22:%7B%221h0m0s%22:true%7D%7D POST /v1.41/build/prune?all=1&keep-storage=50",
 		},
-		"what is in use stays, room or none": {spec.BuildCache{Most: 50}, []map[string]any{record("a", "", 0, false), record("b", "a", 0, true)}, ""},
+		"what is in use stays, room or none": {spec.BuildCache{Size: 50}, []map[string]any{record("a", "", 0, false), record("b", "a", 0, true)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -101,7 +101,7 @@ func (s *stock) chosen(ctx context.Context, candidates map[string]bool) (map[str
 	chosen := map[string]bool{}
 	for _, i := range order {
 		old := policy.Older > 0 && ages[i.ID] >= policy.Older.Duration()
-		if !old && excess <= 0 && policy.Older+spec.Seconds(policy.Most) > 0 {
+		if !old && excess <= 0 && policy.Older+spec.Seconds(policy.Size) > 0 {
 			break
 		}
 		chosen[i.ID] = true
@@ -130,7 +130,7 @@ func (s *stock) oldestFirst(ctx context.Context, candidates map[string]bool) ([]
 		}
 		order = append(order, i)
 		ages[i.ID] = s.now().Sub(time.Unix(i.Built, 0))
-		if s.goal.Images.Older == 0 && s.goal.Images.Most == 0 {
+		if s.goal.Images.Older == 0 && s.goal.Images.Size == 0 {
 			continue
 		}
 		tagged, err := s.engine.Tagged(ctx, i.ID)
@@ -145,7 +145,7 @@ func (s *stock) oldestFirst(ctx context.Context, candidates map[string]bool) ([]
 
 // excess returns how much more the images hold than the policy wants, and what each holds that no other does.
 func (s *stock) excess(ctx context.Context) (excess int64, own map[string]int64, err error) {
-	if s.goal.Images.Most == 0 {
+	if s.goal.Images.Size == 0 {
 		return 0, nil, nil
 	}
 	usage, err := s.engine.Usage(ctx, dockerapi.OfImages)
@@ -158,7 +158,7 @@ func (s *stock) excess(ctx context.Context) (excess int64, own map[string]int64,
 		own[i.ID] = i.Size - max(0, i.Shared)
 		total += own[i.ID]
 	}
-	return max(total, usage.Layers) - s.goal.Images.Most, own, nil
+	return max(total, usage.Layers) - s.goal.Images.Size, own, nil
 }
 
 // imageDepths returns of each image how many others have to go one after the other before it.
@@ -195,11 +195,11 @@ func (s *stock) goingCache(ctx context.Context) ([]inmate, error) {
 	r := spec.Residue{Kind: "build cache", ID: "of builds", What: what, Bytes: bytes}
 	return []inmate{{r, waveCache, func(ctx context.Context) error {
 		var byAge, bySize error
-		if policy.Older > 0 || policy.Most == 0 {
+		if policy.Older > 0 || policy.Size == 0 {
 			byAge = s.engine.PruneCache(ctx, policy.Older.Duration(), 0)
 		}
-		if policy.Most > 0 {
-			bySize = s.engine.PruneCache(ctx, 0, policy.Most)
+		if policy.Size > 0 {
+			bySize = s.engine.PruneCache(ctx, 0, policy.Size)
 		}
 		return errors.Join(byAge, bySize)
 	}}}, nil
@@ -215,7 +215,7 @@ func (s *stock) stale(records []dockerapi.CacheRecord) (bytes int64, why string)
 		if r.LastUsedAt != nil {
 			last = *r.LastUsedAt
 		}
-		limited := policy.Older > 0 || policy.Most > 0
+		limited := policy.Older > 0 || policy.Size > 0
 		return r.InUse || limited && (policy.Older == 0 || s.now().Sub(last) < policy.Older.Duration())
 	})
 	old := 0
@@ -231,8 +231,8 @@ func (s *stock) stale(records []dockerapi.CacheRecord) (bytes int64, why string)
 		}
 		total += r.Size
 	}
-	if excess := min(total-policy.Most, free); policy.Most > 0 && excess > 0 {
-		return bytes + excess, fmt.Sprintf("holds more than %d MB", policy.Most/1e6)
+	if excess := min(total-policy.Size, free); policy.Size > 0 && excess > 0 {
+		return bytes + excess, fmt.Sprintf("holds more than %d MB", policy.Size/1e6)
 	}
 	if old > 0 {
 		why = fmt.Sprintf("%d records", old)

@@ -68,7 +68,7 @@ func (j *journal) surplus(all []archived) []Deviation {
 	var found []Deviation
 	for _, a := range all {
 		age := j.now().Sub(a.since)
-		if old := j.goal.Older > 0 && age > j.goal.Older.Duration(); !old && (j.goal.Most == 0 || held <= j.goal.Most) {
+		if old := j.goal.Older > 0 && age > j.goal.Older.Duration(); !old && (j.goal.Size == 0 || held <= j.goal.Size) {
 			break
 		}
 		held -= a.bytes
@@ -126,8 +126,8 @@ func (j *journal) Mend(ctx context.Context, found []Deviation) []error {
 	if j.goal.Older > 0 {
 		args = append(args, fmt.Sprintf("--vacuum-time=%ds", j.goal.Older))
 	}
-	if j.goal.Most > 0 {
-		args = append(args, fmt.Sprintf("--vacuum-size=%d", j.goal.Most))
+	if j.goal.Size > 0 {
+		args = append(args, fmt.Sprintf("--vacuum-size=%d", j.goal.Size))
 	}
 	done := map[string]error{}
 	for i, d := range found {

@@ -57,7 +57,7 @@ func TestArchivedJournalsGoByAgeAndSize(t *testing.T) {
 	if got := shell(t, "ls "+dir+"/*@*; ls "+other+" | wc -l"); got != files[2]+"\n"+files[3]+"\n1" && got != files[3]+"\n"+files[2]+"\n1" {
 		t.Errorf("left:\n%s\nwant %s, %s and one file of another machine", got, files[2], files[3])
 	}
-	size := journalOf(spec.Journal{Most: 1 << 20})
+	size := journalOf(spec.Journal{Size: 1 << 20})
 	want(t, reach(t, size, scrub.Here{}, scrub.Do), spec.Changed, "")
 	want(t, reach(t, size, scrub.Here{}, scrub.Do), spec.Unchanged, "")
 	if got := shell(t, "ls "+dir); got != "system.journal" {

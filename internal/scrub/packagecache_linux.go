@@ -47,7 +47,7 @@ func (p *packages) surplus(m packager) []Deviation {
 	for _, d := range all {
 		age := p.now().Sub(d.since)
 		old := p.goal.Older > 0 && age > p.goal.Older.Duration()
-		if much := p.goal.Most != nil && held > *p.goal.Most; !old && !much {
+		if much := p.goal.Size != nil && held > *p.goal.Size; !old && !much {
 			continue
 		}
 		held -= d.bytes

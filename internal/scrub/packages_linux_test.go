@@ -207,8 +207,8 @@ func TestLocksAreWaitedForAndNeverRemoved(t *testing.T) {
 		lock string
 		goal spec.Packages
 	}{
-		{"/var/cache/apt/archives/lock", spec.Packages{Most: new(int64)}},
-		{"/var/lib/dpkg/lock-frontend", spec.Packages{Most: new(int64)}},
+		{"/var/cache/apt/archives/lock", spec.Packages{Size: new(int64)}},
+		{"/var/lib/dpkg/lock-frontend", spec.Packages{Size: new(int64)}},
 	} {
 		shell(t, "cp /opt/repository/*.deb /var/cache/apt/archives/")
 		holder := locking(t, c.lock)
@@ -316,7 +316,7 @@ mkdir -p /var/lib/apt/lists/partial; touch /var/lib/apt/lists/list`)
 	now := time.Now()
 	age := packagesOf(spec.Packages{Older: 24 * 60 * 60})
 	want(t, reachAt(t, age, scrub.Here{}, now.Add(23*time.Hour)), spec.Unchanged, "")
-	size := packagesOf(spec.Packages{Most: new(int64(250_000))})
+	size := packagesOf(spec.Packages{Size: new(int64(250_000))})
 	r := reachAt(t, size, scrub.Here{}, now)
 	want(t, r, spec.Changed, "")
 	if r.Removed != 2 || r.Bytes < 200_000 {

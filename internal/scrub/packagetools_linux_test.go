@@ -131,7 +131,7 @@ func TestOtherPackageManagers(t *testing.T) {
 // emptied has caches emptied while another is at work, as a file says, and then not any more.
 func emptied(t *testing.T, pid string, here scrub.Here, guards []string) {
 	t.Helper()
-	goal := packagesOf(spec.Packages{Most: new(int64)})
+	goal := packagesOf(spec.Packages{Size: new(int64)})
 	if pid != "" {
 		holder := plot{}.leave(t, "mkdir -p "+filepath.Dir(pid)+"; echo $$ >"+pid+"; echo ready; exec sleep 1000")
 		results := make(chan spec.Result)

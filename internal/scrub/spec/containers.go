@@ -35,16 +35,16 @@ type Images struct {
 	Keep []string `json:"keep,omitempty"`
 	// Older has images go that were pulled, named or built longer ago; 0 has none go for its age.
 	Older Seconds `json:"older,omitempty"`
-	// Most is how many bytes all images of an engine may hold together; the oldest go first. 0 is any number.
-	Most int64 `json:"most,omitempty"`
+	// Size is how many bytes all images of an engine may hold together; the oldest go first. 0 is any number.
+	Size int64 `json:"size,omitempty"`
 }
 
 // BuildCache is a policy for what builds have cached; without either limit all of it goes.
 type BuildCache struct {
 	// Older has records go that were used longer ago; 0 has none go for its age.
 	Older Seconds `json:"older,omitempty"`
-	// Most is how many bytes the cache may hold; 0 is any number.
-	Most int64 `json:"most,omitempty"`
+	// Size is how many bytes the cache may hold; 0 is any number.
+	Size int64 `json:"size,omitempty"`
 }
 
 // Labelled reports whether one of the labels is owned. An owned label without a value is owned with every value.

@@ -7,6 +7,6 @@ package spec
 type Journal struct {
 	// Older has entries removed, by whole files, that are older; 0 removes none for its age.
 	Older Seconds `json:"older,omitempty"`
-	// Most is how many bytes archived files may take in each of the journal's directories; 0 is any number.
-	Most int64 `json:"most,omitempty"`
+	// Size is how many bytes archived files may take in each of the journal's directories; 0 is any number.
+	Size int64 `json:"size,omitempty"`
 }

@@ -9,8 +9,8 @@ import "strings"
 type Packages struct {
 	// Older has downloaded packages removed that are older; 0 removes none for its age.
 	Older Seconds `json:"older,omitempty"`
-	// Most is how many bytes of downloaded packages each package manager may keep, the newest; nil is any number.
-	Most *int64 `json:"most,omitempty"`
+	// Size is how many bytes of downloaded packages each package manager may keep, the newest; nil is any number.
+	Size *int64 `json:"size,omitempty"`
 	// Mend has interrupted transactions completed; without it they are only remarked on.
 	Mend bool `json:"mend,omitempty"`
 	// Present are names of packages that are to be installed. With it nothing else is looked at.
