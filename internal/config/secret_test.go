@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +27,9 @@ func mustSecret(tb testing.TB, text string) config.Secret {
 func writeFile(tb testing.TB, name, content string, mode os.FileMode) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), name)
+	// A process that another test starts meanwhile would hold the file open for writing until it executes, and nobody could execute this one.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte(content), mode); err != nil {
 		tb.Fatal(err)
 	}

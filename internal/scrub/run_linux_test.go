@@ -19,6 +19,9 @@ import (
 // script writes a program of the shell.
 func script(t *testing.T, dir, name, text string) {
 	t.Helper()
+	// A process that another test starts meanwhile would hold the file open for writing until it executes, and nobody could execute this one.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
 		t.Fatal(err)
 	}
