@@ -45,6 +45,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindSysctl, d.sysctl),
 		goal(spec.KindModules, d.modules),
 		goal(spec.KindCommands, d.commands),
+		goal(spec.KindMount, d.mount),
 	}
 }
 

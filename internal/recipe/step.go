@@ -139,13 +139,16 @@ func (d *decoder) encoded(s Step) ([]byte, error) {
 
 // goalPhase judges whether the goal belongs into the phase it stands in. Two have something to say in each.
 func (d *decoder) goalPhase(s *stepSource) {
-	home := Clean
-	if !s.Kind().Cleans() {
-		home = Setup
-	}
 	anywhere := s.Goal.Disk != nil || s.Goal.Packages != nil
-	if !anywhere && s.Phase != home && s.Phase != Verify {
-		d.fail(s.node, s.path, "%s belongs to the %s phase, or to the verify phase, where it is judged only", s.Kind(), home)
+	cleans := s.Kind().Cleans()
+	switch {
+	case anywhere, s.Phase == Verify, cleans == (s.Phase == Clean):
+	case cleans:
+		d.fail(s.node, s.path, "%s belongs to the clean phase, or to the verify phase, where it is judged only", s.Kind())
+	case s.Kind().Judges():
+		d.fail(s.node, s.path, "%s is judged only: it belongs to the verify phase, or to the setup phase, where nothing after it begins without it", s.Kind())
+	default:
+		d.fail(s.node, s.path, "%s belongs to the setup phase, or to the verify phase, where it is judged only", s.Kind())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/mountinfo"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/rtnetlink"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
@@ -94,3 +95,13 @@ var (
 	VersionIn = versionIn
 	Older     = older
 )
+
+// JudgeMount says what is other than wanted by the table of a recorded machine, "" if nothing is.
+func JudgeMount(table string, w spec.WantedMount) string {
+	all, err := mountinfo.Parse([]byte(table))
+	if err != nil {
+		return err.Error()
+	}
+	d, _ := judgeMount(mountinfo.NewTree(all), w)
+	return d.What
+}

@@ -23,4 +23,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindSysctl:     newSysctl,
 	spec.KindModules:    newModules,
 	spec.KindCommands:   newCommands,
+	spec.KindMount:      newMount,
 }

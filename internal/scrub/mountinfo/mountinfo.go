@@ -30,8 +30,8 @@ type Mount struct {
 	Shared, Master int
 	// Type is the type of the file system, as ext4 or fuse.sshfs. Source is what its owner calls it: any text.
 	Type, Source string
-	// Options are those of the file system.
-	Options string
+	// Flags are the options of this mount, Options those of its file system. Of both, ro alone makes it read-only.
+	Flags, Options string
 }
 
 var errLine = errors.New("not a line of mountinfo")
@@ -72,7 +72,7 @@ func parseLine(line string) (Mount, error) {
 		return Mount{}, errLine
 	}
 	m := Mount{
-		Device: fields[fieldDevice], Root: Unescape(fields[fieldRoot]), Point: Unescape(fields[fieldPoint]),
+		Device: fields[fieldDevice], Root: Unescape(fields[fieldRoot]), Point: Unescape(fields[fieldPoint]), Flags: fields[fieldOptions],
 		Type: Unescape(fields[end+1]), Source: Unescape(fields[end+2]), Options: Unescape(strings.Join(fields[end+3:], " ")),
 	}
 	var err error

@@ -18,19 +18,19 @@ func TestLinesAreReadAsTheKernelWritesThem(t *testing.T) {
 	for line, want := range map[string]mountinfo.Mount{
 		`36 35 98:0 /mnt1 /mnt2 rw,noatime - ext3 /dev/root rw,errors=continue`: {
 			ID: 36, Parent: 35, Device: "98:0", Root: "/mnt1", Point: "/mnt2", Type: "ext3", Source: "/dev/root",
-			Options: "rw,errors=continue",
+			Flags: "rw,noatime", Options: "rw,errors=continue",
 		},
 		`36 35 98:0 / /a rw shared:7 master:2 propagate_from:3 unbindable new:9 - fuse.sshfs a@b:/c rw,user_id=7`: {
 			ID: 36, Parent: 35, Device: "98:0", Root: "/", Point: "/a", Shared: 7, Master: 2, Type: "fuse.sshfs", Source: "a@b:/c",
-			Options: "rw,user_id=7",
+			Flags: "rw", Options: "rw,user_id=7",
 		},
 		`1 0 0:5 /gone\040a//deleted /a\040b\012c\011\134040\134x/ü` + "\xff" + ` rw - tmpfs \043none rw`: {
-			ID: 1, Device: "0:5", Root: "/gone a//deleted", Point: "/a b\nc\t\\040\\x/ü\xff", Type: "tmpfs", Source: "#none", Options: "rw",
+			ID: 1, Device: "0:5", Root: "/gone a//deleted", Point: "/a b\nc\t\\040\\x/ü\xff", Type: "tmpfs", Source: "#none", Flags: "rw", Options: "rw",
 		},
 		`1 0 0:5 net:[4026531840] /-/- rw - nsfs  rw`: {
-			ID: 1, Device: "0:5", Root: "net:[4026531840]", Point: "/-/-", Type: "nsfs", Options: "rw",
+			ID: 1, Device: "0:5", Root: "net:[4026531840]", Point: "/-/-", Type: "nsfs", Flags: "rw", Options: "rw",
 		},
-		`1 0 0:5 / /a\0 rw - tmpfs none rw,x=a b`: {ID: 1, Device: "0:5", Root: "/", Point: `/a\0`, Type: "tmpfs", Source: "none", Options: "rw,x=a b"},
+		`1 0 0:5 / /a\0 rw - tmpfs none rw,x=a b`: {ID: 1, Device: "0:5", Root: "/", Point: `/a\0`, Type: "tmpfs", Source: "none", Flags: "rw", Options: "rw,x=a b"},
 	} {
 		got, err := mountinfo.Parse([]byte(line + "\n"))
 		if diff := cmp.Diff([]mountinfo.Mount{want}, got); err != nil || diff != "" {
@@ -196,8 +196,8 @@ func write(all []mountinfo.Mount) []byte {
 	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
 	var text strings.Builder
 	for _, m := range all {
-		fmt.Fprintf(&text, "%d %d %s %s %s rw shared:%d master:%d - %s %s %s\n", m.ID, m.Parent, m.Device, escape.Replace(m.Root),
-			escape.Replace(m.Point), m.Shared, m.Master, escape.Replace(m.Type), escape.Replace(m.Source), escape.Replace(m.Options))
+		fmt.Fprintf(&text, "%d %d %s %s %s %s shared:%d master:%d - %s %s %s\n", m.ID, m.Parent, m.Device, escape.Replace(m.Root),
+			escape.Replace(m.Point), m.Flags, m.Shared, m.Master, escape.Replace(m.Type), escape.Replace(m.Source), escape.Replace(m.Options))
 	}
 	return []byte(text.String())
 }

@@ -181,6 +181,13 @@ func (t Tree) At(p string) (m Mount, ok bool) {
 	return m, ok
 }
 
+// Shows returns what shows at a path, which is absolute and clean: the number of a file system, and a directory or file
+// of it.
+func (t Tree) Shows(p string) (device, root string, ok bool) {
+	m, ok := t.At(p)
+	return m.Device, t.inside(m, p), ok
+}
+
 // Binds returns the mounts that show a directory out of the tree at p somewhere else than below p.
 func (t Tree) Binds(p string) []Mount {
 	bearer, ok := t.At(p)

@@ -50,6 +50,7 @@ const (
 	KindSysctl     Kind = "sysctl"
 	KindModules    Kind = "modules"
 	KindCommands   Kind = "commands"
+	KindMount      Kind = "mount"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -61,6 +62,12 @@ func CleanKinds() []Kind { return slices.Clone(kinds[:slices.Index(kinds, KindDi
 // Cleans reports whether k takes away what does not belong. Other kinds ask that something is there or is so: what
 // they find is no residue.
 func (k Kind) Cleans() bool { return !slices.Contains(kinds[len(CleanKinds()):], k) }
+
+// judging are kinds that make nothing, in whatever phase.
+var judging = []Kind{KindDisk, KindCommands}
+
+// Judges reports whether k makes nothing: it proves that something is so.
+func (k Kind) Judges() bool { return slices.Contains(judging, k) }
 
 // Spec is one step. Exactly one of the fields named after kinds is set.
 type Spec struct {
@@ -95,6 +102,7 @@ type Goal struct {
 	Sysctl   *Sysctl   `json:"sysctl,omitempty"`
 	Modules  *Modules  `json:"modules,omitempty"`
 	Commands *Commands `json:"commands,omitempty"`
+	Mount    *Mount    `json:"mount,omitempty"`
 }
 
 // kinds are the names of Goal's fields.
