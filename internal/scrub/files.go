@@ -50,7 +50,7 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 		before = f.now().Add(-f.goal.Older.Duration())
 	}
 	paths := f.goal.Paths
-	if len(paths) == 0 {
+	if len(paths)+len(f.goal.Shared) == 0 {
 		paths = f.owned.Paths
 	}
 	for _, p := range f.pressed(paths) {

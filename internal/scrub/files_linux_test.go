@@ -109,14 +109,19 @@ func TestOfSharedDirectoriesOnlyOwnThingsGo(t *testing.T) {
 	if err := os.Chown(filepath.Join(shared, "ours-socket"), games, -1); err != nil {
 		t.Fatal(err)
 	}
+	cache := open(t) // it is owned, and another step says what of it goes
+	plant(t, cache, "kept")
 	s := spec.Spec{
-		Owned: spec.Ownership{Users: []string{"games"}},
+		Owned: spec.Ownership{Users: []string{"games"}, Paths: []string{cache}},
 		Goal:  spec.Goal{Files: &spec.Files{Shared: []string{shared}, Names: []string{"yum-*"}, Keep: []string{"kept"}}},
 	}
 	r := reach(t, s, scrub.Here{}, scrub.Do)
 	want := []string{"foreign", "hsperfdata_games", "hsperfdata_games/1", "kept", "ours-socket", "systemd-private-abc", "systemd-private-abc/x"}
 	if diff := cmp.Diff(want, listing(t, shared)); diff != "" || r.State != spec.Changed {
 		t.Errorf("%s: left (-want +got):\n%s", r.State, diff)
+	}
+	if diff := cmp.Diff([]string{"kept"}, listing(t, cache)); diff != "" {
+		t.Errorf("left of an owned path that the step does not name (-want +got):\n%s", diff)
 	}
 	if err := server.Close(); err != nil { // removes the socket
 		t.Fatal(err)

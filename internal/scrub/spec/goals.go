@@ -39,7 +39,8 @@ type Loops struct{}
 
 // Files asks that the owned paths hold nothing but what the policy keeps. An owned path itself stays.
 type Files struct {
-	// Paths are the owned paths, or paths below them, that are to be emptied; all owned ones if there is none.
+	// Paths are the owned paths, or paths below them, that are to be emptied; all owned ones if neither they nor Shared
+	// name any.
 	Paths []string `json:"paths,omitempty"`
 	// Shared are directories that others use too, such as /tmp. Of what they hold directly, that goes which an owned
 	// user owns or whose name matches Names; private directories of services and sockets that are listened on stay.
