@@ -26,6 +26,7 @@ const (
 var layers = [][]string{
 	{"internal/scrub/erase"},   // how files are removed: knows nothing of what for
 	{"internal/scrub/carried"}, // the program that other machines run, as bytes
+	{"recipes"},                // the library that people start from, as files
 	{"internal/hygiene", "internal/labelexpr", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
 	{"internal/jenkins", "internal/sshexec", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile"},

@@ -14,8 +14,8 @@ import (
 )
 
 func (c *cli) recipeCommand() *cobra.Command {
-	return noun("recipe", "Check, build, run and render recipes", `Work on recipes, the files that say what is done to an agent. None of these needs a
-daemon.`, c.recipeCheckCommand(), c.recipePlanCommand(), c.recipeRunCommand(), c.recipeBuildCommand(), c.recipeRenderCommand(),
+	return noun("recipe", "Write, check, build, run and render recipes", `Work on recipes, the files that say what is done to an agent. None of these needs a
+daemon.`, c.recipeListCommand(), c.recipeNewCommand(), c.recipeCheckCommand(), c.recipePlanCommand(), c.recipeRunCommand(), c.recipeBuildCommand(), c.recipeRenderCommand(),
 		c.recipeImportCommand())
 }
 

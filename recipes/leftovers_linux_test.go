@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recipes_test
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+// earlier is the environment of an earlier build of agent a1.
+var earlier = []string{"NODE_NAME=a1", "JENKINS_URL=https://jenkins.example/", "JOB_NAME=app", "BUILD_NUMBER=7", "BUILD_TAG=jenkins-app-7", "JENKINS_SERVER_COOKIE=theirs"}
+
+// cleanup is a build of the agent that runs a recipe as root.
+var cleanup = as{workspace: "/home/jenkins/workspace/cleanup"}
+
+// planted is what builds left in a sandbox, beside what must survive.
+type planted struct{ processes map[string]int }
+
+// plant leaves what builds of every sort leave, and close to each of these something that is not theirs.
+func (s sandbox) plant() planted {
+	s.Helper()
+	s.sh(`cd /home/jenkins
+		mkdir -p workspace/app/deep/er workspace/app/mnt workspace/app@tmp workspace-of-others/mnt
+		echo x >workspace/app/deep/er/file; chmod 000 workspace/app/deep; ln -s /home/stranger workspace/app/link
+		chown -R 4242:4242 workspace workspace-of-others; echo root >workspace/app/of-root
+		echo x >agent.jar; echo x >workspace-of-others/file; echo x >/home/stranger/file
+		echo mine >workspace/cleanup/file
+		mount -t tmpfs tmpfs workspace/app/mnt; echo x >workspace/app/mnt/file
+		mount -t tmpfs tmpfs workspace-of-others/mnt
+		mkdir /srv/disks
+		for at in workspace/app /srv/disks; do truncate -s 1M $at/` + loopFile + `; losetup -f $at/` + loopFile + `; done
+		for user in 4242 4343; do
+			for dir in /tmp /var/tmp /dev/shm; do echo x >$dir/of-$user; chown $user $dir/of-$user; done
+			setpriv --reuid $user --regid $user --clear-groups ipcmk --shmem 4096 --semaphore 1 >/dev/null
+		done
+		mkdir -m 700 /tmp/systemd-private-1 && chown 4242 /tmp/systemd-private-1
+		mkdir -p /var/spool/cron/crontabs
+		for user in jenkins stranger; do echo '@daily true' >/var/spool/cron/crontabs/$user; chown $user /var/spool/cron/crontabs/$user; done
+		for log in app.log app.log.1 app.log.2; do echo x >/var/log/$log; done
+		touch -d '30 days ago' /var/log/app.log /var/log/app.log.1`)
+	return planted{map[string]int{
+		"of the user":               s.leave(jenkins, nil, "/bin/sleep", "1000"),
+		"of root, by a build":       s.leave(0, earlier, "/bin/sleep", "1000"),
+		"guard: of somebody else":   s.leave(stranger, nil, "/bin/sleep", "1000"),
+		"guard: of root, by a word": s.leave(0, nil, "/bin/sh", "-c", "sleep 1000; :", "/home/jenkins/workspace/lago"),
+	}}
+}
+
+// leftoversFound is what the steps of parts/leftovers.yaml find of it.
+func (s sandbox) leftoversFound(p planted) map[string][]string {
+	ids := []string{"process " + strconv.Itoa(p.processes["of the user"]), "process " + strconv.Itoa(p.processes["of root, by a build"])}
+	return map[string][]string{
+		"processes": ids, "mounts": {"mount /home/jenkins/workspace/app/mnt"},
+	}
+}
+
+// survived fails if anything of what was planted is left, or a guard is not.
+func (s sandbox) survived(p planted) {
+	s.Helper()
+	if diff := cmp.Diff([]string{"guard: of root, by a word", "guard: of somebody else"}, alive(p.processes)); diff != "" {
+		s.Errorf("processes alive (-want +got):\n%s", diff)
+	}
+	s.gone("/home/jenkins/workspace/app", "/home/jenkins/workspace/app@tmp", "/tmp/of-4242", "/var/tmp/of-4242", "/dev/shm/of-4242",
+		"/var/spool/cron/crontabs/jenkins", "/var/log/app.log.1")
+	s.there("/home/jenkins/workspace/cleanup/file", "/home/jenkins/agent.jar", "/home/jenkins/workspace-of-others/file", "/home/stranger/file",
+		"/tmp/of-4343", "/var/tmp/of-4343", "/dev/shm/of-4343", "/tmp/systemd-private-1", "/var/spool/cron/crontabs/stranger",
+		"/var/log/app.log", "/var/log/app.log.2")
+	if got := s.sh("mountpoint -q /home/jenkins/workspace-of-others/mnt && awk 'NR > 1 { print $8 }' /proc/sysvipc/shm; awk 'NR > 1 { print $5 }' /proc/sysvipc/sem"); got != "4343\n4343" {
+		s.Errorf("owners of IPC objects: %q; want those of the stranger alone", got)
+	}
+	files := map[string]bool{}
+	for _, file := range attached(s.T) {
+		files[file] = true
+	}
+	if diff := cmp.Diff(map[string]bool{"/srv/disks/" + loopFile: true}, files); diff != "" {
+		s.Errorf("loop devices (-want +got):\n%s", diff)
+	}
+}
+
+func TestGenericLinux(t *testing.T) {
+	need(t, "java", "openjdk-17-jdk-headless")
+	inSandbox(t, func(s sandbox) {
+		p := s.plant()
+		s.sh(`mkdir -p /home/jenkins/.cache/old /home/jenkins/.cache/young
+			echo x >/home/jenkins/.cache/old/file; echo x >/home/jenkins/.cache/young/file
+			touch -d '60 days ago' /home/jenkins/.cache/old/file /home/jenkins/.cache/old
+			echo x >/var/cache/apt/archives/old_1_all.deb; touch -d '20 days ago' /var/cache/apt/archives/old_1_all.deb
+			echo x >/var/cache/apt/archives/young_1_all.deb`)
+		program := s.program("generic-linux", "present: [git, curl]", "present: [dash, util-linux]")
+
+		r := s.run(program, cleanup)
+		if r.Outcome != recipe.Reconnect { // for the new limits
+			s.Errorf("outcome %s: %s", r.Outcome, r.Reason)
+		}
+		s.survived(p)
+		s.gone("/home/jenkins/.cache/old", "/var/cache/apt/archives/old_1_all.deb")
+		s.there("/home/jenkins/.cache/young/file", "/var/cache/apt/archives/young_1_all.deb")
+		if got := s.sh("cat /etc/security/limits.d/90-pitcrew.conf /proc/sys/fs/inotify/max_user_watches"); got != "# Kept by pitcrew.\njenkins - nofile 64000\n524288" {
+			s.Errorf("settings:\n%s", got)
+		}
+		if r := s.run(program, as{workspace: cleanup.workspace, phases: "verify"}); r.Outcome != recipe.Cleaned {
+			s.Errorf("after the reconnect: %s: %s", r.Outcome, r.Reason)
+		}
+		s.idle(program, cleanup)
+
+		// A leftover that comes between is found in the verify phase, and left alone there.
+		late := s.leave(jenkins, nil, "/bin/sleep", "1000")
+		if r := s.run(program, as{workspace: cleanup.workspace, phases: "verify"}); r.Outcome != recipe.Failed || len(alive(map[string]int{"": late})) == 0 {
+			s.Errorf("with a process of the user: %s: %s", r.Outcome, r.Reason)
+		}
+	})
+}
