@@ -3,6 +3,7 @@
 package recipes_test
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 
@@ -50,14 +51,6 @@ func (s sandbox) plant() planted {
 	}}
 }
 
-// leftoversFound is what the steps of parts/leftovers.yaml find of it.
-func (s sandbox) leftoversFound(p planted) map[string][]string {
-	ids := []string{"process " + strconv.Itoa(p.processes["of the user"]), "process " + strconv.Itoa(p.processes["of root, by a build"])}
-	return map[string][]string{
-		"processes": ids, "mounts": {"mount /home/jenkins/workspace/app/mnt"},
-	}
-}
-
 // survived fails if anything of what was planted is left, or a guard is not.
 func (s sandbox) survived(p planted) {
 	s.Helper()
@@ -81,24 +74,34 @@ func (s sandbox) survived(p planted) {
 	}
 }
 
+func sorted(all ...string) []string {
+	slices.Sort(all)
+	return all
+}
+
 func TestGenericLinux(t *testing.T) {
 	need(t, "java", "openjdk-17-jdk-headless")
 	inSandbox(t, func(s sandbox) {
 		p := s.plant()
-		s.sh(`mkdir -p /home/jenkins/.cache/old /home/jenkins/.cache/young
-			echo x >/home/jenkins/.cache/old/file; echo x >/home/jenkins/.cache/young/file
-			touch -d '60 days ago' /home/jenkins/.cache/old/file /home/jenkins/.cache/old
-			echo x >/var/cache/apt/archives/old_1_all.deb; touch -d '20 days ago' /var/cache/apt/archives/old_1_all.deb
-			echo x >/var/cache/apt/archives/young_1_all.deb`)
-		program := s.program("generic-linux", "present: [git, curl]", "present: [dash, util-linux]")
+		// Nothing can be made that was used long ago: here too much is there, and the oldest goes.
+		s.sh(`mkdir /home/jenkins/.cache; cd /home/jenkins/.cache; rm -rf /var/cache/apt/archives/*.deb
+			for file in older younger; do
+				dd if=/dev/zero of=$file bs=1k count=700 status=none
+				dd if=/dev/zero of=/var/cache/apt/archives/${file}_1_all.deb bs=1k count=700 status=none
+			done`)
+		program := s.program("generic-linux", "present: [git, curl]", "present: [dash, util-linux]", "size: 10GB", "size: 1MB", "size: 2GB", "size: 1MB")
 
 		r := s.run(program, cleanup)
 		if r.Outcome != recipe.Reconnect { // for the new limits
 			s.Errorf("outcome %s: %s", r.Outcome, r.Reason)
 		}
 		s.survived(p)
-		s.gone("/home/jenkins/.cache/old", "/var/cache/apt/archives/old_1_all.deb")
-		s.there("/home/jenkins/.cache/young/file", "/var/cache/apt/archives/young_1_all.deb")
+		s.found(r, map[string][]string{
+			"processes": sorted("process "+strconv.Itoa(p.processes["of the user"]), "process "+strconv.Itoa(p.processes["of root, by a build"])),
+			"mounts":    {"mount /home/jenkins/workspace/app/mnt"},
+		})
+		s.gone("/home/jenkins/.cache/older", "/var/cache/apt/archives/older_1_all.deb")
+		s.there("/home/jenkins/.cache/younger", "/var/cache/apt/archives/younger_1_all.deb")
 		if got := s.sh("cat /etc/security/limits.d/90-pitcrew.conf /proc/sys/fs/inotify/max_user_watches"); got != "# Kept by pitcrew.\njenkins - nofile 64000\n524288" {
 			s.Errorf("settings:\n%s", got)
 		}

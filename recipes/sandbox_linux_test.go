@@ -263,25 +263,20 @@ func (s sandbox) run(p *recipe.Program, who as) recipe.Report {
 	return r
 }
 
-// residue are the kinds and names of what the steps of a report found, by step.
-func residue(r recipe.Report) map[string][]string {
-	all := map[string][]string{}
+// found fails unless each of these steps found exactly what it says: kinds and names.
+func (s sandbox) found(r recipe.Report, want map[string][]string) {
+	s.Helper()
+	got := map[string][]string{}
 	for _, step := range r.Steps {
-		if step.Scrub == nil {
+		if _, asked := want[step.Name]; !asked || step.Scrub == nil {
 			continue
 		}
 		for _, f := range append(step.Scrub.Found, step.Scrub.Differs...) {
-			all[step.Name] = append(all[step.Name], f.Kind+" "+f.ID)
+			got[step.Name] = append(got[step.Name], f.Kind+" "+f.ID)
 		}
-		slices.Sort(all[step.Name])
+		slices.Sort(got[step.Name])
 	}
-	return all
-}
-
-// found fails unless each step found exactly what it says: kinds and names, where a process stands as its number.
-func (s sandbox) found(r recipe.Report, want map[string][]string) {
-	s.Helper()
-	if diff := cmp.Diff(want, residue(r)); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		s.Errorf("found (-want +got):\n%s", diff)
 	}
 }
