@@ -46,6 +46,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindModules, d.modules),
 		goal(spec.KindCommands, d.commands),
 		goal(spec.KindMount, d.mount),
+		goal(spec.KindKVM, d.kvm),
 	}
 }
 

@@ -105,3 +105,16 @@ func JudgeMount(table string, w spec.WantedMount) string {
 	d, _ := judgeMount(mountinfo.NewTree(all), w)
 	return d.What
 }
+
+// NewKVMOf is a step on a recorded machine whose device says what version says, or nil for what it really says.
+func NewKVMOf(goal spec.KVM, root string, version func(int) (int, error)) Step {
+	if version == nil {
+		version = kvmVersion
+	}
+	return &kvm{goal, Here{}, root, version}
+}
+
+// NewKVMFor is one that looks for the user that builds on this machine.
+func NewKVMFor(here Here, root string, version func(int) (int, error)) Step {
+	return &kvm{spec.KVM{}, here, root, version}
+}

@@ -24,4 +24,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindModules:    newModules,
 	spec.KindCommands:   newCommands,
 	spec.KindMount:      newMount,
+	spec.KindKVM:        newKVM,
 }

@@ -51,6 +51,7 @@ const (
 	KindModules    Kind = "modules"
 	KindCommands   Kind = "commands"
 	KindMount      Kind = "mount"
+	KindKVM        Kind = "kvm"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -64,7 +65,7 @@ func CleanKinds() []Kind { return slices.Clone(kinds[:slices.Index(kinds, KindDi
 func (k Kind) Cleans() bool { return !slices.Contains(kinds[len(CleanKinds()):], k) }
 
 // judging are kinds that make nothing, in whatever phase.
-var judging = []Kind{KindDisk, KindCommands}
+var judging = []Kind{KindDisk, KindCommands, KindKVM}
 
 // Judges reports whether k makes nothing: it proves that something is so.
 func (k Kind) Judges() bool { return slices.Contains(judging, k) }
@@ -103,6 +104,7 @@ type Goal struct {
 	Modules  *Modules  `json:"modules,omitempty"`
 	Commands *Commands `json:"commands,omitempty"`
 	Mount    *Mount    `json:"mount,omitempty"`
+	KVM      *KVM      `json:"kvm,omitempty"`
 }
 
 // kinds are the names of Goal's fields.
