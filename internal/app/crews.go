@@ -140,7 +140,7 @@ func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile
 		return reconcile.Pool{}, fmt.Errorf("pool %s: no recipe is called %q", p.Name, p.Recipe)
 	}
 	pool := reconcile.Pool{
-		Name: p.Name, Agents: p.Expr(), Policy: p.Policy(&controller, r.program.Revision), Program: r.program, Depth: recipe.Depth(p.Depth),
+		Name: p.Name, Agents: p.Expr(), Policy: p.Policy(&controller, r.program.Revision), Program: r.program,
 		MaxCleanups: p.MaxCleanups, DeadMan: p.Deadman.Std(), Floor: p.CapacityFloor.Of,
 		Breaker: hygiene.BreakerPolicy{Agents: p.Breaker.Agents, Failures: p.Breaker.Failures, Within: p.Breaker.Within.Std()},
 	}

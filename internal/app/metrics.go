@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -60,7 +61,7 @@ func newMetrics() *metrics {
 	m.agents = gauge("agents", "Managed agents by pool, hygiene and occupancy.", "controller", "pool", "hygiene", "occupancy")
 	m.cleanups = counter("cleanups_total", "Ended cleanups by outcome.", "controller", "pool", "outcome")
 	m.failedSteps = counter("cleanup_failed_steps_total", "Failed cleanups by the step that failed.", "controller", "pool", "step")
-	m.duration = histogram("cleanup_duration_seconds", "From the start of a cleanup's program to its end.", prometheus.ExponentialBuckets(1, 2, 13), "controller", "pool")
+	m.duration = histogram("cleanup_duration_seconds", "From the start of a cleanup's program to its end, by how deep it cleans.", prometheus.ExponentialBuckets(1, 2, 13), "controller", "pool", "depth")
 	m.queueWait = histogram("cleanup_wait_seconds", "From the claim of an agent to the start of the program.", prometheus.ExponentialBuckets(0.125, 2, 14), "controller", "pool")
 	m.contaminated = counter("contaminated_builds_total", "Real builds that started on an agent that was not proven clean.", "controller", "pool")
 	m.residue = counter("residue_found_total", "Things that cleanups found and that did not belong, by kind of step.", "controller", "pool", "kind")
@@ -90,7 +91,7 @@ func (m *metrics) expect(s reconcile.Settings) {
 	for i := range s.Pools {
 		pool := s.Pools[i].Name
 		m.contaminated.WithLabelValues(controller, pool)
-		m.duration.WithLabelValues(controller, pool)
+		m.duration.WithLabelValues(controller, pool, string(cmp.Or(s.Pools[i].Policy.Depth, hygiene.Standard)))
 		m.queueWait.WithLabelValues(controller, pool)
 		for _, kind := range reconcile.ResidueKinds() {
 			m.residue.WithLabelValues(controller, pool, string(kind))
@@ -148,7 +149,7 @@ func (m *metrics) Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Dur
 	if t.Started.IsZero() {
 		return
 	}
-	m.duration.WithLabelValues(controller, t.Pool).Observe(ran.Seconds())
+	m.duration.WithLabelValues(controller, t.Pool, string(t.Depth)).Observe(ran.Seconds())
 	m.queueWait.WithLabelValues(controller, t.Pool).Observe(queued.Seconds())
 }
 

@@ -311,6 +311,7 @@ func (s *site) tell(step jenkinstest.Step, asks recipe.Outcome) jenkinstest.Step
 	report := recipe.Report{
 		Version: recipe.Version, Attempt: attempt, Agent: step.Agent, Controller: step.Env["PITCREW_CONTROLLER"],
 		Recipe: program.Recipe, Revision: program.Revision, Phases: step.Env["PITCREW_PHASES"], Outcome: recipe.Cleaned, Verified: true,
+		Depth:        recipe.Depth(step.Env["PITCREW_DEPTH"]),
 		Machine:      recipe.Machine{ID: "machine", BootID: "boot"},
 		AgentProcess: recipe.AgentProcess{PID: 100 + session, Start: "then"},
 	}

@@ -39,7 +39,7 @@ func TestAPoolThatChoosesSSHIsCleanedOverARealSSHD(t *testing.T) {
 	s := newSite(t, siteSpec{recipe: strings.Replace(siteRecipe, "$WORKSPACE/../left-over", "LEFT", 2)})
 	s.fixRecipe()
 	s.write("left-over", "residue")
-	s.sshPool(s.startSSHD(), "  delivery: ssh\n")
+	s.sshPool(s.startSSHD(), "  delivery: ssh\n  depth: deep\n")
 	d := s.run()
 	d.committed(hygiene.EventGranted, 1)
 	s.labelled("linux-7", "cleanable el7 clean")
@@ -51,6 +51,9 @@ func TestAPoolThatChoosesSSHIsCleanedOverARealSSHD(t *testing.T) {
 	}
 	got, err := d.Store().Attempt(t.Context(), hygiene.AgentID{Controller: "ci", Name: "linux-7"}, 1)
 	must(t, err)
+	if got.Depth != hygiene.Deep || !strings.Contains(string(got.Report), `"depth":"deep"`) {
+		t.Errorf("it was to clean %s, and its report is %s", got.Depth, got.Report)
+	}
 	if got.Delivery != hygiene.BySSH || len(got.Report) == 0 || len(got.Log) == 0 {
 		t.Errorf("got %+v", got.Attempt)
 	}

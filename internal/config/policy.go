@@ -66,6 +66,7 @@ func (p *Pool) Policy(c *Controller, revision string) hygiene.Policy {
 		Pool:            p.Name,
 		Recipe:          p.Recipe,
 		Revision:        revision,
+		Depth:           hygiene.Depth(p.Depth),
 		Delivery:        hygiene.Delivery(p.Delivery),
 		Disjoint:        p.Disjoint,
 		Paused:          pauseReason(p, c),

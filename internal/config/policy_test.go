@@ -53,7 +53,7 @@ func TestPolicyOfADefaultPool(t *testing.T) {
 	c := mustParse(t, small)
 	got := c.Pools[0].Policy(&c.Controllers[0], "abc")
 	want := hygiene.Policy{
-		Pool: "el", Recipe: "el", Revision: "abc", Delivery: hygiene.ByJob,
+		Pool: "el", Recipe: "el", Revision: "abc", Depth: hygiene.Standard, Delivery: hygiene.ByJob,
 		Backoff:         hygiene.Backoff{First: time.Minute, Max: time.Hour},
 		QuarantineAfter: 3, QuarantineLook: 24 * time.Hour,
 		Settle: 5 * time.Minute, HiddenAfter: time.Minute,

@@ -24,6 +24,7 @@ type Agent struct {
 	Since time.Time // when State was entered
 
 	Need    Need
+	Depth   Depth  // that a person asked for, until a cleanup of it succeeds; "" = as its pool has it
 	Reason  string // why it is in State, in words
 	Attempt int64  // number of its newest attempt; 0 before the first
 	Epoch   string // store epoch in which it was last granted clean
@@ -152,6 +153,14 @@ func (a *Agent) NeedAll() bool {
 	return news
 }
 
+// AskDepth notes how deep a person wants the agent cleaned: from the next attempt on, until one that is at
+// least as deep succeeds. The newest word counts; "" leaves an earlier one standing.
+func (a *Agent) AskDepth(d Depth) {
+	if d != "" {
+		a.Depth = d
+	}
+}
+
 // Leave returns the agent out of our care. What a person said of it stays for when it comes back.
 func (a Agent) Leave(reason string, now time.Time) (Agent, error) {
 	a, err := a.To(Unmanaged, reason, now)
@@ -195,6 +204,7 @@ type Attempt struct {
 	Recipe   string
 	Revision string
 	Need     Need
+	Depth    Depth // that its program was asked for; "" = claimed by a version that did not record it
 	Delivery Delivery
 
 	Session   string    // controller session (X-Jenkins-Session) when it was claimed
@@ -222,11 +232,17 @@ func (t *Attempt) Lose(at time.Time, usedBy string) {
 	t.Lost, t.UsedBy = at, usedBy
 }
 
-// Suit makes an attempt run all phases if its agent a needs them by now. Once a program was handed over,
-// what the attempt is for does not change any more.
+// Suit makes an attempt what its agent a needs by now: all phases, and the depth that a person asked for.
+// Once a program was handed over, what the attempt is for does not change any more.
 func (t *Attempt) Suit(a Agent) {
-	if t.Began.IsZero() && a.Need == NeedCleanup {
+	if !t.Began.IsZero() {
+		return
+	}
+	if a.Need == NeedCleanup {
 		t.Need = NeedCleanup
+	}
+	if a.Depth != "" {
+		t.Depth = a.Depth
 	}
 }
 

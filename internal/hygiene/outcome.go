@@ -3,6 +3,7 @@
 package hygiene
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -161,7 +162,7 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 		if a.Quarantine.byPerson() {
 			a.NextLook = a.Quarantine.NextLook
 		}
-		if v.Unused && t.Run.Used == "" && a.Need == t.Need {
+		if v.Unused && t.Run.Used == "" && a.Need == t.Need && t.Depth.Covers(a.Depth) {
 			a.Need = NeedVerify
 		} else {
 			a.Need = NeedCleanup
@@ -215,7 +216,7 @@ func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, err
 	t.Ended, t.Outcome, t.Reason = now, Cleaned, ""
 	a.LastCleaned, a.Epoch = now, epoch
 	a.Failures, a.Quarantine, a.NextLook = 0, nil, time.Time{}
-	a.Need = NeedCleanup
+	a.Need, a.Depth = NeedCleanup, "" // it was as deep as was asked for, else it were overtaken
 	// A lifted mark is not put back on a proven agent: Jenkins' monitor sets its own again if it still
 	// misses space, but would never lift ours (hudson.node_monitors.AbstractNodeMonitorDescriptor#markOnline).
 	a.Mark = ""
@@ -229,6 +230,8 @@ func overtaken(a Agent, t Attempt, now time.Time) string {
 		return "a build ran on it since it was cleaned: " + t.Run.Used
 	case t.Need == NeedVerify && a.Need != NeedVerify:
 		return "it was only verified, and a whole cleanup is due since"
+	case !t.Depth.Covers(a.Depth):
+		return fmt.Sprintf("a %s cleanup was asked for since, and this was none", a.Depth)
 	}
 	return a.KeptOut(now)
 }
@@ -246,7 +249,7 @@ func Claim(a Agent, p Policy, session, nonce string, now time.Time) (Agent, Atte
 	}
 	return a, Attempt{
 		Agent: a.ID, Number: a.Attempt, Nonce: nonce, Pool: p.Pool,
-		Recipe: p.Recipe, Revision: p.Revision, Need: a.Need, Delivery: p.Delivery,
+		Recipe: p.Recipe, Revision: p.Revision, Need: a.Need, Depth: cmp.Or(a.Depth, p.Depth, Standard), Delivery: p.Delivery,
 		Session: session, Claimed: now,
 	}, nil
 }

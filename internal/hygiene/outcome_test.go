@@ -260,6 +260,12 @@ func TestMayGrant(t *testing.T) {
 		{"held meanwhile", func(a *hygiene.Agent, _ *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
 			a.Hold = &hygiene.Hold{Reason: "x"}
 		}, hygiene.GrantNever},
+		{"a deeper one was asked for meanwhile", func(a *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Depth, t.Depth = hygiene.Deep, hygiene.Standard
+		}, hygiene.GrantNever},
+		{"a lighter one was asked for meanwhile", func(a *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Depth, t.Depth = hygiene.Light, hygiene.Standard
+		}, hygiene.GrantNow},
 		{"unfit", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Unfit = "mode NORMAL"
 		}, hygiene.GrantNever},

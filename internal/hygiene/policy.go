@@ -10,6 +10,7 @@ type Policy struct {
 	Pool     string
 	Recipe   string
 	Revision string // content address of the compiled recipe
+	Depth    Depth  // of cleanups for which nobody asked for another; "" = Standard
 	Delivery Delivery
 	Disjoint bool // the recipe declares users and paths of its own: neighbours do not matter
 

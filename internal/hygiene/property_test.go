@@ -33,6 +33,7 @@ func someAgent(t *rapid.T) hygiene.Agent {
 		Attempt: int64(rapid.IntRange(0, 5).Draw(t, "attempt")), Failures: rapid.IntRange(0, 4).Draw(t, "failures"),
 		NextLook: someTime(t, "next look"), LastServed: someTime(t, "last served"), LastCleaned: someTime(t, "last cleaned"),
 		LabelsAt: someTime(t, "labels at"), Settled: rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(t, "settled"),
+		Depth: rapid.SampledFrom([]hygiene.Depth{"", hygiene.Light, hygiene.Deep}).Draw(t, "depth"),
 	}
 	if rapid.Bool().Draw(t, "quarantined") {
 		a.Quarantine = &hygiene.Quarantine{Reason: "bad", Since: base, NextLook: someTime(t, "quarantine look"), By: "pitcrew"}

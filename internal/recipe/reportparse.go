@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
 // sentinel begins the lines around a report. No line of a step's output can begin with it, and no script may hold it.
@@ -177,7 +179,7 @@ func (r Report) consistent() error {
 	if r.Phases != "all" && r.Phases != string(Verify) {
 		return faulty(Inconsistent, "phases %q are not known", r.Phases)
 	}
-	if r.Depth != "" && !slices.Contains(Depths(), r.Depth) {
+	if r.Depth != "" && !slices.Contains(hygiene.Depths(), r.Depth) {
 		return faulty(Inconsistent, "depth %q is not known", r.Depth)
 	}
 	failed, proved := 0, 0

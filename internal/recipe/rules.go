@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
 // Rules say where a step runs, and what it means if it does not, or fails.
@@ -23,23 +25,15 @@ type Rules struct {
 	OnFailure StepOutcome
 }
 
-// Depth is how thorough a cleanup is. A deeper one runs every step of a lighter one.
-type Depth string
+// Depth is how thorough a cleanup is: the domain's word for it.
+type Depth = hygiene.Depth
 
-// The depths, the lightest first. A cleanup is standard unless something else was asked for.
+// The depths, as the domain has them.
 const (
-	Light    Depth = "light"
-	Standard Depth = "standard"
-	Deep     Depth = "deep"
+	Light    = hygiene.Light
+	Standard = hygiene.Standard
+	Deep     = hygiene.Deep
 )
-
-// Depths returns all depths, the lightest first.
-func Depths() []Depth { return []Depth{Light, Standard, Deep} }
-
-// covers reports whether a cleanup of depth d runs steps from depth step on.
-func (d Depth) covers(step Depth) bool {
-	return slices.Index(Depths(), d) >= slices.Index(Depths(), step)
-}
 
 // onFailure are the words of the recipe for what a failure asks for.
 var onFailure = map[string]StepOutcome{
@@ -154,7 +148,7 @@ func (w *When) words() string {
 
 // fate is what becomes of a step before it is run: it runs, or why says why not, which is a failure if fails.
 func (r Rules) fate(f Facts, depth Depth) (runs, fails bool, why string) {
-	if !depth.covers(r.Depth) {
+	if !depth.Covers(r.Depth) {
 		return false, false, fmt.Sprintf("runs from depth %s on; this is %s", r.Depth, depth)
 	}
 	if holds, why := r.When.Holds(f); !holds {

@@ -302,23 +302,3 @@ func TestAClaimThatComesToNothingSaysWhatWentWrongLast(t *testing.T) {
 		}
 	})
 }
-
-func TestTheDepthOfThePoolReachesTheProgram(t *testing.T) {
-	t.Parallel()
-	for pool, want := range map[recipe.Depth]recipe.Depth{"": recipe.Standard, recipe.Light: recipe.Light, recipe.Deep: recipe.Deep} {
-		t.Run(string(pool), func(t *testing.T) {
-			inRig(t, setup{agents: one, asleep: true, settings: func(s *reconcile.Settings) { s.Pools[0].Depth = pool }}, func(r *rig) {
-				reported := make(chan recipe.Depth, 10)
-				r.bend(func(rep recipe.Report) recipe.Report {
-					reported <- rep.Depth
-					return rep
-				})
-				r.start()
-				r.waitState("linux-7", hygiene.Clean)
-				if got := <-reported; got != want {
-					t.Errorf("the program cleans %q; want %q", got, want)
-				}
-			})
-		})
-	}
-}

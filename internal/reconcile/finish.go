@@ -173,6 +173,8 @@ func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, fmt.Sprintf("the report is of revision %.12s, not of %.12s", r.Revision, w.attempt.Revision)
 	case w.pool.Program.Revision == r.Revision && w.pool.Program.Matches(r) != nil:
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, w.pool.Program.Matches(r).Error()
+	case v.Outcome != hygiene.Failed && tooLight(r, w.attempt) != "":
+		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, tooLight(r, w.attempt)
 	case w.attempt.Reconnect == 0 || v.Outcome != hygiene.Cleaned:
 	default:
 		if why := unproved(w.attempt, v); why != "" {
@@ -180,6 +182,14 @@ func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
 		}
 	}
 	return v
+}
+
+// tooLight says why a report does not prove the depth that its attempt was claimed for, "" when it does.
+func tooLight(r recipe.Report, t hygiene.Attempt) string {
+	if r.Depth.Covers(t.Depth) {
+		return ""
+	}
+	return fmt.Sprintf("it was to clean %s, and its report is of depth %q: its job must hand the parameter %s on", t.Depth, r.Depth, paramDepth)
 }
 
 // unproved says why a verify report does not prove that the session it ran in is a new one, "" when

@@ -67,7 +67,7 @@ func (c *Crew) parameters(w *work) map[string]string {
 		paramAttempt:    strconv.FormatInt(w.attempt.Number, 10),
 		paramNonce:      w.attempt.Nonce,
 		paramPhases:     phases(w),
-		paramDepth:      string(w.pool.depth()),
+		paramDepth:      string(depth(w)),
 	}
 	if w.settings.Jobs.Parameterised != "" {
 		p[cmp.Or(w.settings.Jobs.NodeParameter, paramNode)] = w.agent.ID.Name
@@ -89,6 +89,11 @@ func phases(w *work) string {
 		return "verify"
 	}
 	return "all"
+}
+
+// depth is that of the attempt; of one that an earlier version claimed, the pool's.
+func depth(w *work) hygiene.Depth {
+	return cmp.Or(w.attempt.Depth, w.pool.Policy.Depth, hygiene.Standard)
 }
 
 // handed stores that the program was handed over.

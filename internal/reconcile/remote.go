@@ -70,7 +70,7 @@ func (c *Crew) runRemote(ctx context.Context, w *work, target sshexec.Target) {
 	env := map[string]string{
 		paramAgent: w.agent.ID.Name, paramController: string(c.id),
 		paramAttempt: strconv.FormatInt(w.attempt.Number, 10), paramNonce: w.attempt.Nonce,
-		paramPhases: phases(w), paramDepth: string(w.pool.depth()),
+		paramPhases: phases(w), paramDepth: string(depth(w)),
 		// The target is configured for this very agent, which stands in for the name that Jenkins
 		// would give the program.
 		"NODE_NAME": w.agent.ID.Name, "NODE_LABELS": strings.Join(w.look.Agents[w.agent.ID.Name].Labels, " "),

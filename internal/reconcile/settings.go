@@ -3,7 +3,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +43,6 @@ type Pool struct {
 	Agents      labelexpr.Expr
 	Policy      hygiene.Policy
 	Program     *recipe.Program
-	Depth       recipe.Depth // how thorough cleanups are; "" = as the program itself has it, standard
 	MaxCleanups int
 	Domain      Domain
 	Floor       func(total int) int // agents that refreshes must leave clean; nil = none
@@ -52,9 +50,6 @@ type Pool struct {
 	DeadMan     time.Duration
 	Target      func(agent string) (sshexec.Target, error) // for SSH; nil = none configured
 }
-
-// depth is how thorough cleanups of the pool are.
-func (p Pool) depth() recipe.Depth { return cmp.Or(p.Depth, recipe.Standard) }
 
 // Domain groups agents that must not all be out at once, by a label that begins with Prefix.
 type Domain struct {

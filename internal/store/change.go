@@ -158,7 +158,7 @@ func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) 
 		Revision: row.Revision, Need: row.Need, Delivery: row.Delivery, Session: row.Session, Claimed: row.Claimed,
 		Handed: row.Handed, Started: row.Started, Ended: row.Ended, Proved: row.Proved, Reconnect: row.Reconnect,
 		Asked: row.Asked, Outcome: row.Outcome, Reason: row.Reason, Step: row.Step, Run: row.Run,
-		Began: row.Began, Lost: row.Lost, UsedBy: row.UsedBy,
+		Began: row.Began, Lost: row.Lost, UsedBy: row.UsedBy, Depth: row.Depth,
 	})
 	return &stored, err
 }

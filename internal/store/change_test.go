@@ -25,15 +25,16 @@ func TestChangeStoresAgentAttemptAndEvents(t *testing.T) {
 	want := hygiene.Agent{
 		ID: a1, Pool: "el7", State: hygiene.Claimed, Since: t0, Need: hygiene.NeedVerify, Reason: "because",
 		Attempt: 1, Epoch: s.Epoch(), Failures: 3, NextLook: t0.Add(time.Hour), LastServed: t0.Add(1), LastCleaned: t0.Add(-time.Hour),
-		LabelsAt: t0.Add(time.Second), Settled: "s2", Machine: "m",
+		LabelsAt: t0.Add(time.Second), Settled: "s2", Machine: "m", Adopted: t0, Mark: "disk", Depth: hygiene.Deep,
 		Quarantine: &hygiene.Quarantine{Reason: "q", Since: t0, NextLook: t0.Add(time.Minute), By: "pitcrew"},
 		Hold:       &hygiene.Hold{Reason: "h", By: "ann", Since: t0, Expires: t0.Add(time.Hour)},
 		Used:       &hygiene.Use{URL: "https://ci/1", At: t0},
 	}
 	attempt := hygiene.Attempt{
-		Agent: a1, Number: 1, Nonce: "n", Pool: "el7", Recipe: "r", Revision: "v", Need: hygiene.NeedVerify,
+		Agent: a1, Number: 1, Nonce: "n", Pool: "el7", Recipe: "r", Revision: "v", Need: hygiene.NeedVerify, Depth: hygiene.Light,
 		Delivery: hygiene.BySSH, Session: "s1", Claimed: t0, Handed: t0.Add(time.Second), Started: t0.Add(2 * time.Second),
 		Proved: t0.Add(3 * time.Second), Reconnect: 1, Asked: hygiene.Reboot, Outcome: hygiene.Failed, Reason: "r", Step: "s",
+		Began: t0, Lost: t0.Add(time.Minute), UsedBy: "https://ci/2",
 		Run: hygiene.Run{Job: "j", QueueID: 1, Build: 2, URL: "u", Intent: true, BootID: "b", Process: "p"},
 	}
 	change(t, s, a1, t0, to(hygiene.Due, t0))
@@ -54,6 +55,10 @@ func TestChangeStoresAgentAttemptAndEvents(t *testing.T) {
 	}
 	if diff := cmp.Diff(&attempt, gotAttempt); diff != "" {
 		t.Errorf("attempt (-want +got):\n%s", diff)
+	}
+	listed, err := s.Attempts(t.Context(), store.AttemptFilter{})
+	if diff := cmp.Diff([]store.AttemptRecord{{ID: 1, Attempt: attempt}}, listed); diff != "" || err != nil {
+		t.Errorf("attempts (-want +got): %v\n%s", err, diff)
 	}
 	events, err := s.Events(t.Context(), store.EventFilter{After: 1})
 	if err != nil {

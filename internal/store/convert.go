@@ -17,7 +17,7 @@ func agentRow(a hygiene.Agent) (r rows.Agent, err error) {
 		Attempt: a.Attempt, Epoch: a.Epoch, Failures: int64(a.Failures), NextLook: millis(a.NextLook),
 		LastServed: millis(a.LastServed), LastCleaned: millis(a.LastCleaned), LabelsAt: millis(a.LabelsAt),
 		Settled: a.Settled, Machine: a.Machine, Version: a.Version,
-		Adopted: millis(a.Adopted), Mark: a.Mark,
+		Adopted: millis(a.Adopted), Mark: a.Mark, Depth: string(a.Depth),
 	}
 	if r.Quarantine, err = encode(a.Quarantine); err != nil {
 		return r, fmt.Errorf("quarantine: %w", err)
@@ -38,7 +38,7 @@ func agentOf(r rows.Agent) (a hygiene.Agent, err error) {
 		Attempt: r.Attempt, Epoch: r.Epoch, Failures: int(r.Failures), NextLook: moment(r.NextLook),
 		LastServed: moment(r.LastServed), LastCleaned: moment(r.LastCleaned), LabelsAt: moment(r.LabelsAt),
 		Settled: r.Settled, Machine: r.Machine, Version: r.Version,
-		Adopted: moment(r.Adopted), Mark: r.Mark,
+		Adopted: moment(r.Adopted), Mark: r.Mark, Depth: hygiene.Depth(r.Depth),
 	}
 	if a.Quarantine, err = decode[hygiene.Quarantine](r.Quarantine); err != nil {
 		return a, fmt.Errorf("read quarantine of agent %s: %w", a.ID, err)
@@ -59,7 +59,7 @@ func attemptRow(t hygiene.Attempt) (r rows.InsertAttemptParams, err error) {
 		Session: t.Session, Claimed: millis(t.Claimed), Handed: millis(t.Handed), Started: millis(t.Started),
 		Ended: millis(t.Ended), Proved: millis(t.Proved), Reconnect: int64(t.Reconnect), Asked: string(t.Asked),
 		Outcome: string(t.Outcome), Reason: t.Reason, Step: t.Step,
-		Began: millis(t.Began), Lost: millis(t.Lost), UsedBy: t.UsedBy,
+		Began: millis(t.Began), Lost: millis(t.Lost), UsedBy: t.UsedBy, Depth: string(t.Depth),
 	}
 	if t.Run != (hygiene.Run{}) {
 		r.Run, err = encode(&t.Run)
@@ -74,7 +74,7 @@ func attemptOf(r rows.Attempt) (hygiene.Attempt, error) {
 		Session: r.Session, Claimed: moment(r.Claimed), Handed: moment(r.Handed), Started: moment(r.Started),
 		Ended: moment(r.Ended), Proved: moment(r.Proved), Reconnect: int(r.Reconnect), Asked: hygiene.Outcome(r.Asked),
 		Outcome: hygiene.Outcome(r.Outcome), Reason: r.Reason, Step: r.Step,
-		Began: moment(r.Began), Lost: moment(r.Lost), UsedBy: r.UsedBy,
+		Began: moment(r.Began), Lost: moment(r.Lost), UsedBy: r.UsedBy, Depth: hygiene.Depth(r.Depth),
 	}
 	run, err := decode[hygiene.Run](r.Run)
 	if err != nil {

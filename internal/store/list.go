@@ -204,7 +204,7 @@ func (s *Store) Attempts(ctx context.Context, f AttemptFilter) ([]AttemptRecord,
 }
 
 const attemptColumns = `SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed,
-	handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by FROM attempt`
+	handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by, depth FROM attempt`
 
 // Proofs returns an agent's newest attempts that were proven and are over, newest first: those that
 // ended in clean, and those that could not be granted any more.
@@ -224,6 +224,6 @@ func attemptFields(r *rows.Attempt) []any {
 	return []any{
 		&r.ID, &r.Controller, &r.Agent, &r.Number, &r.Nonce, &r.Pool, &r.Recipe, &r.Revision, &r.Need, &r.Delivery,
 		&r.Session, &r.Claimed, &r.Handed, &r.Started, &r.Ended, &r.Proved, &r.Reconnect, &r.Asked, &r.Outcome,
-		&r.Reason, &r.Step, &r.Run, &r.Began, &r.Lost, &r.UsedBy,
+		&r.Reason, &r.Step, &r.Run, &r.Began, &r.Lost, &r.UsedBy, &r.Depth,
 	}
 }

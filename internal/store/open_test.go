@@ -26,6 +26,10 @@ func TestWhatWasStoredIsThereAfterReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pit crew?#%.db") // characters that mean something in a URL
 	s := open(t, path)
 	change(t, s, a1, t0, to(hygiene.Due, t0))
+	change(t, s, a1, t0, func(c *store.Change) ([]hygiene.Event, error) {
+		c.Agent.Depth = hygiene.Deep
+		return nil, nil
+	})
 	epoch, starts := s.Epoch(), s.Starts()
 	if epoch == "" || starts != 1 || s.Path() != path {
 		t.Errorf("first open: got epoch %q, start %d, path %s", epoch, starts, s.Path())
@@ -40,8 +44,8 @@ func TestWhatWasStoredIsThereAfterReopening(t *testing.T) {
 	if s.Epoch() != epoch || s.Starts() != 2 {
 		t.Errorf("second open: got epoch %s, start %d, want %s and 2", s.Epoch(), s.Starts(), epoch)
 	}
-	if a, _, err := s.Agent(t.Context(), a1); err != nil || a.State != hygiene.Due {
-		t.Errorf("agent: got %v, %v", a, err)
+	if a, _, err := s.Agent(t.Context(), a1); err != nil || a.State != hygiene.Due || a.Depth != hygiene.Deep {
+		t.Errorf("agent: got %+v, %v", a, err)
 	}
 }
 

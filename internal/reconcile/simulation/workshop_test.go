@@ -154,6 +154,7 @@ func (w *workshop) report(s jenkinstest.Step, key run, nonce string, how ending)
 	r := recipe.Report{
 		Version: recipe.Version, Attempt: key.attempt, Agent: s.Agent, Controller: s.Env["PITCREW_CONTROLLER"],
 		Recipe: program.Recipe, Revision: program.Revision, Phases: key.phases, Outcome: recipe.Cleaned, Verified: true,
+		Depth:   recipe.Depth(s.Env["PITCREW_DEPTH"]),
 		Machine: recipe.Machine{ID: w.machineOf(s.Agent), BootID: w.boot(s.Agent)}, AgentProcess: recipe.AgentProcess{PID: 4711, Start: w.boot(s.Agent)},
 	}
 	for _, step := range program.Steps {

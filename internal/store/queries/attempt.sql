@@ -6,13 +6,13 @@ SELECT t.* FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name
 
 -- name: InsertAttempt :exec
 INSERT INTO attempt (controller, agent, number, nonce, pool, recipe, revision, need, delivery, session,
-    claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24);
+    claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by, depth)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25);
 
 -- name: UpdateAttempt :execrows
 UPDATE attempt SET pool = $5, recipe = $6, revision = $7, need = $8, delivery = $9, session = $10,
     claimed = $11, handed = $12, started = $13, ended = $14, proved = $15, reconnect = $16, asked = $17,
-    outcome = $18, reason = $19, step = $20, run = $21, began = $22, lost = $23, used_by = $24
+    outcome = $18, reason = $19, step = $20, run = $21, began = $22, lost = $23, used_by = $24, depth = $25
 WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4;
 
 -- name: EndedSince :many

@@ -10,7 +10,7 @@ import (
 )
 
 const attempt = `-- name: Attempt :one
-SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by FROM attempt WHERE controller = $1 AND agent = $2 AND number = $3
+SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by, depth FROM attempt WHERE controller = $1 AND agent = $2 AND number = $3
 `
 
 func (q *Queries) Attempt(ctx context.Context, controller string, agent string, number int64) (Attempt, error) {
@@ -42,6 +42,7 @@ func (q *Queries) Attempt(ctx context.Context, controller string, agent string, 
 		&i.Began,
 		&i.Lost,
 		&i.UsedBy,
+		&i.Depth,
 	)
 	return i, err
 }
@@ -95,8 +96,8 @@ func (q *Queries) EndedSince(ctx context.Context, pool string, ended int64) ([]E
 
 const insertAttempt = `-- name: InsertAttempt :exec
 INSERT INTO attempt (controller, agent, number, nonce, pool, recipe, revision, need, delivery, session,
-    claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+    claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by, depth)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
 `
 
 type InsertAttemptParams struct {
@@ -124,6 +125,7 @@ type InsertAttemptParams struct {
 	Began      int64
 	Lost       int64
 	UsedBy     string
+	Depth      string
 }
 
 func (q *Queries) InsertAttempt(ctx context.Context, arg InsertAttemptParams) error {
@@ -152,12 +154,13 @@ func (q *Queries) InsertAttempt(ctx context.Context, arg InsertAttemptParams) er
 		arg.Began,
 		arg.Lost,
 		arg.UsedBy,
+		arg.Depth,
 	)
 	return err
 }
 
 const newestAttempts = `-- name: NewestAttempts :many
-SELECT t.id, t.controller, t.agent, t.number, t.nonce, t.pool, t.recipe, t.revision, t.need, t.delivery, t.session, t.claimed, t.handed, t.started, t.ended, t.proved, t.reconnect, t.asked, t.outcome, t.reason, t.step, t.run, t.began, t.lost, t.used_by FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent AND a.attempt = t.number
+SELECT t.id, t.controller, t.agent, t.number, t.nonce, t.pool, t.recipe, t.revision, t.need, t.delivery, t.session, t.claimed, t.handed, t.started, t.ended, t.proved, t.reconnect, t.asked, t.outcome, t.reason, t.step, t.run, t.began, t.lost, t.used_by, t.depth FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent AND a.attempt = t.number
 `
 
 func (q *Queries) NewestAttempts(ctx context.Context) ([]Attempt, error) {
@@ -195,6 +198,7 @@ func (q *Queries) NewestAttempts(ctx context.Context) ([]Attempt, error) {
 			&i.Began,
 			&i.Lost,
 			&i.UsedBy,
+			&i.Depth,
 		); err != nil {
 			return nil, err
 		}
@@ -257,7 +261,7 @@ func (q *Queries) SaveReport(ctx context.Context, arg SaveReportParams) (int64, 
 const updateAttempt = `-- name: UpdateAttempt :execrows
 UPDATE attempt SET pool = $5, recipe = $6, revision = $7, need = $8, delivery = $9, session = $10,
     claimed = $11, handed = $12, started = $13, ended = $14, proved = $15, reconnect = $16, asked = $17,
-    outcome = $18, reason = $19, step = $20, run = $21, began = $22, lost = $23, used_by = $24
+    outcome = $18, reason = $19, step = $20, run = $21, began = $22, lost = $23, used_by = $24, depth = $25
 WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4
 `
 
@@ -286,6 +290,7 @@ type UpdateAttemptParams struct {
 	Began      int64
 	Lost       int64
 	UsedBy     string
+	Depth      string
 }
 
 func (q *Queries) UpdateAttempt(ctx context.Context, arg UpdateAttemptParams) (int64, error) {
@@ -314,6 +319,7 @@ func (q *Queries) UpdateAttempt(ctx context.Context, arg UpdateAttemptParams) (i
 		arg.Began,
 		arg.Lost,
 		arg.UsedBy,
+		arg.Depth,
 	)
 	if err != nil {
 		return 0, err

@@ -27,6 +27,7 @@ type Agent struct {
 	Version     int64
 	Adopted     int64
 	Mark        string
+	Depth       string
 }
 
 type Attempt struct {
@@ -55,6 +56,7 @@ type Attempt struct {
 	Began      int64
 	Lost       int64
 	UsedBy     string
+	Depth      string
 }
 
 type Breaker struct {
