@@ -20,7 +20,8 @@ const waitPoll = 500 * time.Millisecond
 type waiting struct {
 	*cli
 	d        *daemon
-	before   api.Agent // when it was ordered
+	before   api.Agent     // when it was ordered
+	depth    hygiene.Depth // that was asked for: a lighter one is not waited for
 	progress *progress
 }
 
@@ -64,14 +65,14 @@ func (w *waiting) over(ctx context.Context, name string) (bool, error) {
 }
 
 // ended finds the end of a cleanup that was in progress when it was ordered, or came later. One
-// that was given back or lost is tried again.
+// that was given back, was lost or is lighter than asked for is followed by another.
 func (w *waiting) ended(a api.AgentDetail) (api.Attempt, bool) {
 	first := w.before.Attempt + 1
 	if w.before.Hygiene == string(hygiene.IsCleaning) {
 		first--
 	}
 	for _, t := range a.Attempts {
-		if t.Number >= first && (t.Outcome == string(hygiene.Cleaned) || t.Outcome == string(hygiene.Failed)) {
+		if t.Number >= first && hygiene.Depth(t.Depth).Covers(w.depth) && (t.Outcome == string(hygiene.Cleaned) || t.Outcome == string(hygiene.Failed)) {
 			return t, true
 		}
 	}

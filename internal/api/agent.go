@@ -30,6 +30,7 @@ type Agent struct {
 	Failures    int         `json:"failures,omitempty" doc:"Failed attempts in a row"`
 	LastCleaned time.Time   `json:"last_cleaned,omitzero" doc:"When it was last granted clean"`
 	Build       string      `json:"build,omitempty" doc:"The real build seen on it"`
+	Depth       string      `json:"depth,omitempty" enum:"light,standard,deep" doc:"How deep a person asked to have it cleaned; absent when a cleanup of that depth succeeded, or nobody asked"`
 	Quarantine  *Quarantine `json:"quarantine,omitempty"`
 	Hold        *Hold       `json:"hold,omitempty"`
 }
@@ -77,7 +78,7 @@ func (s sight) wire() Agent {
 		Hygiene: string(a.Hygiene()), State: string(a.State), Occupancy: string(s.occupancy()),
 		Since: utc(a.Since), Reason: a.Reason, NextLook: utc(s.nextLook()), Next: string(hygiene.Rest),
 		Labels:  slices.Sorted(slices.Values(s.view.labelsOf(a.ID.Name))),
-		Attempt: a.Attempt, Failures: a.Failures, LastCleaned: utc(a.LastCleaned),
+		Attempt: a.Attempt, Failures: a.Failures, LastCleaned: utc(a.LastCleaned), Depth: string(a.Depth),
 		Quarantine: quarantineOf(a.Quarantine), Hold: holdOf(a.Held(s.now)),
 	}
 	if w.State == "" {

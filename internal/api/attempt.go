@@ -18,6 +18,7 @@ type Attempt struct {
 	Recipe     string `json:"recipe,omitempty"`
 	Revision   string `json:"revision,omitempty" doc:"Content address of the compiled recipe"`
 	Need       string `json:"need,omitempty" enum:"cleanup,verify" doc:"How much of the recipe it runs"`
+	Depth      string `json:"depth,omitempty" enum:"light,standard,deep" doc:"How deep its program was asked to clean; absent where that is not recorded"`
 	Delivery   string `json:"delivery,omitempty" enum:"job,ssh"`
 
 	Claimed time.Time `json:"claimed"`
@@ -41,7 +42,7 @@ func attemptOf(r store.AttemptRecord) Attempt {
 	t := r.Attempt
 	return Attempt{
 		ID: r.ID, Controller: string(t.Agent.Controller), Agent: t.Agent.Name, Number: t.Number, Pool: t.Pool,
-		Recipe: t.Recipe, Revision: t.Revision, Need: string(t.Need), Delivery: string(t.Delivery),
+		Recipe: t.Recipe, Revision: t.Revision, Need: string(t.Need), Depth: string(t.Depth), Delivery: string(t.Delivery),
 		Claimed: utc(t.Claimed), Handed: utc(t.Handed), Started: utc(t.Started), Proved: utc(t.Proved), Ended: utc(t.Ended),
 		Outcome: string(t.Outcome), Reason: t.Reason, Step: t.Step, Asked: string(t.Asked),
 		Job: t.Run.Job, Build: t.Run.Build, URL: t.Run.URL, QueueID: t.Run.QueueID,

@@ -51,8 +51,11 @@ func TestTheClientReachesEveryOperation(t *testing.T) {
 			q := api.AgentQuery{Hygiene: []string{"due", "quarantined"}, Labels: "el9", Pool: "linux"}
 			return count(t, c.Agents(ctx, q)) == 2, nil
 		},
-		"Agent":   func() (bool, error) { d, err := c.Agent(ctx, "main", odd); return d.Name == odd, err },
-		"Clean":   func() (bool, error) { a, err := c.Clean(ctx, "main", "el9-1", ""); return a.Name == "el9-1", err },
+		"Agent": func() (bool, error) { d, err := c.Agent(ctx, "main", odd); return d.Name == odd, err },
+		"Clean": func() (bool, error) {
+			a, err := c.Clean(ctx, "main", "el9-1", "", "deep")
+			return a.Name == "el9-1" && a.Depth == "deep", err
+		},
 		"Hold":    func() (bool, error) { a, err := c.Hold(ctx, "main", odd, "x", time.Hour); return a.Hold != nil, err },
 		"Release": func() (bool, error) { a, err := c.Release(ctx, "main", "el9-2", ""); return a.Hold == nil, err },
 		"Quarantine": func() (bool, error) {
@@ -138,7 +141,7 @@ func TestTheClientSaysWhatTheDaemonSays(t *testing.T) {
 	operator, _ := dial(t, h, h.tokens[store.Operator])
 	ctx := t.Context()
 	_, notFound := viewer.Agent(ctx, "main", "el9-2")
-	_, forbidden := viewer.Clean(ctx, "main", "el9-1", "")
+	_, forbidden := viewer.Clean(ctx, "main", "el9-1", "", "")
 	_, faulty := operator.Hold(ctx, "main", "el9-1", "", 0)
 	tests := []struct {
 		name string

@@ -22,7 +22,7 @@ type Controller struct {
 // Orders is what people may ask of a crew. Actor is who asks. The agent is known to be managed
 // when one is called, but may have ceased to be.
 type Orders interface {
-	OrderClean(ctx context.Context, agent, actor, reason string) error
+	OrderClean(ctx context.Context, agent, actor, reason string, depth hygiene.Depth) error
 	OrderHold(ctx context.Context, agent, actor, reason string, expires time.Time) error
 	OrderRelease(ctx context.Context, agent, actor, reason string) error
 	OrderQuarantine(ctx context.Context, agent, actor, reason string, nextLook time.Time) error

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -21,6 +22,12 @@ func (o *Order) reason() string {
 		return ""
 	}
 	return o.Reason
+}
+
+// CleanOrder is an order to clean.
+type CleanOrder struct {
+	Order
+	Depth string `json:"depth,omitempty" enum:"light,standard,deep" doc:"How deep to clean, until a cleanup of that depth succeeded; absent: as was asked for before, or else as its pool has it"`
 }
 
 // ReasonedOrder is an order that others must be able to understand later, until it ends.
@@ -47,6 +54,12 @@ type orderInput struct {
 	Body *Order // optional
 }
 
+type cleanInput struct {
+	strict
+	AgentPath
+	Body *CleanOrder // optional
+}
+
 type reasonedInput struct {
 	strict
 	AgentPath
@@ -61,7 +74,7 @@ func (s *Server) orderRoutes() {
 		}
 	}
 	register(s, order("cleanAgent", "clean", "Clean an agent soon",
-		"Back-off and quarantine are passed over; a clean agent becomes due; a cleanup in progress is left to end."), s.orderClean)
+		"Back-off and quarantine are passed over; a clean agent becomes due; a cleanup in progress is left to end, and followed by another if it only verifies or is lighter than asked for."), s.orderClean)
 	register(s, order("holdAgent", "hold", "Keep an agent out",
 		"No cleanup starts there and no build gets it until it is released or the time is up."), s.orderHold)
 	register(s, order("releaseAgent", "release", "End hold and quarantine",
@@ -78,9 +91,13 @@ func (s *Server) orderExclusive(ctx context.Context, in *orderInput) (*answer[Ag
 	})
 }
 
-func (s *Server) orderClean(ctx context.Context, in *orderInput) (*answer[Agent], error) {
+func (s *Server) orderClean(ctx context.Context, in *cleanInput) (*answer[Agent], error) {
+	var what CleanOrder
+	if in.Body != nil {
+		what = *in.Body
+	}
 	return s.order(ctx, in.AgentPath, func(o Orders, actor string) error {
-		return o.OrderClean(ctx, in.Agent, actor, in.Body.reason())
+		return o.OrderClean(ctx, in.Agent, actor, what.Reason, hygiene.Depth(what.Depth))
 	})
 }
 

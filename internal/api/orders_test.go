@@ -21,6 +21,7 @@ func TestOrdersAnswerWithTheAgentAndStandInTheAuditTrail(t *testing.T) {
 	}{
 		{"clean", "", hygiene.EventRequested, func(a api.Agent) bool { return a.Hygiene == "due" }},
 		{"clean", `{"reason":"looks odd"}`, hygiene.EventRequested, func(a api.Agent) bool { return a.Hygiene == "due" }},
+		{"clean", `{"depth":"deep"}`, hygiene.EventRequested, func(a api.Agent) bool { return a.Hygiene == "due" && a.Depth == "deep" }},
 		{"hold", `{"reason":"disk swap"}`, hygiene.EventHeld, func(a api.Agent) bool {
 			return a.Hold != nil && a.Hold.Expires.IsZero() && a.Hold.Reason == "disk swap"
 		}},

@@ -145,6 +145,7 @@ func TestBadInputIsListedWhole(t *testing.T) {
 		{"a scope", http.MethodPut, "/api/v1/pauses/pool:nobody", `{"reason":"x"}`, []string{"path.scope"}},
 		{"a path", http.MethodPost, "/api/v1/backup", `{"path":"backup.db"}`, []string{"body.path"}},
 		{"a path without its directory", http.MethodPost, "/api/v1/backup", `{"path":"/no/such/directory/backup.db"}`, []string{"body.path"}},
+		{"a depth", http.MethodPost, "/api/v1/agents/main/el9-1/clean", `{"depth":"bottomless"}`, []string{"body.depth"}},
 		{"a number", http.MethodGet, "/api/v1/attempts/zero", "", []string{"path.id"}},
 		{"a reason that is a book", http.MethodPost, "/api/v1/agents/main/el9-1/clean", `{"reason":"` + strings.Repeat("x", 501) + `"}`, []string{"body.reason"}},
 	}

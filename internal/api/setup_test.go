@@ -174,8 +174,11 @@ func (c *crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 	})
 }
 
-func (c *crew) OrderClean(ctx context.Context, agent, actor, reason string) error {
-	return c.order(ctx, agent, actor, hygiene.EventRequested, reason, func(a *hygiene.Agent) { a.NextLook = time.Time{} })
+func (c *crew) OrderClean(ctx context.Context, agent, actor, reason string, depth hygiene.Depth) error {
+	return c.order(ctx, agent, actor, hygiene.EventRequested, reason, func(a *hygiene.Agent) {
+		a.NextLook = time.Time{}
+		a.AskDepth(depth)
+	})
 }
 
 func (c *crew) OrderHold(ctx context.Context, agent, actor, reason string, expires time.Time) error {

@@ -44,7 +44,7 @@ func TestALargeProgramGoesWithEachBuildAndTheJobStaysSmall(t *testing.T) {
 		r.carrying(heavy(t))
 		r.start()
 		r.waitState("linux-7", hygiene.Clean)
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.waitState("linux-7", hygiene.Due)
 		r.waitState("linux-7", hygiene.Clean)
 		if a := r.agent("linux-7"); a.Attempt != 2 || a.Failures != 0 {
@@ -72,7 +72,7 @@ func TestALargeProgramCostsNoMoreRequests(t *testing.T) {
 							count++
 						}
 					}})()
-					must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+					must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 					r.waitState("linux-7", hygiene.Due)
 					r.waitState("linux-7", hygiene.Clean)
 					requests[name] = count
@@ -151,7 +151,7 @@ func TestTheDiskOfAControllerIsBoundedByTheDiscarder(t *testing.T) {
 			if kept := r.jenkins.KeptFiles("pitcrew-slot-01"); kept == 0 || kept > limit {
 				t.Fatalf("after %d cleanups %d bytes lie on the controller, want at most %d", attempt, kept, limit)
 			}
-			must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+			must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		}
 	})
 }
@@ -183,7 +183,7 @@ func TestABuildThatWentToTheAgentOfBeforeIsNoFailure(t *testing.T) {
 		last := r.cleanups()[len(r.cleanups())-1].Agent
 		other := map[string]string{"linux-7": "linux-8", "linux-8": "linux-7"}[last]
 		defer r.jenkins.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/job/pitcrew-slot-01/config.xml", Count: 1, Drop: true})()
-		must(t, r.crew.OrderClean(r.t.Context(), other, "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), other, "ann", "test", ""))
 		r.wait(time.Hour, "the build on the wrong agent", func() bool { return len(r.events(hygiene.EventGivenBack)) > 0 })
 		if builds := r.cleanups(); builds[len(builds)-1].Agent != last {
 			t.Fatalf("the third build ran on %s, so that nothing was tested", builds[len(builds)-1].Agent)
@@ -219,7 +219,7 @@ func TestAProgramThatJenkinsDroppedIsWrittenAgain(t *testing.T) {
 		dropped := false
 		drop.Before = func(*http.Request) { dropped = true }
 		defer r.jenkins.Inject(drop)()
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.waitState("linux-7", hygiene.Due)
 		r.waitState("linux-7", hygiene.Clean)
 		if got := r.attempt("linux-7", 2); !dropped || got.Outcome != hygiene.Cleaned || got.Revision != r.program.Revision {

@@ -3,6 +3,8 @@
 package reconcile_test
 
 import (
+	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +35,100 @@ func TestTheDepthOfThePoolReachesTheProgram(t *testing.T) {
 			})
 		})
 	}
+}
+
+// orderDeep asks for a deep cleanup.
+func (r *rig) orderDeep() {
+	must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "before the audit", hygiene.Deep))
+}
+
+// cleanedDeep waits for a deep cleanup that ended well, and returns its number.
+func (r *rig) cleanedDeep() int64 {
+	r.t.Helper()
+	r.wait(3*time.Hour, "a deep cleanup", func() bool {
+		return r.has("linux-7", func(a hygiene.Agent) bool {
+			return isClean(a) && r.attempt("linux-7", a.Attempt).Depth == hygiene.Deep
+		})
+	})
+	return r.agent("linux-7").Attempt
+}
+
+// ran is the depth that an attempt's program reported.
+func (r *rig) ran(number int64) recipe.Depth {
+	r.t.Helper()
+	var report recipe.Report
+	must(r.t, json.Unmarshal(r.attempt("linux-7", number).Report, &report))
+	return report.Depth
+}
+
+func TestADeepCleanupThatIsOrderedIsMadeWheneverItIsOrdered(t *testing.T) {
+	t.Parallel()
+	for _, state := range []hygiene.State{hygiene.Clean, hygiene.Claimed, hygiene.Running, hygiene.Granting} {
+		t.Run(string(state), func(t *testing.T) {
+			inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
+				inState := map[hygiene.State]func(*http.Request) bool{
+					hygiene.Claimed:  writesLabels,
+					hygiene.Granting: func(q *http.Request) bool { return writesLabels(q) && r.agent("linux-7").State == hygiene.Granting },
+				}
+				if match, ok := inState[state]; ok {
+					r.at(1, false, match, r.orderDeep)
+					r.start()
+				} else {
+					r.start()
+					r.waitState("linux-7", state)
+					r.orderDeep()
+				}
+				deep := r.cleanedDeep()
+				want := int64(2)
+				if state == hygiene.Claimed { // its program was not handed over yet
+					want = 1
+				}
+				if deep != want {
+					t.Errorf("the deep cleanup was attempt %d, want %d", deep, want)
+				}
+				if got := r.ran(deep); got != recipe.Deep {
+					t.Errorf("its program cleaned %s", got)
+				}
+				if a := r.agent("linux-7"); a.Depth != "" {
+					t.Errorf("it is still asked for: %+v", a)
+				}
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "again", ""))
+				r.wait(time.Hour, "another cleanup", func() bool { a := r.agent("linux-7"); return isClean(a) && a.Attempt == deep+1 })
+				if got := r.attempt("linux-7", deep+1).Depth; got != hygiene.Standard || r.ran(deep+1) != recipe.Standard {
+					t.Errorf("the one after it was %s, its program cleaned %s", got, r.ran(deep+1))
+				}
+				asked := r.events(hygiene.EventRequested)
+				if got := asked[0].Data["depth"]; got != "deep" {
+					t.Errorf("the event says depth %q", got)
+				}
+				if got, ok := asked[1].Data["depth"]; ok {
+					t.Errorf("the event of an order without depth says %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestADepthThatWasAskedForOutlastsFailuresAndRestarts(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.bend(func(rep recipe.Report) recipe.Report {
+			rep.Outcome, rep.Verified, rep.Reason = recipe.Failed, false, "no room"
+			rep.Steps[0].Outcome, rep.Steps[0].Reason = recipe.StepFailed, "no room"
+			return rep
+		})
+		r.orderDeep()
+		r.wait(time.Hour, "a failure", func() bool { return r.agent("linux-7").Failures > 0 })
+		r.end()
+		r.start()
+		r.wait(3*time.Hour, "another failure", func() bool { return r.agent("linux-7").Failures > 1 })
+		r.bend(nil)
+		for number := r.cleanedDeep(); number > 1; number-- {
+			if got := r.attempt("linux-7", number).Depth; got != hygiene.Deep {
+				t.Errorf("attempt %d was to clean %s", number, got)
+			}
+		}
+	})
 }
 
 func TestTheReportOfALighterCleanupProvesNothing(t *testing.T) {

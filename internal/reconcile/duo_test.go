@@ -122,7 +122,7 @@ func (d *duo) use() {
 	_, err := d.servers["b"].Schedule("app", nil)
 	must(d.t, err)
 	d.wait(time.Minute, "a build", func() bool { return d.is("b", hygiene.Due) })
-	must(d.t, d.crews["a"].OrderClean(d.t.Context(), "a", "ann", "test"))
+	must(d.t, d.crews["a"].OrderClean(d.t.Context(), "a", "ann", "test", ""))
 }
 
 func (d *duo) waitReason(id hygiene.ControllerID, want string) {
@@ -198,7 +198,7 @@ func TestTwoCrewsDoNotCleanOneMachineAtOnce(t *testing.T) {
 		first := len(d.spans("a", true)) // nobody knew that they share a machine
 		d.turn.Lock()                    // both decide before one has claimed
 		for _, id := range []hygiene.ControllerID{"a", "b"} {
-			must(d.t, d.crews[id].OrderClean(d.t.Context(), string(id), "ann", "test"))
+			must(d.t, d.crews[id].OrderClean(d.t.Context(), string(id), "ann", "test", ""))
 		}
 		time.Sleep(10 * time.Second)
 		d.turn.Unlock()

@@ -337,7 +337,7 @@ func TestAClockThatWasSetBackStopsNothing(t *testing.T) {
 				r.hasRunAhead(400 * 24 * time.Hour)
 				r.bend(nil)
 				r.start()
-				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 				r.pass(20 * time.Minute)
 				r.waitState("linux-7", hygiene.Clean)
 			})

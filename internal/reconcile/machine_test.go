@@ -75,7 +75,7 @@ func TestAMachineIsNotCleanedThroughOneAgentWhileAnotherRunsABuild(t *testing.T)
 		r.wait(time.Hour, "both clean", r.allClean(agents))
 		r.runBuild("app", "clean&&first")
 		r.wait(time.Minute, "the agent being due", func() bool { return r.agent("linux-7").State == hygiene.Due })
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "while the other is busy"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "while the other is busy", ""))
 		r.wait(time.Minute, "a reason to wait", func() bool {
 			d, _ := r.crew.Explain("linux-8")
 			return d.Reason == "a build runs on its machine, on linux-7"
@@ -103,7 +103,7 @@ func TestCleaningAMachineTakesTheCleanlinessOfItsOtherAgents(t *testing.T) {
 	inRig(t, setup{agents: agents}, func(r *rig) {
 		r.sharing()
 		r.wait(time.Hour, "both clean", r.allClean(agents))
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.wait(time.Minute, "the neighbour being due", func() bool { return r.agent("linux-8").State != hygiene.Clean })
 		r.wait(time.Hour, "both clean again", r.allClean(agents))
 		r.pass(2 * time.Hour)
@@ -120,7 +120,7 @@ func TestAMachineOfManyAgentsIsCleanedAgainWithoutDelay(t *testing.T) {
 	inRig(t, setup{agents: agents}, func(r *rig) {
 		r.sharing()
 		r.wait(time.Hour, "all clean", r.allClean(agents))
-		must(t, r.crew.OrderClean(r.t.Context(), agents[0].Name, "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), agents[0].Name, "ann", "test", ""))
 		r.waitState(agents[0].Name, hygiene.Due)
 		r.wait(5*time.Minute, "all clean again", r.allClean(agents))
 		if given := r.events(hygiene.EventGivenBack); len(given) > 0 {
@@ -136,7 +136,7 @@ func TestAClaimThatWaitsForANeighbourSaysSo(t *testing.T) {
 		r.wait(time.Hour, "all clean", r.allClean(agents))
 		other := agents[1].Name
 		defer r.jenkins.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/computer/" + other + "/config.xml", Status: http.StatusServiceUnavailable})()
-		must(t, r.crew.OrderClean(r.t.Context(), agents[0].Name, "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), agents[0].Name, "ann", "test", ""))
 		want := "waits until " + other + " of its machine is not labelled clean any more"
 		r.wait(time.Minute, "the reason at the attempt", func() bool {
 			a := r.agent(agents[0].Name)
@@ -155,7 +155,7 @@ func TestAMachineOfSeveralAgentsIsCleanedThroughASingleSlot(t *testing.T) {
 	inRig(t, spec, func(r *rig) {
 		r.sharing()
 		r.wait(time.Hour, "both clean", r.allClean(agents))
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.wait(time.Minute, "the neighbour being due", func() bool { return r.agent("linux-8").State != hygiene.Clean })
 		r.wait(5*time.Minute, "both clean again", r.allClean(agents))
 	})
@@ -167,7 +167,7 @@ func TestNeighboursOfADisjointRecipeDoNotWait(t *testing.T) {
 	inRig(t, spec, func(r *rig) {
 		r.sharing()
 		r.wait(time.Hour, "both clean", r.allClean(agents))
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.waitState("linux-7", hygiene.Due)
 		r.waitState("linux-7", hygiene.Clean)
 		if a := r.agent("linux-8"); a.Attempt != 1 || a.State != hygiene.Clean {
@@ -272,7 +272,7 @@ func TestAFailingAgentGetsItsTurnBesideAHealthyOneOfItsMachine(t *testing.T) {
 			}
 			return rep
 		})
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.wait(2*time.Hour, "a quarantine after three failures", func() bool { return r.agent("linux-7").Quarantine != nil })
 		r.wait(time.Hour, "the healthy one being clean", func() bool { return r.agent("linux-8").State == hygiene.Clean })
 		if got := r.agent("linux-8").Attempt; got > 5 {

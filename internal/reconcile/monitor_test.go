@@ -26,7 +26,7 @@ func (r *rig) lowDisk() {
 	r.t.Helper()
 	r.waitState("linux-7", hygiene.Clean)
 	r.jenkins.Agent("linux-7").MonitorOffline(1 << 20)
-	must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+	must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 }
 
 func TestAnAgentThatAMonitorTookOfflineIsLeftWhenThePolicySaysSo(t *testing.T) {

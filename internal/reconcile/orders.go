@@ -32,6 +32,9 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 		}
 		e := event(kind, ch.Agent, reason)
 		e.Actor = actor
+		if kind == hygiene.EventRequested && ch.Agent.Depth != "" {
+			e.Data = map[string]string{"depth": string(ch.Agent.Depth)}
+		}
 		return []hygiene.Event{e}, nil
 	})
 	if err != nil {
@@ -55,9 +58,12 @@ func (c *Crew) unlabel(ctx context.Context, name string) {
 // OrderClean asks for a cleanup: at once for a due agent whatever its back-off or quarantine says,
 // and by making a clean agent due. A cleanup in progress is left to end; one that
 // only verifies is followed by a whole one.
-func (c *Crew) OrderClean(ctx context.Context, name, actor, reason string) error {
+// It is as deep as depth says, and so are those after it until one succeeds; "" leaves the depth to what was asked for
+// before, or else to the pool.
+func (c *Crew) OrderClean(ctx context.Context, name, actor, reason string, depth hygiene.Depth) error {
 	return c.order(ctx, name, actor, hygiene.EventRequested, reason, func(a *hygiene.Agent, now time.Time) error {
 		a.NextLook = time.Time{}
+		a.AskDepth(depth)
 		if a.Quarantine != nil {
 			q := *a.Quarantine
 			q.NextLook = now

@@ -56,7 +56,7 @@ func TestASecondOwnerIsRefusedByNameAndWritesNothing(t *testing.T) {
 		}}
 		rival.start()
 		defer rival.end()
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "so that there is something to do"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "so that there is something to do", ""))
 		r.pass(time.Hour)
 		if reason := rival.crew.Refused(); !strings.Contains(reason, `serviced by "pit" on pit.test`) {
 			t.Errorf("the rival was told %q", reason)

@@ -167,7 +167,7 @@ func TestAnAgentThatAPersonTookOfflineIsLeftAlone(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.jenkins.Agent("linux-7").MarkOffline("ann", "new disk")
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "bob", "please"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "bob", "please", ""))
 		r.pass(2 * time.Hour)
 		if a := r.agent("linux-7"); a.State != hygiene.Due || a.Attempt != 1 {
 			t.Errorf("got %+v", a)
@@ -271,12 +271,12 @@ func TestOrders(t *testing.T) {
 		if a := r.agent("linux-7"); a.Hygiene() != hygiene.IsQuarantined || a.Attempt != 3 {
 			t.Errorf("in quarantine: %+v", a)
 		}
-		must(t, r.crew.OrderClean(ctx, "linux-7", "ann", "try"))
+		must(t, r.crew.OrderClean(ctx, "linux-7", "ann", "try", ""))
 		r.waitState("linux-7", hygiene.Clean)
 		if a := r.agent("linux-7"); a.Quarantine != nil {
 			t.Errorf("after a cleanup on order: %+v", a)
 		}
-		if err := r.crew.OrderClean(ctx, "no-such", "ann", ""); err == nil {
+		if err := r.crew.OrderClean(ctx, "no-such", "ann", "", ""); err == nil {
 			t.Error("an order about an unknown agent was taken")
 		}
 	})

@@ -47,7 +47,7 @@ func (r *rig) eachRequest(after bool, disturb func(), check func(request string)
 	}
 	for n := 1; ; n += step {
 		came := r.at(n, after, nil, disturb)
-		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "another round"))
+		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "another round", ""))
 		r.waitState("linux-7", hygiene.Due)
 		r.waitState("linux-7", hygiene.Clean)
 		request := came()
@@ -168,7 +168,7 @@ func TestAControllerThatQuietsDownGetsItsAgentsCleanedLater(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.jenkins.QuietDown("maintenance")
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.wait(time.Hour, "a cleanup being called off", func() bool { return len(r.events(hygiene.EventGivenBack)) > 0 })
 		if n := r.jenkins.QueueLength(); n != 0 {
 			t.Errorf("%d items are left in the queue", n)

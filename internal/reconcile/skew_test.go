@@ -74,7 +74,7 @@ func TestABuildAfterALossOfCleanlinessIsContaminated(t *testing.T) {
 	skewed(t, one, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.stay()
-		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.pass(time.Minute)
 		r.buildUnseen("late", "el7")
 		if got := r.known(1); !sameSet(got, []string{"late"}) {
@@ -88,7 +88,7 @@ func TestABuildBeforeALossOfCleanlinessIsClean(t *testing.T) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.stay()
 		r.buildUnseen("early", "clean&&el7")
-		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		if got := r.known(1); len(got) > 0 {
 			r.t.Errorf("contaminated: %q", got)
 		}

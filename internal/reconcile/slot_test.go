@@ -32,7 +32,7 @@ func TestASlotChangedBySomebodyIsNeverBuiltAndSaysSoOnce(t *testing.T) {
 	inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.meddle("pitcrew-slot-01", "</builders>", "<hudson.tasks.Shell><command>id</command></hudson.tasks.Shell></builders>")
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.wait(time.Hour, "the slot being refused", func() bool { return len(r.events(hygiene.EventSlot)) > 0 })
 		r.pass(3 * time.Hour)
 		if n := len(r.cleanups()); n != 1 {
@@ -57,7 +57,7 @@ func TestAnotherSlotIsUsedWhileOneIsRefused(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.meddle("pitcrew-slot-01", "<concurrentBuild>false", "<concurrentBuild>true")
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.waitState("linux-7", hygiene.Due)
 		r.waitState("linux-7", hygiene.Clean)
 		if n := len(r.jenkins.Builds("pitcrew-slot-02")); n != 1 {
@@ -82,7 +82,7 @@ func TestASlotIsNotRefusedForAWriteThatWentWrong(t *testing.T) {
 				r.mu.Unlock()
 				r.set(func(*reconcile.Settings) {})
 				r.jenkins.Inject(fault)
-				must(t, r.crew.OrderClean(r.t.Context(), odd, "ann", "test"))
+				must(t, r.crew.OrderClean(r.t.Context(), odd, "ann", "test", ""))
 				r.waitState(odd, hygiene.Due)
 				r.waitState(odd, hygiene.Clean)
 			})
@@ -121,7 +121,7 @@ func TestASlotThatSomebodyQueuedOrRunsIsClearedFirst(t *testing.T) {
 				if !queued {
 					r.wait(time.Minute, "the foreign build's start", func() bool { return len(r.cleanups()) > 1 })
 				}
-				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 				r.wait(time.Hour, "the foreign build being ended", func() bool {
 					builds := r.cleanups()
 					if queued {
@@ -155,7 +155,7 @@ func TestANewRecipeRevisionIsWrittenIntoTheSlots(t *testing.T) {
 		r.program = program
 		r.mu.Unlock()
 		r.set(func(*reconcile.Settings) {})
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.waitState("linux-7", hygiene.Due)
 		r.waitState("linux-7", hygiene.Clean)
 		if got := r.attempt("linux-7", 2); got.Revision != program.Revision {

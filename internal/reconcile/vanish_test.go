@@ -127,7 +127,7 @@ func TestAbsenceFromTheListIsNotDeletion(t *testing.T) {
 		if a := r.agent("linux-7"); !a.Managed() {
 			t.Errorf("forgotten, though it exists: %+v", a)
 		}
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test"))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 		r.pass(10 * time.Minute)
 		r.jenkins.Agent("linux-7").Omit(false)
 		r.waitState("linux-7", hygiene.Clean)

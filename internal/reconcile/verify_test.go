@@ -111,7 +111,7 @@ func TestACleanupThatIsOrderedDuringAVerificationIsMade(t *testing.T) {
 		t.Run(string(state), func(t *testing.T) {
 			inRig(t, setup{agents: one}, func(r *rig) {
 				r.toVerify(func() {})
-				order := func() { must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "I left a mess by hand")) }
+				order := func() { must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "I left a mess by hand", "")) }
 				inState := map[hygiene.State]func(*http.Request) bool{
 					hygiene.Claimed:  writesLabels,
 					hygiene.Granting: func(q *http.Request) bool { return writesLabels(q) && r.agent("linux-7").State == hygiene.Granting },

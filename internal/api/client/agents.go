@@ -26,9 +26,10 @@ func (c *Client) Agent(ctx context.Context, controller, name string) (api.AgentD
 	return get[api.AgentDetail](ctx, c, where("agents", controller, name), nil)
 }
 
-// Clean asks for a cleanup of an agent and returns the agent as it is then.
-func (c *Client) Clean(ctx context.Context, controller, name, reason string) (api.Agent, error) {
-	return c.order(ctx, controller, name, "clean", api.Order{Reason: reason})
+// Clean asks for a cleanup of an agent and returns the agent as it is then. The depth is light, standard or deep; ""
+// leaves it to what was asked for before, or else to the agent's pool.
+func (c *Client) Clean(ctx context.Context, controller, name, reason, depth string) (api.Agent, error) {
+	return c.order(ctx, controller, name, "clean", api.CleanOrder{Order: api.Order{Reason: reason}, Depth: depth})
 }
 
 // Release ends hold and quarantine of an agent.

@@ -169,7 +169,7 @@ func (p *play) order(name string, how int) {
 	case 2, 3:
 		_ = p.crew.OrderRelease(ctx, name, "ann", "done")
 	case 4, 5:
-		_ = p.crew.OrderClean(ctx, name, "ann", "just so")
+		_ = p.crew.OrderClean(ctx, name, "ann", "just so", "")
 	case 6:
 		_ = p.crew.OrderQuarantine(ctx, name, "ann", "it smells"+limited, until)
 	default:
