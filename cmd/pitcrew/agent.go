@@ -81,6 +81,7 @@ func (c *cli) agentFacts(a api.AgentDetail) []fact {
 		{"Next look", c.moment(a.NextLook)},
 		{"Hold", c.holdText(a.Hold)},
 		{"Quarantine", c.quarantineText(a.Quarantine)},
+		{"Asked for", depthText(a.Depth)},
 		{"Failures", failuresText(a.Failures)},
 		{"Cleaned", cmp.Or(c.moment(a.LastCleaned), "never")},
 		{"Labels", strings.Join(a.Labels, " ")},
@@ -104,6 +105,13 @@ func because(reason string) string {
 		return ""
 	}
 	return ": " + oneLine(reason)
+}
+
+func depthText(depth string) string {
+	if depth == "" {
+		return ""
+	}
+	return "a " + depth + " cleanup"
 }
 
 func failuresText(n int) string {

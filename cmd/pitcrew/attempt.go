@@ -91,6 +91,7 @@ func (c *cli) attemptFacts(t api.Attempt) []fact {
 		{"Outcome", state},
 		{"Recipe", strings.TrimSpace(fmt.Sprintf("%s %s", t.Recipe, short(t.Revision)))},
 		{"Need", t.Need},
+		{"Depth", t.Depth},
 		{"Delivery", cmp.Or(t.Delivery, "-") + because(t.URL)},
 		{"Claimed", c.moment(t.Claimed)},
 		{"Handed over", c.later(t.Claimed, t.Handed)},

@@ -102,13 +102,13 @@ func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string 
 	for i, t := range attempts {
 		row := []string{strconv.FormatInt(t.ID, 10), fullName(t.Controller, t.Agent), c.since(t.Claimed), took(t.Claimed, t.Ended), c.outcome(t)}
 		if wide {
-			row = append(row, strconv.FormatInt(t.Number, 10), dash(t.Pool), dash(t.Recipe), short(t.Revision), dash(t.Need), dash(t.Delivery), dash(t.URL))
+			row = append(row, strconv.FormatInt(t.Number, 10), dash(t.Pool), dash(t.Recipe), short(t.Revision), dash(t.Need), dash(t.Depth), dash(t.Delivery), dash(t.URL))
 		}
 		rows[i] = append(row, oneLine(attemptReason(t)))
 	}
 	head := []string{"ID", "AGENT", "AGO", "TOOK", "OUTCOME"}
 	if wide {
-		head = append(head, "NUMBER", "POOL", "RECIPE", "REVISION", "NEED", "DELIVERY", "BUILD")
+		head = append(head, "NUMBER", "POOL", "RECIPE", "REVISION", "NEED", "DEPTH", "DELIVERY", "BUILD")
 	}
 	return tabular(append(head, "REASON"), rows, width)
 }

@@ -121,7 +121,7 @@ func answers() map[string]any {
 	sick := api.Agent{
 		Controller: "main", Name: "büro (2)", Pool: "rest", Hygiene: "quarantined", Occupancy: "offline", State: "due", Since: ago(26 * time.Hour),
 		Reason: "failed: disk", Next: "rest", Why: "quarantined", NextLook: noon.Add(90 * time.Minute), Labels: []string{"büro (2)", "cleanable", "dirty"},
-		Attempt: 7, Failures: 3, Quarantine: &api.Quarantine{Reason: "3 failures, the last: failed: disk", By: "pitcrew", Since: ago(26 * time.Hour)},
+		Attempt: 7, Failures: 3, Depth: "deep", Quarantine: &api.Quarantine{Reason: "3 failures, the last: failed: disk", By: "pitcrew", Since: ago(26 * time.Hour)},
 	}
 	held := api.Agent{
 		Controller: "main", Name: "el9-2", Pool: "el9", Hygiene: "due", Occupancy: "offline by a person", State: "due", Since: ago(30 * time.Second),
@@ -129,7 +129,7 @@ func answers() map[string]any {
 		Hold: &api.Hold{Reason: "the disk is replaced by somebody from the data centre", By: "anna", Since: ago(30 * time.Second), Expires: noon.Add(2 * time.Hour)},
 	}
 	attempt := api.Attempt{
-		ID: 41, Controller: "main", Agent: "büro (2)", Number: 7, Pool: "rest", Recipe: "linux", Revision: "0123456789abcdef0123", Need: "cleanup", Delivery: "job",
+		ID: 41, Controller: "main", Agent: "büro (2)", Number: 7, Pool: "rest", Recipe: "linux", Revision: "0123456789abcdef0123", Need: "cleanup", Depth: "standard", Delivery: "job",
 		Claimed: ago(26 * time.Hour), Handed: ago(26*time.Hour - time.Second), Started: ago(26*time.Hour - 2*time.Second), Ended: ago(26*time.Hour - 95*time.Second),
 		Outcome: "failed", Step: "disk", Reason: "failed: disk", Job: "pitcrew-slot-01", Build: 9, URL: "https://jenkins.example/job/pitcrew-slot-01/9/",
 	}
