@@ -9,6 +9,7 @@ set -euo pipefail
 packages=(
 	busybox-static          # the poorest shell and tools that a recipe must work with
 	chromium                # loads the live page
+	curl                    # asks servers with TLS
 	dash                    # the plain POSIX shell
 	docker.io               # one of two container engines to clean
 	e2fsprogs               # disks in files, for scrub to take apart
@@ -32,6 +33,7 @@ packages=(
 	shellcheck
 	systemd # journald and journalctl
 	util-linux # setsid
+	wget       # asks them where there is no curl
 )
 
 missing=()

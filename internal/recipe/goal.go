@@ -47,6 +47,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindCommands, d.commands),
 		goal(spec.KindMount, d.mount),
 		goal(spec.KindKVM, d.kvm),
+		goal(spec.KindReach, d.reach),
 	}
 }
 

@@ -3,10 +3,15 @@
 package recipe
 
 import (
+	"regexp"
+	"time"
+
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$`)
 
 func (d *decoder) kvm(g *spec.Goal, path string, n ast.Node) {
 	goal := &spec.KVM{}
@@ -14,4 +19,61 @@ func (d *decoder) kvm(g *spec.Goal, path string, n ast.Node) {
 	d.options(path, n, []field{
 		{"nested", func(path string, n ast.Node) { goal.Nested, _ = d.boolean(path, n) }},
 	})
+}
+
+func (d *decoder) reach(g *spec.Goal, path string, n ast.Node) {
+	goal := &spec.Reach{}
+	g.Reach = goal
+	d.options(path, n, []field{
+		{"names", d.texts(&goal.Names, fits(hostName, "the name of a host"))},
+		{"servers", func(path string, n ast.Node) {
+			d.list(path, n, func(path string, n ast.Node) { goal.Servers = append(goal.Servers, d.endpoint(path, n)) })
+		}},
+		{"wait", func(path string, n ast.Node) {
+			goal.Wait = spec.Seconds(d.duration(path, n, time.Second, 10*time.Minute) / time.Second)
+		}},
+		{"tries", func(path string, n ast.Node) {
+			if goal.Tries = d.count(path, n, maxRetries); goal.Tries == 0 {
+				d.fail(n, path, "want one try at least")
+			}
+		}},
+		{"direct", func(path string, n ast.Node) { goal.Direct, _ = d.boolean(path, n) }},
+	})
+	d.something(path, n, len(goal.Names)+len(goal.Servers))
+}
+
+// endpoint reads a server: its URL, or a mapping with the answers that are right.
+func (d *decoder) endpoint(path string, n ast.Node) spec.Endpoint {
+	var e spec.Endpoint
+	whole := n
+	url := func(path string, n ast.Node) {
+		text, ok := d.text(path, n)
+		a, err := spec.ParseAddress(text)
+		if e.URL = text; ok && err != nil {
+			d.fail(n, path, "%q: %s", text, err)
+		}
+		if ok && err == nil && a.Scheme == "tcp" && isMapping(whole) {
+			d.fail(n, path, "tcp answers with no status; write the URL alone")
+		}
+	}
+	if !isMapping(n) {
+		url(path, n)
+		return e
+	}
+	there := d.mapping(path, n, []field{
+		{"url", url},
+		{"status", func(path string, n ast.Node) {
+			d.list(path, n, func(path string, n ast.Node) {
+				code := d.count(path, n, 599)
+				if code < 200 {
+					d.fail(n, path, "want a status of HTTP, as 401")
+				}
+				e.Status = append(e.Status, code)
+			})
+		}},
+	})
+	if !there["url"] {
+		d.fail(n, path, "the field \"url\" is missing")
+	}
+	return e
 }

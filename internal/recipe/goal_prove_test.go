@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,14 +16,42 @@ func TestProofsAreRead(t *testing.T) {
 	steps := stepsOf(t, `
   - {name: machines, kvm: {nested: true}}
   - {name: any machines, kvm: {}}
+  - {name: all, reach: {names: [a.example], servers: ["tcp://b.example:22", {url: "https://c.example/v2/", status: [200, 401]}], wait: 1m, tries: 5, direct: true}}
 `)
 	want := []spec.Goal{
 		{KVM: &spec.KVM{Nested: true}},
 		{KVM: &spec.KVM{}},
+		{Reach: &spec.Reach{
+			Names: []string{"a.example"}, Wait: 60, Tries: 5, Direct: true,
+			Servers: []spec.Endpoint{{URL: "tcp://b.example:22"}, {URL: "https://c.example/v2/", Status: []int{200, 401}}},
+		}},
 	}
 	for i, w := range want {
 		if diff := cmp.Diff(w, *steps[i].Goal); diff != "" {
 			t.Errorf("step %s (-want +got):\n%s", steps[i].Name, diff)
 		}
+	}
+}
+
+func TestWrongProofsAreRefused(t *testing.T) {
+	t.Parallel()
+	got := problemsOf(`
+  - {name: a, kvm: {nested: perhaps}}
+  - {name: b, reach: {names: ["-a", "a b"], servers: ["ftp://x/", {status: [401]}, {url: "tcp://a:1", status: [200]}, {url: "http://a/", status: [100]}], wait: 0s, tries: 0}}
+`)
+	want := []string{
+		`5: $.setup[0].kvm.nested: want true or false, not text`,
+		`6: $.setup[1].reach.names[0]: "-a": want the name of a host`,
+		`6: $.setup[1].reach.names[1]: "a b": want the name of a host`,
+		`6: $.setup[1].reach.servers[0]: "ftp://x/": want a URL as tcp://host:port, http://host/path or https://host/path`,
+		`6: $.setup[1].reach.servers[1]: the field "url" is missing`,
+		`6: $.setup[1].reach.servers[2].url: tcp answers with no status; write the URL alone`,
+		`6: $.setup[1].reach.servers[3].status[0]: want a status of HTTP, as 401`,
+		`6: $.setup[1].reach.tries: want one try at least`,
+		`6: $.setup[1].reach.wait: 0s: want whole seconds from 1s to 10m0s`,
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }

@@ -208,7 +208,8 @@ func TestDockerIsCleaned(t *testing.T) {
 	realEngineIsCleaned(t, startDocker, "dockerd", "docker", "runc")
 }
 
-func realEngineIsCleaned(t *testing.T, start func(*testing.T) realEngine, programs ...string) {
+// needs has a test skipped, or failed in CI, where a program is missing.
+func needs(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil && os.Getenv("CI") == "true" {
@@ -217,6 +218,11 @@ func realEngineIsCleaned(t *testing.T, start func(*testing.T) realEngine, progra
 			t.Skipf("%v (scripts/test-deps.sh installs it)", err)
 		}
 	}
+}
+
+func realEngineIsCleaned(t *testing.T, start func(*testing.T) realEngine, programs ...string) {
+	t.Helper()
+	needs(t, programs...)
 	if !ownNamespaces(t, unix.CLONE_NEWNET) {
 		removeGroups(t)
 		return

@@ -25,4 +25,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindCommands:   newCommands,
 	spec.KindMount:      newMount,
 	spec.KindKVM:        newKVM,
+	spec.KindReach:      newReach,
 }

@@ -77,10 +77,21 @@ func (t tool) run(ctx context.Context, args ...string) ([]byte, error) {
 	return t.feed(ctx, nil, args...)
 }
 
+// said is run for a tool that says on its standard error what is wanted.
+func (t tool) said(ctx context.Context, args ...string) (string, error) {
+	_, text, err := t.do(ctx, nil, args...)
+	return string(text), err
+}
+
 // feed is run with an input.
 func (t tool) feed(ctx context.Context, input []byte, args ...string) ([]byte, error) {
+	out, _, err := t.do(ctx, input, args...)
+	return out, err
+}
+
+func (t tool) do(ctx context.Context, input []byte, args ...string) (stdout, stderr []byte, err error) {
 	if ctx.Err() != nil {
-		return nil, stopped(ctx)
+		return nil, nil, stopped(ctx)
 	}
 	name := filepath.Base(t.path)
 	c := exec.CommandContext(context.WithoutCancel(ctx), t.path, args...)
@@ -93,23 +104,23 @@ func (t tool) feed(ctx context.Context, input []byte, args ...string) ([]byte, e
 		c.Stdin = bytes.NewReader(input)
 	}
 	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
 	endGroup(ctx, c.Process.Pid)
-	err := c.Wait()
+	err = c.Wait()
 	exit, failed := errors.AsType[*exec.ExitError](err)
 	switch {
 	case ctx.Err() != nil:
-		return out.kept, fmt.Errorf("%s: %w", name, stopped(ctx))
+		return out.kept, said.kept, fmt.Errorf("%s: %w", name, stopped(ctx))
 	case failed:
 		all := slices.Concat(said.kept, out.kept)
-		return out.kept, Exit{name, exit.ExitCode(), oneLine(all), string(all)}
+		return out.kept, said.kept, Exit{name, exit.ExitCode(), oneLine(all), string(all)}
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
-		return out.kept, fmt.Errorf("%s: %w", name, err)
+		return out.kept, said.kept, fmt.Errorf("%s: %w", name, err)
 	case out.lost:
-		return out.kept, fmt.Errorf("%s: it says more than %d bytes", name, maxOutput)
+		return out.kept, said.kept, fmt.Errorf("%s: it says more than %d bytes", name, maxOutput)
 	}
-	return out.kept, nil
+	return out.kept, said.kept, nil
 }
 
 // endGroup returns when the process has ended; when ctx ends before, it ends the whole group. The process is not reaped

@@ -2,8 +2,88 @@
 
 package spec
 
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 // KVM asks that the kernel can run virtual machines for the user that builds.
 type KVM struct {
 	// Nested asks that these can run machines of their own.
 	Nested bool `json:"nested,omitempty"`
+}
+
+// Reach asks that names are known and that servers answer.
+type Reach struct {
+	// Names are looked up by the name service of the machine.
+	Names   []string   `json:"names,omitempty"`
+	Servers []Endpoint `json:"servers,omitempty"`
+	// Wait is how long each may take for one try, 0 for 10 seconds; Tries is how often each is tried, 0 for 3 times.
+	Wait  Seconds `json:"wait,omitempty"`
+	Tries int     `json:"tries,omitempty"`
+	// Direct has proxies that the environment names ignored.
+	Direct bool `json:"direct,omitempty"`
+}
+
+// Endpoint is a server, and what it has to answer.
+type Endpoint struct {
+	// URL is tcp://host:port, http://host/path or https://host/path.
+	URL string `json:"url"`
+	// Status are the answers of HTTP that are right; all from 200 to 399 if there is none.
+	Status []int `json:"status,omitempty"`
+}
+
+// Address is where a URL leads, as far as scrub has to know it.
+type Address struct {
+	Scheme, Host string // a host in brackets comes without them
+	Port         uint16
+	// Path is what is behind host and port, with its query.
+	Path string
+}
+
+// ports are the ports of schemes; one of 0 has to be named.
+var ports = map[string]uint16{"tcp": 0, "http": 80, "https": 443}
+
+// ParseAddress reads a URL of one of the schemes that scrub speaks.
+func ParseAddress(url string) (Address, error) {
+	scheme, rest, _ := strings.Cut(url, "://")
+	port, known := ports[scheme]
+	if !known || strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r > '~' }) || strings.ContainsAny(url, `#\"<>^{|}`+"`") {
+		return Address{}, errors.New("want a URL as tcp://host:port, http://host/path or https://host/path")
+	}
+	a := Address{Scheme: scheme, Port: port, Path: "/"}
+	host := rest
+	if at := strings.IndexAny(rest, "/?"); at >= 0 {
+		host, a.Path = rest[:at], "/"+strings.TrimPrefix(rest[at:], "/")
+	}
+	if strings.Contains(host, "@") {
+		return Address{}, errors.New("a recipe is no secret: leave user and password out")
+	}
+	name, number, hasPort := cutPort(host)
+	if hasPort {
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || n == 0 {
+			return Address{}, fmt.Errorf("%q is no port", number)
+		}
+		a.Port = uint16(n)
+	}
+	switch a.Host = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]"); {
+	case a.Host == "" || strings.HasPrefix(a.Host, "-"):
+		return Address{}, errors.New("it names no host")
+	case a.Port == 0:
+		return Address{}, errors.New("it names no port, as in tcp://host:22")
+	case scheme == "tcp" && a.Path != "/":
+		return Address{}, errors.New("tcp knows no path")
+	}
+	return a, nil
+}
+
+// cutPort takes the port off; an address with colons stands in brackets.
+func cutPort(host string) (name, port string, ok bool) {
+	if at := strings.LastIndexByte(host, ':'); at > strings.LastIndexByte(host, ']') {
+		return host[:at], host[at+1:], true
+	}
+	return host, "", false
 }

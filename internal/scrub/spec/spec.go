@@ -52,6 +52,7 @@ const (
 	KindCommands   Kind = "commands"
 	KindMount      Kind = "mount"
 	KindKVM        Kind = "kvm"
+	KindReach      Kind = "reach"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -65,7 +66,7 @@ func CleanKinds() []Kind { return slices.Clone(kinds[:slices.Index(kinds, KindDi
 func (k Kind) Cleans() bool { return !slices.Contains(kinds[len(CleanKinds()):], k) }
 
 // judging are kinds that make nothing, in whatever phase.
-var judging = []Kind{KindDisk, KindCommands, KindKVM}
+var judging = []Kind{KindDisk, KindCommands, KindKVM, KindReach}
 
 // Judges reports whether k makes nothing: it proves that something is so.
 func (k Kind) Judges() bool { return slices.Contains(judging, k) }
@@ -105,6 +106,7 @@ type Goal struct {
 	Commands *Commands `json:"commands,omitempty"`
 	Mount    *Mount    `json:"mount,omitempty"`
 	KVM      *KVM      `json:"kvm,omitempty"`
+	Reach    *Reach    `json:"reach,omitempty"`
 }
 
 // kinds are the names of Goal's fields.

@@ -39,26 +39,38 @@ var errNotHTTP = errors.New("not an answer in HTTP")
 
 // ReadResponse reads one answer with a body of at most limit bytes. Announcements (1xx) before it are passed over.
 func ReadResponse(r *bufio.Reader, limit int64) (Response, error) {
+	head, f, err := readFinal(r)
+	if err != nil || head.Status == 204 || head.Status == 304 {
+		return head, err
+	}
+	head.Body, err = f.body(r, limit)
+	return head, err
+}
+
+// ReadHead reads the head of one answer, as that to HEAD, which has no body whatever it says.
+func ReadHead(r *bufio.Reader) (Response, error) {
+	head, _, err := readFinal(r)
+	return head, err
+}
+
+// readFinal reads the head of the answer that follows all announcements.
+func readFinal(r *bufio.Reader) (Response, framing, error) {
 	for range maxLines {
 		status, err := readStatus(r)
 		if err != nil {
-			return Response{}, err
+			return Response{}, framing{}, err
 		}
 		header, f, err := readHead(r)
 		switch {
 		case err != nil:
-			return Response{}, err
+			return Response{}, f, err
 		case status == 101:
-			return Response{}, fmt.Errorf("%w: it switches to another protocol", errNotHTTP)
-		case status < 200:
-			continue
-		case status == 204 || status == 304:
-			return Response{Status: status, Header: header}, nil
+			return Response{}, f, fmt.Errorf("%w: it switches to another protocol", errNotHTTP)
+		case status >= 200:
+			return Response{Status: status, Header: header}, f, nil
 		}
-		body, err := f.body(r, limit)
-		return Response{status, header, body}, err
 	}
-	return Response{}, fmt.Errorf("%w: announcements without end", errNotHTTP)
+	return Response{}, framing{}, fmt.Errorf("%w: announcements without end", errNotHTTP)
 }
 
 // readStatus reads a line like "HTTP/1.1 200 OK".
