@@ -42,10 +42,11 @@ func (p *processes) Mend(ctx context.Context, found []Deviation) []error {
 		_ = p.signal(v, unix.SIGCONT)
 	}
 	p.await(ctx, asked, cmp.Or(p.goal.Grace.Duration(), defaultGrace))
-	rest := p.stopAll(ctx)
+	rest, thaw := p.stopAll(ctx)
 	for _, v := range rest {
 		_ = p.signal(v, unix.SIGKILL)
 	}
+	thaw() // a cgroup-v1 lets nothing die in the cold
 	p.await(ctx, rest, dying)
 	release(rest)
 	errs := make([]error, len(asked))
@@ -85,11 +86,13 @@ func (p *processes) signal(v victim, signal unix.Signal) error {
 	return unix.Kill(v.PID, signal)
 }
 
-// stopAll stops every process that has to go, each as soon as it is seen, until a whole look finds no new one.
-func (p *processes) stopAll(ctx context.Context) []victim {
-	var all []victim
+// stopAll stops every process that has to go, each as soon as it is seen, until a whole look finds no new one. Owned control
+// groups are frozen in between; thaw ends that.
+func (p *processes) stopAll(ctx context.Context) (all []victim, thaw func()) {
+	thaw = func() {}
+	leaving := map[int]bool{}
 	stopped := map[[2]uint64]bool{}
-	for range sweeps {
+	for sweep := range sweeps {
 		j, err := p.judge()
 		if err != nil || ctx.Err() != nil {
 			break
@@ -100,14 +103,18 @@ func (p *processes) stopAll(ctx context.Context) []victim {
 				v := p.victim(s)
 				_ = p.signal(v, unix.SIGSTOP) // what is gone already needs none, what refuses is named at the end
 				stopped[id], fresh = true, true
+				leaving[s.PID] = true
 				all = append(all, v)
 			}
 		})
 		if err != nil || !fresh {
 			break
 		}
+		if sweep == 0 {
+			thaw = freeze(p.owned.Cgroups, leaving)
+		}
 	}
-	return all
+	return all, thaw
 }
 
 // await returns when all have ended, or the limit or ctx has.
