@@ -95,18 +95,19 @@ func (r *Recipe) Compile() (*Program, error) {
 func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []string) {
 	engine := r.engine(revision, scrubs)
 	pack := packer{}
-	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$@\"\n"), from: "engine"})
 	pack.scrubs(scrubs)
+	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$@\"\n"), from: "engine"})
 	for i, s := range r.Steps {
 		pack.step(i+1, s)
 	}
+	pack.check()
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
 	b.WriteString(digestPart + "\n" + processPart + "\n" + bindPart + "\n" + bootStage)
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
 	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_start() { pitcrew_boot %s; }\n", pack.kib(), r.placeWords())
-	fmt.Fprintf(&b, "\npitcrew_unpack() {\n%s}\n\npitcrew_main \"$@\"\n", pack.script.String())
+	fmt.Fprintf(&b, "\npitcrew_unpack() {\n\tdirs %s\n%s}\n\npitcrew_main \"$@\"\n", quoteAll(pack.dirs), pack.script.String())
 	return b.String(), pack.notes
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +15,11 @@ import (
 type packer struct {
 	script strings.Builder
 	size   int
+	dirs   []string
 	notes  []string
+	// paths and contents are those of the files that are proved together, in order.
+	paths    []string
+	contents []byte
 }
 
 // packed is one file to be unpacked below the private directory.
@@ -26,13 +31,18 @@ type packed struct {
 }
 
 func (p *packer) step(n int, s Step) {
+	p.dirs = append(p.dirs, fmt.Sprintf("%d/files", n))
 	p.file(packed{path: fmt.Sprintf("%d/script", n), mode: "600", content: s.Script})
 	for _, f := range s.Files {
 		mode := "644"
 		if f.Executable {
 			mode = "755"
 		}
-		p.file(packed{path: path.Join(fmt.Sprintf("%d/files", n), f.Path), mode: mode, content: f.Content})
+		at := path.Join(fmt.Sprintf("%d/files", n), f.Path)
+		if dir := path.Dir(at); !slices.Contains(p.dirs, dir) {
+			p.dirs = append(p.dirs, dir)
+		}
+		p.file(packed{path: at, mode: mode, content: f.Content})
 		if len(f.Content) > 1<<20 {
 			p.notes = append(p.notes, fmt.Sprintf("step %q carries %s with %.1f MB", s.Name, f.Path, float64(len(f.Content))/1e6))
 		}
@@ -54,10 +64,16 @@ func (p *packer) file(f packed) {
 	default:
 		fmt.Fprintf(&p.script, "\tput64 %s <<'%s'\n%s%[2]s\n", name, "PITCREW_FILE", wrapped(f.content))
 	}
-	fmt.Fprintf(&p.script, "\tcheck %s %s '%s'\n", name, sha256Hex(f.content), cksum(f.content))
+	p.paths, p.contents = append(p.paths, f.path), append(p.contents, f.content...)
 	if f.mode != "600" {
 		fmt.Fprintf(&p.script, "\tchmod %s \"$pitcrew_work/\"%s\n", f.mode, name)
 	}
+}
+
+// check writes the command that proves all files since the last one.
+func (p *packer) check() {
+	fmt.Fprintf(&p.script, "\tcheck %s '%s' %s\n", sha256Hex(p.contents), cksum(p.contents), quoteAll(p.paths))
+	p.paths, p.contents = nil, nil
 }
 
 // kib returns how much room unpacking needs, here-documents that the shell keeps in files included.

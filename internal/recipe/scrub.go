@@ -48,10 +48,11 @@ func (p *packer) scrubs(all []scrub) {
 	if len(all) == 0 {
 		return
 	}
-	p.script.WriteString("\tcase \"$(uname -s) $(uname -m)\" in\n")
+	p.script.WriteString("\tcase $(uname -sm) in\n")
 	for _, s := range all {
 		fmt.Fprintf(&p.script, "\t%s)\n", shellQuote(s.machine))
 		p.file(packed{path: "lib/scrub.gz", mode: "600", content: s.Packed})
+		p.check()
 		p.script.WriteString("\t;;\n")
 		p.size += int(s.Size)
 	}
@@ -64,7 +65,7 @@ func defineScrubs(b *strings.Builder, all []scrub) {
 		b.WriteString("goals=no\n\n")
 		return
 	}
-	b.WriteString("goals=yes scrub_sum=none scrub_cksum=none\ncase \"$(uname -s) $(uname -m)\" in\n")
+	b.WriteString("goals=yes scrub_sum=none scrub_cksum=none\ncase $(uname -sm) in\n")
 	for _, s := range all {
 		fmt.Fprintf(b, "%s) scrub_sum=%s scrub_cksum=%s ;;\n", shellQuote(s.machine), s.Digest, s.cksum)
 	}

@@ -44,8 +44,8 @@ pitcrew_options() {
 	done
 }
 
-# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked.
-# It fails if not, with the reason in pitcrew_why.
+# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked, by
+# files that pitcrew_executes removes. It fails if not, with the reason in pitcrew_why.
 pitcrew_try() {
 	pitcrew_work=
 	case $1 in
@@ -57,13 +57,11 @@ pitcrew_try() {
 		pitcrew_work=$1/pitcrew.$$.$(date +%s)
 		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
 	}
-	if ! { dd if=/dev/zero of="$pitcrew_work/probe" bs=1024 count="$PITCREW_KIB" && rm "$pitcrew_work/probe"; } 2>/dev/null
-	then
+	if ! dd if=/dev/zero of="$pitcrew_work/room" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
 		pitcrew_why="no room for $PITCREW_KIB KiB"
-	elif ! mkfifo "$pitcrew_work/probe" 2>/dev/null; then
+	elif ! mkfifo "$pitcrew_work/pipe" 2>/dev/null; then
 		pitcrew_why='cannot hold a named pipe'
 	else
-		rm -f "$pitcrew_work/probe"
 		return 0
 	fi
 	rm -rf "$pitcrew_work"
@@ -76,7 +74,7 @@ pitcrew_try() {
 pitcrew_executes() {
 	printf '#!/bin/sh\nexit 0\n' >"$1/probe" && chmod 700 "$1/probe" && "$1/probe" 2>/dev/null
 	set -- "$1" $?
-	rm -f "$1/probe"
+	rm -f "$1/room" "$1/pipe" "$1/probe"
 	return "$2"
 }
 
@@ -99,15 +97,20 @@ pitcrew_place() {
 	[ -n "$pitcrew_work" ] || pitcrew_die "no place to unpack:$pitcrew_whys"
 }
 
+# dirs makes directories below the private directory.
+dirs() {
+	(cd "$pitcrew_work" && mkdir -p "$@") || pitcrew_die "cannot make directories in $pitcrew_work"
+}
+
 # put writes standard input to file $1 below the private directory.
 put() {
-	mkdir -p "$pitcrew_work/${1%/*}" && cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+	cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
 }
 
 # put64 does the same with base64 on standard input, by whatever decoder this machine has.
 put64() {
 	[ -n "$pitcrew_decoder" ] || pitcrew_find_decoder
-	mkdir -p "$pitcrew_work/${1%/*}" && "$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+	"$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
 }
 
 pitcrew_find_decoder() {
@@ -141,11 +144,15 @@ by_awk() {
 	done
 }
 
-# check proves file $1: $2 SHA-256, $3 POSIX checksum and size, for machines that cannot compute the former.
+# check proves all that the rest of its arguments name, one after the other: $1 SHA-256, $2 POSIX checksum and size, for
+# machines that cannot compute the former.
 check() {
-	case $("$hasher" <"$pitcrew_work/$1") in
-	"$2" | "$3") ;;
-	*) pitcrew_die "$1 was damaged while unpacking" ;;
+	pitcrew_sums="$1 $2"
+	shift 2
+	pitcrew_sum=$(cd "$pitcrew_work" && cat "$@" | "$hasher")
+	case " $pitcrew_sums " in
+	*" ${pitcrew_sum:-none} "*) ;;
+	*) pitcrew_die "damaged while unpacking: $*" ;;
 	esac
 }
 
@@ -179,7 +186,7 @@ pitcrew_boot() {
 	trap 'exit 129' HUP
 	pitcrew_place "$@"
 	# Whose directory this is, for the fence of a later run; the engine keeps the process.
-	mkdir "$pitcrew_work/lib" &&
+	dirs lib &&
 		printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
 		process $$ >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
@@ -188,6 +195,8 @@ pitcrew_boot() {
 	pitcrew_unpack
 	pitcrew_nonce=$PITCREW_NONCE
 	unset PITCREW_NONCE
+	PITCREW_HASHER=$hasher
+	export PITCREW_HASHER
 	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" "$@" 3<<PITCREW_NONCE
 $pitcrew_nonce
 PITCREW_NONCE

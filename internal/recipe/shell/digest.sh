@@ -16,8 +16,7 @@ find_hasher() {
 	hasher=of_cksum
 	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
 }
-of_sha256sum() { sha256sum | first_word; }
-of_shasum() { shasum -a 256 | first_word; }
-of_openssl() { openssl dgst -sha256 -r | first_word; }
+of_sha256sum() { h_line=$(sha256sum) && echo "${h_line%% *}"; }
+of_shasum() { h_line=$(shasum -a 256) && echo "${h_line%% *}"; }
+of_openssl() { h_line=$(openssl dgst -sha256 -r) && echo "${h_line%% *}"; }
 of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
-first_word() { read -r h_word _ && echo "$h_word"; }

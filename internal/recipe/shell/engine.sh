@@ -6,10 +6,11 @@ say() { printf 'pitcrew: %s\n' "$1"; }
 # a sentinel at the start of a line; carriage returns would start a line too, and escapes could hide one.
 find_filter() {
 	carriage_return=$(printf '\r') escape=$(printf '\033')
-	if [ "$(echo x | awk "$awk_filter" 2>/dev/null)" = '| x' ]; then
+	# mawk waits for a full buffer unless told not to; others do not know the option, and some say so.
+	if [ "$(echo x | awk -W interactive "$awk_filter" 2>&1)" = '| x' ]; then
+		filter=mawk
+	elif [ "$(echo x | awk "$awk_filter" 2>/dev/null)" = '| x' ]; then
 		filter=awk
-		# mawk waits for a full buffer unless told not to.
-		! awk -W version 2>&1 </dev/null | grep -q mawk || filter=mawk
 	elif [ "$(echo x | sed -u 's/^/| /' 2>/dev/null)" = '| x' ]; then
 		filter=sed
 	else
@@ -55,7 +56,7 @@ launch() {
 	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
 		"PITCREW_DEPTH=$PITCREW_DEPTH" \
 		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
-	mkdir -p "$work/$1/files" && cd "$work/$1/files" || exit 126
+	cd "$work/$1/files" || exit 126
 	n=$1
 	shift
 	umask 022
@@ -136,7 +137,8 @@ judge() {
 # run_step runs step $1 as often as it may and records it.
 run_step() {
 	try=1
-	began=$(date +%s)
+	clock
+	began=$now
 	while :; do
 		run_try "$1"
 		judge "$1"
@@ -162,7 +164,8 @@ run_step() {
 		outcome=ok
 		;;
 	esac
-	record "$code" $(($(date +%s) - began)) "$try"
+	clock
+	record "$code" $((now - began)) "$try"
 }
 
 # pardon does what the step says about its own failure. What it left behind and cannot be killed is no mere warning; and
@@ -188,6 +191,21 @@ pardon() {
 
 # wanted notes that a step asks for a reconnect or a reboot; the latter brings the former with it.
 wanted() { [ "$want" = reboot ] || want=$1; }
+
+# find_clock chooses what clock reads: the time since boot, which nobody sets, or that of day, which takes a process.
+find_clock() {
+	clock=date
+	[ ! -r /proc/uptime ] || clock=uptime
+}
+# clock sets now to a number of seconds.
+clock() {
+	now=
+	case $clock in
+	uptime) { read -r now _ </proc/uptime; } 2>/dev/null && now=${now%%.*} ;;
+	date) now=$(date +%s) ;;
+	esac
+	now=${now:-${began-0}} # whoever took /proc away did not take time back
+}
 
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
@@ -313,7 +331,7 @@ engine_main() {
 	mkfifo "$work/ready"
 	fence "$@"
 	gather_facts
-	find_hasher
+	hasher=$PITCREW_HASHER
 	find_session
 	find_filter
 	[ "$goals" = no ] || find_scrub

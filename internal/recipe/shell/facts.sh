@@ -4,9 +4,18 @@
 facts_root=
 
 # os_facts sets os to the words that a condition on "os" may use: the kernel, the distribution, those it is like, and
-# the distribution with its version, whole and major.
+# the distribution with its version, whole and major. It sets arch and hostname too, which the same command tells.
 os_facts() {
-	os_kernel=$(uname -s | tr '[:upper:]' '[:lower:]') os_release=$(uname -r)
+	set -- $(uname -snrm)
+	os_kernel=$1 hostname=$2 os_release=$3 arch=$4
+	case $os_kernel in
+	Linux) os_kernel=linux ;;
+	*) os_kernel=$(echo "$os_kernel" | tr '[:upper:]' '[:lower:]') ;;
+	esac
+	case $arch in
+	amd64) arch=x86_64 ;;
+	arm64) arch=aarch64 ;;
+	esac
 	os=" $os_kernel "
 	os_id= os_like= os_version=
 	for os_file in "$facts_root/etc/os-release" "$facts_root/usr/lib/os-release"; do
@@ -26,14 +35,6 @@ os_facts() {
 		os_id=$(printf '%s' "$os_id" | tr '[:upper:]' '[:lower:]') os_like='rhel fedora'
 	fi
 	[ -z "$os_id" ] || os="$os$os_id $os_id$os_version $os_id${os_version%%.*} $os_like "
-}
-
-arch_facts() {
-	arch=$(uname -m)
-	case $arch in
-	amd64) arch=x86_64 ;;
-	arm64) arch=aarch64 ;;
-	esac
 }
 
 # container_facts sets container. The kernel does not tell: those who make containers leave signs.
@@ -107,10 +108,8 @@ package_facts() {
 
 gather_facts() {
 	os_facts
-	arch_facts
-	container_facts
-	virt_facts
 	package_facts
+	container= virt=
 	uid=$(id -u)
 	labels=" ${NODE_LABELS-} "
 }
@@ -174,6 +173,7 @@ arch_is_not() {
 	done
 }
 virt_among() {
+	[ -n "$virt" ] || virt_facts
 	for word; do
 		case $virt in *" $word "*) return 0 ;; esac
 	done
@@ -181,6 +181,7 @@ virt_among() {
 	return 1
 }
 virt_is_not() {
+	[ -n "$virt" ] || virt_facts
 	for word; do
 		case $virt in *" $word "*) why="virtualisation is $word" && return 1 ;; esac
 	done
@@ -198,6 +199,7 @@ packages_are_not() {
 	done
 }
 container_is() {
+	[ -n "$container" ] || container_facts
 	[ "$1" != "$container" ] || return 0
 	why='in a container'
 	[ "$1" = no ] || why='not in a container'

@@ -1,11 +1,21 @@
 # process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
 process() {
-	if [ -r "/proc/$1/stat" ]; then
-		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+	if stat_of "$1"; then
 		p_id=$1
-		set -- ${p_line##*) }
-		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+		set -- $p_stat
+		[ "$1" = Z ] || echo "$p_id ${20}"
 	elif [ ! -r /proc/self/stat ]; then
 		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
 	fi
+}
+
+# stat_of sets p_stat to what /proc says of process $1, from its state on; it fails if that is nothing.
+stat_of() {
+	p_stat=
+	{ IFS= read -r p_stat <"/proc/$1/stat"; } 2>/dev/null
+	p_stat=${p_stat##*) }
+	# The name may contain anything, a line end and ") " included: what counts comes after the last ") ". It has more
+	# characters than fit into a name, whatever that pretends.
+	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	p_stat=${p_stat##*) }
 }

@@ -8,7 +8,13 @@ json_string() {
 		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
 	fi
 }
-json_text() { [ -n "$1" ] && printf '%s' "$1" | json_string || echo '""'; }
+# json_text does the same with $1; mostly there is nothing in it to change.
+json_text() {
+	case $1 in
+	*[!\ -~]* | *[\"\\]*) printf '%s' "$1" | json_string ;;
+	*) printf '"%s"\n' "$1" ;;
+	esac
+}
 
 json_awk='
 function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
@@ -48,21 +54,26 @@ find_json() {
 disk() {
 	d_where=${WORKSPACE:-${HOME:-/}}
 	[ -d "$d_where" ] || d_where=/
-	echo "{\"bytesFree\":$(disk_column -Pk 1024),\"inodesFree\":$(disk_column -Pi 1)}"
+	disk_column "$(df -Pk "$d_where" 2>/dev/null)"
+	d_bytes=$((d_free * 1024))
+	disk_column "$(df -Pi "$d_where" 2>/dev/null)"
+	echo "{\"bytesFree\":$d_bytes,\"inodesFree\":$d_free}"
 }
+# disk_column sets d_free to the number in the fourth column of the last line of $1, 0 if there is none.
 disk_column() {
-	d_free=$(df "$1" "$d_where" 2>/dev/null | { read -r _ && read -r _ _ _ d_free _ && echo "$d_free"; })
-	case $d_free in
-	'' | *[!0-9]*) echo 0 ;;
-	*) echo $((d_free * $2)) ;;
-	esac
+	set -- ${1##*"$line_end"}
+	d_free=${4-}
+	case $d_free in '' | *[!0-9]*) d_free=0 ;; esac
 }
+line_end='
+'
 
 # agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
 agent_process() {
 	a_pid=$PPID
 	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
-		a_name=$(cat "/proc/$a_pid/comm" 2>/dev/null || ps -o comm= -p "$a_pid" 2>/dev/null)
+		a_name=
+		{ IFS= read -r a_name <"/proc/$a_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$a_pid" 2>/dev/null)
 		case ${a_name##*/} in
 		java*)
 			a_process=$(process "$a_pid")
@@ -70,7 +81,8 @@ agent_process() {
 			return
 			;;
 		esac
-		a_pid=$(parent "$a_pid")
+		parent "$a_pid"
+		a_pid=$parent
 	done
 	echo '{"pid":0,"start":""}'
 }
@@ -80,14 +92,14 @@ agent_process() {
 image() {
 	{ cksum <"/proc/$1/auxv"; } 2>/dev/null | { read -r i_image _ && printf '%s' "$i_image"; }
 }
+# parent sets parent to the process number of the parent of $1, 0 if it has none.
 parent() {
-	if [ -r "/proc/$1/stat" ]; then
-		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
-		set -- ${p_line##*) }
-		echo "${2-0}"
+	if stat_of "$1"; then
+		set -- $p_stat
 	else
-		ps -o ppid= -p "$1" 2>/dev/null | tr -d ' '
+		set -- - $(ps -o ppid= -p "$1" 2>/dev/null)
 	fi
+	parent=${2-0}
 }
 
 machine_id() {
@@ -103,6 +115,7 @@ boot_id() {
 
 report_begin() {
 	find_json
+	find_clock
 	started=$(date +%s)
 	before=$(disk)
 }
@@ -117,7 +130,7 @@ report_end() {
 $report_steps
 ],
 \"disk\":{\"before\":$before,\"after\":$(disk)},
-\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$(uname -n)"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
+\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$hostname"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
 \"agentProcess\":$(agent_process)}"
 	if [ "$PITCREW_MODE" = hand ]; then
 		say "outcome: $outcome${reason:+ ($reason)}"

@@ -34,14 +34,11 @@ processes() {
 		done
 		return
 	fi
-	for p_stat in /proc/[0-9]*/stat; do
-		p_line=
-		{ IFS= read -r p_line <"$p_stat"; } 2>/dev/null
-		# A name may contain anything, a line end and ") " included: what counts comes after the last ") ".
-		case $p_line in *') '*) ;; *) p_line=$(cat "$p_stat" 2>/dev/null) ;; esac
-		p_pid=${p_stat#/proc/}
-		set -- ${p_line##*) }
-		[ $# -lt 4 ] || [ "$1" = Z ] || echo "${p_pid%/stat} $2 $3 $4"
+	for p_pid in /proc/[0-9]*; do
+		p_pid=${p_pid#/proc/}
+		stat_of "$p_pid" || continue
+		set -- $p_stat
+		[ "$1" = Z ] || echo "$p_pid $2 $3 $4"
 	done
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision e4725d69d26bde9b956844e02ee7b787d6b2faeb507ad8cf2575e66e7c23d9c7. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision b7d070909c70ff01fb060d9c40e321531cd119c13344750f4ccd22441232f2f0. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -20,22 +20,31 @@ find_hasher() {
 	hasher=of_cksum
 	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
 }
-of_sha256sum() { sha256sum | first_word; }
-of_shasum() { shasum -a 256 | first_word; }
-of_openssl() { openssl dgst -sha256 -r | first_word; }
+of_sha256sum() { h_line=$(sha256sum) && echo "${h_line%% *}"; }
+of_shasum() { h_line=$(shasum -a 256) && echo "${h_line%% *}"; }
+of_openssl() { h_line=$(openssl dgst -sha256 -r) && echo "${h_line%% *}"; }
 of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
-first_word() { read -r h_word _ && echo "$h_word"; }
 
 # process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
 process() {
-	if [ -r "/proc/$1/stat" ]; then
-		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+	if stat_of "$1"; then
 		p_id=$1
-		set -- ${p_line##*) }
-		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+		set -- $p_stat
+		[ "$1" = Z ] || echo "$p_id ${20}"
 	elif [ ! -r /proc/self/stat ]; then
 		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
 	fi
+}
+
+# stat_of sets p_stat to what /proc says of process $1, from its state on; it fails if that is nothing.
+stat_of() {
+	p_stat=
+	{ IFS= read -r p_stat <"/proc/$1/stat"; } 2>/dev/null
+	p_stat=${p_stat##*) }
+	# The name may contain anything, a line end and ") " included: what counts comes after the last ") ". It has more
+	# characters than fit into a name, whatever that pretends.
+	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	p_stat=${p_stat##*) }
 }
 
 # Binding: what this was issued for, and whether this is that place.
@@ -136,8 +145,8 @@ pitcrew_options() {
 	done
 }
 
-# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked.
-# It fails if not, with the reason in pitcrew_why.
+# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked, by
+# files that pitcrew_executes removes. It fails if not, with the reason in pitcrew_why.
 pitcrew_try() {
 	pitcrew_work=
 	case $1 in
@@ -149,13 +158,11 @@ pitcrew_try() {
 		pitcrew_work=$1/pitcrew.$$.$(date +%s)
 		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
 	}
-	if ! { dd if=/dev/zero of="$pitcrew_work/probe" bs=1024 count="$PITCREW_KIB" && rm "$pitcrew_work/probe"; } 2>/dev/null
-	then
+	if ! dd if=/dev/zero of="$pitcrew_work/room" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
 		pitcrew_why="no room for $PITCREW_KIB KiB"
-	elif ! mkfifo "$pitcrew_work/probe" 2>/dev/null; then
+	elif ! mkfifo "$pitcrew_work/pipe" 2>/dev/null; then
 		pitcrew_why='cannot hold a named pipe'
 	else
-		rm -f "$pitcrew_work/probe"
 		return 0
 	fi
 	rm -rf "$pitcrew_work"
@@ -168,7 +175,7 @@ pitcrew_try() {
 pitcrew_executes() {
 	printf '#!/bin/sh\nexit 0\n' >"$1/probe" && chmod 700 "$1/probe" && "$1/probe" 2>/dev/null
 	set -- "$1" $?
-	rm -f "$1/probe"
+	rm -f "$1/room" "$1/pipe" "$1/probe"
 	return "$2"
 }
 
@@ -191,15 +198,20 @@ pitcrew_place() {
 	[ -n "$pitcrew_work" ] || pitcrew_die "no place to unpack:$pitcrew_whys"
 }
 
+# dirs makes directories below the private directory.
+dirs() {
+	(cd "$pitcrew_work" && mkdir -p "$@") || pitcrew_die "cannot make directories in $pitcrew_work"
+}
+
 # put writes standard input to file $1 below the private directory.
 put() {
-	mkdir -p "$pitcrew_work/${1%/*}" && cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+	cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
 }
 
 # put64 does the same with base64 on standard input, by whatever decoder this machine has.
 put64() {
 	[ -n "$pitcrew_decoder" ] || pitcrew_find_decoder
-	mkdir -p "$pitcrew_work/${1%/*}" && "$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+	"$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
 }
 
 pitcrew_find_decoder() {
@@ -233,11 +245,15 @@ by_awk() {
 	done
 }
 
-# check proves file $1: $2 SHA-256, $3 POSIX checksum and size, for machines that cannot compute the former.
+# check proves all that the rest of its arguments name, one after the other: $1 SHA-256, $2 POSIX checksum and size, for
+# machines that cannot compute the former.
 check() {
-	case $("$hasher" <"$pitcrew_work/$1") in
-	"$2" | "$3") ;;
-	*) pitcrew_die "$1 was damaged while unpacking" ;;
+	pitcrew_sums="$1 $2"
+	shift 2
+	pitcrew_sum=$(cd "$pitcrew_work" && cat "$@" | "$hasher")
+	case " $pitcrew_sums " in
+	*" ${pitcrew_sum:-none} "*) ;;
+	*) pitcrew_die "damaged while unpacking: $*" ;;
 	esac
 }
 
@@ -271,7 +287,7 @@ pitcrew_boot() {
 	trap 'exit 129' HUP
 	pitcrew_place "$@"
 	# Whose directory this is, for the fence of a later run; the engine keeps the process.
-	mkdir "$pitcrew_work/lib" &&
+	dirs lib &&
 		printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
 		process $$ >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
@@ -280,6 +296,8 @@ pitcrew_boot() {
 	pitcrew_unpack
 	pitcrew_nonce=$PITCREW_NONCE
 	unset PITCREW_NONCE
+	PITCREW_HASHER=$hasher
+	export PITCREW_HASHER
 	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" "$@" 3<<PITCREW_NONCE
 $pitcrew_nonce
 PITCREW_NONCE
@@ -288,7 +306,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=e4725d69d26bde9b956844e02ee7b787d6b2faeb507ad8cf2575e66e7c23d9c7
+revision=b7d070909c70ff01fb060d9c40e321531cd119c13344750f4ccd22441232f2f0
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 goals=no
@@ -343,22 +361,31 @@ find_hasher() {
 	hasher=of_cksum
 	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
 }
-of_sha256sum() { sha256sum | first_word; }
-of_shasum() { shasum -a 256 | first_word; }
-of_openssl() { openssl dgst -sha256 -r | first_word; }
+of_sha256sum() { h_line=$(sha256sum) && echo "${h_line%% *}"; }
+of_shasum() { h_line=$(shasum -a 256) && echo "${h_line%% *}"; }
+of_openssl() { h_line=$(openssl dgst -sha256 -r) && echo "${h_line%% *}"; }
 of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
-first_word() { read -r h_word _ && echo "$h_word"; }
 
 # process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
 process() {
-	if [ -r "/proc/$1/stat" ]; then
-		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
+	if stat_of "$1"; then
 		p_id=$1
-		set -- ${p_line##*) }
-		[ $# -lt 20 ] || [ "$1" = Z ] || echo "$p_id ${20}"
+		set -- $p_stat
+		[ "$1" = Z ] || echo "$p_id ${20}"
 	elif [ ! -r /proc/self/stat ]; then
 		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
 	fi
+}
+
+# stat_of sets p_stat to what /proc says of process $1, from its state on; it fails if that is nothing.
+stat_of() {
+	p_stat=
+	{ IFS= read -r p_stat <"/proc/$1/stat"; } 2>/dev/null
+	p_stat=${p_stat##*) }
+	# The name may contain anything, a line end and ") " included: what counts comes after the last ") ". It has more
+	# characters than fit into a name, whatever that pretends.
+	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	p_stat=${p_stat##*) }
 }
 
 # Facts of the machine, and the conditions that the recipe's steps ask of them.
@@ -367,9 +394,18 @@ process() {
 facts_root=
 
 # os_facts sets os to the words that a condition on "os" may use: the kernel, the distribution, those it is like, and
-# the distribution with its version, whole and major.
+# the distribution with its version, whole and major. It sets arch and hostname too, which the same command tells.
 os_facts() {
-	os_kernel=$(uname -s | tr '[:upper:]' '[:lower:]') os_release=$(uname -r)
+	set -- $(uname -snrm)
+	os_kernel=$1 hostname=$2 os_release=$3 arch=$4
+	case $os_kernel in
+	Linux) os_kernel=linux ;;
+	*) os_kernel=$(echo "$os_kernel" | tr '[:upper:]' '[:lower:]') ;;
+	esac
+	case $arch in
+	amd64) arch=x86_64 ;;
+	arm64) arch=aarch64 ;;
+	esac
 	os=" $os_kernel "
 	os_id= os_like= os_version=
 	for os_file in "$facts_root/etc/os-release" "$facts_root/usr/lib/os-release"; do
@@ -389,14 +425,6 @@ os_facts() {
 		os_id=$(printf '%s' "$os_id" | tr '[:upper:]' '[:lower:]') os_like='rhel fedora'
 	fi
 	[ -z "$os_id" ] || os="$os$os_id $os_id$os_version $os_id${os_version%%.*} $os_like "
-}
-
-arch_facts() {
-	arch=$(uname -m)
-	case $arch in
-	amd64) arch=x86_64 ;;
-	arm64) arch=aarch64 ;;
-	esac
 }
 
 # container_facts sets container. The kernel does not tell: those who make containers leave signs.
@@ -470,10 +498,8 @@ package_facts() {
 
 gather_facts() {
 	os_facts
-	arch_facts
-	container_facts
-	virt_facts
 	package_facts
+	container= virt=
 	uid=$(id -u)
 	labels=" ${NODE_LABELS-} "
 }
@@ -537,6 +563,7 @@ arch_is_not() {
 	done
 }
 virt_among() {
+	[ -n "$virt" ] || virt_facts
 	for word; do
 		case $virt in *" $word "*) return 0 ;; esac
 	done
@@ -544,6 +571,7 @@ virt_among() {
 	return 1
 }
 virt_is_not() {
+	[ -n "$virt" ] || virt_facts
 	for word; do
 		case $virt in *" $word "*) why="virtualisation is $word" && return 1 ;; esac
 	done
@@ -561,6 +589,7 @@ packages_are_not() {
 	done
 }
 container_is() {
+	[ -n "$container" ] || container_facts
 	[ "$1" != "$container" ] || return 0
 	why='in a container'
 	[ "$1" = no ] || why='not in a container'
@@ -683,14 +712,11 @@ processes() {
 		done
 		return
 	fi
-	for p_stat in /proc/[0-9]*/stat; do
-		p_line=
-		{ IFS= read -r p_line <"$p_stat"; } 2>/dev/null
-		# A name may contain anything, a line end and ") " included: what counts comes after the last ") ".
-		case $p_line in *') '*) ;; *) p_line=$(cat "$p_stat" 2>/dev/null) ;; esac
-		p_pid=${p_stat#/proc/}
-		set -- ${p_line##*) }
-		[ $# -lt 4 ] || [ "$1" = Z ] || echo "${p_pid%/stat} $2 $3 $4"
+	for p_pid in /proc/[0-9]*; do
+		p_pid=${p_pid#/proc/}
+		stat_of "$p_pid" || continue
+		set -- $p_stat
+		[ "$1" = Z ] || echo "$p_pid $2 $3 $4"
 	done
 }
 
@@ -787,7 +813,13 @@ json_string() {
 		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
 	fi
 }
-json_text() { [ -n "$1" ] && printf '%s' "$1" | json_string || echo '""'; }
+# json_text does the same with $1; mostly there is nothing in it to change.
+json_text() {
+	case $1 in
+	*[!\ -~]* | *[\"\\]*) printf '%s' "$1" | json_string ;;
+	*) printf '"%s"\n' "$1" ;;
+	esac
+}
 
 json_awk='
 function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
@@ -827,21 +859,26 @@ find_json() {
 disk() {
 	d_where=${WORKSPACE:-${HOME:-/}}
 	[ -d "$d_where" ] || d_where=/
-	echo "{\"bytesFree\":$(disk_column -Pk 1024),\"inodesFree\":$(disk_column -Pi 1)}"
+	disk_column "$(df -Pk "$d_where" 2>/dev/null)"
+	d_bytes=$((d_free * 1024))
+	disk_column "$(df -Pi "$d_where" 2>/dev/null)"
+	echo "{\"bytesFree\":$d_bytes,\"inodesFree\":$d_free}"
 }
+# disk_column sets d_free to the number in the fourth column of the last line of $1, 0 if there is none.
 disk_column() {
-	d_free=$(df "$1" "$d_where" 2>/dev/null | { read -r _ && read -r _ _ _ d_free _ && echo "$d_free"; })
-	case $d_free in
-	'' | *[!0-9]*) echo 0 ;;
-	*) echo $((d_free * $2)) ;;
-	esac
+	set -- ${1##*"$line_end"}
+	d_free=${4-}
+	case $d_free in '' | *[!0-9]*) d_free=0 ;; esac
 }
+line_end='
+'
 
 # agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
 agent_process() {
 	a_pid=$PPID
 	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
-		a_name=$(cat "/proc/$a_pid/comm" 2>/dev/null || ps -o comm= -p "$a_pid" 2>/dev/null)
+		a_name=
+		{ IFS= read -r a_name <"/proc/$a_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$a_pid" 2>/dev/null)
 		case ${a_name##*/} in
 		java*)
 			a_process=$(process "$a_pid")
@@ -849,7 +886,8 @@ agent_process() {
 			return
 			;;
 		esac
-		a_pid=$(parent "$a_pid")
+		parent "$a_pid"
+		a_pid=$parent
 	done
 	echo '{"pid":0,"start":""}'
 }
@@ -859,14 +897,14 @@ agent_process() {
 image() {
 	{ cksum <"/proc/$1/auxv"; } 2>/dev/null | { read -r i_image _ && printf '%s' "$i_image"; }
 }
+# parent sets parent to the process number of the parent of $1, 0 if it has none.
 parent() {
-	if [ -r "/proc/$1/stat" ]; then
-		p_line=$(cat "/proc/$1/stat" 2>/dev/null)
-		set -- ${p_line##*) }
-		echo "${2-0}"
+	if stat_of "$1"; then
+		set -- $p_stat
 	else
-		ps -o ppid= -p "$1" 2>/dev/null | tr -d ' '
+		set -- - $(ps -o ppid= -p "$1" 2>/dev/null)
 	fi
+	parent=${2-0}
 }
 
 machine_id() {
@@ -882,6 +920,7 @@ boot_id() {
 
 report_begin() {
 	find_json
+	find_clock
 	started=$(date +%s)
 	before=$(disk)
 }
@@ -896,7 +935,7 @@ report_end() {
 $report_steps
 ],
 \"disk\":{\"before\":$before,\"after\":$(disk)},
-\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$(uname -n)"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
+\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$hostname"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
 \"agentProcess\":$(agent_process)}"
 	if [ "$PITCREW_MODE" = hand ]; then
 		say "outcome: $outcome${reason:+ ($reason)}"
@@ -1014,10 +1053,11 @@ say() { printf 'pitcrew: %s\n' "$1"; }
 # a sentinel at the start of a line; carriage returns would start a line too, and escapes could hide one.
 find_filter() {
 	carriage_return=$(printf '\r') escape=$(printf '\033')
-	if [ "$(echo x | awk "$awk_filter" 2>/dev/null)" = '| x' ]; then
+	# mawk waits for a full buffer unless told not to; others do not know the option, and some say so.
+	if [ "$(echo x | awk -W interactive "$awk_filter" 2>&1)" = '| x' ]; then
+		filter=mawk
+	elif [ "$(echo x | awk "$awk_filter" 2>/dev/null)" = '| x' ]; then
 		filter=awk
-		# mawk waits for a full buffer unless told not to.
-		! awk -W version 2>&1 </dev/null | grep -q mawk || filter=mawk
 	elif [ "$(echo x | sed -u 's/^/| /' 2>/dev/null)" = '| x' ]; then
 		filter=sed
 	else
@@ -1063,7 +1103,7 @@ launch() {
 	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
 		"PITCREW_DEPTH=$PITCREW_DEPTH" \
 		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
-	mkdir -p "$work/$1/files" && cd "$work/$1/files" || exit 126
+	cd "$work/$1/files" || exit 126
 	n=$1
 	shift
 	umask 022
@@ -1144,7 +1184,8 @@ judge() {
 # run_step runs step $1 as often as it may and records it.
 run_step() {
 	try=1
-	began=$(date +%s)
+	clock
+	began=$now
 	while :; do
 		run_try "$1"
 		judge "$1"
@@ -1170,7 +1211,8 @@ run_step() {
 		outcome=ok
 		;;
 	esac
-	record "$code" $(($(date +%s) - began)) "$try"
+	clock
+	record "$code" $((now - began)) "$try"
 }
 
 # pardon does what the step says about its own failure. What it left behind and cannot be killed is no mere warning; and
@@ -1196,6 +1238,21 @@ pardon() {
 
 # wanted notes that a step asks for a reconnect or a reboot; the latter brings the former with it.
 wanted() { [ "$want" = reboot ] || want=$1; }
+
+# find_clock chooses what clock reads: the time since boot, which nobody sets, or that of day, which takes a process.
+find_clock() {
+	clock=date
+	[ ! -r /proc/uptime ] || clock=uptime
+}
+# clock sets now to a number of seconds.
+clock() {
+	now=
+	case $clock in
+	uptime) { read -r now _ </proc/uptime; } 2>/dev/null && now=${now%%.*} ;;
+	date) now=$(date +%s) ;;
+	esac
+	now=${now:-${began-0}} # whoever took /proc away did not take time back
+}
 
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
@@ -1321,7 +1378,7 @@ engine_main() {
 	mkfifo "$work/ready"
 	fence "$@"
 	gather_facts
-	find_hasher
+	hasher=$PITCREW_HASHER
 	find_session
 	find_filter
 	[ "$goals" = no ] || find_scrub
@@ -1340,28 +1397,26 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=352
+PITCREW_KIB=356
 pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
+	dirs '1/files' '2/files'
 	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
-	check 'lib/engine' 5442d71db9e6db9ccd6e939d24dfc8516f084e0447efb9ead2d55a84c4e43a57 '2201771759:32895'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
 
 true
 PITCREW_FILE
-	check '1/script' 34013ac946dfa6d0c1dfedc2731f4b2bfcbbc1be7d38d3386b6fad5879d2878c '1968056226:128'
 	put64 '1/files/blob' <<'PITCREW_FILE'
 AAEC/w==
 PITCREW_FILE
-	check '1/files/blob' 3d1f57c984978ef98a18378c8166c1cb8ede02c03eeb6aee7e2f121dfeee3e56 '2107141715:4'
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check '2/script' a17fcf0a2f50e2d495e4f90ce263410edc183add6c62699a2facbccf60410f74 '2469621148:5'
+	check 83f8784841d36bee98a2cf6c9acd3110c5fe2df28c7fbdca856ccf8aa91bc1e0 '3641586133:34229' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
