@@ -48,6 +48,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindMount, d.mount),
 		goal(spec.KindKVM, d.kvm),
 		goal(spec.KindReach, d.reach),
+		goal(spec.KindTime, d.time),
 	}
 }
 

@@ -52,7 +52,11 @@ func (d *decoder) endpoint(path string, n ast.Node) spec.Endpoint {
 		if e.URL = text; ok && err != nil {
 			d.fail(n, path, "%q: %s", text, err)
 		}
-		if ok && err == nil && a.Scheme == "tcp" && isMapping(whole) {
+		switch {
+		case !ok || err != nil:
+		case a.Scheme == "ntp":
+			d.fail(n, path, "servers of ntp are asked by the goal \"time\"")
+		case a.Scheme == "tcp" && isMapping(whole):
 			d.fail(n, path, "tcp answers with no status; write the URL alone")
 		}
 	}
@@ -76,4 +80,34 @@ func (d *decoder) endpoint(path string, n ast.Node) spec.Endpoint {
 		d.fail(n, path, "the field \"url\" is missing")
 	}
 	return e
+}
+
+func (d *decoder) time(g *spec.Goal, path string, n ast.Node) {
+	goal := &spec.Time{}
+	g.Time = goal
+	d.options(path, n, []field{
+		{"against", d.texts(&goal.Against, func(url string) string {
+			a, err := spec.ParseAddress(url)
+			switch {
+			case err != nil:
+				return err.Error()
+			case a.Scheme == "tcp":
+				return "a connection tells no time; want ntp://host, http://host/ or https://host/"
+			}
+			return ""
+		})},
+		{"within", func(path string, n ast.Node) {
+			goal.Within = spec.Seconds(d.duration(path, n, time.Second, 24*time.Hour) / time.Second)
+		}},
+		{"synchronised", func(path string, n ast.Node) { goal.Synchronised, _ = d.boolean(path, n) }},
+	})
+	switch {
+	case len(goal.Against) > 0 && goal.Within == 0:
+		d.fail(n, path, "the field \"within\" is missing: by how much may the clock differ?")
+	case len(goal.Against) == 0 && goal.Within > 0:
+		d.fail(n, path, "the field \"against\" is missing: who knows the time?")
+	}
+	if !goal.Synchronised {
+		d.something(path, n, len(goal.Against))
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/mountinfo"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/rtnetlink"
@@ -120,4 +122,9 @@ func NewKVMOf(goal spec.KVM, root string, version func(int) (int, error)) Step {
 // NewKVMFor is one that looks for the user that builds on this machine.
 func NewKVMFor(here Here, root string, version func(int) (int, error)) Step {
 	return &kvm{spec.KVM{}, here, root, version}
+}
+
+// NewClockOf is a step on a machine whose kernel says of its clock what adjtimex says.
+func NewClockOf(goal spec.Time, adjtimex func(*unix.Timex) (int, error)) Step {
+	return &clock{goal: goal, adjtimex: adjtimex}
 }

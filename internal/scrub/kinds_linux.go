@@ -26,4 +26,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindMount:      newMount,
 	spec.KindKVM:        newKVM,
 	spec.KindReach:      newReach,
+	spec.KindTime:       newClock,
 }

@@ -44,14 +44,14 @@ type Address struct {
 }
 
 // ports are the ports of schemes; one of 0 has to be named.
-var ports = map[string]uint16{"tcp": 0, "http": 80, "https": 443}
+var ports = map[string]uint16{"tcp": 0, "http": 80, "https": 443, "ntp": 123}
 
 // ParseAddress reads a URL of one of the schemes that scrub speaks.
 func ParseAddress(url string) (Address, error) {
 	scheme, rest, _ := strings.Cut(url, "://")
 	port, known := ports[scheme]
 	if !known || strings.ContainsFunc(url, func(r rune) bool { return r <= ' ' || r > '~' }) || strings.ContainsAny(url, `#\"<>^{|}`+"`") {
-		return Address{}, errors.New("want a URL as tcp://host:port, http://host/path or https://host/path")
+		return Address{}, errors.New("want a URL as tcp://host:port, ntp://host, http://host/path or https://host/path")
 	}
 	a := Address{Scheme: scheme, Port: port, Path: "/"}
 	host := rest
@@ -74,8 +74,8 @@ func ParseAddress(url string) (Address, error) {
 		return Address{}, errors.New("it names no host")
 	case a.Port == 0:
 		return Address{}, errors.New("it names no port, as in tcp://host:22")
-	case scheme == "tcp" && a.Path != "/":
-		return Address{}, errors.New("tcp knows no path")
+	case (scheme == "tcp" || scheme == "ntp") && a.Path != "/":
+		return Address{}, fmt.Errorf("%s knows no path", scheme)
 	}
 	return a, nil
 }
@@ -86,4 +86,14 @@ func cutPort(host string) (name, port string, ok bool) {
 		return host[:at], host[at+1:], true
 	}
 	return host, "", false
+}
+
+// Time asks that the clock of the machine is right.
+type Time struct {
+	// Against are servers that know the time, as ntp://host, http://host/ or https://host/; the first that answers is
+	// believed. Within is by how much the clock may differ from it.
+	Against []string `json:"against,omitempty"`
+	Within  Seconds  `json:"within,omitempty"`
+	// Synchronised asks that the kernel says that something keeps its clock right.
+	Synchronised bool `json:"synchronised,omitempty"`
 }

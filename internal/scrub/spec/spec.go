@@ -53,6 +53,7 @@ const (
 	KindMount      Kind = "mount"
 	KindKVM        Kind = "kvm"
 	KindReach      Kind = "reach"
+	KindTime       Kind = "time"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -66,7 +67,7 @@ func CleanKinds() []Kind { return slices.Clone(kinds[:slices.Index(kinds, KindDi
 func (k Kind) Cleans() bool { return !slices.Contains(kinds[len(CleanKinds()):], k) }
 
 // judging are kinds that make nothing, in whatever phase.
-var judging = []Kind{KindDisk, KindCommands, KindKVM, KindReach}
+var judging = []Kind{KindDisk, KindCommands, KindKVM, KindReach, KindTime}
 
 // Judges reports whether k makes nothing: it proves that something is so.
 func (k Kind) Judges() bool { return slices.Contains(judging, k) }
@@ -107,6 +108,7 @@ type Goal struct {
 	Mount    *Mount    `json:"mount,omitempty"`
 	KVM      *KVM      `json:"kvm,omitempty"`
 	Reach    *Reach    `json:"reach,omitempty"`
+	Time     *Time     `json:"time,omitempty"`
 }
 
 // kinds are the names of Goal's fields.
