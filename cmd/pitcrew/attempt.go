@@ -17,6 +17,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 func (c *cli) attemptCommand() *cobra.Command {
@@ -134,9 +135,9 @@ func (c *cli) reportText(r recipe.Report) string {
 	return b.String()
 }
 
-// residueText shows what the steps found that did not belong, and what is still there.
+// residueText shows what the steps found that did not belong or was not as their goals ask, and what is still there.
 func (c *cli) residueText(r recipe.Report) string {
-	var found, left [][]string
+	var found, differs, left [][]string
 	for _, s := range r.Steps {
 		if s.Scrub == nil {
 			continue
@@ -153,11 +154,17 @@ func (c *cli) residueText(r recipe.Report) string {
 			if f.Bytes > 0 {
 				size = bytesText(f.Bytes)
 			}
-			what := strings.TrimSpace(f.Kind + " " + oneLine(f.ID) + " " + oneLine(f.What))
-			found = append(found, []string{size, f.Owner, oneLine(culprit), what})
+			found = append(found, []string{size, f.Owner, oneLine(culprit), thing(f)})
 		}
-		if s.Scrub.More > 0 {
-			found = append(found, []string{"", "", "", fmt.Sprintf("and %d more of %s", s.Scrub.More, s.Name)})
+		for _, f := range s.Scrub.Differs {
+			differs = append(differs, []string{s.Name, thing(f)})
+		}
+		switch more := fmt.Sprintf("and %d more of %s", s.Scrub.More, s.Name); {
+		case s.Scrub.More == 0:
+		case len(s.Scrub.Differs) > 0:
+			differs = append(differs, []string{"", more})
+		default:
+			found = append(found, []string{"", "", "", more})
 		}
 		for _, p := range s.Scrub.Problems {
 			left = append(left, []string{oneLine(p.ID), oneLine(p.Why)})
@@ -167,8 +174,16 @@ func (c *cli) residueText(r recipe.Report) string {
 	if len(found) > 0 {
 		text += c.section("Residue", tabular([]string{"SIZE", "OWNER", "LEFT BY", "WHAT"}, found, c.narrow()))
 	}
+	if len(differs) > 0 {
+		text += c.section("Was not as wanted", tabular([]string{"STEP", "WHAT"}, differs, c.narrow()))
+	}
 	if len(left) > 0 {
 		text += c.section("Still there", tabular([]string{"WHAT", "WHY"}, left, c.narrow()))
 	}
 	return text
+}
+
+// thing is what a step found, on one line.
+func thing(f spec.Residue) string {
+	return strings.TrimSpace(f.Kind + " " + oneLine(f.ID) + " " + oneLine(f.What))
 }

@@ -224,6 +224,8 @@ const reportText = `{"version":1,"attempt":7,"agent":"büro (2)","outcome":"fail
 "found":[{"kind":"directory","id":"/home/jenkins/workspace/app@tmp","owner":"jenkins","bytes":52428800,"culprit":{"job":"app","by":"workspace"}}],
 "problems":[{"id":"/home/jenkins/workspace/app","why":"something is mounted there, or it is a file system of its own"}]}},
 {"name":"disk","phase":"clean","outcome":"failed","exit":1,"seconds":91,"tries":3,"reason":"exit code 1","tail":"df: /srv: Input/output error\ngave up\n"},
+{"name":"services","phase":"setup","outcome":"ok","seconds":1,"tries":1,"scrub":{"kind":"services","state":"changed","removed":0,"bytes":0,
+"milliseconds":700,"more":1,"differs":[{"kind":"service","id":"chronyd.service","what":"not running"}]}},
 {"name":"empty","phase":"verify","outcome":"skipped","reason":"an earlier step failed"}],
 "disk":{"before":{"bytesFree":1073741824},"after":{"bytesFree":2147483648}},
 "machine":{"hostname":"buero-2","arch":"x86_64","os":"linux rhel centos7","user":"jenkins"}}`
