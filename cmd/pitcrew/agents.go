@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -36,7 +35,14 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
 			if watch {
 				return c.watchAgents(ctx, d, q, f)
 			}
-			return c.listAgents(ctx, d, q, f)
+			found, err := collect(d.Agents(ctx, q))
+			if err != nil {
+				return err
+			}
+			return listing[api.Agent]{
+				none: nobody(q), table: c.agentTable,
+				name: func(a api.Agent) string { return fullName(a.Controller, a.Name) },
+			}.show(c, found, f)
 		}),
 	}
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only agents of this controller")
@@ -50,18 +56,6 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
 	return cmd
 }
 
-func (c *cli) listAgents(ctx context.Context, d *daemon, q api.AgentQuery, f format) error {
-	agents, err := collect(d.Agents(ctx, q))
-	if err != nil {
-		return err
-	}
-	if len(agents) == 0 && !f.structured() {
-		fmt.Fprintln(c.err, nobody(q))
-		return nil
-	}
-	return c.showAgents(agents, f)
-}
-
 // nobody explains an empty list.
 func nobody(q api.AgentQuery) string {
 	if q.Controller+q.Pool+q.Labels != "" || q.Held || len(q.Hygiene) > 0 {
@@ -71,24 +65,8 @@ func nobody(q api.AgentQuery) string {
 		"\"pitcrew doctor\" says whether its controller is seen."
 }
 
-func (c *cli) showAgents(agents []api.Agent, f format) error {
-	switch f.value {
-	case formatJSON, formatYAML:
-		return c.print(f, agents)
-	case formatName:
-		for _, a := range agents {
-			if _, err := fmt.Fprintln(c.out, fullName(a.Controller, a.Name)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	_, err := io.WriteString(c.out, c.agentTable(agents, f.value == formatWide))
-	return err
-}
-
 // agentTable is for people: why comes last, because it may be long.
-func (c *cli) agentTable(agents []api.Agent, wide bool) string {
+func (c *cli) agentTable(agents []api.Agent, wide bool, width int) string {
 	name := namer(agents)
 	rows := make([][]string, len(agents))
 	for i, a := range agents {
@@ -98,10 +76,11 @@ func (c *cli) agentTable(agents []api.Agent, wide bool) string {
 		}
 		rows[i] = append(row, c.why(a))
 	}
+	head := []string{"AGENT", "POOL", "STATE", "FOR", "DOING"}
 	if wide {
-		return tabular([]string{"AGENT", "POOL", "STATE", "FOR", "DOING", "ATTEMPT", "FAILURES", "CLEANED", "LABELS", "WHY"}, rows, 0)
+		head = append(head, "ATTEMPT", "FAILURES", "CLEANED", "LABELS")
 	}
-	return tabular([]string{"AGENT", "POOL", "STATE", "FOR", "DOING", "WHY"}, rows, c.width())
+	return tabular(append(head, "WHY"), rows, width)
 }
 
 // namer names agents: with their controller where there are several.

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -37,7 +35,10 @@ func (c *cli) attemptsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showAttempts(found, f)
+			return listing[api.Attempt]{
+				none: "No attempts match.", table: c.attemptTable,
+				name: func(t api.Attempt) string { return strconv.FormatInt(t.ID, 10) },
+			}.show(c, found, f)
 		}),
 	}
 	cmd.Flags().StringVar(&agent, "agent", "", "only attempts on this agent")
@@ -71,30 +72,6 @@ func (c *cli) offerForAgent(cmd *cobra.Command, o *connection) {
 	if err := cmd.RegisterFlagCompletionFunc("agent", c.offerAgents(o, true)); err != nil {
 		panic(err) // the flag does not exist: a mistake in this program
 	}
-}
-
-func (c *cli) showAttempts(found []api.Attempt, f format) error {
-	switch {
-	case f.structured():
-		return c.print(f, found)
-	case len(found) == 0:
-		fmt.Fprintln(c.err, "No attempts match.")
-		return nil
-	case f.value == formatName:
-		for _, t := range found {
-			if _, err := fmt.Fprintln(c.out, t.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	wide := f.value == formatWide
-	width := c.width()
-	if wide {
-		width = 0
-	}
-	_, err := io.WriteString(c.out, c.attemptTable(found, wide, width))
-	return err
 }
 
 func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string {

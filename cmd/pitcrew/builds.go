@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -39,7 +38,10 @@ may be the fault of a build before them.`,
 			if err != nil {
 				return err
 			}
-			return c.showBuilds(found, f)
+			return listing[api.Build]{
+				none: "No builds match.", table: c.buildTable,
+				name: func(b api.Build) string { return b.URL },
+			}.show(c, found, f)
 		}),
 	}
 	cmd.Flags().BoolVar(&q.Contaminated, "contaminated", false, "only builds that started on an agent that was not proven clean")
@@ -51,30 +53,6 @@ may be the fault of a build before them.`,
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd
-}
-
-func (c *cli) showBuilds(found []api.Build, f format) error {
-	switch {
-	case f.structured():
-		return c.print(f, found)
-	case len(found) == 0:
-		fmt.Fprintln(c.err, "No builds match.")
-		return nil
-	case f.value == formatName:
-		for _, b := range found {
-			if _, err := fmt.Fprintln(c.out, b.URL); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	wide := f.value == formatWide
-	width := c.width()
-	if wide {
-		width = 0
-	}
-	_, err := io.WriteString(c.out, c.buildTable(found, wide, width))
-	return err
 }
 
 func (c *cli) buildTable(builds []api.Build, wide bool, width int) string {

@@ -38,6 +38,9 @@ func (f *format) flag(cmd *cobra.Command, choices ...string) {
 // structured reports whether the output is for programs.
 func (f *format) structured() bool { return f.value == formatJSON || f.value == formatYAML }
 
+// wide reports whether a table has all its columns.
+func (f *format) wide() bool { return f.value == formatWide }
+
 // print writes v as the format says, which must be a structured one.
 func (c *cli) print(f format, v any) error {
 	var b bytes.Buffer

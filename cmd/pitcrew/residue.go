@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -43,7 +42,10 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 			if err != nil {
 				return err
 			}
-			return c.showCulprits(found, f)
+			return listing[api.Culprit]{
+				none: "No residue was found.", table: c.culpritTable,
+				name: func(k api.Culprit) string { return k.Job },
+			}.show(c, found, f)
 		}),
 	}
 	cmd.Flags().StringVar(&agent, "agent", "", "only what was found on this agent")
@@ -57,33 +59,6 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd
-}
-
-func (c *cli) showCulprits(found []api.Culprit, f format) error {
-	switch {
-	case f.structured():
-		return c.print(f, found)
-	case len(found) == 0:
-		fmt.Fprintln(c.err, "No residue was found.")
-		return nil
-	case f.value == formatName:
-		for _, k := range found {
-			if k.Job == "" {
-				continue // it has no name
-			}
-			if _, err := fmt.Fprintln(c.out, k.Job); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	wide := f.value == formatWide
-	width := c.width()
-	if wide {
-		width = 0
-	}
-	_, err := io.WriteString(c.out, c.culpritTable(found, wide, width))
-	return err
 }
 
 func (c *cli) culpritTable(found []api.Culprit, wide bool, width int) string {

@@ -97,7 +97,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (c *cli) redrawn(f format) func([]api.Agent) error {
 	return func(agents []api.Agent) error {
 		head := fmt.Sprintf("%s, %s. Ctrl-C ends.\n\n", c.now().Format("15:04:05"), tally(agents))
-		lines := strings.SplitAfter(head+c.agentTable(agents, f.value == formatWide), "\n")
+		lines := strings.SplitAfter(head+c.agentTable(agents, f.wide(), c.tableWidth(f)), "\n")
 		if room := c.height() - 1; room > 0 && len(lines) > room {
 			hidden := len(lines) - room
 			lines = append(lines[:room-1], fmt.Sprintf("and %d more\n", hidden))
