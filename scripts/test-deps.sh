@@ -31,6 +31,7 @@ packages=(
 	qemu-utils
 	runc                    # runs containers where the machine's control groups are of the old kind too
 	shellcheck
+	sudo                    # raises steps
 	systemd # journald and journalctl
 	util-linux # setsid
 	wget       # asks them where there is no curl

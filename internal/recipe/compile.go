@@ -34,6 +34,15 @@ var sessionPart string
 //go:embed shell/scrub.sh
 var scrubPart string
 
+//go:embed shell/raise.sh
+var raisePart string
+
+//go:embed shell/prove.sh
+var provePart string
+
+//go:embed shell/raised.sh
+var raisedPart string
+
 //go:embed shell/report.sh
 var reportPart string
 
@@ -137,6 +146,7 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	}
 	b.WriteString("'\n")
 	defineScrubs(&b, scrubs)
+	r.defineRaising(&b)
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
@@ -149,8 +159,9 @@ func (s Step) define(b *strings.Builder, n int) {
 	fmt.Fprintf(b, "step_%d() {\n\tphase=%s name=%s json=%s\n\tlimit=%d tries=%d delay=%d\n", n, s.Phase,
 		shellQuote(s.Name), shellQuote(jsonQuote(s.Name)),
 		s.Limits.Timeout/time.Second, s.Limits.Retries+1, s.Limits.RetryDelay/time.Second)
-	fmt.Fprintf(b, "\tdepth=%s on_failure=%s required=%s forbidden=%s\n}\n", s.Depth, s.OnFailure,
+	fmt.Fprintf(b, "\tdepth=%s on_failure=%s required=%s forbidden=%s\n", s.Depth, s.OnFailure,
 		shellQuote(s.Required.words()), shellQuote(s.Forbidden.words()))
+	fmt.Fprintf(b, "\tas_root=%s ends=%s\n}\n", yesNo(s.AsRoot), yesNo(s.ends()))
 	s.When.define(b, "when", n)
 	if s.Required != nil {
 		s.Required.define(b, "required", n)
@@ -158,21 +169,33 @@ func (s Step) define(b *strings.Builder, n int) {
 	if s.Forbidden != nil {
 		s.Forbidden.define(b, "forbidden", n)
 	}
-	env := make([]string, len(s.Env))
-	for i, v := range s.Env {
-		env[i] = v.Name + "=" + v.Value
-	}
-	if s.Goal != nil {
-		fmt.Fprintf(b, "command_%d() { run_scrub %[1]d %s \"$@\"; }\n", n, s.verb())
-	} else {
-		command := quoteAll(append(env, s.Interpreter...))
-		fmt.Fprintf(b, "command_%d() { in_session \"$@\" %s \"$work/%[1]d/script\"; }\n", n, command)
-	}
+	s.defineCommand(b, n)
 	fmt.Fprintf(b, "outcome_%d() {\n\tcase $1 in\n", n)
 	for _, code := range s.codes() {
 		fmt.Fprintf(b, "\t%d) outcome=%s ;;\n", code, s.Outcomes[code])
 	}
 	b.WriteString("\t0) outcome=ok ;;\n\t*) outcome=retry ;;\n\tesac\n}\n\n")
+}
+
+// defineCommand writes how step number n is run.
+func (s Step) defineCommand(b *strings.Builder, n int) {
+	env := make([]string, len(s.Env))
+	for i, v := range s.Env {
+		env[i] = v.Name + "=" + v.Value
+	}
+	command := quoteAll(append(env, s.Interpreter...))
+	fmt.Fprintf(b, "command_%d() {\n", n)
+	if s.AsRoot {
+		fmt.Fprintf(b, "\t[ \"$uid\" = 0 ] || %s\n", s.raise(n, command))
+	}
+	if s.Goal != nil {
+		fmt.Fprintf(b, "\trun_scrub %d %s \"$@\"\n}\n", n, s.verb())
+	} else {
+		fmt.Fprintf(b, "\tin_session \"$@\" %s \"$work/%d/script\"\n}\n", command, n)
+	}
+	if s.AsRoot {
+		s.defineParts(b, n)
+	}
 }
 
 // define writes the condition called name of step number n.

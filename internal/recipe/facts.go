@@ -29,7 +29,7 @@ type Facts struct {
 	Container bool
 	// Tools are the commands that can be found.
 	Tools []string
-	// Root is whether the program runs as root, Sudo whether sudo works without a password.
+	// Root is whether the program runs as root, Sudo whether sudo works without a password, which root does not need.
 	Root, Sudo bool
 }
 
@@ -108,9 +108,9 @@ func (w When) rightsHold(f Facts) (bool, string) {
 		return false, "not root"
 	case w.Root != nil && !*w.Root && f.Root:
 		return false, "root"
-	case w.Sudo != nil && *w.Sudo && !f.Sudo:
+	case w.Sudo != nil && *w.Sudo && !f.Sudo && !f.Root:
 		return false, "sudo without a password does not work"
-	case w.Sudo != nil && !*w.Sudo && f.Sudo:
+	case w.Sudo != nil && !*w.Sudo && (f.Sudo || f.Root):
 		return false, "sudo without a password works"
 	}
 	return true, ""
@@ -148,6 +148,9 @@ func (r *Recipe) Plan(f Facts, depth Depth) []Planned {
 	plan := make([]Planned, len(r.Steps))
 	for i, s := range r.Steps {
 		runs, fails, why := s.fate(f, depth)
+		if runs && s.AsRoot && !f.Root && !f.Sudo {
+			runs, fails, why = false, true, "needs root, and sudo without a password does not work"
+		}
 		plan[i] = Planned{Phase: s.Phase, Name: s.Name, Runs: runs, Fails: fails, Why: why, Limits: s.Limits}
 	}
 	return plan

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,8 @@ type machine struct {
 	path  string
 	tmp   string
 	env   []string
+	// under is the command that runs the shell with what it is given on standard input; nil to run it as it is.
+	under []string
 }
 
 // need returns the path of a tool that the tests run. Without it a developer's run skips, CI fails.
@@ -87,8 +90,14 @@ func (m *machine) command(ctx context.Context, t *testing.T, p *Program, env []s
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, m.shell, append([]string{file}, args...)...)
+	if m.under != nil {
+		cmd = exec.CommandContext(ctx, m.under[0], slices.Concat(m.under[1:], []string{m.shell, "-s", "--"}, args)...)
+		cmd.Stdin = bytes.NewReader(p.Text)
+	}
 	cmd.Env = append([]string{"PATH=" + m.path, "TMPDIR=" + m.tmp, "HOME=" + m.tmp}, append(env, m.env...)...)
-	cmd.Dir = m.tmp
+	if m.under == nil {
+		cmd.Dir = m.tmp
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends its step, which no kill would
 	cmd.WaitDelay = stopGrace
 	return cmd

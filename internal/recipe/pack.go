@@ -34,19 +34,23 @@ func (p *packer) step(n int, s Step) {
 	p.dirs = append(p.dirs, fmt.Sprintf("%d/files", n))
 	p.file(packed{path: fmt.Sprintf("%d/script", n), mode: "600", content: s.Script})
 	for _, f := range s.Files {
-		mode := "644"
-		if f.Executable {
-			mode = "755"
-		}
 		at := path.Join(fmt.Sprintf("%d/files", n), f.Path)
 		if dir := path.Dir(at); !slices.Contains(p.dirs, dir) {
 			p.dirs = append(p.dirs, dir)
 		}
-		p.file(packed{path: at, mode: mode, content: f.Content})
+		p.file(packed{path: at, mode: f.mode(), content: f.Content})
 		if len(f.Content) > 1<<20 {
 			p.notes = append(p.notes, fmt.Sprintf("step %q carries %s with %.1f MB", s.Name, f.Path, float64(len(f.Content))/1e6))
 		}
 	}
+}
+
+// mode is what the file is unpacked with.
+func (f File) mode() string {
+	if f.Executable {
+		return "755"
+	}
+	return "644"
 }
 
 // file writes the commands that unpack f and prove it. Text stays readable, so that whoever looks at the job sees what

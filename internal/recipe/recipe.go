@@ -44,6 +44,8 @@ type Recipe struct {
 	Owned spec.Ownership
 	// Platforms are those whose scrub the program carries, as GOOS/GOARCH, if any step has a goal.
 	Platforms []string
+	// Raise allows goals that need root to get it from sudo where the program is not root.
+	Raise bool
 	// Steps are the steps of all phases, in the order in which they run.
 	Steps []Step
 }
@@ -56,6 +58,8 @@ type Step struct {
 	Goal *spec.Goal
 	// Before is the kind that a script of the clean phase runs before; "" means after all but the judgement of disks.
 	Before spec.Kind
+	// AsRoot has the step run as root: where the program is not, it is raised by sudo.
+	AsRoot bool
 	// Script is run as: Interpreter... script.
 	Script      []byte
 	Interpreter []string

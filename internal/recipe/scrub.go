@@ -65,9 +65,9 @@ func defineScrubs(b *strings.Builder, all []scrub) {
 		b.WriteString("goals=no\n\n")
 		return
 	}
-	b.WriteString("goals=yes scrub_sum=none scrub_cksum=none\ncase $(uname -sm) in\n")
+	b.WriteString("goals=yes scrub_sum=none scrub_cksum=none scrub_size=0\ncase $(uname -sm) in\n")
 	for _, s := range all {
-		fmt.Fprintf(b, "%s) scrub_sum=%s scrub_cksum=%s ;;\n", shellQuote(s.machine), s.Digest, s.cksum)
+		fmt.Fprintf(b, "%s) scrub_sum=%s scrub_cksum=%s scrub_size=%d ;;\n", shellQuote(s.machine), s.Digest, s.cksum, s.Size)
 	}
 	b.WriteString("esac\n\n" + scrubPart + "\n")
 }

@@ -33,6 +33,9 @@ type stepSource struct {
 	// bodies counts the fields that give the step something to do.
 	bodies       []string
 	retryDelayAt ast.Node
+	// as is the user as whom the step says it runs, "" if it does not say.
+	as   string
+	asAt ast.Node
 	// ofScripts is where fields stand that only scripts have.
 	ofScripts map[string]ast.Node
 }
@@ -47,6 +50,7 @@ func (d *decoder) step(path string, n ast.Node, phase Phase) {
 	there := d.mapping(path, n, slices.Concat(d.kinds(s), d.rules(&s.Rules), []field{
 		{"name", func(path string, n ast.Node) { d.stepName(s, path, n) }},
 		script("interpreter", func(path string, n ast.Node) { d.interpreter(s, path, n) }),
+		{"as", func(path string, n ast.Node) { s.as, s.asAt = d.choice(path, n, asRoot, asUser), n }},
 		{"timeout", func(path string, n ast.Node) { s.Limits.Timeout = d.duration(path, n, time.Second, maxTimeout) }},
 		{"retries", func(path string, n ast.Node) { s.Limits.Retries = d.count(path, n, maxRetries) }},
 		{"retryDelay", func(path string, n ast.Node) {
@@ -101,6 +105,7 @@ func (d *decoder) finish(s *stepSource, there map[string]bool) {
 		d.fail(s.retryDelayAt, s.path+".retryDelay", "without retries there is nothing to delay")
 	}
 	d.finishRules(s)
+	d.finishRights(s)
 	if s.Goal != nil {
 		d.finishGoal(s)
 		return

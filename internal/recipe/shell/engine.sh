@@ -255,6 +255,7 @@ run_steps() {
 		else
 			say "$phase '$name' begins"
 			run_step "$n"
+			[ "$ends-$outcome" != yes-ok ] || ended=yes
 			# A failure that its step makes light of proves nothing, nor does what was not there.
 			case $phase-$outcome-$pardoned in verify-ok- | verify-warned-) proved=yes ;; esac
 		fi
@@ -322,7 +323,7 @@ engine_main() {
 	exec 3<&-
 	cd /
 	step_pid= limiter= tee_pid= rest_pid= held= caught= tails=0
-	failed= clean_failed= setup_failed= want= proved= report_steps=
+	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT

@@ -223,7 +223,9 @@ root_is() {
 	esac
 }
 sudo_is() {
-	if [ -z "${sudo-}" ]; then
+	if [ "$uid" = 0 ]; then
+		sudo=yes
+	elif [ -z "${sudo-}" ]; then
 		sudo=no
 		! sudo -n true </dev/null >/dev/null 2>&1 || sudo=yes
 	fi
@@ -276,8 +278,10 @@ engine_plan() {
 	for n in $steps; do
 		"step_$n"
 		in_phases "$phase" || continue
-		if fate "$n"; then
-			echo "run   $phase: $name (limit ${limit}s, tries $tries)"
+		p_root=
+		[ "$as_root" = no ] || [ "$uid" = 0 ] || p_root=', as root by sudo'
+		if fate "$n" && { [ -z "$p_root" ] || sudo_is yes || { outcome=failed why="needs root, and $why" && false; }; }; then
+			echo "run   $phase: $name (limit ${limit}s, tries $tries$p_root)"
 		elif [ "$outcome" = failed ]; then
 			echo "fail  $phase: $name ($why)"
 		else

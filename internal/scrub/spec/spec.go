@@ -72,6 +72,15 @@ var judging = []Kind{KindDisk, KindCommands, KindKVM, KindReach, KindTime}
 // Judges reports whether k makes nothing: it proves that something is so.
 func (k Kind) Judges() bool { return slices.Contains(judging, k) }
 
+// NeedsRoot reports whether k looks after things that only root may see or change on an ordinary machine.
+func (k Kind) NeedsRoot() bool { return slices.Contains(rootKinds, k) }
+
+// rootKinds leave out what may well be the agent's own: its processes, its files, engines it has access to.
+var rootKinds = []Kind{
+	KindNetwork, KindMounts, KindLoops, KindPackages, KindJournal, KindLogs, KindUsers, KindCron, KindPlace, KindAccounts,
+	KindServices, KindSysctl, KindModules, KindMount,
+}
+
 // Spec is one step. Exactly one of the fields named after kinds is set.
 type Spec struct {
 	Version int `json:"version"`

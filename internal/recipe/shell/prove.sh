@@ -1,0 +1,84 @@
+# What sudo is told to run, word for word: nobody can change it on its way. It takes the $1 bytes on standard input to a
+# directory that is root's alone, proves the first $2 of them (the raised stage) by their digest $3, and becomes them. The
+# rest of the arguments are the recipe's places. On standard error it talks to the user's side, in lines of "pitcrew".
+echo 'pitcrew began' >&2
+deny() {
+	printf 'pitcrew deny %s\n' "$1" >&2
+	exit 125
+}
+
+[ "$(id -u)" = 0 ] || deny "it needs root, and sudo leads to user $(id -un)"
+umask 077
+unset CDPATH ENV BASH_ENV
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+
+# guarded prints directory $1 as it really is called. It fails if anybody but root could put another one in its place:
+# where others may write, on the way there, only root's sticky directories keep them from it.
+guarded() (
+	cd -P "$1" 2>/dev/null || exit 1
+	pwd -P
+	while :; do
+		set -- $(ls -ldn .)
+		case $3-$1 in
+		0-d????[!w]??[!w]* | 0-d????????[tT]*) ;;
+		*) exit 1 ;;
+		esac
+		[ "$(pwd -P)" != / ] || exit 0
+		cd -P .. || exit 1
+	done
+)
+
+# room makes root's directory in place $1, and fails if it has no room for $2 KiB, or does not allow what $3 asks.
+room() {
+	root_dir=
+	room_at=$(guarded "$1") || { why='others could change it' && return 1; }
+	root_dir=$(mktemp -d "${room_at%/}/pitcrew-root.XXXXXXXXXX" 2>/dev/null) || {
+		root_dir=${room_at%/}/pitcrew-root.$$.$(date +%s)
+		mkdir -m 700 "$root_dir" 2>/dev/null || { root_dir= why='not writable' && return 1; }
+	}
+	printf '#!/bin/sh\nexit 0\n' >"$root_dir/all" && chmod 700 "$root_dir/all"
+	if [ "$3" = exec ] && ! "$root_dir/all" 2>/dev/null; then
+		why='does not allow execution'
+	elif ! dd if=/dev/zero of="$root_dir/all" bs=1024 count="$2" 2>/dev/null; then
+		why="no room for $2 KiB"
+	else
+		return 0
+	fi
+	rm -rf "$root_dir"
+	return 1
+}
+
+# places sets root_dir to root's directory in the first place that will do.
+places() {
+	whys= kib=$1
+	shift
+	for wish in exec any; do
+		for place; do
+			case $place in /*) ;; *) continue ;; esac
+			! room "$place" "$kib" "$wish" || return 0
+			whys="$whys $place: $why;"
+		done
+	done
+	deny "root has no place to unpack:$whys"
+}
+
+leave() {
+	cd /
+	! grep -qsF " $root_dir/" /proc/mounts || return 0
+	rm -rf "$root_dir"
+}
+
+find_sha256 || deny 'root has no way to compute SHA-256 here'
+total=$1 stage_size=$2 stage_sum=$3
+shift 3
+root_dir=
+trap '[ -z "$root_dir" ] || leave' EXIT
+trap 'exit 143' TERM INT HUP
+trap : PIPE
+places $((total / 512 + 64)) "$@"
+cd "$root_dir" || deny "$root_dir is gone"
+head -c "$total" >all
+head -c "$stage_size" all >stage
+[ "$("$hasher" <stage)" = "$stage_sum" ] || deny 'what was to be raised did not arrive as it was sent'
+. ./stage
