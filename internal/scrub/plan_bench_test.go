@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,12 +20,7 @@ import (
 // BenchmarkPlan plans each kind of cleaning on this machine, as a process of the program itself: its start is part of what an
 // agent pays for each step. Beside it is the start of a program that does nothing, measured in turn. Nothing is owned that is here.
 func BenchmarkPlan(b *testing.B) {
-	program := filepath.Join(b.TempDir(), "scrub")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "github.com/pitcrew-ci/pitcrew/cmd/scrub")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	program := built(b)
 	owned := spec.Ownership{Users: []string{"games"}, Paths: []string{b.TempDir()}, Names: []string{"pitcrew-none-*"}, Labels: []string{"pitcrew-none"}}
 	for _, goal := range []spec.Goal{
 		{Processes: &spec.Processes{Cookies: true}},

@@ -159,11 +159,11 @@ func named(t *testing.T, name string) string {
 }
 
 // open is a new directory that every user may enter.
-func open(t *testing.T) string {
-	t.Helper()
+func open(tb testing.TB) string {
+	tb.Helper()
 	dir, err := os.MkdirTemp(filepath.Dir(program), "") //nolint:usetesting // those directories are closed to others
 	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir
 }
