@@ -49,6 +49,7 @@ func (d *decoder) goals(s *stepSource) []field {
 		goal(spec.KindKVM, d.kvm),
 		goal(spec.KindReach, d.reach),
 		goal(spec.KindTime, d.time),
+		goal(spec.KindEngine, d.engine),
 	}
 }
 

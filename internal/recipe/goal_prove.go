@@ -4,6 +4,7 @@ package recipe
 
 import (
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -11,7 +12,10 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$`)
+var (
+	hostName    = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$`)
+	networkName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+)
 
 func (d *decoder) kvm(g *spec.Goal, path string, n ast.Node) {
 	goal := &spec.KVM{}
@@ -109,5 +113,38 @@ func (d *decoder) time(g *spec.Goal, path string, n ast.Node) {
 	}
 	if !goal.Synchronised {
 		d.something(path, n, len(goal.Against))
+	}
+}
+
+func (d *decoder) engine(g *spec.Goal, path string, n ast.Node) {
+	goal := &spec.Engine{}
+	g.Engine = goal
+	imageAt := n
+	there := d.mapping(path, n, []field{
+		{"sockets", d.texts(&goal.Sockets, absolute)},
+		{"image", func(path string, n ast.Node) { imageAt = n; goal.Image, _ = d.text(path, n) }},
+		{"run", func(path string, n ast.Node) {
+			d.list(path, n, func(path string, n ast.Node) {
+				word, _ := d.text(path, n)
+				goal.Run = append(goal.Run, word)
+			})
+		}},
+		{"says", func(path string, n ast.Node) { goal.Says, _ = d.text(path, n) }},
+		{"network", func(path string, n ast.Node) {
+			goal.Network = d.matching(path, n, networkName, "the name of a network, as bridge")
+		}},
+		{"wait", func(path string, n ast.Node) {
+			goal.Wait = spec.Seconds(d.duration(path, n, time.Second, time.Hour) / time.Second)
+		}},
+		{"pull", func(path string, n ast.Node) { goal.Pull, _ = d.boolean(path, n) }},
+	})
+	switch _, _, err := goal.Wanted(); {
+	case !isMapping(n):
+	case !there["image"]:
+		d.fail(n, path, "the field \"image\" is missing: what is to be run?")
+	case err != nil:
+		d.fail(imageAt, path+".image", "%q: %s", goal.Image, err)
+	case goal.Pull && strings.HasPrefix(goal.Image, "sha256:"):
+		d.fail(imageAt, path+".image", "a digest alone cannot be pulled; name its repository, as quay.io/ci/tools@sha256:...")
 	}
 }

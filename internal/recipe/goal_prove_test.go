@@ -18,6 +18,7 @@ func TestProofsAreRead(t *testing.T) {
   - {name: any machines, kvm: {}}
   - {name: all, reach: {names: [a.example], servers: ["tcp://b.example:22", {url: "https://c.example/v2/", status: [200, 401]}], wait: 1m, tries: 5, direct: true}}
   - {name: clock, time: {against: ["ntp://ntp.example", "https://jenkins.example/"], within: 5s, synchronised: true}}
+  - {name: containers, engine: {sockets: [/run/docker.sock], image: "quay.io/ci/tools:1", run: [echo, "a b"], says: a b, network: bridge, wait: 2m, pull: true}}
 `)
 	want := []spec.Goal{
 		{KVM: &spec.KVM{Nested: true}},
@@ -27,6 +28,9 @@ func TestProofsAreRead(t *testing.T) {
 			Servers: []spec.Endpoint{{URL: "tcp://b.example:22"}, {URL: "https://c.example/v2/", Status: []int{200, 401}}},
 		}},
 		{Time: &spec.Time{Against: []string{"ntp://ntp.example", "https://jenkins.example/"}, Within: 5, Synchronised: true}},
+		{Engine: &spec.Engine{
+			Sockets: []string{"/run/docker.sock"}, Image: "quay.io/ci/tools:1", Run: []string{"echo", "a b"}, Says: "a b", Network: "bridge", Wait: 120, Pull: true,
+		}},
 	}
 	for i, w := range want {
 		if diff := cmp.Diff(w, *steps[i].Goal); diff != "" {
@@ -44,6 +48,9 @@ func TestWrongProofsAreRefused(t *testing.T) {
   - {name: d, time: {within: 5s}}
   - {name: e, time: {against: ["ntp://a"], within: 0s}}
   - {name: f, reach: {servers: ["ntp://a"]}}
+  - {name: g, engine: {}}
+  - {name: h, engine: {image: "quay.io/ci/*", network: "container:x"}}
+  - {name: i, engine: {image: "quay.io/ci/"}}
 `)
 	want := []string{
 		`5: $.setup[0].kvm.nested: want true or false, not text`,
@@ -58,6 +65,10 @@ func TestWrongProofsAreRefused(t *testing.T) {
 		`8: $.setup[3].time: the field "against" is missing: who knows the time?`,
 		`9: $.setup[4].time.within: 0s: want whole seconds from 1s to 24h0m0s`,
 		`9: $.setup[4].time: the field "within" is missing: by how much may the clock differ?`,
+		`11: $.setup[6].engine: the field "image" is missing: what is to be run?`,
+		`12: $.setup[7].engine.image: "quay.io/ci/*": want one image, not several`,
+		`12: $.setup[7].engine.network: "container:x": want the name of a network, as bridge`,
+		`13: $.setup[8].engine.image: "quay.io/ci/": want one image, not several`,
 		`10: $.setup[5].reach.servers[0]: servers of ntp are asked by the goal "time"`,
 		`6: $.setup[1].reach.tries: want one try at least`,
 		`6: $.setup[1].reach.wait: 0s: want whole seconds from 1s to 10m0s`,
@@ -65,5 +76,20 @@ func TestWrongProofsAreRefused(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+func TestVerifyingPullsNoImage(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("r.yaml", []byte(`version: 1
+name: pull
+setup:
+  - {name: a, run: "true"}
+verify:
+  - {name: b, engine: {image: "a:1", pull: true}}
+`), opener(nil))
+	const want = `r.yaml:6:5: $.verify[0]: the verify phase changes nothing, so it pulls no image; let a step of the setup phase pull it`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v; want %s", err, want)
 	}
 }

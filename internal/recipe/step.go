@@ -129,6 +129,9 @@ func (d *decoder) finishGoal(s *stepSource) {
 	d.goalPhase(s)
 	d.ownsSomething(s)
 	d.finishPackages(s)
+	if s.Phase == Verify && s.Goal.Engine != nil && s.Goal.Engine.Pull {
+		d.fail(s.node, s.path, "the verify phase changes nothing, so it pulls no image; let a step of the setup phase pull it")
+	}
 	text, err := d.encoded(s.Step)
 	if err != nil {
 		d.fail(s.node, s.path, "%s", err)

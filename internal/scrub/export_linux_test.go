@@ -128,3 +128,16 @@ func NewKVMFor(here Here, root string, version func(int) (int, error)) Step {
 func NewClockOf(goal spec.Time, adjtimex func(*unix.Timex) (int, error)) Step {
 	return &clock{goal: goal, adjtimex: adjtimex}
 }
+
+// ProofLabel is the label of containers that prove something for an agent.
+func ProofLabel(here Here) string {
+	e, _ := newEngines(spec.Spec{Goal: spec.Goal{Engine: &spec.Engine{}}}, here).(*engines)
+	return proofLabel + "=" + e.label
+}
+
+// NewEnginesAt is a step on a machine whose usual places of engines are these.
+func NewEnginesAt(goal spec.Engine, usual ...string) Step {
+	e, _ := newEngines(spec.Spec{Goal: spec.Goal{Engine: &goal}}, Here{}).(*engines)
+	e.usual = usual
+	return e
+}

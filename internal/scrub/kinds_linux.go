@@ -27,4 +27,5 @@ var ofPlatform = map[spec.Kind]maker{
 	spec.KindKVM:        newKVM,
 	spec.KindReach:      newReach,
 	spec.KindTime:       newClock,
+	spec.KindEngine:     newEngines,
 }

@@ -139,7 +139,7 @@ func (h Here) builder(ctx context.Context) (builder, error) {
 		if err != nil {
 			return builder{}, err
 		}
-		text, err := id.run(ctx, "-G", name)
+		text, err := id.run(ctx, "-G", "--", name)
 		if err != nil {
 			return builder{}, err
 		}

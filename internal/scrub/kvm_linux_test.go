@@ -83,7 +83,7 @@ func TestTheDeviceIsOpenedWithTheRightsOfTheUserThatBuilds(t *testing.T) {
 	t.Setenv("SUDO_UID", "65534")
 	t.Setenv("SUDO_USER", "builds")
 	judge := func(groups string) spec.Result {
-		script(t, tools, "id", `[ "$*" = "-G builds" ] && echo `+groups)
+		script(t, tools, "id", `[ "$*" = "-G -- builds" ] && echo `+groups)
 		step := scrub.NewKVMFor(scrub.Here{Tools: []string{tools}}, root, func(int) (int, error) { return 12, nil })
 		r, err := scrub.Reach(t.Context(), spec.KindKVM, step, scrub.Judge)
 		if err != nil {

@@ -93,6 +93,11 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 		t.saw(there)
 		switch {
 		case len(there) == 0:
+			if lacks, err := prove(ctx, step, mode); err != nil || len(lacks) > 0 {
+				t.saw(lacks)
+				t.unmet(lacks, nil)
+				return err
+			}
 			t.result.State = spec.Unchanged
 			if round > 0 {
 				t.result.State = spec.Changed
@@ -115,6 +120,34 @@ func (t *tally) reach(ctx context.Context, step Step, mode Mode) error {
 		causes = mended.causes
 		maps.Copy(t.bytes, mended.bytes)
 	}
+}
+
+// prover is a step whose goal is proved only by trying, once nothing that can be seen deviates. A plan does not try.
+type prover interface {
+	// Prove tries, and returns what failed. It leaves nothing behind, and has a while for that after ctx has ended.
+	Prove(ctx context.Context) ([]Deviation, error)
+}
+
+// clearing is how long a proof has to take away what it made, after its time is over.
+const clearing = 15 * time.Second
+
+func prove(ctx context.Context, step Step, mode Mode) ([]Deviation, error) {
+	p, ok := step.(prover)
+	if !ok || mode == Plan {
+		return nil, nil
+	}
+	type proof struct {
+		lacks []Deviation
+		err   error
+	}
+	tried, ended := returning(ctx, clearing, func() proof {
+		lacks, err := p.Prove(ctx)
+		return proof{lacks, err}
+	})
+	if !ended {
+		return nil, fmt.Errorf("%w, and trying has not ended", stopped(ctx))
+	}
+	return tried.lacks, tried.err
 }
 
 // afterwards notes what is left to be done by others once the goal is reached.
@@ -170,6 +203,11 @@ const parting = time.Second
 // within returns what f does, or that f has not come back soon after ctx ended: the kernel can hold on to whoever reads
 // of a process, or asks a file system, that hangs.
 func within[T any](ctx context.Context, f func() T) (result T, ended bool) {
+	return returning(ctx, parting, f)
+}
+
+// returning is within for what may take so long to come back.
+func returning[T any](ctx context.Context, parting time.Duration, f func() T) (result T, ended bool) {
 	done := make(chan T, 1)
 	go func() { done <- f() }()
 	select {

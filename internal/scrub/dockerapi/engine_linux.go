@@ -141,7 +141,12 @@ var ErrSilent = fmt.Errorf("the engine has not answered within %s", patience)
 
 // do sends a request and returns the answer.
 func (e *Engine) do(ctx context.Context, method, target string) (unixhttp.Response, error) {
-	answer, err := e.http.Do(ctx, method, target)
+	return e.send(ctx, method, target, nil)
+}
+
+// send is do with a body of JSON.
+func (e *Engine) send(ctx context.Context, method, target string, body []byte) (unixhttp.Response, error) {
+	answer, err := e.http.Send(ctx, method, target, body)
 	switch {
 	case err != nil:
 		return answer, fmt.Errorf("%s %s: %w", method, target, err)

@@ -97,3 +97,33 @@ type Time struct {
 	// Synchronised asks that the kernel says that something keeps its clock right.
 	Synchronised bool `json:"synchronised,omitempty"`
 }
+
+// Engine asks that container engines run a container.
+type Engine struct {
+	// Sockets are where the engines listen; all of the usual places of Docker and Podman if there is none.
+	Sockets []string `json:"sockets,omitempty"`
+	// Image is an image that the machine has, by its name with a tag, or by its digest. Without a tag it is latest.
+	Image string `json:"image"`
+	// Run is run in it, in place of what the image would run.
+	Run []string `json:"run,omitempty"`
+	// Says is what its output holds, on standard output or standard error.
+	Says string `json:"says,omitempty"`
+	// Network is the name of a network that it is on; none if it is empty.
+	Network string `json:"network,omitempty"`
+	// Wait is how long it may take until it has exited with 0; 0 for a minute.
+	Wait Seconds `json:"wait,omitempty"`
+	// Pull has an image pulled that is not there.
+	Pull bool `json:"pull,omitempty"`
+}
+
+// Wanted returns the image that is meant. It is one: no pattern, and nothing that several could match.
+func (e Engine) Wanted() (name string, r Reference, err error) {
+	name = e.Image
+	if _, tag := cutTag(name); tag == "" && !strings.Contains(name, "sha256:") {
+		name += ":latest"
+	}
+	if r, err = ParseReference(name); err == nil && (strings.ContainsAny(name, "*?[\\") || strings.HasSuffix(e.Image, "/")) {
+		err = errors.New("want one image, not several")
+	}
+	return name, r, err
+}

@@ -54,6 +54,7 @@ const (
 	KindKVM        Kind = "kvm"
 	KindReach      Kind = "reach"
 	KindTime       Kind = "time"
+	KindEngine     Kind = "engine"
 )
 
 // Kinds returns all kinds in the order in which they run.
@@ -118,6 +119,7 @@ type Goal struct {
 	KVM      *KVM      `json:"kvm,omitempty"`
 	Reach    *Reach    `json:"reach,omitempty"`
 	Time     *Time     `json:"time,omitempty"`
+	Engine   *Engine   `json:"engine,omitempty"`
 }
 
 // kinds are the names of Goal's fields.

@@ -26,6 +26,11 @@ type Client struct {
 // Do sends a request without a body and returns the answer, whatever its status. The target is a path and a query, both
 // escaped. It returns soon after ctx ends, even if the server does nothing.
 func (c Client) Do(ctx context.Context, method, target string) (Response, error) {
+	return c.Send(ctx, method, target, nil)
+}
+
+// Send is Do with a body of JSON; nil is none.
+func (c Client) Send(ctx context.Context, method, target string, body []byte) (Response, error) {
 	if strings.ContainsFunc(method+target, func(r rune) bool { return r <= ' ' || r > '~' }) || !strings.HasPrefix(target, "/") {
 		return Response{}, fmt.Errorf("%q is no target of a request", target)
 	}
@@ -36,16 +41,21 @@ func (c Client) Do(ctx context.Context, method, target string) (Response, error)
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	answer, err := exchange(conn, method, target, c.Limit)
+	answer, err := exchange(conn, method, target, body, c.Limit)
 	if ctx.Err() != nil && err != nil {
 		err = ctx.Err()
 	}
 	return answer, err
 }
 
-func exchange(conn io.ReadWriter, method, target string, limit int64) (Response, error) {
+func exchange(conn io.ReadWriter, method, target string, body []byte, limit int64) (Response, error) {
+	kind := ""
+	if body != nil {
+		kind = "Content-Type: application/json\r\n"
+	}
+	request := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: engine\r\nUser-Agent: scrub\r\nConnection: close\r\n%sContent-Length: %d\r\n\r\n", method, target, kind, len(body))
 	// A server that refuses may answer and close before it has read all: what it says counts.
-	_, sent := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: engine\r\nUser-Agent: scrub\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, target)
+	_, sent := conn.Write(append(request, body...))
 	answer, err := ReadResponse(bufio.NewReader(conn), limit)
 	if errors.Is(err, io.EOF) {
 		err = errors.New("it closed the connection without an answer")
