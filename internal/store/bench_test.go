@@ -92,3 +92,37 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCulprits measures the list of culprits over a million rows: 1,000 agents, 300 jobs, 8 kinds, 30 days.
+func BenchmarkCulprits(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "pitcrew.db")
+	s, err := store.Open(b.Context(), store.Options{Path: path, Now: t0})
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	const rows, days = 1_000_000, 30
+	execute(b, path, fmt.Sprintf(`WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < %d - 1)
+		INSERT INTO residue (controller, agent, number, pool, at, kind, job, build, evidence, suspects, things, bytes, oldest, example)
+		SELECT 'ci', printf('agent-%%04d', i * 7919 %% 1000), i / 1000, printf('pool-%%d', i %% 5), %d + i * %d, printf('kind-%%d', i * 31 %% 8),
+			CASE WHEN i %% 10 = 0 THEN '' ELSE printf('folder/of/a/team/job-%%03d', i * 104729 %% 300) END, i, 'history', '', 1 + i %% 9, i, 1000,
+			'/var/lib/jenkins/workspace/of/a/job/with/a/long/path' FROM n`,
+		rows, t0.Add(-days*24*time.Hour).UnixMilli(), (days*24*time.Hour).Milliseconds()/rows))
+	s = open(b, path)
+	week := store.ResidueFilter{Since: t0.Add(-7 * 24 * time.Hour), Until: t0, Limit: 31}
+	month, kind, agent := week, week, week
+	month.Since = t0.Add(-days * 24 * time.Hour)
+	kind.Kind = "kind-3"
+	agent.Agent = hygiene.AgentID{Controller: "ci", Name: "agent-0007"}
+	for name, f := range map[string]store.ResidueFilter{"a week": week, "a month": month, "a week of one kind": kind, "a week of one agent": agent} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if found, err := s.Culprits(b.Context(), store.CulpritFilter{ResidueFilter: f}); err != nil || len(found) == 0 {
+					b.Fatalf("got %d culprits, %v", len(found), err)
+				}
+			}
+		})
+	}
+}

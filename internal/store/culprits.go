@@ -47,9 +47,8 @@ const (
 // Culprits returns the culprits of the residue that matches, the worst first.
 func (s *Store) Culprits(ctx context.Context, f CulpritFilter) ([]Culprit, error) {
 	var q query
-	q.ofResidue(f.ResidueFilter)
-	inner := `(SELECT controller, job, CAST(sum(things) AS BIGINT) AS things, CAST(sum(bytes) AS BIGINT) AS bytes,
-		count(DISTINCT agent) AS agents, count(DISTINCT agent || ' ' || number) AS attempts, max(at) AS seen
+	q.ofResidue(f.ResidueFilter, "at + 0") // else SQLite gathers the rows of the time, and sorts them by their jobs
+	inner := `(SELECT controller, job, CAST(sum(things) AS BIGINT) AS things, CAST(sum(bytes) AS BIGINT) AS bytes, max(at) AS seen
 		FROM residue` + q.condition() + " GROUP BY controller, job) AS culprit"
 	q.where = nil
 	first, second := "things", "bytes"
@@ -60,7 +59,7 @@ func (s *Store) Culprits(ctx context.Context, f CulpritFilter) ([]Culprit, error
 		values := map[string]int64{"things": c.Things, "bytes": c.Bytes}
 		q.and("(-"+first+", -"+second+", controller, job) > (?, ?, ?, ?)", -values[first], -values[second], string(c.Controller), c.Job)
 	}
-	text := q.text("SELECT controller, job, things, bytes, agents, attempts, seen FROM "+inner,
+	text := q.text("SELECT controller, job, things, bytes, seen FROM "+inner,
 		first+" DESC, "+second+" DESC, controller, job", limit(f.Limit))
 	found, err := list(ctx, s, text, q.args, culpritFields, culpritOf)
 	for i := range found {
@@ -74,17 +73,25 @@ func (s *Store) Culprits(ctx context.Context, f CulpritFilter) ([]Culprit, error
 	return found, nil
 }
 
-// breakDown tells what a culprit's residue is made of.
+// breakDown tells what a culprit's residue is made of. To count agents and attempts takes longer than to add up, so that
+// it is done for those alone that are listed.
 func (s *Store) breakDown(ctx context.Context, f ResidueFilter, c *Culprit) (err error) {
+	var q query
+	q.ofCulprit(f, c)
+	count, err := s.lists.prepare(ctx, s.readers, "SELECT count(DISTINCT agent), count(DISTINCT agent || ' ' || number) FROM residue"+q.condition()) //nolint:sqlclosecheck // it stays prepared
+	if err == nil {
+		err = count.QueryRowContext(ctx, q.args...).Scan(&c.Agents, &c.Attempts)
+	}
+	if err != nil {
+		return explain(s.path, err)
+	}
 	for _, part := range []struct {
 		column string
 		most   int
 		to     *[]Share
 	}{{"kind", mostKinds, &c.Kinds}, {"agent", worstAgents, &c.Worst}, {"evidence", mostKinds, &c.By}} {
 		var q query
-		q.ofResidue(f)
-		q.and("controller = ?", string(c.Controller))
-		q.and("job = ?", c.Job)
+		q.ofCulprit(f, c)
 		choose := "SELECT " + part.column + ", CAST(sum(things) AS BIGINT) AS things, CAST(sum(bytes) AS BIGINT) AS bytes FROM residue" +
 			q.condition() + " GROUP BY " + part.column
 		q.where = nil
@@ -96,20 +103,26 @@ func (s *Store) breakDown(ctx context.Context, f ResidueFilter, c *Culprit) (err
 	return nil
 }
 
+// ofCulprit chooses, of the residue that a filter chooses, what one culprit left.
+func (q *query) ofCulprit(f ResidueFilter, c *Culprit) {
+	q.ofResidue(f, "at")
+	q.and("controller = ?", string(c.Controller))
+	q.and("job = ?", c.Job)
+}
+
 // culpritRow is one row of the query above.
 type culpritRow struct {
-	controller, job                       string
-	things, bytes, agents, attempts, seen int64
+	controller, job     string
+	things, bytes, seen int64
 }
 
 func culpritFields(r *culpritRow) []any {
-	return []any{&r.controller, &r.job, &r.things, &r.bytes, &r.agents, &r.attempts, &r.seen}
+	return []any{&r.controller, &r.job, &r.things, &r.bytes, &r.seen}
 }
 
 func culpritOf(r culpritRow) (Culprit, error) {
 	return Culprit{
-		Controller: hygiene.ControllerID(r.controller), Job: r.job, Things: r.things, Bytes: r.bytes,
-		Agents: r.agents, Attempts: r.attempts, LastSeen: moment(r.seen),
+		Controller: hygiene.ControllerID(r.controller), Job: r.job, Things: r.things, Bytes: r.bytes, LastSeen: moment(r.seen),
 	}, nil
 }
 

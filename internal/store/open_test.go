@@ -299,15 +299,15 @@ func outdate(t *testing.T, path string) {
 	execute(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
 }
 
-func execute(t *testing.T, path, statement string) {
-	t.Helper()
+func execute(tb testing.TB, path, statement string) {
+	tb.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), statement); err != nil {
-		t.Fatal(err)
+	if _, err := db.ExecContext(tb.Context(), statement); err != nil {
+		tb.Fatal(err)
 	}
 }
 

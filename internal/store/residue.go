@@ -77,7 +77,7 @@ func (s *Store) SaveResidue(ctx context.Context, id hygiene.AgentID, number int6
 // Residue returns the residue that matches, newest first.
 func (s *Store) Residue(ctx context.Context, f ResidueFilter) ([]Residue, error) {
 	var q query
-	q.ofResidue(f)
+	q.ofResidue(f, "at")
 	if f.Before > 0 {
 		q.and("id < ?", f.Before)
 	}
@@ -90,8 +90,9 @@ func (s *Store) Residue(ctx context.Context, f ResidueFilter) ([]Residue, error)
 	return found, nil
 }
 
-// ofResidue adds what lists of residue and of culprits can both be narrowed by.
-func (q *query) ofResidue(f ResidueFilter) {
+// ofResidue adds what lists of residue and of culprits can both be narrowed by; at is the column of the time, or an
+// expression that is as good and that no index is looked up by.
+func (q *query) ofResidue(f ResidueFilter, at string) {
 	q.ofAgent(f.Agent, f.Controller)
 	if f.Attempt > 0 {
 		q.and("number = ?", f.Attempt)
@@ -103,10 +104,10 @@ func (q *query) ofResidue(f ResidueFilter) {
 		q.and("kind = ?", f.Kind)
 	}
 	if !f.Since.IsZero() {
-		q.and("at >= ?", millis(f.Since))
+		q.and(at+" >= ?", millis(f.Since))
 	}
 	if !f.Until.IsZero() {
-		q.and("at <= ?", millis(f.Until))
+		q.and(at+" <= ?", millis(f.Until))
 	}
 }
 
