@@ -43,6 +43,9 @@ var provePart string
 //go:embed shell/raised.sh
 var raisedPart string
 
+//go:embed shell/cache.sh
+var cachePart string
+
 //go:embed shell/report.sh
 var reportPart string
 
@@ -103,7 +106,7 @@ func (r *Recipe) Compile() (*Program, error) {
 // text returns the whole program, with remarks about it.
 func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []string) {
 	engine := r.engine(revision, scrubs)
-	pack := packer{}
+	pack := packer{caches: r.Cache && len(scrubs) > 0}
 	pack.scrubs(scrubs)
 	pack.file(packed{path: "lib/engine", mode: "600", content: []byte(engine + "engine_main \"$@\"\n"), from: "engine"})
 	for i, s := range r.Steps {
@@ -114,8 +117,11 @@ func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []str
 	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
 	b.WriteString(digestPart + "\n" + processPart + "\n" + bindPart + "\n" + bootStage)
+	if pack.caches {
+		b.WriteString("\n" + cachePart)
+	}
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
-	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_start() { pitcrew_boot %s; }\n", pack.kib(), r.placeWords())
+	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { \"$@\" %s; }\n", pack.kib(), r.placeWords())
 	fmt.Fprintf(&b, "\npitcrew_unpack() {\n\tdirs %s\n%s}\n\npitcrew_main \"$@\"\n", quoteAll(pack.dirs), pack.script.String())
 	return b.String(), pack.notes
 }
@@ -145,12 +151,13 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 		fmt.Fprintf(&b, " %d", i+1)
 	}
 	b.WriteString("'\n")
+	fmt.Fprintf(&b, "cache=%s\n", yesNo(r.Cache))
 	defineScrubs(&b, scrubs)
 	r.defineRaising(&b)
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + cachePart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

@@ -66,6 +66,7 @@ func (d *decoder) own() []field {
 		{"places", d.places},
 		{"rebootCommand", func(path string, n ast.Node) { r.RebootCommand = d.command(path, n) }},
 		{"platforms", d.platforms},
+		{"cache", func(path string, n ast.Node) { r.Cache, _ = d.boolean(path, n) }},
 		{"raise", func(path string, n ast.Node) { r.Raise, _ = d.boolean(path, n) }},
 	}
 }

@@ -17,6 +17,8 @@ type packer struct {
 	size   int
 	dirs   []string
 	notes  []string
+	// caches has scrub unpacked only where the machine's cache has none.
+	caches bool
 	// paths and contents are those of the files that are proved together, in order.
 	paths    []string
 	contents []byte

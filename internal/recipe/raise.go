@@ -57,7 +57,7 @@ func (s Step) defineParts(b *strings.Builder, n int) {
 	fmt.Fprintf(b, "raised_%d() {\n", n)
 	if s.Goal != nil {
 		part("spec", s.Script, "600", "script")
-		b.WriteString("\t\"$1\" scrub \"$scrub_size\" \"$scrub_sum\" 500 \"$work/lib/scrub\"\n}\n")
+		b.WriteString("\thand_scrub \"$1\"\n}\n")
 		return
 	}
 	part("script", s.Script, "600", "script")
@@ -81,7 +81,7 @@ func (r *Recipe) defineRaising(b *strings.Builder) {
 	}
 	b.WriteString("'\n" + raisePart)
 	fmt.Fprintf(b, "raise_prove=%s\n", shellQuote(terse(digestPart+provePart)))
-	fmt.Fprintf(b, "raise_stage=%s\n", shellQuote(terse(processPart+sessionPart+raisedPart)))
+	fmt.Fprintf(b, "raise_stage=%s\n", shellQuote(terse(processPart+sessionPart+cachePart+raisedPart)))
 	fmt.Fprintf(b, "with_places() { \"$@\" %s; }\n\n", r.placeWords())
 }
 

@@ -42,12 +42,15 @@ func ordinary(t *testing.T, shell, sudoers string) *machine {
 		t.Fatal(err)
 	}
 	const enter = `mount --make-rprivate / && mount --bind "$1" /etc/sudoers && mount --bind "$2" /var/tmp && mount --bind "$3" /mnt &&
-mount -t tmpfs -o mode=755 none /var/cache && cd / && shift 3 && exec setpriv --reuid nobody --regid nogroup --clear-groups "$@"`
-	m.under = []string{"unshare", "-m", "/bin/sh", "-c", enter, "enter", rules, m.tmp, bin}
+mount --bind "$4" /var/cache && cd / && shift 4 && exec setpriv --reuid nobody --regid nogroup --clear-groups "$@"`
+	m.under = []string{"unshare", "-m", "/bin/sh", "-c", enter, "enter", rules, m.tmp, bin, t.TempDir()}
 	m.shell, m.path = "/mnt/sh", "/mnt:/usr/bin:/bin"
 	m.env = append(m.env, "TMPDIR=/var/tmp")
 	return m
 }
+
+// cache has m take directory dir for /var/cache.
+func (m *machine) cache(dir string) { m.under[len(m.under)-1] = dir }
 
 func TestOnlyStepsThatNeedRootAreRaised(t *testing.T) {
 	t.Parallel()

@@ -46,6 +46,8 @@ type Recipe struct {
 	Platforms []string
 	// Raise allows goals that need root to get it from sudo where the program is not root.
 	Raise bool
+	// Cache has scrub kept on the machine, where only root can write, so that the next program need not unpack it.
+	Cache bool
 	// Steps are the steps of all phases, in the order in which they run.
 	Steps []Step
 }

@@ -51,8 +51,14 @@ func (p *packer) scrubs(all []scrub) {
 	p.script.WriteString("\tcase $(uname -sm) in\n")
 	for _, s := range all {
 		fmt.Fprintf(&p.script, "\t%s)\n", shellQuote(s.machine))
+		if p.caches {
+			fmt.Fprintf(&p.script, "\tif ! cached %s; then\n", s.Digest)
+		}
 		p.file(packed{path: "lib/scrub.gz", mode: "600", content: s.Packed})
 		p.check()
+		if p.caches {
+			p.script.WriteString("\tfi\n")
+		}
 		p.script.WriteString("\t;;\n")
 		p.size += int(s.Size)
 	}

@@ -3,17 +3,18 @@
 
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
-usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
+usage: sh program.sh [--plan | --by-hand | --remove] [--agent NAME] [--controller NAME] [--labels LIST]
                      [--phases all|verify] [--depth light|standard|deep] [--no-reboot]
   --plan        print what would run here and do nothing
   --by-hand     run for a person: no controller, no report
+  --remove      remove what programs like this keep on this machine, and do nothing else
   --agent       the agent this machine serves (default: $NODE_NAME, with --by-hand the host's name)
   --controller  the controller it belongs to (default: $PITCREW_JOB_CONTROLLER)
   --labels      the labels of the agent (default: $NODE_LABELS)
   --phases      verify runs the verify phase alone (default: $PITCREW_PHASES, else all)
   --depth       how deep to clean (default: $PITCREW_DEPTH, else standard)
   --no-reboot   report that a reboot is needed, but leave it to the caller
-Without --plan and --by-hand it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
+Without the first three it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
 PITCREW_USAGE
 }
 
@@ -22,6 +23,7 @@ pitcrew_options() {
 		case $1 in
 		--plan) PITCREW_MODE=plan ;;
 		--by-hand) PITCREW_MODE=hand ;;
+		--remove) PITCREW_MODE=remove ;;
 		--no-reboot) PITCREW_NO_REBOOT=1 ;;
 		--agent | --controller | --labels | --phases | --depth)
 			[ $# -gt 1 ] || pitcrew_refuse "$1 needs a value"
@@ -167,11 +169,16 @@ pitcrew_main() {
 		engine_plan
 		exit 0
 	fi
+	if [ "$PITCREW_MODE" = remove ]; then
+		eval "$(pitcrew_engine)"
+		pitcrew_places engine_remove
+		exit
+	fi
 	if [ "$PITCREW_MODE" = hand ]; then
 		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
 		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
 	fi
-	pitcrew_start
+	pitcrew_places pitcrew_boot
 }
 
 # pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the

@@ -67,6 +67,21 @@ hand_line() {
 }
 hand_bytes() { { cat "$5"; cat /dev/zero; } | head -c "$2"; }
 
+# hand_scrub does with scrub what $1 does: it comes as a part, unless root can take it from the cache.
+hand_scrub() {
+	case $1-$scrub in
+	*"-$work/"*) "$1" scrub "$scrub_size" "$scrub_sum" 500 "$scrub" ;;
+	hand_line-*)
+		stage="${stage}from_cache $scrub_sum
+"
+		return
+		;;
+	*) return ;;
+	esac
+	[ "$cache-$1" != yes-hand_line ] || stage="${stage}keep_scrub scrub $scrub_sum
+"
+}
+
 # quote sets quoted to $1 as one word of the shell.
 quote() {
 	q_rest=$1 quoted=

@@ -1,7 +1,7 @@
 # Raised stage: the root's side of a raised step. It stands in root's own directory, from which it takes what was sent
 # along with it. Standard input stays open as long as the step may run: its end ends the step.
 exec 7<&0 8>&2 </dev/null 2>&1
-at=$stage_size
+at=$stage_size scrub=$root_dir/scrub
 
 # part takes the next $2 bytes for file $1, proves them by their digest $3 on the descriptor 9, which stays open, and
 # gives the file mode $4.
@@ -12,6 +12,12 @@ part() {
 	exec 9<"$1"
 	[ "$("$hasher" <&9)" = "$3" ] || refuse "$1 was changed before root had it"
 	chmod "$4" "$1"
+}
+
+# from_cache does the same with scrub of digest $1 from the cache.
+from_cache() {
+	cached "$1" && exec 9<"$cache_file" && [ "$("$hasher" <&9)" = "$1" ] || refuse 'scrub has gone from the cache, or was changed there'
+	scrub=$cache_file
 }
 
 refuse() {
@@ -26,11 +32,11 @@ raised_script() {
 
 # raised_goal runs scrub, which is what descriptor 9 has, with the verb $1 and the environment after it.
 raised_goal() {
-	verb=$1 scrub=/proc/self/fd/9
+	verb=$1 program=/proc/self/fd/9
 	shift
-	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || scrub=$root_dir/scrub
-	"$scrub" --version >/dev/null 2>&1 || refuse "no place of the recipe that is root's alone allows execution"
-	raised_run "$@" "$scrub" "$verb" "$root_dir/spec" --result "$root_dir"
+	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || program=$scrub
+	"$program" --version >/dev/null 2>&1 || refuse "no place of the recipe that is root's alone allows execution"
+	raised_run "$@" "$program" "$verb" "$root_dir/spec" --result "$root_dir"
 	[ ! -s result ] || [ "$(wc -l <result)" -ne 1 ] || { printf 'pitcrew result ' && cat result; } >&8
 	[ ! -s reason ] || printf 'pitcrew reason %s\n' "$(head -c 500 reason | tr '\n' ' ')" >&8
 }

@@ -1,8 +1,13 @@
 # scrub: the carried program that reaches goals. It exists for the platforms that the recipe names.
 
-# find_scrub unpacks scrub if this platform has one; if it cannot be had, scrub_why says why.
+# find_scrub sets scrub to where scrub is: in the cache, or unpacked afresh if this platform has one. If it cannot be had,
+# scrub_why says why.
 find_scrub() {
-	scrub_why=
+	scrub_why= scrub=$work/lib/scrub
+	if [ "$cache" = yes ] && cached "$scrub_sum"; then
+		scrub=$cache_file
+		return
+	fi
 	if [ ! -e "$work/lib/scrub.gz" ]; then
 		scrub_why="this program carries no scrub for $(uname -s) $(uname -m)"
 		return
@@ -18,6 +23,7 @@ find_scrub() {
 	chmod 500 "$work/lib/scrub"
 	(proved_scrub && "$s_program" --version >/dev/null 2>&1) ||
 		scrub_why="$work does not allow execution, nor does any other place of the recipe"
+	[ "$cache$uid" != yes0 ] || [ -n "$scrub_why" ] || keep_scrub "$scrub" "$scrub_sum"
 }
 by_gzip() { gzip -dc; }
 by_busybox() { busybox gunzip -c; }
@@ -36,10 +42,10 @@ is_scrub() {
 # proved_scrub sets s_program to scrub, proved to be what was carried. That is its open descriptor, not its name, which a
 # process of the same user may have given to another file meanwhile.
 proved_scrub() {
-	exec 9<"$work/lib/scrub" || return 1
+	exec 9<"$scrub" || return 1
 	is_scrub <&9 || return 1
 	s_program=/proc/self/fd/9
-	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || s_program=$work/lib/scrub # no /proc, or a shell that keeps 9 to itself
+	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || s_program=$scrub # no /proc, or a shell that keeps 9 to itself
 }
 
 # run_scrub becomes scrub, doing $2 (run or verify) to the goal of step $1; the rest of its arguments begins the command.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision b7d070909c70ff01fb060d9c40e321531cd119c13344750f4ccd22441232f2f0. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 29ace3e008e5cf473ca39ee8a367ff7798c19a3592fb3b7cbcb6d3a8b6150b90. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -104,17 +104,18 @@ pitcrew_bind() {
 
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
-usage: sh program.sh [--plan | --by-hand] [--agent NAME] [--controller NAME] [--labels LIST]
+usage: sh program.sh [--plan | --by-hand | --remove] [--agent NAME] [--controller NAME] [--labels LIST]
                      [--phases all|verify] [--depth light|standard|deep] [--no-reboot]
   --plan        print what would run here and do nothing
   --by-hand     run for a person: no controller, no report
+  --remove      remove what programs like this keep on this machine, and do nothing else
   --agent       the agent this machine serves (default: $NODE_NAME, with --by-hand the host's name)
   --controller  the controller it belongs to (default: $PITCREW_JOB_CONTROLLER)
   --labels      the labels of the agent (default: $NODE_LABELS)
   --phases      verify runs the verify phase alone (default: $PITCREW_PHASES, else all)
   --depth       how deep to clean (default: $PITCREW_DEPTH, else standard)
   --no-reboot   report that a reboot is needed, but leave it to the caller
-Without --plan and --by-hand it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
+Without the first three it must be issued: PITCREW_AGENT, PITCREW_CONTROLLER, PITCREW_ATTEMPT, PITCREW_NONCE.
 PITCREW_USAGE
 }
 
@@ -123,6 +124,7 @@ pitcrew_options() {
 		case $1 in
 		--plan) PITCREW_MODE=plan ;;
 		--by-hand) PITCREW_MODE=hand ;;
+		--remove) PITCREW_MODE=remove ;;
 		--no-reboot) PITCREW_NO_REBOOT=1 ;;
 		--agent | --controller | --labels | --phases | --depth)
 			[ $# -gt 1 ] || pitcrew_refuse "$1 needs a value"
@@ -268,11 +270,16 @@ pitcrew_main() {
 		engine_plan
 		exit 0
 	fi
+	if [ "$PITCREW_MODE" = remove ]; then
+		eval "$(pitcrew_engine)"
+		pitcrew_places engine_remove
+		exit
+	fi
 	if [ "$PITCREW_MODE" = hand ]; then
 		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
 		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
 	fi
-	pitcrew_start
+	pitcrew_places pitcrew_boot
 }
 
 # pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the
@@ -306,20 +313,24 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=b7d070909c70ff01fb060d9c40e321531cd119c13344750f4ccd22441232f2f0
+revision=29ace3e008e5cf473ca39ee8a367ff7798c19a3592fb3b7cbcb6d3a8b6150b90
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
+cache=no
 goals=no
 
 step_1() {
 	phase=clean name='{braces} {{twice}} ${A:-{x}}' json='"{braces} {{twice}} ${A:-{x}}"'
 	limit=600 tries=1 delay=10
 	depth=light on_failure=failed required='' forbidden=''
+	as_root=no ends=no
 }
 when_1() {
 	return 0
 }
-command_1() { in_session "$@" 'A={0} %s <&> " '\'' ]]> '"$(printf '\303\251')" 'sh' "$work/1/script"; }
+command_1() {
+	in_session "$@" 'A={0} %s <&> " '\'' ]]> '"$(printf '\303\251')" 'sh' "$work/1/script"
+}
 outcome_1() {
 	case $1 in
 	0) outcome=ok ;;
@@ -331,11 +342,14 @@ step_2() {
 	phase=verify name='proof' json='"proof"'
 	limit=600 tries=1 delay=10
 	depth=light on_failure=failed required='' forbidden=''
+	as_root=no ends=no
 }
 when_2() {
 	return 0
 }
-command_2() { in_session "$@" 'sh' "$work/2/script"; }
+command_2() {
+	in_session "$@" 'sh' "$work/2/script"
+}
 outcome_2() {
 	case $1 in
 	0) outcome=ok ;;
@@ -613,7 +627,9 @@ root_is() {
 	esac
 }
 sudo_is() {
-	if [ -z "${sudo-}" ]; then
+	if [ "$uid" = 0 ]; then
+		sudo=yes
+	elif [ -z "${sudo-}" ]; then
 		sudo=no
 		! sudo -n true </dev/null >/dev/null 2>&1 || sudo=yes
 	fi
@@ -666,8 +682,10 @@ engine_plan() {
 	for n in $steps; do
 		"step_$n"
 		in_phases "$phase" || continue
-		if fate "$n"; then
-			echo "run   $phase: $name (limit ${limit}s, tries $tries)"
+		p_root=
+		[ "$as_root" = no ] || [ "$uid" = 0 ] || p_root=', as root by sudo'
+		if fate "$n" && { [ -z "$p_root" ] || sudo_is yes || { outcome=failed why="needs root, and $why" && false; }; }; then
+			echo "run   $phase: $name (limit ${limit}s, tries $tries$p_root)"
 		elif [ "$outcome" = failed ]; then
 			echo "fail  $phase: $name ($why)"
 		else
@@ -1045,6 +1063,69 @@ fence() {
 	done
 }
 
+# The cache: scrub by its digest, in a directory in which only root can have put anything.
+cache_dir=/var/cache/pitcrew
+
+# cached sets cache_file to what the cache has for digest $1. It fails if there is nothing, if anybody but root could have
+# put it there, or if it is something else or cannot be executed.
+cached() {
+	cache_file=$cache_dir/scrub-$1
+	[ -r "$cache_file" ] && roots "$cache_file" && [ "$("$hasher" <"$cache_file")" = "$1" ] &&
+		"$cache_file" --version >/dev/null 2>&1
+}
+
+# roots succeeds if nobody but root can change the cache's directory, what leads there, and the file $1 in it, if given.
+roots() {
+	ls -ldn / /var /var/cache "$cache_dir" "$@" 2>/dev/null | {
+		c_count=0
+		while read -r c_mode c_links c_user c_rest; do
+			case $c_user-$c_mode in
+			0-[d-]????[!w]??[!w]*) c_count=$((c_count + 1)) ;;
+			esac
+		done
+		[ "$c_count" -eq $((4 + $#)) ]
+	}
+}
+
+# keep_scrub puts file $1, which has the digest $2, into the cache, and removes what is older than 30 days from it.
+keep_scrub() (
+	umask 022
+	[ -d "$cache_dir" ] || mkdir "$cache_dir" 2>/dev/null
+	if ! roots; then
+		echo "scrub is not kept: $cache_dir cannot be made, or others than root can write there"
+		exit 0
+	fi
+	c_new=$cache_dir/.scrub-$2.$$
+	if cp "$1" "$c_new" && chmod 755 "$c_new" && [ "$("$hasher" <"$c_new")" = "$2" ] && mv -f "$c_new" "$cache_dir/scrub-$2"; then
+		find "$cache_dir" -type f -name '*scrub-*' -mtime +30 -exec rm -f {} \;
+	else
+		rm -f "$c_new"
+		echo "scrub is not kept: $cache_dir has no room, or does not take it"
+	fi 2>/dev/null
+)
+
+# empty_cache removes the cache. What is in it that is not ours stays.
+empty_cache="rm -f $cache_dir/scrub-* $cache_dir/.scrub-* && rmdir $cache_dir"
+
+# engine_remove removes what this machine keeps for programs like this: the cache, and what runs of this user that are dead
+# have left in the places $@.
+engine_remove() {
+	each_run remove_dead "$@"
+	if [ -d "$cache_dir" ]; then
+		if [ "$(id -u)" = 0 ]; then
+			sh -c "$empty_cache"
+		else
+			sudo -n -- /bin/sh -c "$empty_cache" </dev/null
+		fi
+	fi
+	if [ -e "$cache_dir" ]; then
+		say "$cache_dir stays: removing it needs root"
+		exit 1
+	fi
+	say 'nothing stays'
+}
+remove_dead() { lives || remove_work "$f_dir"; }
+
 # Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
 
 say() { printf 'pitcrew: %s\n' "$1"; }
@@ -1302,6 +1383,7 @@ run_steps() {
 		else
 			say "$phase '$name' begins"
 			run_step "$n"
+			[ "$ends-$outcome" != yes-ok ] || ended=yes
 			# A failure that its step makes light of proves nothing, nor does what was not there.
 			case $phase-$outcome-$pardoned in verify-ok- | verify-warned-) proved=yes ;; esac
 		fi
@@ -1369,7 +1451,7 @@ engine_main() {
 	exec 3<&-
 	cd /
 	step_pid= limiter= tee_pid= rest_pid= held= caught= tails=0
-	failed= clean_failed= setup_failed= want= proved= report_steps=
+	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
@@ -1397,8 +1479,8 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=356
-pitcrew_start() { pitcrew_boot "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
+PITCREW_KIB=363
+pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
 	dirs '1/files' '2/files'
@@ -1416,7 +1498,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check 83f8784841d36bee98a2cf6c9acd3110c5fe2df28c7fbdca856ccf8aa91bc1e0 '3641586133:34229' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check addfa957af7153f2dea6a51d998f391373dbe469baedc79d1988786ed7e0f43a '1728915154:36766' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
