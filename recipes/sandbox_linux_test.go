@@ -188,8 +188,16 @@ var scale = []struct {
 	{regexp.MustCompile(`(?m)^platforms: .*`), "platforms: [linux/" + runtime.GOARCH + "]"},
 }
 
-// program compiles a recipe of the library, with further changes: old and new texts, which have to be there.
+// program compiles a recipe of the library, with further changes: old and new texts, of which the old have to be there.
 func (s sandbox) program(name string, changes ...string) *recipe.Program {
+	s.Helper()
+	p, err := s.recipe(name, changes...).Compile()
+	check(s.T, err)
+	return p
+}
+
+// recipe reads one as program does.
+func (s sandbox) recipe(name string, changes ...string) *recipe.Recipe {
 	s.Helper()
 	unused := map[string]bool{}
 	for change := range slices.Chunk(changes, 2) {
@@ -215,16 +223,14 @@ func (s sandbox) program(name string, changes ...string) *recipe.Program {
 			s.Fatalf("no file of %s has the text %q", name, text)
 		}
 	}
-	p, err := r.Compile()
-	check(s.T, err)
-	return p
+	return r
 }
 
 // as is whom a program runs as, and where.
 type as struct {
 	uid       uint32
 	workspace string
-	labels    string
+	tmp       string
 	phases    string
 }
 
@@ -242,7 +248,7 @@ func (s sandbox) run(p *recipe.Program, who as) recipe.Report {
 	c := exec.CommandContext(ctx, "/bin/sh", file, "--no-reboot")
 	c.Dir = "/"
 	c.Env = []string{
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/home/jenkins", "NODE_NAME=" + s.agent, "NODE_LABELS=" + s.agent + " " + who.labels,
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/home/jenkins", "NODE_NAME=" + s.agent, "NODE_LABELS=" + s.agent, "TMPDIR=" + who.tmp,
 		"WORKSPACE=" + who.workspace, "JENKINS_URL=https://jenkins.example/", "JOB_NAME=cleanup", "BUILD_NUMBER=9", "BUILD_TAG=jenkins-cleanup-9",
 		"JENKINS_SERVER_COOKIE=ours", "PITCREW_JOB_CONTROLLER=ci", "PITCREW_AGENT=" + s.agent, "PITCREW_CONTROLLER=ci",
 		"PITCREW_ATTEMPT=1", "PITCREW_NONCE=" + nonce, "PITCREW_PHASES=" + who.phases,
