@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 // earlier is the environment of an earlier build of agent a1.
@@ -89,7 +90,7 @@ func TestGenericLinux(t *testing.T) {
 				dd if=/dev/zero of=$file bs=1k count=700 status=none
 				dd if=/dev/zero of=/var/cache/apt/archives/${file}_1_all.deb bs=1k count=700 status=none
 			done`)
-		program := s.program("generic-linux", "present: [git, curl]", "present: [dash, util-linux]", "size: 10GB", "size: 1MB", "size: 2GB", "size: 1MB")
+		program := s.program(s.recipe("generic-linux", "present: [git, curl]", "present: [dash, util-linux]", "size: 10GB", "size: 1MB", "size: 2GB", "size: 1MB"))
 
 		r := s.run(program, cleanup)
 		if r.Outcome != recipe.Reconnect { // for the new limits
@@ -105,7 +106,17 @@ func TestGenericLinux(t *testing.T) {
 		if got := s.sh("cat /etc/security/limits.d/90-pitcrew.conf /proc/sys/fs/inotify/max_user_watches"); got != "# Kept by pitcrew.\njenkins - nofile 64000\n524288" {
 			s.Errorf("settings:\n%s", got)
 		}
-		s.idle(program, cleanup)
+		s.idle(func() {
+			r := s.run(program, cleanup)
+			if r.Outcome != recipe.Cleaned {
+				s.Errorf("at once again: %s: %s", r.Outcome, r.Reason)
+			}
+			for _, step := range r.Steps {
+				if step.Scrub != nil && step.Scrub.State != spec.Unchanged {
+					s.Errorf("at once again step %q: %+v", step.Name, step.Scrub)
+				}
+			}
+		})
 
 		// A leftover that comes between is found in the verify phase, and left alone there.
 		late := s.leave(jenkins, nil, "/bin/sleep", "1000")

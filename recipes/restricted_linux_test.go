@@ -43,13 +43,14 @@ func TestRestricted(t *testing.T) {
 			return s.sh(`find /home/ci/a10 /home/ci/.profile /home/ci/a1/agent.jar /home/stranger /tmp/of-the-account -printf '%p %M %U %s %T@\n'`)
 		}
 		before := others()
-		program := s.program("restricted", "size: 5GB", "size: 1MB")
+		r := s.recipe("restricted", "size: 5GB", "size: 1MB")
+		program := s.program(r)
 
-		r := s.run(program, who)
-		if r.Outcome != recipe.Cleaned {
-			s.Errorf("outcome %s: %s", r.Outcome, r.Reason)
+		report := s.run(program, who)
+		if report.Outcome != recipe.Cleaned {
+			s.Errorf("outcome %s: %s", report.Outcome, report.Reason)
 		}
-		s.found(r, map[string][]string{"processes": sorted(
+		s.found(report, map[string][]string{"processes": sorted(
 			"process "+strconv.Itoa(processes["of a build"]), "process "+strconv.Itoa(processes["from an owned path"]),
 		)})
 		if diff := cmp.Diff([]string{"guard: of a person", "guard: of somebody else", "guard: of the other agent"}, alive(processes)); diff != "" {
@@ -60,17 +61,17 @@ func TestRestricted(t *testing.T) {
 		if diff := cmp.Diff(before, others()); diff != "" {
 			s.Errorf("what is not this agent's changed (-before +after):\n%s", diff)
 		}
-		s.idle(program, who, "/home/ci/a1/tmp")
+		s.idle(func() { s.again(r, report, who) })
 
 		// What only root can remove is named, and the agent is not clean.
 		s.sh("mkdir -p /home/ci/a1/workspace/app/of-root; echo x >/home/ci/a1/workspace/app/of-root/file")
-		if r := s.run(program, who); r.Outcome != recipe.Failed || !strings.Contains(r.Reason, "workspaces") {
-			s.Errorf("with a file of root: %s: %s", r.Outcome, r.Reason)
+		if failed := s.run(program, who); failed.Outcome != recipe.Failed || !strings.Contains(failed.Reason, "workspaces") {
+			s.Errorf("with a file of root: %s: %s", failed.Outcome, failed.Reason)
 		}
 		s.there("/home/ci/a1/workspace/app/of-root/file")
 
 		// An agent that is root by mistake is not for this recipe.
-		for _, step := range s.recipe("restricted").Steps {
+		for _, step := range r.Steps {
 			if step.Name != "rights" {
 				continue
 			}
