@@ -70,11 +70,11 @@ func (e engine) do(args ...string) string {
 // fill makes images, containers, volumes and networks of CI, and of the machine's own mirror.
 func (e engine) fill() {
 	e.Helper()
-	e.sh(`mkdir -p /tmp/base/bin && cp /bin/busybox /tmp/base/bin/sleep && tar -C /tmp/base -cf /tmp/base.tar bin && rm -r /tmp/base`)
-	for _, image := range []string{"alpine:3", "ci/app:1", "mirror:2"} {
+	for _, image := range []string{"alpine:3", "ci/app:1", "mirror:2"} { // none has anything of another in it
+		e.sh(`mkdir -p /tmp/base/bin && head -c 1500000 /dev/urandom >/tmp/base/bin/sleep && tar -C /tmp/base -cf /tmp/base.tar bin`)
 		e.do("import", "/tmp/base.tar", image)
 	}
-	e.sh("rm /tmp/base.tar")
+	e.sh("rm -r /tmp/base /tmp/base.tar")
 	for _, name := range []string{"registry-mirror", "leftover"} {
 		e.do("volume", "create", name+"-data")
 		image := map[string]string{"registry-mirror": "mirror:2", "leftover": "ci/app:1"}[name]
@@ -105,7 +105,6 @@ func (e engine) has() []string {
 func TestDockerHost(t *testing.T) {
 	need(t, "dockerd", "docker.io")
 	need(t, "runc", "runc")
-	need(t, "busybox", "busybox-static")
 	inSandbox(t, func(s sandbox) {
 		p := s.plant()
 		s.serve([]string{"docker", "version"}, "dockerd", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false")
@@ -119,7 +118,7 @@ func TestDockerHost(t *testing.T) {
 		s.sh("echo inactive disabled >/var/lib/stand-in/docker.unit")
 		r := s.recipe("docker-host", "size: 40GB", "size: 1MB")
 
-		report := s.run(s.program(r), cleanup)
+		report := s.steps(r, cleanup)
 		if report.Outcome != recipe.Reconnect { // for the new group
 			s.Errorf("outcome %s: %s", report.Outcome, report.Reason)
 		}
@@ -136,7 +135,7 @@ func TestDockerHost(t *testing.T) {
 		if got := s.sh("cat /proc/sys/net/ipv4/ip_forward; id -nG jenkins"); got != "1\njenkins docker" {
 			s.Errorf("settings: %q", got)
 		}
-		s.idle(func() { s.again(r, report, cleanup) }, "/var/lib/docker", "/var/lib/containerd", "/etc/docker")
+		s.idle(r, cleanup, "/var/lib/docker", "/var/lib/containerd", "/etc/docker")
 	})
 }
 

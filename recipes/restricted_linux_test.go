@@ -44,9 +44,8 @@ func TestRestricted(t *testing.T) {
 		}
 		before := others()
 		r := s.recipe("restricted", "size: 5GB", "size: 1MB")
-		program := s.program(r)
 
-		report := s.run(program, who)
+		report := s.run(s.program(r), who)
 		if report.Outcome != recipe.Cleaned {
 			s.Errorf("outcome %s: %s", report.Outcome, report.Reason)
 		}
@@ -61,11 +60,11 @@ func TestRestricted(t *testing.T) {
 		if diff := cmp.Diff(before, others()); diff != "" {
 			s.Errorf("what is not this agent's changed (-before +after):\n%s", diff)
 		}
-		s.idle(func() { s.again(r, report, who) })
+		s.idle(r, who)
 
 		// What only root can remove is named, and the agent is not clean.
 		s.sh("mkdir -p /home/ci/a1/workspace/app/of-root; echo x >/home/ci/a1/workspace/app/of-root/file")
-		if failed := s.run(program, who); failed.Outcome != recipe.Failed || !strings.Contains(failed.Reason, "workspaces") {
+		if failed := s.steps(r, who); failed.Outcome != recipe.Failed || !strings.Contains(failed.Reason, "workspaces") {
 			s.Errorf("with a file of root: %s: %s", failed.Outcome, failed.Reason)
 		}
 		s.there("/home/ci/a1/workspace/app/of-root/file")

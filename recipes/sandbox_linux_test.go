@@ -5,6 +5,7 @@ package recipes_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -70,7 +71,7 @@ func inSandbox(t *testing.T, test func(s sandbox)) {
 	c.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUTS | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC |
 			syscall.CLONE_NEWCGROUP,
-		Pdeathsig:  syscall.SIGKILL,
+		Pdeathsig: syscall.SIGKILL,
 	}
 	out, err := c.CombinedOutput()
 	if err != nil || testing.Verbose() {
@@ -168,7 +169,7 @@ func (s sandbox) standIn(name, script string) {
 	const dir = "/var/lib/stand-in"
 	check(s.T, os.MkdirAll(dir, 0o777))
 	text := "#!/bin/sh\nD=" + dir + "\norder() { echo \"" + name + " $*\" >>$D/orders; }\n" + script + "\n"
-	check(s.T, os.RemoveAll("/usr/sbin/"+name), os.WriteFile("/usr/sbin/"+name, []byte(text), 0o755)) //nolint:gosec // a program
+	check(s.T, os.RemoveAll("/usr/sbin/"+name), os.WriteFile("/usr/sbin/"+name, []byte(text), 0o755))
 }
 
 // orders are what stand-ins were told to change, since this was asked last.
@@ -250,7 +251,7 @@ func (s sandbox) run(p *recipe.Program, who as) recipe.Report {
 	file := filepath.Join(s.TempDir(), "program.sh")
 	check(s.T, os.WriteFile(file, p.Text, 0o600), os.Chown(file, int(who.uid), -1))
 	for dir := filepath.Dir(file); dir != "/tmp"; dir = filepath.Dir(dir) {
-		check(s.T, os.Chmod(dir, 0o755)) //nolint:gosec // for the user of the program
+		check(s.T, os.Chmod(dir, 0o755))
 	}
 	const nonce = "0123456789abcdef0123456789abcdef"
 	ctx, cancel := context.WithTimeout(s.Context(), 4*time.Minute)
@@ -264,12 +265,14 @@ func (s sandbox) run(p *recipe.Program, who as) recipe.Report {
 	if err != nil {
 		s.Fatalf("%v\n%s", err, out)
 	}
+	return s.logged(r)
+}
+
+func (s sandbox) logged(r recipe.Report) recipe.Report {
+	s.Helper()
 	s.Logf("%s: %s %s", r.Recipe, r.Outcome, r.Reason)
 	for _, step := range r.Steps {
 		s.Logf("%s %q: %s %s %s", step.Phase, step.Name, step.Outcome, step.Reason, step.Tail)
-		if step.Scrub != nil {
-			s.Logf("\t%s %+v %+v %q", step.Scrub.State, step.Scrub.Found, step.Scrub.Differs, step.Scrub.Notes)
-		}
 	}
 	return r
 }
@@ -292,13 +295,13 @@ func (s sandbox) found(r recipe.Report, want map[string][]string) {
 	}
 }
 
-// idle fails if a run, which came at once after another, is not clean or has changed anything: by its own word, by what
-// stand-ins were told, and by the files. Files below but are those that living programs write.
-func (s sandbox) idle(run func(), but ...string) {
+// idle fails if the steps, run at once after a first run, change anything: by their own word, by what stand-ins were told,
+// and by the files. Files below but are those that living programs write.
+func (s sandbox) idle(of *recipe.Recipe, who as, but ...string) {
 	s.Helper()
 	_ = s.orders()
 	before := s.files(but)
-	run()
+	s.unchanged(s.steps(of, who))
 	if diff := cmp.Diff(before, s.files(but)); diff != "" {
 		s.Errorf("at once again files changed (-before +after):\n%s", diff)
 	}
@@ -307,24 +310,25 @@ func (s sandbox) idle(run func(), but ...string) {
 	}
 }
 
-// again runs the steps of a recipe once more, as a program does that reported r before, but for the program around them:
-// they are much cheaper so. Each has to succeed, and to find nothing.
-func (s sandbox) again(of *recipe.Recipe, r recipe.Report, who as) {
+// steps runs the steps of a recipe one after the other, as its program does but without the program around them, which
+// costs ten times as much. It says what a program would report of them, and that all have run.
+func (s sandbox) steps(of *recipe.Recipe, who as) recipe.Report {
 	s.Helper()
 	binary, err := carried.For("linux/" + runtime.GOARCH)
 	check(s.T, err)
 	program, err := binary.Unpack()
 	dir := s.TempDir()
 	scrub := filepath.Join(dir, "scrub")
-	check(s.T, err, os.WriteFile(scrub, program, 0o755)) //nolint:gosec // a program
+	check(s.T, err, os.WriteFile(scrub, program, 0o755), os.Chmod(filepath.Dir(dir), 0o755))
+	report := recipe.Report{Recipe: of.Name, Outcome: recipe.Cleaned}
+	plan := of.Plan(s.facts(who), recipe.Standard)
 	for i, step := range of.Steps {
-		was := r.Steps[i]
-		if was.Name != step.Name || was.Outcome == recipe.StepSkipped && !strings.HasPrefix(was.Reason, "comes after") {
-			continue // nothing to look after here
+		if !plan[i].Runs {
+			continue
 		}
 		at := filepath.Join(dir, strconv.Itoa(i))
 		script := filepath.Join(at, "script")
-		check(s.T, os.Mkdir(at, 0o755), os.WriteFile(script, step.Script, 0o644), os.Chown(at, int(who.uid), -1)) //nolint:gosec // not secret
+		check(s.T, os.Mkdir(at, 0o755), os.WriteFile(script, step.Script, 0o644), os.Chown(at, int(who.uid), -1))
 		command := append(slices.Clone(step.Interpreter), script)
 		if step.Goal != nil {
 			verb := map[bool]string{true: "verify", false: "run"}[step.Phase == recipe.Verify]
@@ -336,10 +340,51 @@ func (s sandbox) again(of *recipe.Recipe, r recipe.Report, who as) {
 			c.Env = append(c.Env, v.Name+"="+v.Value)
 		}
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: who.uid, Gid: who.uid}}
-		out, err := c.CombinedOutput()
-		result, _ := os.ReadFile(filepath.Join(at, "result"))
-		if absent := c.ProcessState.ExitCode() == 3; err != nil && !absent || bytes.Contains(result, []byte(`"state":"changed"`)) {
-			s.Errorf("at once again step %q: %v\n%s", step.Name, err, out)
+		out, _ := c.CombinedOutput()
+		code := c.ProcessState.ExitCode()
+		done := recipe.StepReport{Name: step.Name, Phase: step.Phase, Outcome: step.Outcomes[code], Exit: code, Tail: string(out)}
+		if text, err := os.ReadFile(filepath.Join(at, "result")); err == nil {
+			done.Scrub = &spec.Result{}
+			check(s.T, json.Unmarshal(text, done.Scrub))
+		}
+		switch {
+		case code == 0:
+			done.Outcome = recipe.StepOK
+		case done.Outcome == "" && step.OnFailure == recipe.StepWarned:
+			done.Outcome = recipe.StepWarned
+		case done.Outcome == recipe.StepReconnect && report.Outcome == recipe.Cleaned:
+			report.Outcome = recipe.Reconnect
+		case done.Outcome == "" || done.Outcome == recipe.StepFailed:
+			done.Outcome, report.Outcome = recipe.StepFailed, recipe.Failed
+			report.Reason += step.Name + ": " + string(out)
+		}
+		report.Steps = append(report.Steps, done)
+	}
+	return s.logged(report)
+}
+
+// facts are those of the sandbox.
+func (s sandbox) facts(who as) recipe.Facts {
+	f := recipe.Facts{Labels: []string{s.agent}, OS: []string{"linux"}, Arch: strings.TrimSpace(s.sh("uname -m")), Root: who.uid == 0, Sudo: who.uid == 0}
+	for _, dir := range []string{"/usr/sbin", "/usr/bin"} {
+		entries, err := os.ReadDir(dir)
+		check(s.T, err)
+		for _, e := range entries {
+			f.Tools = append(f.Tools, e.Name())
+		}
+	}
+	return f
+}
+
+// unchanged fails if a report, of a run that came at once after another, does not say that all is as it was.
+func (s sandbox) unchanged(r recipe.Report) {
+	s.Helper()
+	if r.Outcome != recipe.Cleaned {
+		s.Errorf("at once again: %s: %s", r.Outcome, r.Reason)
+	}
+	for _, step := range r.Steps {
+		if step.Scrub != nil && step.Scrub.State != spec.Unchanged && step.Scrub.State != spec.Skipped && step.Outcome != recipe.StepWarned {
+			s.Errorf("at once again step %q: %+v", step.Name, step.Scrub)
 		}
 	}
 }
