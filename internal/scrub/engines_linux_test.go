@@ -87,7 +87,7 @@ func (e realEngine) stopped(t *testing.T, goal spec.Goal, here scrub.Here) {
 		defer stop()
 		client := unixhttp.Client{Socket: e.socket, Limit: 1 << 20}
 		for {
-			answer, err := client.Do(t.Context(), "GET", "/v1.41/containers/json") // those that run
+			answer, err := client.Do(ctx, "GET", "/v1.41/containers/json") // those that run
 			if err != nil || strings.Contains(string(answer.Body), "pitcrew.proof") {
 				return
 			}

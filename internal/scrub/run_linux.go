@@ -94,7 +94,7 @@ func (t tool) do(ctx context.Context, input []byte, args ...string) (stdout, std
 		return nil, nil, stopped(ctx)
 	}
 	name := filepath.Base(t.path)
-	c := exec.CommandContext(context.WithoutCancel(ctx), t.path, args...)
+	c := exec.CommandContext(context.WithoutCancel(ctx), t.path, args...) //nolint:gosec // a program of the machine by its path; no shell reads the words, and each has its place
 	c.Dir, c.Env = "/", append(toolEnvironment(), t.env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.WaitDelay = parting // what a daemon that it started holds open is not waited for
