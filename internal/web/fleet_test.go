@@ -187,6 +187,11 @@ func (f *fleet) populate() {
 		Contaminated: true, Reason: "it is not the first build since the agent was cleaned",
 	}})
 	f.must(err)
+	f.must(f.store.SaveResidue(f.t.Context(), hygiene.AgentID{Controller: "main", Name: "el9-1"}, 1, []store.Residue{
+		{Pool: "linux", At: f.now.Add(-time.Hour), Kind: "container", Culprit: store.Suspect{Job: "team/<b>integration</b> of everything", Build: 12}, By: "label", Things: 12},
+		{Pool: "linux", At: f.now.Add(-time.Hour), Kind: "process", Culprit: store.Suspect{Job: "team/<b>integration</b> of everything", Build: 12}, By: "environment", Things: 3},
+		{Pool: "linux", At: f.now.Add(-time.Hour), Kind: "mount", Things: 1},
+	}))
 }
 
 // crew takes no orders: the page gives none.

@@ -56,7 +56,7 @@ func TestThePageIsWholeWithoutScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"el9-22", "quarantined", "held by nightly: new disk <b>on Monday</b>", "team/compile-everything #4711", "agent.adopted"} {
+	for _, want := range []string{"el9-22", "quarantined", "held by nightly: new disk <b>on Monday</b>", "team/compile-everything #4711", "agent.adopted", "team/<b>integration</b> of everything", "container 12, process 3", "nobody can tell"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not show %q", want)
 		}

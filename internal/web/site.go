@@ -31,12 +31,14 @@ type Options struct {
 
 // site answers browsers.
 type site struct {
-	api       http.Handler
-	log       *slog.Logger
-	templates *template.Template
-	assets    string                   // digest of the static files, part of their addresses
-	newest    atomic.Pointer[snapshot] // rendered last
-	turn      chan struct{}            // held while one is rendered
+	api        http.Handler
+	log        *slog.Logger
+	templates  *template.Template
+	assets     string                   // digest of the static files, part of their addresses
+	newest     atomic.Pointer[snapshot] // rendered last
+	turn       chan struct{}            // held while one is rendered
+	culprits   []culprit                // as they were at culpritsAt; whoever has the turn reads and writes them
+	culpritsAt time.Time
 }
 
 // New returns the handler of everything that the daemon serves: the page, and behind it the API.

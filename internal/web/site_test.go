@@ -31,7 +31,7 @@ func canned(t *testing.T) http.Handler {
 	t.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		file := map[string]string{
-			"/api/v1/whoami": "whoami.json", "/api/v1/overview": "overview.json", "/api/v1/agents": "agents.json",
+			"/api/v1/whoami": "whoami.json", "/api/v1/overview": "overview.json", "/api/v1/agents": "agents.json", "/api/v1/residue": "residue.json",
 		}[r.URL.Path]
 		switch {
 		case file == "":
@@ -188,12 +188,15 @@ func TestThePageTrustsNobodyElse(t *testing.T) {
 func TestManyViewersCostOneRendering(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var overviews atomic.Int32
+		var overviews, residues atomic.Int32
 		answers := canned(t)
 		h := web.New(web.Options{API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/api/v1/overview" {
 				overviews.Add(1)
 				time.Sleep(time.Second) // a large fleet
+			}
+			if r.URL.Path == "/api/v1/residue" {
+				residues.Add(1)
 			}
 			answers.ServeHTTP(w, r)
 		})})
@@ -217,10 +220,15 @@ func TestManyViewersCostOneRendering(t *testing.T) {
 		if w := ask(h, http.MethodGet, "/fleet", nil, nil); w.Code != http.StatusUnauthorized {
 			t.Errorf("a stranger got the rendering of others: status %d", w.Code)
 		}
-		time.Sleep(time.Minute)
-		look(1)
-		if got := overviews.Load(); got != 2 {
-			t.Errorf("a minute later %d renderings, want 2", got)
+		for i, pause := range []time.Duration{30 * time.Second, time.Minute} {
+			time.Sleep(pause)
+			look(1)
+			if got := overviews.Load(); got != int32(2+i) {
+				t.Errorf("%s later %d renderings, want %d", pause, got, 2+i)
+			}
+			if got := residues.Load(); got != int32(1+i) { // it is asked for once per minute
+				t.Errorf("%s later residue was asked for %d times, want %d", pause, got, 1+i)
+			}
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type fleetView struct {
 	Running            []runView
 	Events             []eventView
 	Builds             []buildView
+	Culprits           []culpritView
 	Sources            []sourceView // controllers
 	MoreBuilds         bool
 	Going, MoreRunning int  // cleanups in progress, and those that are not listed
@@ -80,6 +82,12 @@ type buildView struct {
 	At                       stamp
 }
 
+type culpritView struct {
+	Key, Job, What string
+	Agents         int64
+	Seen           stamp
+}
+
 type sourceView struct {
 	Name, URL, Version, Problem string
 	Queue                       int
@@ -93,7 +101,12 @@ const (
 	shownRunning     = 12
 	shownEvents      = 15
 	shownBuilds      = 8
+	shownCulprits    = 6
 )
+
+// culpritsFor is how long the list of culprits serves: what a week of cleanups found does not change from one second
+// to the next, and takes the daemon longer to add up than all the rest of the page.
+const culpritsFor = time.Minute
 
 // gather asks the API for everything that the page shows.
 func (s *site) gather(r *http.Request) (*fleetView, error) {
@@ -105,7 +118,25 @@ func (s *site) gather(r *http.Request) (*fleetView, error) {
 	if err != nil {
 		return nil, err
 	}
-	return viewOf(o, agents), nil
+	culprits, err := s.worst(r)
+	if err != nil {
+		return nil, err
+	}
+	return viewOf(o, agents, culprits), nil
+}
+
+// worst returns the jobs that left the most behind, as they were a minute ago at most.
+func (s *site) worst(r *http.Request) ([]culprit, error) {
+	if now := time.Now(); now.Sub(s.culpritsAt) >= culpritsFor {
+		var page struct {
+			Items []culprit `json:"items"`
+		}
+		if err := s.ask(r, "/api/v1/residue?limit="+strconv.Itoa(shownCulprits), &page); err != nil {
+			return nil, err
+		}
+		s.culprits, s.culpritsAt = page.Items, now
+	}
+	return s.culprits, nil
 }
 
 func (s *site) agents(r *http.Request) ([]agent, error) {
@@ -124,7 +155,7 @@ func (s *site) agents(r *http.Request) ([]agent, error) {
 	}
 }
 
-func viewOf(o overview, agents []agent) *fleetView {
+func viewOf(o overview, agents []agent, culprits []culprit) *fleetView {
 	now := o.At
 	v := &fleetView{
 		At: stampAt(o.At, now), Event: o.Event, Version: o.Version.Version, Total: len(agents),
@@ -146,6 +177,11 @@ func viewOf(o overview, agents []agent) *fleetView {
 	}
 	v.addAlerts(o.Alerts, now)
 	v.addHappenings(o, now)
+	for _, c := range culprits {
+		v.Culprits = append(v.Culprits, culpritView{
+			Key: c.Controller + "/" + c.Job, Job: cmp.Or(c.Job, "nobody can tell"), What: found(c), Agents: c.Agents, Seen: stampAt(c.LastSeen, now),
+		})
+	}
 	return v
 }
 
@@ -231,6 +267,15 @@ func (v *fleetView) addHappenings(o overview, now time.Time) {
 			URL: web(b.URL), Name: buildName(b), Agent: b.Agent, Reason: b.Reason, At: stampAt(b.At, now),
 		})
 	}
+}
+
+// found says how much of what a culprit left, the most first.
+func found(c culprit) string {
+	kinds := make([]string, len(c.Kinds))
+	for i, k := range c.Kinds {
+		kinds[i] = fmt.Sprintf("%s %d", k.Name, k.Things)
+	}
+	return strings.Join(kinds, ", ")
 }
 
 func buildName(b build) string {

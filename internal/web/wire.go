@@ -67,6 +67,20 @@ type build struct {
 	Reason     string    `json:"reason"`
 }
 
+type culprit struct {
+	Controller string    `json:"controller"`
+	Job        string    `json:"job"`
+	Things     int64     `json:"things"`
+	Agents     int64     `json:"agents"`
+	LastSeen   time.Time `json:"last_seen"`
+	Kinds      []share   `json:"kinds"`
+}
+
+type share struct {
+	Name   string `json:"name"`
+	Things int64  `json:"things"`
+}
+
 type event struct {
 	ID      int64     `json:"id"`
 	Type    string    `json:"type"`
