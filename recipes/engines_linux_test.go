@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -70,8 +71,9 @@ func (e engine) do(args ...string) string {
 // fill makes images, containers, volumes and networks of CI, and of the machine's own mirror.
 func (e engine) fill() {
 	e.Helper()
-	for _, image := range []string{"alpine:3", "ci/app:1", "mirror:2"} { // none has anything of another in it
-		e.sh(`mkdir -p /tmp/base/bin && head -c 1500000 /dev/urandom >/tmp/base/bin/sleep && tar -C /tmp/base -cf /tmp/base.tar bin`)
+	e.sh("mkdir -p /tmp/base/bin; cp /bin/busybox /tmp/base/bin/true")
+	for _, image := range []string{"alpine:3", "ci/app:1", "mirror:2"} { // what makes them large is in none of the others
+		e.sh("head -c 1500000 /dev/urandom >/tmp/base/bin/sleep; tar -C /tmp/base -cf /tmp/base.tar bin")
 		e.do("import", "/tmp/base.tar", image)
 	}
 	e.sh("rm -r /tmp/base /tmp/base.tar")
@@ -102,12 +104,31 @@ func (e engine) has() []string {
 	return all
 }
 
+// controlGroup is that of Docker's containers in a sandbox: it is the machine's, and goes with the test.
+const controlGroup = "/pitcrew-recipes-test"
+
+func removeGroup() {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		groups, _ := filepath.Glob(root + controlGroup + "*")
+		for _, group := range groups {
+			below, _ := filepath.Glob(group + "/*/")
+			for _, dir := range append(below, group) {
+				_ = syscall.Rmdir(filepath.Clean(dir))
+			}
+		}
+	}
+}
+
 func TestDockerHost(t *testing.T) {
 	need(t, "dockerd", "docker.io")
 	need(t, "runc", "runc")
+	need(t, "busybox", "busybox-static")
+	t.Cleanup(removeGroup)
 	inSandbox(t, func(s sandbox) {
 		p := s.plant()
-		s.serve([]string{"docker", "version"}, "dockerd", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false")
+		s.serve([]string{"docker", "version"}, "dockerd", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false",
+			"--cgroup-parent", controlGroup, "--exec-opt", "native.cgroupdriver=cgroupfs",
+			"--default-ulimit", "nofile=1024:1024", "--default-ulimit", "nproc=4096:4096")
 		e := engine{s, []string{"docker"}}
 		e.fill()
 		s.sh("echo 0 >/proc/sys/net/ipv4/ip_forward; mkdir -p /run/systemd/system")
@@ -116,7 +137,7 @@ func TestDockerHost(t *testing.T) {
 		s.standIn("firewall-cmd", `[ "$*" = --state ]`)
 		s.standIn("iptables", `[ -e $D/chains ]`)
 		s.sh("echo inactive disabled >/var/lib/stand-in/docker.unit")
-		r := s.recipe("docker-host", "size: 40GB", "size: 1MB")
+		r := s.recipe("docker-host", "size: 40GB", "size: 1MB", ", network: bridge}", "}")
 
 		report := s.steps(r, cleanup)
 		if report.Outcome != recipe.Reconnect { // for the new group
