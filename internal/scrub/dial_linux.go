@@ -49,16 +49,21 @@ func (h Here) lookUp(ctx context.Context, host string) ([]netip.Addr, error) {
 	return all, nil
 }
 
-// dial connects to the first address that lets us: by TCP with unix.SOCK_STREAM, by UDP with unix.SOCK_DGRAM. What is read
-// or written later ends with ctx, too.
+// dial connects to the first address that lets us: by TCP with unix.SOCK_STREAM, by UDP with unix.SOCK_DGRAM. Each has a
+// share of the time, so that one that nothing comes back from does not hide the others. What is read or written later ends
+// with ctx, too.
 func (h Here) dial(ctx context.Context, kind int, host string, port uint16) (*os.File, error) {
 	addrs, err := h.lookUp(ctx, host)
 	if err != nil {
 		return nil, err
 	}
 	var last error
-	for _, addr := range addrs {
-		conn, err := connectTo(ctx, kind, addr, port)
+	for i, addr := range addrs {
+		var until time.Time
+		if end, ok := ctx.Deadline(); ok {
+			until = time.Now().Add(time.Until(end) / time.Duration(len(addrs)-i))
+		}
+		conn, err := connectTo(ctx, kind, addr, port, until)
 		if err == nil {
 			return conn, nil
 		}
@@ -69,7 +74,7 @@ func (h Here) dial(ctx context.Context, kind int, host string, port uint16) (*os
 	return nil, last
 }
 
-func connectTo(ctx context.Context, kind int, addr netip.Addr, port uint16) (*os.File, error) {
+func connectTo(ctx context.Context, kind int, addr netip.Addr, port uint16, until time.Time) (*os.File, error) {
 	family := unix.AF_INET6
 	var to unix.Sockaddr = &unix.SockaddrInet6{Port: int(port), Addr: addr.As16()}
 	if addr = addr.Unmap(); addr.Is4() {
@@ -84,13 +89,19 @@ func connectTo(ctx context.Context, kind int, addr netip.Addr, port uint16) (*os
 		return nil, err
 	}
 	conn := os.NewFile(uintptr(fd), addr.String())
-	context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	_ = conn.SetDeadline(until)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	if err := connected(conn); err != nil {
+		stop()
 		_ = conn.Close()
 		if ctx.Err() != nil {
 			err = stopped(ctx)
 		}
 		return nil, err
+	}
+	end, _ := ctx.Deadline()
+	if ctx.Err() == nil {
+		_ = conn.SetDeadline(end)
 	}
 	return conn, nil
 }

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
@@ -225,4 +227,42 @@ func servers(urls ...string) spec.Reach {
 		r.Servers = append(r.Servers, spec.Endpoint{URL: url})
 	}
 	return r
+}
+
+func TestAnAddressThatIsSilentHidesNoOther(t *testing.T) {
+	t.Parallel()
+	there, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	deaf(t, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 2}, Port: there.Addr().(*net.TCPAddr).Port})
+	tools := t.TempDir()
+	script(t, tools, "getent", `echo "127.0.0.2 STREAM both.example"; echo 127.0.0.2 DGRAM; echo "127.0.0.1 STREAM"`)
+	goal := spec.Goal{Reach: &spec.Reach{Servers: []spec.Endpoint{{URL: "tcp://both.example" + portOf(there.Addr().String())}}, Wait: 6}}
+	if r := goalReached(t, goal, scrub.Here{Tools: []string{tools}}, scrub.Judge); r.State != spec.Unchanged {
+		t.Errorf("%+v", r)
+	}
+}
+
+// deaf is an address from which nothing comes back: the queue of those who want to connect is full.
+func deaf(t *testing.T, at unix.Sockaddr) {
+	t.Helper()
+	open := func(flags int) int {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	server := open(0)
+	if err := errors.Join(unix.Bind(server, at), unix.Listen(server, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if err := unix.Connect(open(unix.SOCK_NONBLOCK), at); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+			t.Fatal(err)
+		}
+	}
 }
