@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,6 +70,10 @@ func (c *cli) program(path string) (*recipe.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.compile(path, r)
+}
+
+func (c *cli) compile(path string, r *recipe.Recipe) (*recipe.Program, error) {
 	p, err := r.Compile()
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", path, err)
@@ -95,15 +101,27 @@ func (c *cli) loadRecipe(path string) (*recipe.Recipe, error) {
 
 func (c *cli) recipeBuildCommand() *cobra.Command {
 	var file string
+	var platforms []string
 	cmd := &cobra.Command{
 		Use:   "build FILE",
 		Short: "Write the program that a recipe compiles to",
 		Long: `Write the one self-contained shell program that a recipe compiles to. The same recipe
-gives the same bytes. "sh PROGRAM --help" says how it is run by hand.`,
-		Example: "  pitcrew recipe build recipes/linux.yaml > linux.sh\n  pitcrew recipe build recipes/linux.yaml --file linux.sh",
+gives the same bytes. "sh PROGRAM --help" says how it is run by hand.
+
+A program of a recipe with goals carries scrub for the platforms that the recipe names,
+or for those of --platform, and which these are is said. On any other platform its goals
+fail and its scripts run.`,
+		Example: "  pitcrew recipe build recipes/linux.yaml > linux.sh\n  pitcrew recipe build linux.yaml --file linux.sh --platform linux/arm64",
 		Args:    one("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := c.program(args[0])
+			r, err := c.loadRecipe(args[0])
+			if err != nil {
+				return err
+			}
+			if r.Platforms, err = chosen(platforms, r.Platforms); err != nil {
+				return exit(exitUsage, err)
+			}
+			p, err := c.compile(args[0], r)
 			if err != nil {
 				return err
 			}
@@ -111,11 +129,33 @@ gives the same bytes. "sh PROGRAM --help" says how it is run by hand.`,
 				return err
 			}
 			fmt.Fprintf(c.err, "Recipe %s: %s, sha256 %s, revision %s\n", p.Recipe, bytesText(int64(len(p.Text))), p.Digest, short(p.Revision))
+			for _, s := range p.Carried {
+				fmt.Fprintf(c.err, "Carries scrub for %s: %s, %s packed, sha256 %s\n", s.Platform, bytesText(s.Size), bytesText(int64(s.Packed)), s.Digest)
+			}
+			if len(p.Carried) == 0 {
+				fmt.Fprintln(c.err, "Carries no scrub: no step has a goal")
+			}
 			return nil
 		},
 	}
 	fileFlag(cmd, &file)
+	cmd.Flags().StringSliceVar(&platforms, "platform", nil,
+		"carry scrub for these platforms instead of the recipe's ("+strings.Join(carried.Platforms(), ", ")+")")
 	return cmd
+}
+
+// chosen returns the platforms that were asked for, or those of the recipe.
+func chosen(asked, recipes []string) ([]string, error) {
+	for _, platform := range asked {
+		if !slices.Contains(carried.Platforms(), platform) {
+			return nil, fmt.Errorf("scrub does not exist for platform %q: want some of %s", platform, strings.Join(carried.Platforms(), ", "))
+		}
+	}
+	if len(asked) == 0 {
+		return recipes, nil
+	}
+	slices.Sort(asked)
+	return slices.Compact(asked), nil
 }
 
 func fileFlag(cmd *cobra.Command, file *string) {

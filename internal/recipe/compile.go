@@ -70,10 +70,23 @@ type Program struct {
 	Digest string
 	// Revision identifies the recipe with all its files, and this compiler, in hex. The program reports it.
 	Revision string
+	// Carried says for which platforms the program carries scrub: none if no step has a goal.
+	Carried []Carried
 	// Steps are the names of the recipe's steps, in order, by phase.
 	Steps []StepName
 	// Notes are remarks for the operator, such as that a step carries a large file.
 	Notes []string
+}
+
+// Carried is scrub for one platform as a program carries it.
+type Carried struct {
+	// Platform is written GOOS/GOARCH.
+	Platform string
+	// Size is that of the executable, Packed what it takes in the program before it is made text, both in bytes.
+	Size   int64
+	Packed int
+	// Digest is the SHA-256 of the executable in hex.
+	Digest string
 }
 
 // StepName is a step's place in the program.
@@ -96,6 +109,9 @@ func (r *Recipe) Compile() (*Program, error) {
 	text, notes := r.text(revision, scrubs)
 	p := &Program{
 		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes,
+	}
+	for _, s := range scrubs {
+		p.Carried = append(p.Carried, Carried{Platform: s.platform, Size: s.Size, Packed: len(s.Packed), Digest: s.Digest})
 	}
 	for _, s := range r.Steps {
 		p.Steps = append(p.Steps, StepName{s.Phase, s.Name})

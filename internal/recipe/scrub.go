@@ -13,6 +13,7 @@ import (
 // scrub is the carried program for one platform.
 type scrub struct {
 	carried.Binary
+	platform string
 	// machine is what uname calls the platform: kernel and machine.
 	machine string
 	cksum   string
@@ -38,7 +39,7 @@ func (r *Recipe) scrubs() ([]scrub, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, scrub{Binary: b, machine: machines[platform], cksum: cksum(program)})
+		all = append(all, scrub{Binary: b, platform: platform, machine: machines[platform], cksum: cksum(program)})
 	}
 	return all, nil
 }
