@@ -72,6 +72,33 @@ func TestEveryRecipeIsRightAndToldOf(t *testing.T) {
 	}
 }
 
+// TestTheUserCanBeRenamed does what docs/library.md says.
+func TestTheUserCanBeRenamed(t *testing.T) {
+	t.Parallel()
+	rename := strings.NewReplacer("/home/jenkins", "/srv/ci", "jenkins", "builder", "/home/ci", "/srv/agents")
+	for _, name := range names(t) {
+		read := func(path string) (recipe.File, error) {
+			text, err := recipes.Files.ReadFile(path)
+			if strings.Contains(path, "/") && strings.Contains(string(text), "jenkins") {
+				t.Errorf("%s is no recipe, and names the user", path)
+			}
+			return recipe.File{Path: path, Content: []byte(rename.Replace(string(text)))}, err
+		}
+		f, err := read(name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := recipe.Parse(name+".yaml", f.Content, read)
+		if err != nil {
+			t.Errorf("%s:\n%v", name, err)
+			continue
+		}
+		if got := r.Owned.Paths[0]; !strings.HasPrefix(got, "/srv/") && !strings.HasPrefix(got, "/var/lib/") {
+			t.Errorf("%s owns %s", name, got)
+		}
+	}
+}
+
 // runs are the steps of a recipe that a machine with these facts would run, by phase.
 func runs(t *testing.T, name string, f recipe.Facts) map[recipe.Phase][]string {
 	t.Helper()
