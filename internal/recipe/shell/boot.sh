@@ -126,7 +126,7 @@ by_base64_D() { base64 -D; }
 by_openssl() { openssl base64 -d; }
 by_perl() { perl -MMIME::Base64 -e 'print decode_base64(join("", <STDIN>))'; }
 by_python3() { python3 -c 'import base64,sys; sys.stdout.buffer.write(base64.b64decode(sys.stdin.read()))'; }
-by_python() { python -c 'import base64,sys; sys.stdout.write(base64.b64decode(sys.stdin.read()))'; }
+by_python() { python -c 'import base64,sys; getattr(sys.stdout, "buffer", sys.stdout).write(base64.b64decode(sys.stdin.read()))'; }
 by_uudecode() { { echo 'begin-base64 600 x' && cat && echo '===='; } | uudecode -o /dev/stdout; }
 # The last resort: awk turns the text into octal escapes, printf into bytes. Slow, but always there.
 by_awk() {

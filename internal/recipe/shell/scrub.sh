@@ -28,7 +28,8 @@ find_scrub() {
 by_gzip() { gzip -dc; }
 by_busybox() { busybox gunzip -c; }
 by_python3() { python3 -c 'import sys,zlib; sys.stdout.buffer.write(zlib.decompress(sys.stdin.buffer.read(), 31))'; }
-by_python() { python -c 'import sys,zlib; sys.stdout.write(zlib.decompress(sys.stdin.read(), 31))'; }
+# python may be of version 2 or 3.
+by_python() { python -c 'import sys,zlib; getattr(sys.stdout, "buffer", sys.stdout).write(zlib.decompress(getattr(sys.stdin, "buffer", sys.stdin).read(), 31))'; }
 by_perl() { perl -MCompress::Zlib -e 'binmode STDIN; binmode STDOUT; print Compress::Zlib::memGunzip(join("", <STDIN>))'; }
 
 # is_scrub succeeds if standard input is what was carried.

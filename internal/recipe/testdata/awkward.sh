@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 29ace3e008e5cf473ca39ee8a367ff7798c19a3592fb3b7cbcb6d3a8b6150b90. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision dd2a3e98769ceae63244143c84d4218ea46d4bbd548248ea923fab21f5be49c1. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -227,7 +227,7 @@ by_base64_D() { base64 -D; }
 by_openssl() { openssl base64 -d; }
 by_perl() { perl -MMIME::Base64 -e 'print decode_base64(join("", <STDIN>))'; }
 by_python3() { python3 -c 'import base64,sys; sys.stdout.buffer.write(base64.b64decode(sys.stdin.read()))'; }
-by_python() { python -c 'import base64,sys; sys.stdout.write(base64.b64decode(sys.stdin.read()))'; }
+by_python() { python -c 'import base64,sys; getattr(sys.stdout, "buffer", sys.stdout).write(base64.b64decode(sys.stdin.read()))'; }
 by_uudecode() { { echo 'begin-base64 600 x' && cat && echo '===='; } | uudecode -o /dev/stdout; }
 # The last resort: awk turns the text into octal escapes, printf into bytes. Slow, but always there.
 by_awk() {
@@ -313,7 +313,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=29ace3e008e5cf473ca39ee8a367ff7798c19a3592fb3b7cbcb6d3a8b6150b90
+revision=dd2a3e98769ceae63244143c84d4218ea46d4bbd548248ea923fab21f5be49c1
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1498,7 +1498,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check addfa957af7153f2dea6a51d998f391373dbe469baedc79d1988786ed7e0f43a '1728915154:36766' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 6d9a8195f08b3efb69a8919ded7c2bc7d332a1ad747098aea4c93b227622702c '2541959867:36766' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
