@@ -214,7 +214,7 @@ func (s Step) defineCommand(b *strings.Builder, n int) {
 	if s.Goal != nil {
 		fmt.Fprintf(b, "\trun_scrub %d %s \"$@\"\n}\n", n, s.verb())
 	} else {
-		fmt.Fprintf(b, "\tin_session \"$@\" %s \"$work/%d/script\"\n}\n", command, n)
+		fmt.Fprintf(b, "\tin_session \"$@\" %s \"$work/%d/script\" 9<&-\n}\n", command, n) // 9 is scrub
 	}
 	if s.AsRoot {
 		s.defineParts(b, n)

@@ -1,11 +1,12 @@
 # scrub: the carried program that reaches goals. It exists for the platforms that the recipe names.
 
 # find_scrub sets scrub to where scrub is: in the cache, or unpacked afresh if this platform has one. If it cannot be had,
-# scrub_why says why.
+# scrub_why says why. It sets held if only root can change it from now on: then it is proved here, once for all steps.
 find_scrub() {
-	scrub_why= scrub=$work/lib/scrub
+	scrub_why= scrub=$work/lib/scrub held=
 	if [ "$cache" = yes ] && cached "$scrub_sum"; then
 		scrub=$cache_file
+		! proved_scrub || held=yes
 		return
 	fi
 	if [ ! -e "$work/lib/scrub.gz" ]; then
@@ -17,12 +18,13 @@ find_scrub() {
 			scrub_why='no way to unpack scrub here: neither gzip nor busybox, python or perl'
 			return
 		fi
-		"$unpacker" <"$work/lib/scrub.gz" >"$work/lib/scrub" 2>/dev/null && is_scrub <"$work/lib/scrub" && break
+		"$unpacker" <"$work/lib/scrub.gz" >"$work/lib/scrub" 2>/dev/null && proved_scrub && break
 	done
 	rm -f "$work/lib/scrub.gz"
 	chmod 500 "$work/lib/scrub"
-	(proved_scrub && "$s_program" --version >/dev/null 2>&1) ||
+	"$s_program" --version >/dev/null 2>&1 ||
 		scrub_why="$work does not allow execution, nor does any other place of the recipe"
+	[ "$uid" != 0 ] || held=yes
 	[ "$cache$uid" != yes0 ] || [ -n "$scrub_why" ] || keep_scrub "$scrub" "$scrub_sum"
 }
 by_gzip() { gzip -dc; }
@@ -43,7 +45,7 @@ is_scrub() {
 # proved_scrub sets s_program to scrub, proved to be what was carried. That is its open descriptor, not its name, which a
 # process of the same user may have given to another file meanwhile.
 proved_scrub() {
-	exec 9<"$scrub" || return 1
+	command exec 9<"$scrub" || return 1 # "command", so that a failure does not end the shell
 	is_scrub <&9 || return 1
 	s_program=/proc/self/fd/9
 	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || s_program=$scrub # no /proc, or a shell that keeps 9 to itself
@@ -53,7 +55,7 @@ proved_scrub() {
 run_scrub() {
 	s_step=$1 s_verb=$2
 	shift 2
-	[ -n "$scrub_why" ] || proved_scrub || scrub_why='scrub was changed after it was unpacked'
+	[ -n "$held$scrub_why" ] || proved_scrub || scrub_why='scrub was changed after it was unpacked'
 	if [ -n "$scrub_why" ]; then
 		echo "$scrub_why"
 		printf '%s' "$scrub_why" >"$work/$s_step/reason"
@@ -64,7 +66,7 @@ run_scrub() {
 
 # scrub_result prints the part of the report that scrub made for step $1, if it is one line of JSON.
 scrub_result() {
-	[ -s "$work/$1/result" ] && [ "$(wc -l <"$work/$1/result")" -eq 1 ] && IFS= read -r s_line <"$work/$1/result" || return 0
+	[ -s "$work/$1/result" ] && { IFS= read -r s_line && ! IFS= read -r s_more && [ -z "$s_more" ]; } <"$work/$1/result" || return 0
 	case $s_line in
 	'{'*'}') printf ',"scrub":%s' "$s_line" ;;
 	esac
