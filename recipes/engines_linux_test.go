@@ -139,7 +139,7 @@ func TestDockerHost(t *testing.T) {
 		s.sh("echo inactive disabled >/var/lib/stand-in/docker.unit")
 		r := s.recipe("docker-host", "size: 40GB", "size: 1MB", ", network: bridge}", "}")
 
-		report := s.steps(r, cleanup)
+		report := s.run(s.program(r), cleanup)
 		if report.Outcome != recipe.Reconnect { // for the new group
 			s.Errorf("outcome %s: %s", report.Outcome, report.Reason)
 		}
