@@ -54,10 +54,11 @@ func (m *machine) cache(dir string) { m.under[len(m.under)-1] = dir }
 
 func TestOnlyStepsThatNeedRootAreRaised(t *testing.T) {
 	t.Parallel()
-	for _, shell := range []string{"dash", "bash"} {
+	// Newer versions of sudo give each command a terminal of its own unless told not to.
+	for shell, sudoers := range map[string]string{"dash": everything, "bash": "Defaults use_pty\n" + everything} {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
-			m := ordinary(t, shell, everything)
+			m := ordinary(t, shell, sudoers)
 			mark := "raised-" + rand.Text()
 			p := compiled(t, fmt.Sprintf(`version: 1
 name: raised
@@ -78,7 +79,7 @@ clean:
     outcomes: {9: warned}
   - name: hangs
     as: root
-    timeout: 1s
+    timeout: 8s
     run: |
       trap '' TERM
       %[1]s &
@@ -94,7 +95,7 @@ verify:
   - {name: ok, run: "true"}
 `, stubborn(mark)), File{Path: "data/blob", Content: []byte{0, 255, '\n'}}, File{Path: "tool", Content: []byte("#!/bin/sh\necho tool\n"), Executable: true})
 			r, res := m.report(t, p, "WORKSPACE=/nowhere", "HOME=/home/x")
-			for _, line := range []string{"| 0 it's $HOME /root a1 /nowhere", "| tool", "|    0 255  10", "| plain 65534", "| hangs", "| leaves"} {
+			for _, line := range []string{"| 0 it's $HOME /root a1 /nowhere", "| tool", "|    0 255  10", "| plain 65534", "| leaves"} {
 				if !strings.Contains(res.out, "\n"+line+"\n") {
 					t.Errorf("the log lacks the line %q\n%s", line, res.out)
 				}
@@ -152,6 +153,10 @@ func TestAStepThatCannotBeRaisedFailsAtOnceWithTheReason(t *testing.T) {
 					t.Errorf("%+v; want it to fail because it is required", s)
 				}
 			}
+			if plan := m.run(t, p, nil, "--plan"); name == "a password" &&
+				!strings.Contains(plan.out, "fail  clean: needs (needs root, and sudo without a password does not work)") {
+				t.Errorf("the plan does not say that it is going to fail\n%s", plan.out)
+			}
 			if strings.Contains(res.out, "| ran") {
 				t.Error("it was run all the same")
 			}
@@ -186,6 +191,31 @@ verify:
 	// After a reconnect that goal is judged: nothing is there.
 	if r, res := m.report(t, p, "PITCREW_PHASES=verify"); r.Outcome != Cleaned || !strings.Contains(res.out, "\n| raised too\n") {
 		t.Errorf("outcome %s (%s)\n%s", r.Outcome, r.Reason, res.out)
+	}
+}
+
+func TestWhatARaisedStepLeftWhenItWasKilledIsRemoved(t *testing.T) {
+	t.Parallel()
+	m := ordinary(t, "dash", everything)
+	at := func(name string) string { return filepath.Join(m.tmp, "pitcrew-root."+name) }
+	dead, alive, others, link := at("4194305.a"), at(fmt.Sprintf("%d.a", os.Getpid())), at("4194305.b"), at("4194305.c")
+	for _, dir := range []string{dead + "/files", alive, others} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chown(others, nobody, nobody), os.Symlink(alive, link)); err != nil {
+		t.Fatal(err)
+	}
+	r, res := m.report(t, compiled(t, "places: [/var/tmp]\n"+recipeOf("- {name: raised, as: root, run: echo raised}\n")))
+	if r.Outcome != Cleaned {
+		t.Fatalf("outcome %s (%s)\n%s", r.Outcome, r.Reason, res.out)
+	}
+	left, _ := filepath.Glob(at("*"))
+	want := []string{others, link, alive}
+	slices.Sort(want)
+	if !slices.Equal(left, want) {
+		t.Errorf("left %q; want %q", left, want)
 	}
 }
 

@@ -29,11 +29,22 @@ guarded() (
 	done
 )
 
+# clear removes from place $1 what raised steps that are dead, process and all, have left there.
+clear() {
+	[ -d /proc/self ] || return 0
+	for old in "$1"/pitcrew-root.*; do
+		pid=${old#"$1"/pitcrew-root.} pid=${pid%%.*}
+		[ ! -L "$old" ] && [ -d "$old" ] && [ -O "$old" ] && [ ! -e "/proc/$pid" ] || continue
+		grep -qsF " $old/" /proc/mounts || rm -rf "$old"
+	done
+}
+
 # room makes root's directory in place $1, and fails if it has no room for $2 KiB, or does not allow what $3 asks.
 room() {
 	root_dir=
 	room_at=$(guarded "$1") || { why='others could change it' && return 1; }
-	root_dir=$(mktemp -d "${room_at%/}/pitcrew-root.XXXXXXXXXX" 2>/dev/null) || {
+	clear "${room_at%/}"
+	root_dir=$(mktemp -d "${room_at%/}/pitcrew-root.$$.XXXXXXXXXX" 2>/dev/null) || {
 		root_dir=${room_at%/}/pitcrew-root.$$.$(date +%s)
 		mkdir -m 700 "$root_dir" 2>/dev/null || { root_dir= why='not writable' && return 1; }
 	}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision dd2a3e98769ceae63244143c84d4218ea46d4bbd548248ea923fab21f5be49c1. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 66429acf0b939d95972b68702e2a056ee6cab9970b601147c305b77c4b2448a1. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -313,7 +313,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=dd2a3e98769ceae63244143c84d4218ea46d4bbd548248ea923fab21f5be49c1
+revision=66429acf0b939d95972b68702e2a056ee6cab9970b601147c305b77c4b2448a1
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -329,7 +329,7 @@ when_1() {
 	return 0
 }
 command_1() {
-	in_session "$@" 'A={0} %s <&> " '\'' ]]> '"$(printf '\303\251')" 'sh' "$work/1/script"
+	in_session "$@" 'A={0} %s <&> " '\'' ]]> '"$(printf '\303\251')" 'sh' "$work/1/script" 9<&-
 }
 outcome_1() {
 	case $1 in
@@ -348,7 +348,7 @@ when_2() {
 	return 0
 }
 command_2() {
-	in_session "$@" 'sh' "$work/2/script"
+	in_session "$@" 'sh' "$work/2/script" 9<&-
 }
 outcome_2() {
 	case $1 in
@@ -1498,7 +1498,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check 6d9a8195f08b3efb69a8919ded7c2bc7d332a1ad747098aea4c93b227622702c '2541959867:36766' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check b8380a08ae3c83ea78c4f0e8b07acea92c689fd8931b17178ba410087a273ae0 '3609755837:36776' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
