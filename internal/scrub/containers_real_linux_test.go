@@ -76,10 +76,12 @@ func (e realEngine) make(t *testing.T, verb string, args ...string) {
 func groupOf(test string) string { return "/pitcrew-" + test }
 
 // removeGroups removes the control groups of a test whose containers have ended.
-func removeGroups(t *testing.T) {
-	t.Helper()
+func removeGroups(t *testing.T) { t.Helper(); removeGroup(groupOf(t.Name())) }
+
+// removeGroup removes a control group and all in it, but for what is in use.
+func removeGroup(group string) {
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		tops, _ := filepath.Glob(root + groupOf(t.Name()))
+		tops, _ := filepath.Glob(root + group)
 		for _, top := range tops {
 			var dirs []string
 			_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, _ error) error {

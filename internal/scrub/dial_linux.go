@@ -60,7 +60,7 @@ func (h Here) dial(ctx context.Context, kind int, host string, port uint16) (*os
 	var last error
 	for i, addr := range addrs {
 		var until time.Time
-		if end, ok := ctx.Deadline(); ok {
+		if end, ok := ctx.Deadline(); ok && i < len(addrs)-1 {
 			until = time.Now().Add(time.Until(end) / time.Duration(len(addrs)-i))
 		}
 		conn, err := connectTo(ctx, kind, addr, port, until)
@@ -90,7 +90,8 @@ func connectTo(ctx context.Context, kind int, addr netip.Addr, port uint16, unti
 	}
 	conn := os.NewFile(uintptr(fd), addr.String())
 	_ = conn.SetDeadline(until)
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	end := func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
+	stop := context.AfterFunc(ctx, end)
 	if err := connected(conn); err != nil {
 		stop()
 		_ = conn.Close()
@@ -99,9 +100,9 @@ func connectTo(ctx context.Context, kind int, addr netip.Addr, port uint16, unti
 		}
 		return nil, err
 	}
-	end, _ := ctx.Deadline()
-	if ctx.Err() == nil {
-		_ = conn.SetDeadline(end)
+	_ = conn.SetDeadline(time.Time{})
+	if ctx.Err() != nil { // and has been overruled
+		end()
 	}
 	return conn, nil
 }
