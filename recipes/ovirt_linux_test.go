@@ -85,6 +85,7 @@ drwxr-xr-x jenkins /var/lib/stdci/shared`
 }
 
 func TestOvirtEL7(t *testing.T) {
+	need(t, "java", "openjdk-17-jdk-headless")
 	needLibvirt(t)
 	need(t, "docker", "docker.io") // only to be found: no engine runs here
 	inSandbox(t, func(s sandbox) {
@@ -131,6 +132,7 @@ firewall-cmd --add-port=8585/tcp
 }
 
 func TestOvirtEL8(t *testing.T) {
+	need(t, "java", "openjdk-17-jdk-headless")
 	need(t, "podman", "podman")
 	need(t, "runc", "runc")
 	inSandbox(t, func(s sandbox) {
