@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -191,6 +193,30 @@ verify:
 	// After a reconnect that goal is judged: nothing is there.
 	if r, res := m.report(t, p, "PITCREW_PHASES=verify"); r.Outcome != Cleaned || !strings.Contains(res.out, "\n| raised too\n") {
 		t.Errorf("outcome %s (%s)\n%s", r.Outcome, r.Reason, res.out)
+	}
+	left, url := exec.CommandContext(t.Context(), "sleep", "600"), "http://"+strings.ToLower(rand.Text())+"/"
+	left.Env = []string{"NODE_NAME=a1", "JENKINS_URL=" + url, "JOB_NAME=left", "BUILD_NUMBER=3", "BUILD_TAG=jenkins-left-3"}
+	left.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p = compiled(t, strings.Replace(text, "WHEN processes: {cookies: false}", "processes: {}", 1))
+	build := []string{"JENKINS_URL=" + url, "JOB_NAME=cleanup", "BUILD_NUMBER=4", "BUILD_TAG=jenkins-cleanup-4"}
+	r, res := m.report(t, p, append(build, "PITCREW_PHASES=verify")...)
+	if s := r.step(t, "raised too"); s.Outcome != StepFailed || s.Reason != "nothing is raised while processes of earlier builds are there" {
+		t.Errorf("%+v; want it to fail, because of what a build left\n%s", s, res.out)
+	}
+	if err := left.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("what is judged was ended: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- left.Wait() }()
+	if r, res := m.report(t, p, build...); r.Outcome != Cleaned || r.step(t, "leftovers").Scrub.Removed != 1 {
+		t.Errorf("outcome %s (%s)\n%s", r.Outcome, r.Reason, res.out)
+		_ = left.Process.Kill() // it need not be waited for
+	}
+	if <-ended == nil {
+		t.Error("what a build left ended by itself")
 	}
 }
 
