@@ -32,6 +32,9 @@ func (u *users) find(ctx context.Context, names []string) error {
 		if err != nil {
 			return fmt.Errorf("look up user %s: %w", name, err)
 		}
+		if ok && uid == 0 {
+			return fmt.Errorf("owned user %s is root by another name: all that keeps the machine alive would be owned", name)
+		}
 		if ok {
 			found[uid] = name
 		}
