@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"cmp"
 	"math"
 	"path"
 	"slices"
@@ -99,8 +100,8 @@ func (d *decoder) fileGoal(g *spec.Goal, path string, n ast.Node) {
 			}
 			return "it is not owned; add it, or a directory above it, to \"owns\""
 		})},
-		{"shared", d.texts(&goal.Shared, absolute)},
-		{"names", d.texts(&goal.Names, pattern)},
+		{"shared", d.texts(&goal.Shared, func(p string) string { return cmp.Or(absolute(p), spec.NotShared(p)) })},
+		{"names", d.texts(&goal.Names, func(p string) string { return cmp.Or(pattern(p), spec.TooLoose(p)) })},
 		{"keep", d.texts(&goal.Keep, pattern)},
 		{"older", func(path string, n ast.Node) { goal.Older = d.seconds(path, n) }},
 		{"size", func(path string, n ast.Node) { goal.Size = d.bytes(path, n) }},

@@ -202,6 +202,34 @@ platforms: [linux/s390, linux/amd64, linux/amd64]
 	}
 }
 
+func TestSharedDirectoriesAreThoseOfTemporaryThings(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("r.yaml", []byte(`version: 1
+name: wrong
+clean:
+  - {name: a, files: {shared: [/home, /usr/lib, /, /tmp], names: ["*", "?[a-z]*x", "*.rpm"]}}
+verify: [{name: b, run: "true"}]
+owns: {users: [jenkins]}
+`), opener(nil))
+	problems, _ := errors.AsType[Problems](err)
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.String())
+	}
+	const homes = "what it holds are homes, or what services live on, and no leftovers; own directories below it instead"
+	const loose = "it would match things of others; at least two of its characters have to be meant"
+	want := []string{
+		`r.yaml:4:32: $.clean[0].files.shared[0]: "/home": ` + homes,
+		`r.yaml:4:39: $.clean[0].files.shared[1]: "/usr/lib": all of /usr belongs to the system`,
+		`r.yaml:4:49: $.clean[0].files.shared[2]: "/": ` + homes,
+		`r.yaml:4:67: $.clean[0].files.names[0]: "*": ` + loose,
+		`r.yaml:4:72: $.clean[0].files.names[1]: "?[a-z]*x": ` + loose,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
 func TestThePolicyOfACacheReachesScrub(t *testing.T) {
 	t.Parallel()
 	r := parse(t, `version: 1

@@ -2,7 +2,12 @@
 
 package spec
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Seconds is a duration that travels as whole seconds.
 type Seconds int64
@@ -56,6 +61,61 @@ type Files struct {
 	Size int64 `json:"size,omitempty"`
 	// Pressure keeps everything below a path while its file system has so many bytes free; 0 asks for no reason to remove.
 	Pressure int64 `json:"pressure,omitempty"`
+}
+
+// check says why f would reach further than what is owned.
+func (f Files) check(o Ownership) error {
+	for _, p := range f.Paths {
+		if !o.Holds(p) {
+			return fmt.Errorf("files: path %q is not owned", p)
+		}
+	}
+	for _, p := range f.Shared {
+		if why := NotShared(p); why != "" {
+			return fmt.Errorf("files: shared directory %q: %s", p, why)
+		}
+	}
+	for _, p := range f.Names {
+		if why := TooLoose(p); why != "" {
+			return fmt.Errorf("files: name %q: %s", p, why)
+		}
+	}
+	return nil
+}
+
+// inhabited are directories in which what somebody has is no leftover: homes, and what services live on.
+var inhabited = []string{"/", "/dev", "/home", "/media", "/mnt", "/opt", "/root", "/run/user", "/srv", "/var", "/var/cache", "/var/lib", "/var/spool"}
+
+// NotShared says why nothing may be taken out of p as a directory that others use too, "" if it may.
+func NotShared(p string) string {
+	if slices.Contains(inhabited, p) {
+		return "what it holds are homes, or what services live on, and no leftovers; own directories below it instead"
+	}
+	for _, root := range forbidden {
+		if Within(root, p) {
+			return "all of " + root + " belongs to the system"
+		}
+	}
+	return ""
+}
+
+// TooLoose says why a pattern would match things of others in a shared directory: at least two of its characters have to be
+// meant.
+func TooLoose(pattern string) string {
+	meant := 0
+	for rest := pattern; rest != ""; rest = rest[1:] {
+		switch rest[0] {
+		case '*', '?', '\\':
+		case '[':
+			rest = rest[max(strings.IndexByte(rest, ']'), 0):]
+		default:
+			meant++
+		}
+	}
+	if meant < 2 {
+		return "it would match things of others; at least two of its characters have to be meant"
+	}
+	return ""
 }
 
 // Disk asks for room on the file systems that hold Paths. It is judged, not made.

@@ -112,3 +112,21 @@ func TestEncodedSpecReadsBackTheSame(t *testing.T) {
 		t.Errorf("read back:\n%s\nwant:\n%s(%v)", again, text, err)
 	}
 }
+
+// Scrub does not rely on who wrote the spec.
+func TestFilesReachNoFurtherThanWhatIsOwned(t *testing.T) {
+	t.Parallel()
+	for files, want := range map[string]string{ // a part of the problem; "" for none
+		`{"paths":["/srv/ci/a","/srv/ci"]}`:                               "",
+		`{"paths":["/srv/ci-data"]}`:                                      "not owned",
+		`{"shared":["/tmp","/var/tmp","/dev/shm"],"names":["*.x","a*b"]}`: "",
+		`{"shared":["/home"]}`:                                            "homes",
+		`{"shared":["/usr/lib"]}`:                                         "belongs to the system",
+		`{"shared":["/tmp"],"names":["*[abc]?x"]}`:                        "things of others",
+	} {
+		_, err := spec.Read(strings.NewReader(`{"version":1,"name":"f","owned":{"paths":["/srv/ci"]},"files":` + files + `}`))
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v; want one about %q", files, err, want)
+		}
+	}
+}

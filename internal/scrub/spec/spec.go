@@ -201,6 +201,11 @@ func next(d *json.Decoder) (Spec, error) {
 			}
 		}
 	}
+	if s.Files != nil {
+		if err := s.Files.check(s.Owned); err != nil {
+			return Spec{}, err
+		}
+	}
 	return s, errors.Join(s.Owned.Check()...)
 }
 
