@@ -87,14 +87,37 @@ var others = []string{
 // keeps returns what says of a name directly in dir whether it stays: because the recipe says so, because the cleanup or
 // its agent works there, or because a living program listens on a socket there.
 func (f *files) keeps(dir string, patterns []string) func(name string) bool {
-	alive := slices.Concat(f.here.Spared, listening())
+	alive := f.alive()
+	really := spell(dir)
 	return func(name string) bool {
 		if spec.Matches(patterns, name) {
 			return true
 		}
-		at := filepath.Join(dir, name)
+		at := filepath.Join(really, name)
 		return slices.ContainsFunc(alive, func(p string) bool { return spec.Within(at, p) })
 	}
+}
+
+// alive are the paths that the cleanup, its agent or a living program needs, spelled as the kernel does: the environment
+// and the recipe may name them by way of links.
+func (f *files) alive() []string {
+	all := listening()
+	for _, p := range f.here.Spared {
+		all = append(all, spell(filepath.Clean(p)))
+	}
+	return all
+}
+
+// open opens a directory that is to be emptied, unless what shows there is not ours.
+func (f *files) open(dir string) (*erase.Tree, error) {
+	tree, err := erase.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := borrowed(dir, f.owned); err != nil {
+		return nil, Final{errors.Join(err, tree.Close())}
+	}
+	return tree, nil
 }
 
 // Look lists what is to go. A directory that is not there is empty.
@@ -122,7 +145,7 @@ func (f *files) Look(ctx context.Context) ([]Deviation, error) {
 func (f *files) Notes() []string { return f.notes }
 
 func (f *files) lookAt(ctx context.Context, h heap) ([]Deviation, error) {
-	tree, err := erase.Open(h.path)
+	tree, err := f.open(h.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -182,7 +205,7 @@ func (f *files) Mend(ctx context.Context, found []Deviation) []error {
 
 // empty removes what is found in one directory; mine are the places of its names in found and errs.
 func (f *files) empty(ctx context.Context, h heap, found []Deviation, mine map[string]int, errs []error) {
-	tree, err := erase.Open(h.path)
+	tree, err := f.open(h.path)
 	if err != nil {
 		for _, i := range mine {
 			errs[i] = err

@@ -112,8 +112,8 @@ func (h *homes) keeps(dir string) func(name string) bool {
 		if name == "lost+found" || spec.Matches(h.goal.Keep, name) {
 			return true
 		}
-		at := filepath.Join(dir, name)
-		return slices.ContainsFunc(h.here.Spared, func(p string) bool { return spec.Within(at, p) })
+		at := filepath.Join(spell(dir), name)
+		return slices.ContainsFunc(h.here.Spared, func(p string) bool { return spec.Within(at, spell(p)) })
 	}
 }
 

@@ -199,3 +199,29 @@ func (t Tree) Binds(p string) []Mount {
 		return m.Device != bearer.Device || !spec.Within(inside, m.Root) || spec.Within(p, m.Point) || m.ID == bearer.ID
 	})
 }
+
+// Elsewhere returns a path at which something of what shows at p can be found too and for which owned does not hold; "" if
+// there is none.
+func (t Tree) Elsewhere(p string, owned func(path string) bool) string {
+	bearer, ok := t.At(p)
+	if !ok {
+		return ""
+	}
+	inside := t.inside(bearer, p)
+	for _, m := range t.all {
+		if m.ID == bearer.ID || m.Device != bearer.Device {
+			continue
+		}
+		at := m.Point
+		switch {
+		case spec.Within(m.Root, inside):
+			at = join(m.Point, strings.TrimPrefix(inside, m.Root))
+		case !spec.Within(inside, m.Root):
+			continue
+		}
+		if !owned(at) {
+			return at
+		}
+	}
+	return ""
+}

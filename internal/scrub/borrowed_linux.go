@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// borrowed says why what shows at a path is not ours, although the path is: below an owned path something may be mounted
+// that others have too. At an owned path itself a mount is as the owner wants it: that is how agents with a disk of their
+// own look. What is mounted at the path has to be open already, so that it stays while it is judged.
+func borrowed(p string, o spec.Ownership) error {
+	if !o.Below(p) {
+		return nil
+	}
+	owned, err := spelled(o)
+	if err != nil {
+		return err
+	}
+	named := p
+	p = spell(p)
+	root := slices.IndexFunc(owned.Paths, func(root string) bool { return spec.Within(root, p) })
+	if root < 0 {
+		return fmt.Errorf("%s leads to %s, which is not owned", shown(named), shown(p))
+	}
+	tree, err := mountTree(procfs.Machine, os.Getpid())
+	if err != nil {
+		return err
+	}
+	m, ok := tree.At(p)
+	if base, known := tree.At(owned.Paths[root]); !ok || known && base.ID == m.ID {
+		return nil
+	}
+	if slices.Contains(remote, m.Type) || strings.HasPrefix(m.Type, "fuse") {
+		return fmt.Errorf("%s is mounted at %s: others may use it too", describe(m), shown(m.Point))
+	}
+	if at := tree.Elsewhere(p, owned.Holds); at != "" {
+		return fmt.Errorf("%s is mounted at %s, and what it shows here is also %s, which is not owned", describe(m), shown(m.Point), shown(at))
+	}
+	return nil
+}

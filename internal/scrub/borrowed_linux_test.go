@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package scrub_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// A build with root may have mounted anything where the recipe has something emptied, and what the step "mounts" could not
+// unmount is still there then.
+func TestWhatIsBoundIntoAnEmptiedDirectoryStays(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	base := open(t)
+	owned, others := filepath.Join(base, "ci"), filepath.Join(base, "others")
+	plant(t, others, "document", "cache/precious")
+	plant(t, owned, "at/", "way/", "memory/", "ours/x", "twin/", "plain/x")
+	bind := func(source, target string) {
+		t.Helper()
+		if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind(others, filepath.Join(owned, "at"))
+	bind(others, filepath.Join(owned, "way"))
+	bind(filepath.Join(owned, "ours"), filepath.Join(owned, "twin"))
+	if err := unix.Mount("none", filepath.Join(owned, "memory"), "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	plant(t, owned, "memory/x")
+	if err := os.Symlink(others, filepath.Join(owned, "link")); err != nil {
+		t.Fatal(err)
+	}
+	step := func(names ...string) spec.Result {
+		s := spec.Spec{Owned: spec.Ownership{Paths: []string{owned}}, Goal: spec.Goal{Files: &spec.Files{}}}
+		for _, name := range names {
+			s.Files.Paths = append(s.Files.Paths, filepath.Join(owned, name))
+		}
+		return reach(t, s, scrub.Here{}, scrub.Do)
+	}
+	if r := step("memory", "twin", "plain"); r.State != spec.Changed || r.Removed != 3 {
+		t.Errorf("of what is only ours: %+v; want three files gone", r)
+	}
+	for name, why := range map[string]string{"at": others + ", which is not owned", "way/cache": others + "/cache, which is not owned", "link": "leads to " + others} {
+		if r := step(name); r.State != spec.Unmet || !strings.Contains(r.Reason, why) {
+			t.Errorf("%s: %+v; want it to stay because of %q", name, r, why)
+		}
+	}
+	if diff := cmp.Diff([]string{"cache", "cache/precious", "document"}, listing(t, others)); diff != "" {
+		t.Errorf("of others (-want +got):\n%s", diff)
+	}
+}
+
+// The kernel tells where an agent is by other words than the recipe, where root has put a link on the way.
+func TestAnAgentBehindALinkStays(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	base := open(t)
+	plant(t, base, "export/ci/agent/remoting/x", "export/ci/left/x")
+	if err := os.Symlink(filepath.Join(base, "export"), filepath.Join(base, "home")); err != nil {
+		t.Fatal(err)
+	}
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{filepath.Join(base, "home/ci")}}, Goal: spec.Goal{Files: &spec.Files{}}}
+	here := scrub.Here{Spared: []string{filepath.Join(base, "export/ci/agent/remoting")}}
+	if r := reach(t, s, here, scrub.Do); r.State != spec.Changed || r.Removed != 1 {
+		t.Errorf("result %+v; want one thing gone", r)
+	}
+	s.Owned.Paths, here.Spared = []string{filepath.Join(base, "export/ci")}, []string{filepath.Join(base, "home/ci/agent")}
+	if r := reach(t, s, here, scrub.Do); r.State != spec.Unchanged {
+		t.Errorf("with the words exchanged: %+v; want nothing to do", r)
+	}
+	if diff := cmp.Diff([]string{"agent", "agent/remoting", "agent/remoting/x"}, listing(t, filepath.Join(base, "export/ci"))); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
+// listener is a socket that a second run of this program listens on until its standard input ends.
+const listener = "SCRUB_TEST_LISTENER"
+
+func TestSocketsOfServicesWithTheirOwnNetworkStay(t *testing.T) {
+	if at := os.Getenv(listener); at != "" {
+		listenUntilEnd(t, at)
+		return
+	}
+	t.Parallel()
+	asRoot(t)
+	shared := open(t)
+	games := int(uidOf(t, "games"))
+	plant(t, shared, "elsewhere/", "linked/", "left/x")
+	link := open(t)
+	if err := os.Symlink(shared, filepath.Join(link, "run")); err != nil {
+		t.Fatal(err)
+	}
+	listens(t, filepath.Join(shared, "elsewhere/socket"), syscall.CLONE_NEWNET)
+	listens(t, filepath.Join(shared, "elsewhere/other"), syscall.CLONE_NEWNET|syscall.CLONE_NEWNS)
+	listens(t, filepath.Join(link, "run/linked/socket"), 0)
+	for _, name := range []string{"elsewhere", "linked", "left"} {
+		if err := os.Chown(filepath.Join(shared, name), games, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := spec.Spec{Owned: spec.Ownership{Users: []string{"games"}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
+	if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Changed || r.Removed != 1 {
+		t.Errorf("result %+v; want one thing gone", r)
+	}
+	want := []string{"elsewhere", "elsewhere/other", "elsewhere/socket", "linked", "linked/socket"}
+	if diff := cmp.Diff(want, listing(t, shared)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
+func listens(t *testing.T, at string, namespaces uintptr) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$")
+	c.Env = append(os.Environ(), listener+"="+at)
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = c.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "listening\n" {
+		t.Fatalf("%q, %v; want it to listen", line, err)
+	}
+}
+
+func listenUntilEnd(t *testing.T, at string) {
+	t.Helper()
+	l, err := net.Listen("unix", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := os.Stdout.WriteString("listening\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
