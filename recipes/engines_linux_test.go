@@ -104,8 +104,8 @@ func (e engine) has() []string {
 	return all
 }
 
-// controlGroup is that of Docker's containers in a sandbox: it is the machine's, and goes with the test.
-const controlGroup = "/pitcrew-recipes-test"
+// controlGroup begins the name of that of Docker's containers in a sandbox: it is the machine's, and goes with the test.
+const controlGroup = "/pitcrew-recipes-"
 
 func removeGroup() {
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
@@ -127,7 +127,7 @@ func TestDockerHost(t *testing.T) {
 	inSandbox(t, func(s sandbox) {
 		p := s.plant()
 		s.serve([]string{"docker", "version"}, "dockerd", "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip-forward=false",
-			"--cgroup-parent", controlGroup, "--exec-opt", "native.cgroupdriver=cgroupfs",
+			"--cgroup-parent", controlGroup+strings.TrimSuffix(s.image, ".img"), "--exec-opt", "native.cgroupdriver=cgroupfs",
 			"--default-ulimit", "nofile=1024:1024", "--default-ulimit", "nproc=4096:4096")
 		e := engine{s, []string{"docker"}}
 		e.fill()

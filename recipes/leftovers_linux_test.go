@@ -33,7 +33,7 @@ func (s sandbox) plant() planted {
 		mount -t tmpfs tmpfs workspace/app/mnt; echo x >workspace/app/mnt/file
 		mount -t tmpfs tmpfs workspace-of-others/mnt
 		mkdir /srv/disks
-		for at in workspace/app /srv/disks; do truncate -s 1M $at/` + loopFile + `; losetup -f $at/` + loopFile + `; done
+		for at in workspace/app /srv/disks; do truncate -s 1M $at/` + s.image + `; losetup -f $at/` + s.image + `; done
 		for user in 4242 4343; do
 			for dir in /tmp /var/tmp /dev/shm; do echo x >$dir/of-$user; chown $user $dir/of-$user; done
 			setpriv --reuid $user --regid $user --clear-groups ipcmk --shmem 4096 --semaphore 1 >/dev/null
@@ -51,6 +51,12 @@ func (s sandbox) plant() planted {
 	}}
 }
 
+// twoOf is a script that makes two files of 700 kB, of which one is older by the clock of the file system.
+func twoOf(older, younger string) string {
+	const large = "dd if=/dev/zero bs=1k count=700 status=none of="
+	return large + older + "; until [ -n \"$(find " + younger + " -newer " + older + " 2>/dev/null)\" ]; do " + large + younger + "; done\n"
+}
+
 // survived fails if anything of what was planted is left, or a guard is not.
 func (s sandbox) survived(p planted) {
 	s.Helper()
@@ -66,10 +72,10 @@ func (s sandbox) survived(p planted) {
 		s.Errorf("owners of IPC objects: %q; want those of the stranger alone", got)
 	}
 	files := map[string]bool{}
-	for _, file := range attached(s.T) {
+	for _, file := range attached(s.T, s.image) {
 		files[file] = true
 	}
-	if diff := cmp.Diff(map[string]bool{"/srv/disks/" + loopFile: true}, files); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"/srv/disks/" + s.image: true}, files); diff != "" {
 		s.Errorf("loop devices (-want +got):\n%s", diff)
 	}
 }
@@ -86,10 +92,7 @@ func TestGenericLinux(t *testing.T) {
 		p := s.plant()
 		// Nothing can be made that was used long ago: here too much is there, and the oldest goes.
 		s.sh(`mkdir /home/jenkins/.cache; cd /home/jenkins/.cache; rm -rf /var/cache/apt/archives/*.deb
-			for file in older younger; do
-				dd if=/dev/zero of=$file bs=1k count=700 status=none
-				dd if=/dev/zero of=/var/cache/apt/archives/${file}_1_all.deb bs=1k count=700 status=none
-			done`)
+			` + twoOf("older", "younger") + twoOf("/var/cache/apt/archives/older_1_all.deb", "/var/cache/apt/archives/younger_1_all.deb"))
 		r := s.recipe("generic-linux", "present: [git, curl]", "present: [dash, util-linux]", "size: 10GB", "size: 1MB", "size: 2GB", "size: 1MB")
 
 		// The agent is not root, as most are, and becomes it by sudo.

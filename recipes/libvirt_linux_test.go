@@ -24,6 +24,9 @@ func needLibvirt(t *testing.T) {
 	need(t, "qemu-img", "qemu-utils")
 }
 
+// libvirtWrites are where libvirt writes while it lives.
+var libvirtWrites = []string{"/var/log/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/etc/libvirt"}
+
 // startLibvirt starts libvirtd, whose machines qemu emulates.
 func (s sandbox) startLibvirt() {
 	s.Helper()
@@ -143,6 +146,6 @@ func TestLibvirtHost(t *testing.T) {
 		if got := s.sh("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/accept_ra; id -nG jenkins; stat -c %U /var/lib/ci"); got != "1\n2\njenkins libvirt kvm\njenkins" {
 			s.Errorf("settings: %q", got)
 		}
-		s.idle(r, cleanup, "/var/log/libvirt", "/var/lib/libvirt")
+		s.idle(r, cleanup, libvirtWrites...)
 	})
 }

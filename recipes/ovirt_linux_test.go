@@ -20,7 +20,7 @@ func (s sandbox) plantOvirt() planted {
 		mkdir -p /var/lib/mock/epel/root/proc; mount -t tmpfs tmpfs /var/lib/mock/epel/root/proc
 		mount -t tmpfs tmpfs /var/lib/mock-of-others/root/proc
 		mkdir -p /var/cache/mock /var/lib/lago /var/lib/stdci /var/lib/ovirt-engine/setup /var/lib/ovirt-engine-of-others
-		for file in older younger; do dd if=/dev/zero of=/var/cache/mock/$file bs=1k count=700 status=none; done
+		` + twoOf("/var/cache/mock/older", "/var/cache/mock/younger") + `
 		echo x >/var/lib/ovirt-engine/setup/file; echo x >/var/lib/lago/template
 		mkdir /dev/shm/ost; echo x >/dev/shm/ost/disk; echo x >/dev/shm/a.rpm; echo x >/dev/shm/other
 		echo x >/tmp/lago-young
@@ -127,7 +127,7 @@ firewall-cmd --add-port=8585/tcp
 		if diff := cmp.Diff(orders, s.orders()); diff != "" {
 			s.Errorf("orders (-want +got):\n%s", diff)
 		}
-		s.idle(r, cleanup, "/var/log/libvirt", "/var/lib/libvirt")
+		s.idle(r, cleanup, libvirtWrites...)
 	})
 }
 

@@ -27,9 +27,7 @@ func TestRestricted(t *testing.T) {
 			echo x >/home/ci/.profile; echo x >/tmp/of-the-account; echo x >/home/stranger/file
 			chown -R 4444:4444 /home/ci /tmp/of-the-account; chmod 000 /home/ci/a1/workspace/app/deep; chmod 700 /home/stranger
 			ln -s /home/ci/a10 /home/ci/a1/workspace/app/link
-			for file in a1/cache/older a1/cache/younger a10/cache/older a10/cache/younger; do
-				dd if=/dev/zero of=/home/ci/$file bs=1k count=700 status=none; chown 4444:4444 /home/ci/$file
-			done`)
+			cd /home/ci; ` + twoOf("a10/cache/older", "a10/cache/younger") + twoOf("a1/cache/older", "a1/cache/younger"))
 		who := as{uid: ci, workspace: "/home/ci/a1/workspace/cleanup", tmp: "/home/ci/a1/tmp"}
 		ofOther := append([]string{"NODE_NAME=a10"}, earlier[1:]...)
 		processes := map[string]int{

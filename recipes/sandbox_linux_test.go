@@ -34,6 +34,8 @@ type sandbox struct {
 	agent string
 	// changes is the directory in which all changes to files are seen.
 	changes string
+	// image is the name of all files that loop devices are made of: those are the machine's, where other runs have theirs.
+	image string
 }
 
 // inSandbox runs a test in a sandbox. Outside of it, it starts that run and passes on what comes of it.
@@ -44,14 +46,15 @@ func inSandbox(t *testing.T, test func(s sandbox)) {
 		missing(t, "this test needs root")
 	}
 	if os.Getenv(inside) == t.Name() {
-		s := sandbox{T: t, agent: "a1", changes: "/changes"}
-		s.enter(os.Getenv(shared))
+		dir := os.Getenv(shared)
+		s := sandbox{T: t, agent: "a1", changes: "/changes", image: imageOf(dir)}
+		s.enter(dir)
 		test(s)
 		return
 	}
 	// Not in parallel: loop devices are the machine's, and all sandboxes have the same paths.
 	dir := t.TempDir()
-	t.Cleanup(func() { detachAll(t) })
+	t.Cleanup(func() { detachAll(t, imageOf(dir)) })
 	self, err := os.Executable()
 	check(t, err)
 	// A shell is the first process, which takes over what leftovers leave.
@@ -221,26 +224,26 @@ func alive(processes map[string]int) []string {
 	return all
 }
 
-// loopFile marks the files of loop devices that sandboxes make.
-const loopFile = "pitcrew-recipes-test.img"
+// imageOf is the name of an image that only the run has to which a directory belongs.
+func imageOf(dir string) string { return strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-") + ".img" }
 
-// attached are the loop devices of sandboxes and their files, by the word of losetup.
-func attached(t *testing.T) map[string]string {
+// attached are the loop devices made of files of a name, and those files, by the word of losetup.
+func attached(t *testing.T, image string) map[string]string {
 	t.Helper()
 	out, err := exec.Command("losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE").Output()
 	check(t, err)
 	all := map[string]string{}
 	for line := range strings.Lines(string(out)) {
-		if name, file, _ := strings.Cut(strings.TrimSpace(line), " "); strings.Contains(file, loopFile) {
+		if name, file, _ := strings.Cut(strings.TrimSpace(line), " "); strings.Contains(file, image) {
 			all[name] = file
 		}
 	}
 	return all
 }
 
-func detachAll(t *testing.T) {
+func detachAll(t *testing.T, image string) {
 	t.Helper()
-	for name := range maps.Keys(attached(t)) {
+	for name := range maps.Keys(attached(t, image)) {
 		_ = exec.Command("losetup", "--detach", name).Run()
 	}
 }
