@@ -30,7 +30,9 @@ usage: scrub run SPEC      mend what deviates from the step's goal, and look aga
 
 SPEC is a file that a recipe's program holds, or - for standard input. What was found is
 printed for people. With --result DIR it is also written to DIR/result as one line of JSON,
-and to DIR/reason why the goal is not reached. scrub --version prints the version it speaks.
+and to DIR/reason why the goal is not reached. With --prefixed after it each line that is
+printed begins with "| ", and DIR/tail gets the end of them without that. scrub --version
+prints the version it speaks.
 
 exit codes: 0 the goal is reached (or the plan is printed), 1 it is not,
             2 the command line or the step is wrong, 3 there is nothing here to look after,
@@ -70,6 +72,19 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (int, 
 	case c.inspect:
 		return c.inspection(ctx, in, out)
 	}
+	if !c.prefixed {
+		return c.step(ctx, in, out)
+	}
+	l := &lines{w: out}
+	code, err := c.step(ctx, in, l)
+	if err != nil {
+		fmt.Fprintf(l, "scrub: %s\n", err)
+	}
+	return code, c.write("tail", l.tail)
+}
+
+// step does the step and says what came of it.
+func (c command) step(ctx context.Context, in io.Reader, out io.Writer) (int, error) {
 	s, err := c.spec(in)
 	if err != nil {
 		return wrong, err
@@ -106,6 +121,8 @@ type command struct {
 	mode         scrub.Mode
 	file, result string
 	inspect      bool
+	// prefixed needs a result.
+	prefixed bool
 }
 
 var errHelp, errVersion = errors.New("help"), errors.New("version")
@@ -128,6 +145,8 @@ func parse(args []string) (command, error) {
 		switch {
 		case rest[0] == "--result" && len(rest) > 1 && !c.inspect:
 			c.result, rest = rest[1], rest[1:]
+		case rest[0] == "--prefixed" && c.result != "":
+			c.prefixed = true
 		case c.file == "" && (rest[0] == "-" || rest[0][:min(1, len(rest[0]))] != "-"):
 			c.file = rest[0]
 		default:

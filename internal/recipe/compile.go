@@ -184,7 +184,7 @@ func (s Step) define(b *strings.Builder, n int) {
 		s.Limits.Timeout/time.Second, s.Limits.Retries+1, s.Limits.RetryDelay/time.Second)
 	fmt.Fprintf(b, "\tdepth=%s on_failure=%s required=%s forbidden=%s\n", s.Depth, s.OnFailure,
 		shellQuote(s.Required.words()), shellQuote(s.Forbidden.words()))
-	fmt.Fprintf(b, "\tas_root=%s ends=%s\n}\n", yesNo(s.AsRoot), yesNo(s.ends()))
+	fmt.Fprintf(b, "\tgoal=%s as_root=%s ends=%s\n}\n", yesNo(s.Goal != nil), yesNo(s.AsRoot), yesNo(s.ends()))
 	s.When.define(b, "when", n)
 	if s.Required != nil {
 		s.Required.define(b, "required", n)

@@ -70,19 +70,31 @@ expire() {
 	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
 }
 
-# run_try runs step $1 once: sets code to its exit code and expired to yes if its limit passed.
+# forget removes those of its arguments that are there.
+forget() {
+	f_left=$#
+	while [ "$f_left" -gt 0 ]; do
+		[ ! -e "$1" ] || set -- "$@" "$1"
+		shift
+		f_left=$((f_left - 1))
+	done
+	[ $# -eq 0 ] || rm -f "$@"
+}
+
+# run_try runs step $1 once: sets code to its exit code, expired to yes if its limit passed, and tail to the file with the end
+# of its output. Of scrub the output is taken as it comes: it prefixes its lines by itself, and what it starts has no part in it.
 run_try() {
-	rm -f "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/out" "$work/copy" "$work/lines" "$work/tail"
-	mkfifo "$work/out" "$work/copy" "$work/lines"
+	forget "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/$1/tail"
+	direct=no tail=$work/$1/tail
+	[ "$goal" = no ] || { [ "$as_root" = yes ] && [ "$uid" != 0 ]; } || direct=yes
 	hold
-	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
-	tail_pid=$!
-	tee "$work/copy" <"$work/out" >"$work/lines" &
-	tee_pid=$!
-	filter <"$work/lines" &
-	filter_pid=$!
+	[ "$direct" = yes ] || filtered "$1"
 	[ "$session" != monitor ] || set -m
-	launch "$1" >"$work/out" 2>&1 </dev/null &
+	if [ "$direct" = yes ]; then
+		launch "$1" 2>"$tail" </dev/null & # where scrub writes the tail in the end, unless it does not get that far
+	else
+		launch "$1" >"$work/out" 2>&1 </dev/null &
+	fi
 	step_pid=$!
 	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
 	set +m
@@ -102,8 +114,24 @@ run_try() {
 		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
 	step_pid= limiter=
-	rm -f "$work/lib/step"
-	# Whoever left the session and still holds the output must not hold us.
+	: >"$work/lib/step"
+	[ "$direct" = yes ] || drain
+}
+
+# filtered starts what passes on the output of step $1 with a prefix, and keeps its end.
+filtered() {
+	rm -f "$work/out" "$work/copy" "$work/lines"
+	mkfifo "$work/out" "$work/copy" "$work/lines"
+	tail -c 4096 <"$work/copy" >"$work/$1/tail" 2>/dev/null &
+	tail_pid=$!
+	tee "$work/copy" <"$work/out" >"$work/lines" &
+	tee_pid=$!
+	filter <"$work/lines" &
+	filter_pid=$!
+}
+
+# drain waits until all output is passed on. Whoever left the session and still holds the output must not hold us.
+drain() {
 	hold
 	after 5 kill "$tee_pid"
 	limiter=$after
@@ -210,7 +238,7 @@ clock() {
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
 	r_tail='""' r_scrub= r_show=$pardoned
-	[ "$goals" = no ] || [ "$3" -eq 0 ] || r_scrub=$(scrub_result "$n")
+	[ "$goals" = no ] || [ "$3" -eq 0 ] || scrub_result "$n"
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
@@ -219,11 +247,12 @@ record() {
 		[ "$3" -eq 0 ] || r_show=yes
 		;;
 	esac
-	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
-		tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
+	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$tail" ]; then
+		tails=$((tails + 1)) r_tail=$(tail -c 4096 "$tail" | json_string)
 	fi
+	json_of "$reason"
 	report_steps="$report_steps${report_steps:+,
-}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail$r_scrub}"
+}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$j,\"tail\":$r_tail$r_scrub}"
 	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
 }
 

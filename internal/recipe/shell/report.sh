@@ -8,13 +8,14 @@ json_string() {
 		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
 	fi
 }
-# json_text does the same with $1; mostly there is nothing in it to change.
-json_text() {
+# json_of sets j to the same for $1; mostly there is nothing in it to change. json_text prints it.
+json_of() {
 	case $1 in
-	*[!\ -~]* | *[\"\\]*) printf '%s' "$1" | json_string ;;
-	*) printf '"%s"\n' "$1" ;;
+	*[!\ -~]* | *[\"\\]*) j=$(printf '%s' "$1" | json_string) ;;
+	*) j="\"$1\"" ;;
 	esac
 }
+json_text() { json_of "$1" && printf '%s\n' "$j"; }
 
 json_awk='
 function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }

@@ -52,22 +52,23 @@ proved_scrub() {
 }
 
 # run_scrub becomes scrub, doing $2 (run or verify) to the goal of step $1; the rest of its arguments begins the command.
+# What is printed has the prefix of a step's output.
 run_scrub() {
 	s_step=$1 s_verb=$2
 	shift 2
 	[ -n "$held$scrub_why" ] || proved_scrub || scrub_why='scrub was changed after it was unpacked'
 	if [ -n "$scrub_why" ]; then
-		echo "$scrub_why"
+		echo "| $scrub_why"
 		printf '%s' "$scrub_why" >"$work/$s_step/reason"
 		exit 125
 	fi
-	in_session "$@" "PITCREW_ENGINE=$$" "$s_program" "$s_verb" "$work/$s_step/script" --result "$work/$s_step"
+	in_session "$@" "PITCREW_ENGINE=$$" "$s_program" "$s_verb" "$work/$s_step/script" --result "$work/$s_step" --prefixed
 }
 
-# scrub_result prints the part of the report that scrub made for step $1, if it is one line of JSON.
+# scrub_result sets r_scrub to the part of the report that scrub made for step $1, if it is one line of JSON.
 scrub_result() {
 	[ -s "$work/$1/result" ] && { IFS= read -r s_line && ! IFS= read -r s_more && [ -z "$s_more" ]; } <"$work/$1/result" || return 0
 	case $s_line in
-	'{'*'}') printf ',"scrub":%s' "$s_line" ;;
+	'{'*'}') r_scrub=",\"scrub\":$s_line" ;;
 	esac
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 66429acf0b939d95972b68702e2a056ee6cab9970b601147c305b77c4b2448a1. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision d53afb3e3cc5fd5f615f86fa8f16c82c8b028188c04165c1c5763e60cacc6f48. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -313,7 +313,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=66429acf0b939d95972b68702e2a056ee6cab9970b601147c305b77c4b2448a1
+revision=d53afb3e3cc5fd5f615f86fa8f16c82c8b028188c04165c1c5763e60cacc6f48
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -323,7 +323,7 @@ step_1() {
 	phase=clean name='{braces} {{twice}} ${A:-{x}}' json='"{braces} {{twice}} ${A:-{x}}"'
 	limit=600 tries=1 delay=10
 	depth=light on_failure=failed required='' forbidden=''
-	as_root=no ends=no
+	goal=no as_root=no ends=no
 }
 when_1() {
 	return 0
@@ -342,7 +342,7 @@ step_2() {
 	phase=verify name='proof' json='"proof"'
 	limit=600 tries=1 delay=10
 	depth=light on_failure=failed required='' forbidden=''
-	as_root=no ends=no
+	goal=no as_root=no ends=no
 }
 when_2() {
 	return 0
@@ -831,13 +831,14 @@ json_string() {
 		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
 	fi
 }
-# json_text does the same with $1; mostly there is nothing in it to change.
-json_text() {
+# json_of sets j to the same for $1; mostly there is nothing in it to change. json_text prints it.
+json_of() {
 	case $1 in
-	*[!\ -~]* | *[\"\\]*) printf '%s' "$1" | json_string ;;
-	*) printf '"%s"\n' "$1" ;;
+	*[!\ -~]* | *[\"\\]*) j=$(printf '%s' "$1" | json_string) ;;
+	*) j="\"$1\"" ;;
 	esac
 }
+json_text() { json_of "$1" && printf '%s\n' "$j"; }
 
 json_awk='
 function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
@@ -1198,19 +1199,31 @@ expire() {
 	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
 }
 
-# run_try runs step $1 once: sets code to its exit code and expired to yes if its limit passed.
+# forget removes those of its arguments that are there.
+forget() {
+	f_left=$#
+	while [ "$f_left" -gt 0 ]; do
+		[ ! -e "$1" ] || set -- "$@" "$1"
+		shift
+		f_left=$((f_left - 1))
+	done
+	[ $# -eq 0 ] || rm -f "$@"
+}
+
+# run_try runs step $1 once: sets code to its exit code, expired to yes if its limit passed, and tail to the file with the end
+# of its output. Of scrub the output is taken as it comes: it prefixes its lines by itself, and what it starts has no part in it.
 run_try() {
-	rm -f "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/out" "$work/copy" "$work/lines" "$work/tail"
-	mkfifo "$work/out" "$work/copy" "$work/lines"
+	forget "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/$1/tail"
+	direct=no tail=$work/$1/tail
+	[ "$goal" = no ] || { [ "$as_root" = yes ] && [ "$uid" != 0 ]; } || direct=yes
 	hold
-	tail -c 4096 <"$work/copy" >"$work/tail" 2>/dev/null &
-	tail_pid=$!
-	tee "$work/copy" <"$work/out" >"$work/lines" &
-	tee_pid=$!
-	filter <"$work/lines" &
-	filter_pid=$!
+	[ "$direct" = yes ] || filtered "$1"
 	[ "$session" != monitor ] || set -m
-	launch "$1" >"$work/out" 2>&1 </dev/null &
+	if [ "$direct" = yes ]; then
+		launch "$1" 2>"$tail" </dev/null & # where scrub writes the tail in the end, unless it does not get that far
+	else
+		launch "$1" >"$work/out" 2>&1 </dev/null &
+	fi
 	step_pid=$!
 	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
 	set +m
@@ -1230,8 +1243,24 @@ run_try() {
 		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
 	step_pid= limiter=
-	rm -f "$work/lib/step"
-	# Whoever left the session and still holds the output must not hold us.
+	: >"$work/lib/step"
+	[ "$direct" = yes ] || drain
+}
+
+# filtered starts what passes on the output of step $1 with a prefix, and keeps its end.
+filtered() {
+	rm -f "$work/out" "$work/copy" "$work/lines"
+	mkfifo "$work/out" "$work/copy" "$work/lines"
+	tail -c 4096 <"$work/copy" >"$work/$1/tail" 2>/dev/null &
+	tail_pid=$!
+	tee "$work/copy" <"$work/out" >"$work/lines" &
+	tee_pid=$!
+	filter <"$work/lines" &
+	filter_pid=$!
+}
+
+# drain waits until all output is passed on. Whoever left the session and still holds the output must not hold us.
+drain() {
 	hold
 	after 5 kill "$tee_pid"
 	limiter=$after
@@ -1338,7 +1367,7 @@ clock() {
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
 	r_tail='""' r_scrub= r_show=$pardoned
-	[ "$goals" = no ] || [ "$3" -eq 0 ] || r_scrub=$(scrub_result "$n")
+	[ "$goals" = no ] || [ "$3" -eq 0 ] || scrub_result "$n"
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
@@ -1347,11 +1376,12 @@ record() {
 		[ "$3" -eq 0 ] || r_show=yes
 		;;
 	esac
-	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$work/tail" ]; then
-		tails=$((tails + 1)) r_tail=$(json_string <"$work/tail")
+	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$tail" ]; then
+		tails=$((tails + 1)) r_tail=$(tail -c 4096 "$tail" | json_string)
 	fi
+	json_of "$reason"
 	report_steps="$report_steps${report_steps:+,
-}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$(json_text "$reason"),\"tail\":$r_tail$r_scrub}"
+}{\"name\":$json,\"phase\":\"$phase\",\"outcome\":\"$outcome\",\"exit\":$1,\"seconds\":$2,\"tries\":$3,\"reason\":$j,\"tail\":$r_tail$r_scrub}"
 	say "$phase '$name': $outcome${reason:+ ($reason)}, $2 s"
 }
 
@@ -1479,7 +1509,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=363
+PITCREW_KIB=366
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
@@ -1498,7 +1528,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check b8380a08ae3c83ea78c4f0e8b07acea92c689fd8931b17178ba410087a273ae0 '3609755837:36776' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check c61cfc6bb6f0826e0bd9476997388d29db6d26695515370f8619958c1d9aad26 '2095180288:37729' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
