@@ -94,8 +94,9 @@ func (c command) step(ctx context.Context, in io.Reader, out io.Writer) (int, er
 		return wrong, err
 	}
 	result, _ := scrub.Reach(ctx, s.Kind(), step, c.mode)
+	err = c.keep(result) // before anything is said: who listens may have gone, and saying so ends this process
 	say(out, result)
-	if err := c.keep(result); err != nil {
+	if err != nil {
 		return unmet, err
 	}
 	return code(result), nil

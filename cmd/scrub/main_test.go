@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
+)
+
+// leaver is whoever listens and has gone: where it is written to, this process ends.
+type leaver struct{ dir, had string }
+
+func (l *leaver) Write(p []byte) (int, error) {
+	for _, name := range []string{"result", "reason"} {
+		if _, err := os.Stat(filepath.Join(l.dir, name)); err == nil && !strings.Contains(l.had, name) {
+			l.had += name + " "
+		}
+	}
+	return 0, fs.ErrClosed
+}
+
+func TestTheResultIsThereBeforeAnythingIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := specText(t, spec.Spec{Name: "room", Goal: spec.Goal{Disk: &spec.Disk{Paths: []string{dir}, BytesFree: 1}}})
+	l := &leaver{dir: dir}
+	if code, err := run(t.Context(), []string{"verify", "-", "--result", dir}, strings.NewReader(in), l); code != reached || err != nil {
+		t.Fatalf("exit code %d, %v", code, err)
+	}
+	if l.had != "result reason " {
+		t.Errorf("when it was said, there were: %q", l.had)
+	}
+}
