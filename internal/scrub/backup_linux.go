@@ -112,6 +112,10 @@ func (b backups) keep(k kept, s spot) error {
 			return fmt.Errorf("keep what is there now: %w", err)
 		}
 		defer f.Close()
+		// Whose it is and what it holds have to be of one and the same file: in a user's directory another can take its place.
+		if k.Was, err = seen(f); err != nil {
+			return err
+		}
 		if err := b.write(b.file(k.Path, "was"), f); err != nil {
 			return err
 		}

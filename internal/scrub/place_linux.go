@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
@@ -152,6 +154,9 @@ func (p *place) want(ctx context.Context, f spec.Placed, there thing) (thing, er
 	}
 	if f.Group != "" {
 		want.GID, err = p.here.number(ctx, group, f.Group)
+	}
+	if f.Mode == "" && there.Type == isFile && (want.UID != there.UID || want.GID != there.GID) {
+		want.Mode &^= unix.S_ISUID | unix.S_ISGID // as chown(2) does: one user's bits give nobody the rights of another
 	}
 	return want, err
 }

@@ -8,12 +8,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -332,6 +335,93 @@ func TestNobodyLeadsAPlacedFileElsewhere(t *testing.T) {
 	}
 	if placed == 0 || refused == 0 || swaps < 1000 {
 		t.Errorf("%d placed, %d refused, %d swaps: nothing was tried", placed, refused, swaps)
+	}
+}
+
+// TestWhatIsKeptIsOneFile has a user swap the file that root is about to keep for one of root's: given back to the user, that
+// would be read, and the user's content as a file of root's could be run.
+func TestWhatIsKeptIsOneFile(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	tmpfs(t, "/var/lib")
+	home := open(t)
+	nobody := int(uidOf(t, "nobody"))
+	if err := os.Chown(home, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	owners := map[string]int{"of the user": nobody, "of root": 0}
+	var turn atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			at := fmt.Sprintf("%s/%d", home, turn.Load())
+			_ = unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, at+"x", unix.RENAME_EXCHANGE)
+		}
+	}()
+	seen := map[int]int{}
+	for i := range 1000 {
+		at := fmt.Sprintf("%s/%d", home, i+1)
+		plant := func(path, content string) error {
+			return errors.Join(os.WriteFile(path, []byte(content), 0o600), os.Chown(path, owners[content], owners[content]))
+		}
+		if err := errors.Join(plant(at, "of the user"), plant(at+"x", "of root")); err != nil {
+			t.Fatal(err)
+		}
+		turn.Add(1)
+		goalReached(t, placing(spec.Placed{Path: at, State: spec.PlaceFile, Content: "new"}), scrub.Here{}, scrub.Do)
+		goalReached(t, spec.Goal{Place: &spec.Place{Recipe: "r"}}, scrub.Here{}, scrub.Do)
+		for _, path := range []string{at, at + "x"} {
+			f, err := os.Open(path)
+			if err != nil {
+				continue
+			}
+			info, err := f.Stat()
+			content, readErr := io.ReadAll(f)
+			if err := errors.Join(err, readErr, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			uid := int(info.Sys().(*syscall.Stat_t).Uid)
+			if want, known := owners[string(content)]; known && uid != want {
+				t.Fatalf("what was %s belongs to user %d now", content, uid)
+			}
+			seen[uid]++
+		}
+	}
+	cancel()
+	<-ended
+	if len(seen) < 2 {
+		t.Errorf("files of %v: nothing was tried", seen)
+	}
+}
+
+// A user who knows what is to be placed as root can have left a file there with any mode.
+func TestAFileOfAnotherOwnerIsPlacedWithoutTheirRights(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	tmpfs(t, "/var/lib")
+	dir := open(t)
+	nobody := int(uidOf(t, "nobody"))
+	plant(t, dir, "theirs", "same")
+	for _, name := range []string{"theirs", "same"} {
+		at := filepath.Join(dir, name)
+		if err := errors.Join(os.Chown(at, nobody, 7), os.Chmod(at, 0o755|os.ModeSetuid|os.ModeSetgid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goal := placing(
+		spec.Placed{Path: filepath.Join(dir, "theirs"), State: spec.PlaceFile, Content: "x", Owner: "0"},
+		spec.Placed{Path: filepath.Join(dir, "same"), State: spec.PlaceFile, Content: "x"})
+	reached(t, goal, scrub.Here{}, spec.Changed)
+	sum := sha256.Sum256([]byte("x"))
+	want := map[string]string{filepath.Join(dir, "theirs"): fmt.Sprintf("-rwxr-xr-x 0:7 %x", sum), filepath.Join(dir, "same"): fmt.Sprintf("ugrwxr-xr-x %d:7 %x", nobody, sum)}
+	got := picture(t, dir)
+	maps.DeleteFunc(got, func(path, _ string) bool { return want[path] == "" })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("placed (-want +got):\n%s", diff)
 	}
 }
 

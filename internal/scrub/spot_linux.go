@@ -104,6 +104,15 @@ func (s spot) see() (thing, error) {
 	return t, nil
 }
 
+// seen is what an open file is.
+func seen(f *os.File) (thing, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return thing{}, err
+	}
+	return thing{Type: isFile, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid), size: st.Size}, nil
+}
+
 // open opens the file at the spot for reading.
 func (s spot) open() (*os.File, error) {
 	fd, err := unix.Openat(s.dir, s.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
