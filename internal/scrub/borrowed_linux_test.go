@@ -89,6 +89,61 @@ func TestAnAgentBehindALinkStays(t *testing.T) {
 	}
 }
 
+// The directory of an agent holds what lets it connect again.
+func TestAnAgentsOwnDirectoryIsNotEmptied(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	home := open(t)
+	plant(t, home, ".ssh/authorized_keys", "workspace/job/x", "other/x")
+	agent := exec.CommandContext(t.Context(), "bash", "-c", `exec -a java "$0" -c 'echo up; read end' agent.jar`, linkedJava(t))
+	agent.Dir = home
+	in, err := agent.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := agent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = agent.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
+		t.Fatalf("%q, %v; want the agent to stand there", line, err)
+	}
+	here := scrub.HereFromEnvironment() // it is no ancestor of ours
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{home}}, Goal: spec.Goal{Files: &spec.Files{}}}
+	before := listing(t, home)
+	if r := reach(t, s, here, scrub.Do); r.State != spec.Unmet || !strings.Contains(r.Reason, "an agent's own directory") {
+		t.Errorf("%+v; want a refusal", r)
+	}
+	if diff := cmp.Diff(before, listing(t, home)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	s.Files.Paths = []string{filepath.Join(home, "workspace")}
+	if r := reach(t, s, here, scrub.Do); r.State != spec.Changed || r.Removed != 1 {
+		t.Errorf("a directory in it: %+v; want one thing gone", r)
+	}
+}
+
+// linkedJava is a shell that is called as Java is.
+func linkedJava(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/bin/bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(open(t), "java")
+	if err := os.WriteFile(at, text, 0o755); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	return at
+}
+
 // listener is a socket that a second run of this program listens on until its standard input ends.
 const listener = "SCRUB_TEST_LISTENER"
 

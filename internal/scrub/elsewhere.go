@@ -25,4 +25,4 @@ func borrowed(string, spec.Ownership) error { return nil }
 
 func spell(p string) string { return p }
 
-func agentPaths() []string { return nil }
+func agentPaths() (paths, homes []string) { return nil, nil }

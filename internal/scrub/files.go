@@ -5,6 +5,7 @@ package scrub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -110,6 +111,9 @@ func (f *files) alive() []string {
 
 // open opens a directory that is to be emptied, unless what shows there is not ours.
 func (f *files) open(dir string) (*erase.Tree, error) {
+	if really := spell(filepath.Clean(dir)); slices.Contains(f.here.Homes, really) {
+		return nil, Final{fmt.Errorf("%s is an agent's own directory: own the ones in it that builds fill, as %s/workspace", dir, dir)}
+	}
 	tree, err := erase.Open(dir)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ type Here struct {
 	Workspace string
 	// Spared are paths that the cleanup or its agent works in: what holds them survives.
 	Spared []string
+	// Homes are the directories that agents of this machine have for themselves: nobody empties one.
+	Homes []string
 	// Engine is the process of the recipe's program, 0 if scrub was called by hand. What it started survives.
 	Engine int
 	// Tag names the build that runs us (BUILD_TAG), Cookie is the mark by which Jenkins knows its processes.
@@ -32,16 +34,17 @@ func HereFromEnvironment() Here {
 		agent = os.Getenv("NODE_NAME")
 	}
 	engine, _ := strconv.Atoi(os.Getenv("PITCREW_ENGINE"))
+	paths, homes := agentPaths()
 	return Here{
-		Engine: engine, Spared: spared(),
+		Engine: engine, Spared: spared(paths), Homes: homes,
 		Agent: agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
 		Tag: os.Getenv("BUILD_TAG"), Cookie: os.Getenv("JENKINS_SERVER_COOKIE"),
 	}
 }
 
-// spared returns the directories that this process and its agent stand in, and the workspace of the build that runs us.
-func spared() []string {
-	all := append(agentPaths(), os.Getenv("WORKSPACE"), os.Getenv("PITCREW_FILES"))
+// spared returns the paths that agents work in, where this process stands, and the workspace of the build that runs us.
+func spared(agents []string) []string {
+	all := append(agents, os.Getenv("WORKSPACE"), os.Getenv("PITCREW_FILES"))
 	if dir, err := os.Getwd(); err == nil {
 		all = append(all, dir)
 	}
