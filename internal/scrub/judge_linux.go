@@ -110,7 +110,8 @@ func (p *processes) isAgent(s procfs.Stat, exe string) bool {
 	}
 	return slices.ContainsFunc(p.proc.Args(p.proc.Body(s)), func(arg string) bool {
 		base := path.Base(arg)
-		return slices.Contains(agentPrograms, base) || strings.HasPrefix(base, "swarm-client")
+		released := strings.HasPrefix(base, "remoting-") && strings.HasSuffix(base, ".jar") // as the project releases it, with a version
+		return slices.Contains(agentPrograms, base) || strings.HasPrefix(base, "swarm-client") || released
 	})
 }
 

@@ -376,11 +376,15 @@ func TestAgentsSurvive(t *testing.T) {
 	asRoot(t)
 	uid := uidOf(t, "uucp")
 	agent := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/agent.jar"}})
+	released := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/remoting-3256.v88a.jar"}})
 	impostor := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/my-agent.jar.txt"}})
 	s := spec.Spec{Owned: spec.Ownership{Users: []string{"uucp"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}
 	seen := map[string]bool{}
 	for _, r := range reach(t, s, scrub.Here{}, scrub.Plan).Found {
 		seen[r.ID] = true
+	}
+	if seen[strconv.Itoa(released.Process.Pid)] {
+		t.Error("an agent whose file has the name of a release is to go")
 	}
 	if seen[strconv.Itoa(agent.Process.Pid)] || !seen[strconv.Itoa(impostor.Process.Pid)] {
 		t.Errorf("the agent is to go: %v; another Java program is to go: %v", seen[strconv.Itoa(agent.Process.Pid)], seen[strconv.Itoa(impostor.Process.Pid)])
