@@ -13,10 +13,11 @@ import (
 )
 
 // borrowed says why what shows at a path is not ours, although the path is: below an owned path something may be mounted
-// that others have too. At an owned path itself a mount is as the owner wants it: that is how agents with a disk of their
-// own look. What is mounted at the path has to be open already, so that it stays while it is judged.
+// that others have too. At an owned path itself a file system of its own is as the owner wants it: that is how agents with a
+// disk of their own look. A part of another file system there may be what a build has bound: it is ours if the place that it
+// shows is owned as well, or cannot be seen from here, as in a container. What is mounted at the path has to be open already, so that it stays while it is judged.
 func borrowed(p string, o spec.Ownership) error {
-	if !o.Below(p) {
+	if !o.Holds(p) {
 		return nil
 	}
 	owned, err := spelled(o)
@@ -34,14 +35,19 @@ func borrowed(p string, o spec.Ownership) error {
 		return err
 	}
 	m, ok := tree.At(p)
-	if base, known := tree.At(owned.Paths[root]); !ok || known && base.ID == m.ID {
+	base, known := tree.At(owned.Paths[root])
+	switch {
+	case !ok:
 		return nil
-	}
-	if slices.Contains(remote, m.Type) || strings.HasPrefix(m.Type, "fuse") {
+	case known && base.ID == m.ID:
+		if m.Point != owned.Paths[root] || m.Root == "/" {
+			return nil
+		}
+	case slices.Contains(remote, m.Type) || strings.HasPrefix(m.Type, "fuse"):
 		return fmt.Errorf("%s is mounted at %s: others may use it too", describe(m), shown(m.Point))
 	}
 	if at := tree.Elsewhere(p, owned.Holds); at != "" {
-		return fmt.Errorf("%s is mounted at %s, and what it shows here is also %s, which is not owned", describe(m), shown(m.Point), shown(at))
+		return fmt.Errorf("%s is mounted at %s, and what it shows here is also %s, which is not owned; own that too, or unmount it", describe(m), shown(m.Point), shown(at))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package scrub_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -60,6 +61,17 @@ func TestWhatIsBoundIntoAnEmptiedDirectoryStays(t *testing.T) {
 		if r := step(name); r.State != spec.Unmet || !strings.Contains(r.Reason, why) {
 			t.Errorf("%s: %+v; want it to stay because of %q", name, r, why)
 		}
+	}
+	bind(others, owned)
+	if r := step(); r.State != spec.Unmet || !strings.Contains(r.Reason, "which is not owned; own that too") {
+		t.Errorf("bound at the owned path itself: %+v", r)
+	}
+	if err := errors.Join(unix.Unmount(owned, 0), unix.Mount("none", owned, "tmpfs", 0, "")); err != nil {
+		t.Fatal(err)
+	}
+	plant(t, owned, "x")
+	if r := step(); r.State != spec.Changed || r.Removed != 1 {
+		t.Errorf("a file system of its own at the owned path: %+v; want one file gone", r)
 	}
 	if diff := cmp.Diff([]string{"cache", "cache/precious", "document"}, listing(t, others)); diff != "" {
 		t.Errorf("of others (-want +got):\n%s", diff)
