@@ -66,10 +66,14 @@ var shared = []string{
 	"/var/log", "/var/mail", "/var/run", "/var/spool", "/var/tmp",
 }
 
-// forbidden are trees that belong to the kernel or the system; nothing below them can be owned by its path.
-var forbidden = []string{"/bin", "/boot", "/dev/pts", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr"}
+// forbidden are trees that belong to the kernel or the system, or in which a program of it keeps what it alone understands;
+// nothing below them can be owned by its path.
+var forbidden = []string{
+	"/bin", "/boot", "/dev/pts", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr",
+	"/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/systemd",
+}
 
-// kernelUsers are users whose processes keep the machine alive.
+// systemUsers are users whose processes keep the machine alive.
 var systemUsers = []string{"root", "daemon", "dbus", "messagebus", "polkitd", "sshd", "systemd-network", "systemd-resolve", "systemd-timesync"}
 
 // Check returns what is dangerous or contradictory in o, each with the reason and what to do.
@@ -114,9 +118,17 @@ func (o Ownership) Check() []error {
 			fail("owned control group %q: want a clean path that begins with a slash", g)
 		case slices.Contains([]string{"/", "/system.slice", "/init.scope", "/user.slice", "/machine.slice"}, g):
 			fail("owned control group %q holds other people's processes; name one below it", g)
+		case slices.ContainsFunc(strings.Split(g, "/"), systemUnit):
+			fail("owned control group %q: its processes keep the machine alive, or let people in", g)
 		}
 	}
 	return problems
+}
+
+// systemUnit reports whether name is a unit of systemd that no machine can do without.
+func systemUnit(name string) bool {
+	unit, ok := strings.CutSuffix(name, ".service")
+	return ok && (strings.HasPrefix(unit, "systemd-") || slices.Contains([]string{"dbus", "dbus-broker", "ssh", "sshd"}, unit))
 }
 
 func dangerous(p string) string {
@@ -138,6 +150,9 @@ func dangerous(p string) string {
 		if Within(root, p) {
 			return "all of " + root + " belongs to the system"
 		}
+	}
+	if slices.Contains(strings.Split(p, "/"), ".ssh") {
+		return "it holds the keys by which people and controllers get in"
 	}
 	return ""
 }

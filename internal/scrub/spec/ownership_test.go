@@ -59,6 +59,12 @@ func TestDangerousOwnershipIsRefused(t *testing.T) {
 		{spec.Ownership{Names: []string{"v[m"}}, "no pattern"},
 		{spec.Ownership{Labels: []string{"=x"}}, "no key"},
 		{spec.Ownership{Cgroups: []string{"/"}}, "other people's processes"},
+		{spec.Ownership{Paths: []string{"/var/lib/docker/containers"}}, "all of /var/lib/docker belongs to the system"},
+		{spec.Ownership{Paths: []string{"/home/jenkins/.ssh"}}, "keys by which people"},
+		{spec.Ownership{Paths: []string{"/home/jenkins/.ssh-of-tests", "/var/lib/docker-ci"}}, ""},
+		{spec.Ownership{Cgroups: []string{"/system.slice/ssh.service"}}, "let people in"},
+		{spec.Ownership{Cgroups: []string{"/system.slice/systemd-udevd.service/udev"}}, "keep the machine alive"},
+		{spec.Ownership{Cgroups: []string{"/system.slice/ci.service", "/system.slice/systemd-ci.slice"}}, ""},
 		{spec.Ownership{Cgroups: []string{"ci.slice"}}, "begins with a slash"},
 	} {
 		problems := c.owned.Check()
