@@ -62,7 +62,7 @@ func Matches(patterns []string, name string) bool {
 var shared = []string{
 	"/", "/bin", "/boot", "/dev", "/dev/pts", "/dev/shm", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt",
 	"/proc", "/root", "/run", "/run/user", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local",
-	"/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/lib/docker", "/var/lib/containers", "/var/lib/libvirt",
+	"/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/lib/docker", "/var/lib/containers", "/var/lib/libvirt", "/var/lib/systemd",
 	"/var/log", "/var/mail", "/var/run", "/var/spool", "/var/tmp",
 }
 
@@ -70,7 +70,7 @@ var shared = []string{
 // nothing below them can be owned by its path.
 var forbidden = []string{
 	"/bin", "/boot", "/dev/pts", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr",
-	"/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/systemd",
+	"/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/rpm",
 }
 
 // systemUsers are users whose processes keep the machine alive.
