@@ -135,9 +135,10 @@ type crew struct {
 func view() api.View {
 	return api.View{
 		URL: "http://jenkins.example/", Poll: time.Second, Labels: hygiene.DefaultNames,
-		Owns:      func(job string) bool { return strings.HasPrefix(job, "pitcrew-") },
-		Pools:     []api.PoolView{{Name: "linux", Scope: "main/linux", Agents: "el9", Recipe: "scrub", Revision: "sha256:0001", Delivery: hygiene.ByJob, MaxCleanups: 4, DeadMan: time.Hour}},
-		Look:      &api.Look{At: time.Now(), Session: "session", Version: "2.541.3", Agents: map[string]jenkins.Agent{}},
+		Owns:  func(job string) bool { return strings.HasPrefix(job, "pitcrew-") },
+		Pools: []api.PoolView{{Name: "linux", Scope: "main/linux", Agents: "el9", Recipe: "scrub", Revision: "sha256:0001", Delivery: hygiene.ByJob, MaxCleanups: 4, DeadMan: time.Hour}},
+		// Ahead, so that it does not get stale while a busy machine comes round to the tests.
+		Look:      &api.Look{At: time.Now().Add(time.Hour), Session: "session", Version: "2.541.3", Agents: map[string]jenkins.Agent{}},
 		Decisions: map[string]api.Decision{},
 	}
 }
