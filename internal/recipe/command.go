@@ -17,6 +17,8 @@ type command struct {
 	args []*syntax.Word
 	// before are the words in front of the name, when another program runs it.
 	before []*syntax.Word
+	// inputs are the files that it reads as its standard input.
+	inputs []*syntax.Word
 	// sudoAsks is set if sudo runs it and may ask for a password.
 	sudoAsks bool
 }
@@ -39,25 +41,54 @@ func commandOf(s *syntax.Stmt) command {
 	if !ok {
 		return command{}
 	}
-	return commandOfCall(call)
+	c := commandOfWords(call.Args)
+	for _, r := range s.Redirs {
+		if r.Op == syntax.RdrIn {
+			c.inputs = append(c.inputs, r.Word)
+		}
+	}
+	return c
 }
 
-func commandOfCall(call *syntax.CallExpr) command {
-	words := call.Args
+func commandOfWords(words []*syntax.Word) command {
 	var c command
 	for len(words) > 0 {
 		c.name = path.Base(literal(words[0]))
 		r, ok := runners[c.name]
-		if !ok {
+		n := 1
+		if ok {
+			n += r.own(words[1:])
+		}
+		if own := words[1:n]; !ok || c.name == "command" && (given(own, 'v', "") || given(own, 'V', "")) {
 			c.args = words[1:]
 			return c
 		}
-		n := 1 + r.own(words[1:])
 		c.sudoAsks = c.sudoAsks || c.name == "sudo" && n < len(words) && !given(words[1:n], 'n', "--non-interactive")
 		c.before = append(c.before, words[:n]...)
 		words = words[n:]
 	}
 	return c
+}
+
+// pipeline returns the commands of a pipeline in their order, a zero value for what is no simple command.
+func pipeline(s *syntax.Stmt) []command {
+	if b, is := s.Cmd.(*syntax.BinaryCmd); is && (b.Op == syntax.Pipe || b.Op == syntax.PipeAll) {
+		return append(pipeline(b.X), commandOf(b.Y))
+	}
+	return []command{commandOf(s)}
+}
+
+// asks reports whether a statement only asks something, so that its failure is an answer.
+func asks(s *syntax.Stmt) bool {
+	switch cmd := s.Cmd.(type) {
+	case *syntax.TestClause, *syntax.ArithmCmd:
+		return true
+	case *syntax.BinaryCmd:
+		return asks(cmd.Y) && (cmd.Op == syntax.Pipe || cmd.Op == syntax.PipeAll || asks(cmd.X))
+	}
+	c := commandOf(s)
+	return c.does("test", "[", "command", "type", "which", "hash", "id", "getent", "grep", "egrep", "fgrep", "pgrep", "mountpoint", "findmnt", "cmp", "diff") ||
+		c.does("systemctl") && c.argument("is-active", "is-enabled", "is-failed", "cat")
 }
 
 // own returns how many words in front of the program that is run are the runner's.
@@ -88,8 +119,23 @@ func (c command) flag(letter rune, long string) bool { return given(c.args, lett
 func given(words []*syntax.Word, letter rune, long string) bool {
 	return slices.ContainsFunc(words, func(w *syntax.Word) bool {
 		text := literal(w)
-		return text == long || strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "--") && strings.ContainsRune(text, letter)
+		return long != "" && (text == long || strings.HasPrefix(text, long+"=")) || strings.HasPrefix(text, "-") && !strings.HasPrefix(text, "--") && strings.ContainsRune(text, letter)
 	})
+}
+
+// operand returns the first argument that is neither an option nor the value of one; valued are the letters of the options
+// whose value is the next word. It is empty if there is none.
+func (c command) operand(valued string) string {
+	for n := 0; n < len(c.args); n++ {
+		text := literal(c.args[n])
+		if len(text) < 2 || text[0] != '-' {
+			return text
+		}
+		if len(text) == 2 && strings.Contains(valued, text[1:]) {
+			n++
+		}
+	}
+	return ""
 }
 
 // argument reports whether one of texts is a whole argument.
@@ -108,6 +154,33 @@ func (c command) substituted() bool {
 		return slices.ContainsFunc(w.Parts, func(p syntax.WordPart) bool { _, is := p.(*syntax.CmdSubst); return is })
 	})
 }
+
+// asksForNumbers reports whether an argument is what another command prints, in quotes or not.
+func (c command) asksForNumbers() bool {
+	return slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		return slices.ContainsFunc(flat(w.Parts), func(p syntax.WordPart) bool { _, is := p.(*syntax.CmdSubst); return is })
+	})
+}
+
+// selective reports whether a pkill chooses by more than a part of a name (pkill(1)). The name of a signal is no letters
+// of options.
+func (c command) selective() bool {
+	return slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		text := literal(w)
+		if strings.HasPrefix(text, "--") {
+			name, _, _ := strings.Cut(text, "=")
+			return slices.Contains([]string{"--exact", "--euid", "--uid", "--parent", "--session", "--pgroup", "--terminal", "--pidfile", "--ns", "--cgroup"}, name)
+		}
+		signal := len(text) > 2 && strings.Trim(text[1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-") == ""
+		return strings.HasPrefix(text, "-") && !signal && strings.ContainsAny(text, "xuUPsgtF")
+	})
+}
+
+// kills reports whether a fuser ends what it finds.
+func (c command) kills() bool { return c.flag('k', "--kill") }
+
+// wholeMount reports whether a fuser looks for users of a whole file system.
+func (c command) wholeMount() bool { return c.flag('m', "--mount") || c.flag('c', "") }
 
 // bare reports whether an argument has a variable without quotes.
 func (c command) bare() bool {
@@ -161,20 +234,6 @@ func (c command) lockFile() bool {
 	return c.argument(lockFiles...) || slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
 		return strings.HasPrefix(literal(w), "/var/lib/rpm/__db")
 	})
-}
-
-// anchored reports whether the pattern of a grep cannot match a part of another mount point.
-func anchored(c command) bool {
-	if c.flag('x', "--line-regexp") {
-		return true
-	}
-	for _, w := range c.args {
-		text := strings.TrimSuffix(literal(w), "$")
-		if !strings.HasPrefix(text, "-") {
-			return strings.HasPrefix(text, "^") || strings.HasPrefix(text, " ") && strings.HasSuffix(text, " ")
-		}
-	}
-	return false
 }
 
 // literal returns the text of a word, with a NUL byte where something is put in when it runs.

@@ -27,18 +27,10 @@ type Habit struct {
 // Habits returns the dangerous habits of a shell script in the order of its lines. The error says where the script
 // cannot be read as one, with line and column.
 func Habits(script string) ([]Habit, error) {
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
-	if err != nil {
-		f := findingOf(err)
-		return nil, fmt.Errorf("line %d, column %d: %s", f.line, f.column, f.msg)
-	}
 	var h habits
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if n != nil {
-			h.node(n)
-		}
-		return true
-	})
+	if err := h.search(script); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(h.found, func(a, b Habit) int {
 		return cmp.Or(a.Line-b.Line, a.Column-b.Column)
 	})
@@ -46,7 +38,28 @@ func Habits(script string) ([]Habit, error) {
 }
 
 // habits is a search.
-type habits struct{ found []Habit }
+type habits struct {
+	found []Habit
+	// outer is the command whose text is searched, nil for a script of its own.
+	outer syntax.Node
+	depth int // of texts in texts
+}
+
+func (h *habits) search(script string) error {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
+	if err != nil {
+		f := findingOf(err)
+		return fmt.Errorf("line %d, column %d: %s", f.line, f.column, f.msg)
+	}
+	h.ending(file, script)
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if n != nil {
+			h.node(n)
+		}
+		return true
+	})
+	return nil
+}
 
 func (h *habits) add(n syntax.Node, instead spec.Kind, why string) {
 	var b strings.Builder
@@ -55,41 +68,59 @@ func (h *habits) add(n syntax.Node, instead spec.Kind, why string) {
 	if limit := 60; len(text) > limit {
 		text = strings.ToValidUTF8(text[:limit], "") + "..."
 	}
-	h.found = append(h.found, Habit{int(n.Pos().Line()), int(n.Pos().Col()), text, why, instead})
+	place := n.Pos()
+	if h.outer != nil {
+		place = h.outer.Pos()
+	}
+	h.found = append(h.found, Habit{int(place.Line()), int(place.Col()), text, why, instead})
 }
 
 func (h *habits) node(n syntax.Node) {
 	switch n := n.(type) {
 	case *syntax.BinaryCmd:
 		h.binary(n)
-	case *syntax.CallExpr:
-		h.call(n)
+	case *syntax.Stmt:
+		if call, is := n.Cmd.(*syntax.CallExpr); is {
+			h.command(call, commandOf(n))
+		}
 	}
 }
 
 // binary judges what two commands do together.
 func (h *habits) binary(n *syntax.BinaryCmd) {
-	left, right := commandOf(n.X), commandOf(n.Y)
-	switch {
-	case n.Op == syntax.OrStmt && right.does("true", ":"):
-		h.add(n, "", "a failure is hidden: what was not removed is called clean. Let the step fail, or say onFailure: warn")
-	case n.Op != syntax.Pipe && n.Op != syntax.PipeAll:
-	case right.does("grep", "egrep", "fgrep") && (left.does("mount", "findmnt") || left.argument("/proc/mounts", "/proc/self/mounts", "/etc/mtab")):
-		if !anchored(right) {
-			h.add(n, spec.KindMounts, looseMounts)
+	right := commandOf(n.Y)
+	if n.Op == syntax.OrStmt {
+		switch {
+		case right.does("true", ":"):
+			h.add(n, "", "a failure is hidden: what was not removed is called clean. Let the step fail, or say onFailure: warn")
+		case right.does("exit", "return") && right.argument("0") && !asks(n.X):
+			h.add(n, "", "a failure is hidden, and what was to follow is called clean without being done. Let the step fail, or say onFailure: warn")
 		}
+	}
+	if n.Op != syntax.Pipe && n.Op != syntax.PipeAll {
+		return
+	}
+	left := pipeline(n.X)
+	switch find := slices.IndexFunc(left, func(c command) bool { return c.does("find", "ls") }); {
 	case right.does("kill"):
 		h.add(n, spec.KindProcesses, "numbers of processes are used again: what is killed may be another process by then")
-	case right.does("rm", "rmdir") && left.does("find", "ls") && !right.through('0', "--null"):
+	case find < 0 || !right.does("rm", "rmdir"):
+		if looseInPipe(left, right) {
+			h.add(n, spec.KindMounts, looseMounts)
+		}
+	case !right.through('0', "--null") && !right.through('d', "--delimiter"):
 		h.add(n, spec.KindFiles, "names with blanks or line ends become other names")
+	case right.does("rm") && left[find].does("find"):
+		if why := straying(left[find], right.recursive()); why != "" {
+			h.add(n, spec.KindFiles, why)
+		}
 	}
 }
 
 const looseMounts = "matches parts of other mount points too: /var/tmp/foo is in /var/tmp/foobar"
 
-// call judges one command.
-func (h *habits) call(n *syntax.CallExpr) {
-	c := commandOfCall(n)
+// command judges one command, n, and the commands that it runs.
+func (h *habits) command(n syntax.Node, c command) {
 	for _, r := range habitRules {
 		if slices.Contains(r.names, c.name) && r.is(c) {
 			h.add(n, r.instead, r.why)
@@ -98,6 +129,63 @@ func (h *habits) call(n *syntax.CallExpr) {
 	if c.sudoAsks {
 		h.add(n, "", "sudo may wait for a password until the time limit; say sudo -n")
 	}
+	if c.does("find") {
+		if why := strayingDeletion(c); why != "" {
+			h.add(n, spec.KindFiles, why)
+		}
+		for _, run := range runByFind(c) {
+			h.command(n, run)
+		}
+	}
+	h.text(n, c.script())
+}
+
+// deepest is how many texts in texts are read.
+const deepest = 5
+
+// text judges what a command has another shell run. Words are what that shell reads, with blanks between them.
+func (h *habits) text(n syntax.Node, words []*syntax.Word) {
+	if len(words) == 0 {
+		return
+	}
+	inner := habits{outer: n, depth: h.depth + 1}
+	if h.outer != nil {
+		inner.outer = h.outer
+	}
+	switch script, known := said(words); {
+	case !known:
+		h.add(n, "", "what another shell runs here is known only when it runs, and was not searched: look for such habits in it yourself")
+	case h.depth == deepest || inner.search(script) != nil:
+		h.add(n, "", "what another shell runs here cannot be read as a script, and was not searched: look for such habits in it yourself")
+	default:
+		h.found = append(h.found, inner.found...)
+	}
+}
+
+// ending judges the end of a script that goes on after failures.
+func (h *habits) ending(file *syntax.File, script string) {
+	if len(file.Stmts) < 2 {
+		return
+	}
+	last := file.Stmts[len(file.Stmts)-1]
+	if c := commandOf(last); c.does("true", ":") && len(c.args)+len(last.Redirs) == 0 && !stopsAtFailure(file, script) {
+		h.add(last.Cmd, "", "the script succeeds whatever happened in it: what was not removed is called clean. Say set -e at its beginning, and leave this away")
+	}
+}
+
+// stopsAtFailure reports whether a script says somewhere that its first failure ends it.
+func stopsAtFailure(file *syntax.File, script string) bool {
+	first, _, _ := strings.Cut(script, "\n")
+	_, options, _ := strings.Cut(first, " -")
+	stops := strings.HasPrefix(first, "#!") && strings.Contains(options, "e")
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if s, is := n.(*syntax.Stmt); is {
+			c := commandOf(s)
+			stops = stops || c.does("set") && (c.flag('e', "") || c.flag('o', "") && c.argument("errexit"))
+		}
+		return !stops
+	})
+	return stops
 }
 
 // habitRule says what is wrong with a use of commands.
@@ -108,7 +196,12 @@ type habitRule struct {
 	why     string
 }
 
-func always(command) bool { return true }
+// goesOn reports whether a set has the script go on after failures.
+func goesOn(c command) bool {
+	return c.argument("+o") && c.argument("errexit") || slices.ContainsFunc(c.args, func(w *syntax.Word) bool {
+		return strings.HasPrefix(literal(w), "+") && strings.Contains(literal(w), "e")
+	})
+}
 
 var habitRules = []habitRule{
 	{
@@ -122,13 +215,28 @@ var habitRules = []habitRule{
 		"matches any part of a command line: the agent, an editor or this very script may be what it ends",
 	},
 	{
+		[]string{"pkill"},
+		func(c command) bool { return !c.flag('f', "--full") && !c.selective() }, spec.KindProcesses,
+		"matches any part of a name, of processes of everybody on the machine",
+	},
+	{
 		[]string{"killall", "killall5"},
-		always, spec.KindProcesses,
+		func(c command) bool { return c.name == "killall5" || !c.flag('u', "--user") }, spec.KindProcesses,
 		"ends processes of everybody on the machine that have this name",
 	},
 	{
+		[]string{"fuser"},
+		func(c command) bool { return c.kills() && !c.wholeMount() }, spec.KindProcesses,
+		"ends whoever uses it, whosever process that is: a service, a person's shell, the agent",
+	},
+	{
+		[]string{"fuser"},
+		func(c command) bool { return c.kills() && c.wholeMount() }, spec.KindMounts,
+		"ends everybody who uses anything of that file system: where the path is no mount point, that is the one around it",
+	},
+	{
 		[]string{"kill"},
-		command.substituted, spec.KindProcesses,
+		command.asksForNumbers, spec.KindProcesses,
 		"numbers of processes are used again: what is killed may be another process by then",
 	},
 	{
@@ -157,11 +265,8 @@ var habitRules = []habitRule{
 		"another package manager may be at work: wait for its lock, never remove it",
 	},
 	{
-		[]string{"grep", "egrep", "fgrep"},
-		func(c command) bool {
-			return c.argument("/proc/mounts", "/proc/self/mounts", "/etc/mtab") && !anchored(c)
-		},
-		spec.KindMounts, looseMounts,
+		[]string{"grep", "egrep", "fgrep", "awk", "gawk", "mawk", "nawk", "sed"},
+		loose, spec.KindMounts, looseMounts,
 	},
 	{
 		[]string{"grep", "egrep", "fgrep", "awk", "cut"},
@@ -190,7 +295,7 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"set"},
-		func(c command) bool { return c.argument("+e") }, "",
+		goesOn, "",
 		"failures are hidden from here on: what was not removed is called clean",
 	},
 }

@@ -50,7 +50,7 @@ func TestHabits(t *testing.T) {
 		{`rm -f /var/lib/dpkg/lock`, "package manager", "packages"},
 		{`rm -f /var/lib/rpm/__db.001`, "package manager", "packages"},
 		{`find . -name x | xargs rm`, "blanks or line ends", "files"},
-		{`find . -print0 | xargs -r0 rm`, "", ""},
+		{`find . -xdev -print0 | xargs -r0 rm`, "", ""},
 		{`docker rm x || true`, "hidden", ""},
 		{`docker rm x || :`, "hidden", ""},
 		{`test -e x || exit 1`, "", ""},
@@ -101,6 +101,159 @@ func TestHabits(t *testing.T) {
 	}
 }
 
+func TestHabitsOfEachKindAndTheirNeighbours(t *testing.T) {
+	t.Parallel()
+	const (
+		loose   = "parts of other mount points"
+		hidden  = "hidden"
+		strays  = "mounted below"
+		shared  = "neither age nor owner"
+		unknown = "known only when it runs"
+	)
+	for _, c := range []struct{ script, want string }{
+		// fuser
+		{`fuser -k /var/lib/ci`, "processes: ends whoever"},
+		{`fuser --kill -TERM /var/lib/ci`, "processes: ends whoever"},
+		{`fuser -km /mnt/ci`, "mounts: ends everybody"},
+		{`sudo -n fuser -m -k "$m"`, "mounts: ends everybody"},
+		{`fuser -vm /mnt/ci`, ""},
+		{`fuser -KILL /mnt/ci`, ""},
+
+		// awk and sed on mount tables
+		{`awk '/lago/' /proc/mounts`, loose},
+		{`awk '/lago/{print $2}' /etc/mtab`, loose},
+		{`awk -v x="$x" '$2 ~ x || /lago/ { print $2 }' /proc/1/mounts`, loose},
+		{`awk '$2 ~ "/var/tmp/foo" {print $2}' /proc/mounts`, loose},
+		{`awk '$5 ~ /foo/ {print $5}' /proc/self/mountinfo`, loose},
+		{`awk '{ if (/foo/) print $2 }' < /proc/mounts`, loose},
+		{`sed -n '/lago/p' /proc/self/mountinfo`, loose},
+		{`sed -n -e '\|/var/tmp/foo|p' /proc/mounts`, loose},
+		{`mount | awk '/lago/ {print $3}'`, loose},
+		{`mount | awk '{print $3}' | grep lago`, loose},
+		{`cut -d' ' -f2 /proc/mounts | grep "$m"`, loose},
+		{`findmnt -rn | grep lago | cut -d' ' -f1`, loose},
+		{`grep lago < /proc/mounts`, loose},
+		{`awk -v m="$m" '$2 == m {print $1}' /proc/mounts`, ""},
+		{`awk '$2 ~ /^\/mnt\/ci$/ {print $2}' /proc/mounts`, ""},
+		{`awk '/ \/mnt\/ci /' /proc/mounts`, ""},
+		{`awk '$3 ~ /nfs/ {print $2}' /proc/mounts`, ""},
+		{`mount | awk '$5 ~ /nfs/ {print $3}'`, ""},
+		{`awk '$2 == "/mnt/a/b" {print $4/2, $5/2; gsub(/a/, "b")} # /x/' /proc/mounts`, ""},
+		{`awk -f mounts.awk /proc/mounts`, ""},
+		{`awk '/lago/' /etc/hosts`, ""},
+		{`sed 's/ .*//' /proc/mounts`, ""},
+		{`sed -n '/^tmpfs/p' /proc/mounts`, ""},
+		{`sed -n '/x/p' /etc/fstab`, ""},
+		{`mount | awk '{print $3}' | sort -r`, ""},
+		{`mount | grep -q "on $m type"`, ""},
+		{`grep -m 1 "[[:space:]]$m[[:space:]]" /proc/mounts`, ""},
+
+		// failures that are not seen
+		{`rm -r a || exit 0`, hidden},
+		{`cd build || return 0`, hidden},
+		{`rm -r a || exit 1`, ""},
+		{`rm -r a || exit`, ""},
+		{`test -d a || exit 0`, ""},
+		{`[[ -d a ]] && command -v killall >/dev/null || return 0`, ""},
+		{`mount | grep -qx a || exit 0`, ""},
+		{`rm -r a; true`, "succeeds whatever"},
+		{"rm -r a\n:\n", "succeeds whatever"},
+		{"set -eu\nrm -r a\ntrue\n", ""},
+		{"#!/bin/sh -e\nrm -r a\ntrue\n", ""},
+		{`while true; do rm a; break; done`, ""},
+		{"true", ""},
+		{"rm a\n: > log\n", ""},
+		{`set +eu`, hidden},
+		{`set +o errexit`, hidden},
+		{`set -o errexit; set +x`, ""},
+
+		// find
+		{`find build -name '*.o' -delete`, strays},
+		{`find . -type d -exec rm -rf {} +`, strays},
+		{`find . -maxdepth 1 -exec rm -rf {} \;`, strays},
+		{`find . -print0 | grep -z x | xargs -0 rm -f`, strays},
+		{`find /tmp -xdev -user ci -delete`, shared},
+		{`find /var/tmp/ -xdev -mindepth 1 -mtime +2 -exec sudo -n rm -rf {} +`, shared},
+		{`find /tmp -xdev ! -name 'ssh-*' -mtime +2 -delete`, shared},
+		{`find build -xdev -name '*.o' -delete`, ""},
+		{`find . -maxdepth 1 -name '*.log' -delete`, ""},
+		{`find /tmp -xdev -name 'ci-*' -user ci -delete`, ""},
+		{`find . -name '*.sh' -exec chmod +x {} +`, ""},
+		{`find /tmp -user ci -mtime +2`, ""},
+		{`find a -xdev -name '*x' | xargs -d '\n' rm`, ""},
+		{`find . -exec umount -l {} \;`, "lazy"},
+
+		// scripts in scripts
+		{`bash -c 'cd /mnt; umount -l a'`, "lazy"},
+		{`sh -ec "umount -l a"`, "lazy"},
+		{`bash -o pipefail -c 'umount -l a'`, "lazy"},
+		{`su - ci -c 'umount -l a'`, "lazy"},
+		{`su --command 'umount -l a' ci`, "lazy"},
+		{`sudo -n sh -c 'umount -l a'`, "lazy"},
+		{`eval umount '-l a'`, "lazy"},
+		{`ssh -o BatchMode=yes -i key "$host" sudo -n umount -l a`, "lazy"},
+		{`ssh host 'sh -c "umount \"-l\" a"'`, "lazy"},
+		{`bash -c "umount -l $m"`, unknown},
+		{`ssh host "umount -l $m"`, unknown},
+		{`eval "$command"`, unknown},
+		{`sh -c $'umount \x2dl a'`, unknown},
+		{`sh -c 'if'`, "cannot be read"},
+		{`bash -c 'umount a'`, ""},
+		{`bash -x cleanup.sh -c 'umount -l a'`, ""},
+		{`sh -c 'echo "$1"' - 'umount -l a'`, ""},
+		{`ssh "$host"`, ""},
+		{`su ci`, ""},
+		{`su -s /bin/sh ci`, ""},
+		{`echo eval 'umount -l a'`, ""},
+
+		// numbers and names of processes
+		{`kill -9 $(pgrep x)`, "used again"},
+		{"kill \"`cat pid`\"", "used again"},
+		{`kill $(ps aux | grep x | awk '{print $2}')`, "used again"},
+		{`ps aux | awk '/x/ {print $2}' | xargs -r kill`, "used again"},
+		{`kill -TERM "$!"`, ""},
+		{`pkill java`, "part of a name"},
+		{`pkill -HUP java`, "part of a name"},
+		{`pkill -USR1 java`, "part of a name"},
+		{`pkill -9 -x java`, ""},
+		{`pkill -KILL -u ci java`, ""},
+		{`pkill --euid=ci java`, ""},
+		{`pkill -P $$`, ""},
+		{`killall -9 java`, "everybody"},
+		{`killall -u ci java`, ""},
+		{`command -v killall`, ""},
+	} {
+		found, err := recipe.Habits(c.script)
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", c.script, err)
+		case c.want == "" && len(found) > 0:
+			t.Errorf("%s: %+v; want none", c.script, found)
+		case c.want != "" && (len(found) != 1 || !strings.Contains(string(found[0].Instead)+": "+found[0].Why, c.want)):
+			t.Errorf("%s: %+v; want one about %q", c.script, found, c.want)
+		}
+	}
+}
+
+func TestHabitsOfATextAreShownAtTheCommandThatRunsIt(t *testing.T) {
+	t.Parallel()
+	found, err := recipe.Habits("cd /\n  ssh host '\n\nsu ci -c \"umount -l a\"\npkill -f x'\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, h := range found {
+		got = append(got, strings.Join([]string{string(rune('0' + h.Line)), string(rune('0' + h.Column)), h.Command}, " "))
+	}
+	if diff := cmp.Diff([]string{"2 3 umount -l a", "2 3 pkill -f x"}, got); diff != "" {
+		t.Errorf("habits (-want +got):\n%s", diff)
+	}
+	found, err = recipe.Habits(strings.Repeat("eval ", 5000) + "umount -l a")
+	if err != nil || len(found) != 1 || !strings.Contains(found[0].Why, "cannot be read") {
+		t.Errorf("texts in texts without end: %+v, %v; want one note", found, err)
+	}
+}
+
 func TestHabitsAreShownWhereTheyStand(t *testing.T) {
 	t.Parallel()
 	found, err := recipe.Habits("#!/bin/sh\nfor m in a b; do\n\tsudo umount \\\n\t\t-l \"$m\"   # gone\ndone\npkill -f x || true\n")
@@ -122,7 +275,9 @@ func TestHabitsAreShownWhereTheyStand(t *testing.T) {
 
 // FuzzHabits: whatever a script says, looking for habits does not panic.
 func FuzzHabits(f *testing.F) {
-	for _, s := range []string{`sudo`, `sudo -u`, `xargs -I{} rm $x`, `"" a`, `rm ""`, `rm -rf ""$x`, `a | b || true`, `timeout`, `env A=`, `$x -f`, `grep -e`, "`"} {
+	for _, s := range []string{`sudo`, `sudo -u`, `xargs -I{} rm $x`, `"" a`, `rm ""`, `rm -rf ""$x`, `a | b || true`, `timeout`, `env A=`, `$x -f`, `grep -e`, "`", "mount | awk /", `sed '\' /etc/mtab`,
+		`sed "\\x" /proc/mounts`, `find -exec`, `find -maxdepth`, `su -c`, `ssh -o`, `eval ""`, `sh -c "eval 'bash -c x'"`, "awk '$2 ~ \"' /etc/mtab", `kill ""`,
+		"a; :"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
