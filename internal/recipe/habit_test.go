@@ -275,9 +275,11 @@ func TestHabitsAreShownWhereTheyStand(t *testing.T) {
 
 // FuzzHabits: whatever a script says, looking for habits does not panic.
 func FuzzHabits(f *testing.F) {
-	for _, s := range []string{`sudo`, `sudo -u`, `xargs -I{} rm $x`, `"" a`, `rm ""`, `rm -rf ""$x`, `a | b || true`, `timeout`, `env A=`, `$x -f`, `grep -e`, "`", "mount | awk /", `sed '\' /etc/mtab`,
+	for _, s := range []string{
+		`sudo`, `sudo -u`, `xargs -I{} rm $x`, `"" a`, `rm ""`, `rm -rf ""$x`, `a | b || true`, `timeout`, `env A=`, `$x -f`, `grep -e`, "`", "mount | awk /", `sed '\' /etc/mtab`,
 		`sed "\\x" /proc/mounts`, `find -exec`, `find -maxdepth`, `su -c`, `ssh -o`, `eval ""`, `sh -c "eval 'bash -c x'"`, "awk '$2 ~ \"' /etc/mtab", `kill ""`,
-		"a; :"} {
+		"a; :",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

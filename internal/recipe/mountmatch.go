@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -96,7 +97,7 @@ func looseProgram(program string, field int) bool {
 		subject := awkSubject.FindStringSubmatch(before)
 		switch {
 		case token[0] == '#' || bounded(pattern):
-		case matches && (subject == nil || subject[1] != "$0" && subject[1] != "$"+string(rune('0'+field))):
+		case matches && (subject == nil || subject[1] != "$0" && subject[1] != "$"+strconv.Itoa(field)):
 		case matches:
 			return true
 		case token[0] == '"', awkCall.MatchString(before) && !awkIf.MatchString(before):
