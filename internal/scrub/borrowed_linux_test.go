@@ -150,7 +150,10 @@ func linkedJava(t *testing.T) string {
 		t.Fatal(err)
 	}
 	at := filepath.Join(open(t), "java")
-	if err := os.WriteFile(at, text, 0o755); err != nil { //nolint:gosec // it is to be run
+	// A process that another test starts meanwhile would hold the file open for writing until it executes, and nobody could execute this one.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(at, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return at

@@ -224,6 +224,9 @@ func needs(t *testing.T, programs ...string) {
 
 func realEngineIsCleaned(t *testing.T, start func(*testing.T) realEngine, programs ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("mostly runs other programs; left to the longer run")
+	}
 	needs(t, programs...)
 	if !ownNamespaces(t, unix.CLONE_NEWNET) {
 		removeGroups(t)

@@ -26,6 +26,9 @@ func TestDockerRunsAContainer(t *testing.T) {
 
 func realEngineRuns(t *testing.T, start func(*testing.T) realEngine, programs ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("mostly runs other programs; left to the longer run")
+	}
 	needs(t, programs...)
 	if !ownNamespaces(t, unix.CLONE_NEWNET) {
 		removeGroups(t)

@@ -123,6 +123,9 @@ func TestWhateverAKilledRunHasLeftTheNextOneFinishes(t *testing.T) {
 		cleanUntil(t, dir, os.Getenv("SCRUB_TEST_BUDGET"))
 		return
 	}
+	if testing.Short() {
+		t.Skip("mostly runs other programs; left to the longer run")
+	}
 	if !ownNamespaces(t) {
 		return
 	}

@@ -22,6 +22,9 @@ import (
 // ownRoot is ownNamespaces with a root file system that can be written to without any trace.
 func ownRoot(t *testing.T) bool {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("mostly runs other programs; left to the longer run")
+	}
 	if !ownNamespaces(t) {
 		return false
 	}

@@ -147,6 +147,9 @@ func (p plot) judgement(t *testing.T, pids map[string]string, agent bool) map[st
 // TestScrubKeepsWhatACarefulScriptBreaks states what the same work costs when it is written in shell. PITCREW_LONG=1 makes
 // the battlefield large and prints the times, by turns.
 func TestScrubKeepsWhatACarefulScriptBreaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("mostly runs other programs; left to the longer run")
+	}
 	if !ownNamespaces(t) {
 		return
 	}
