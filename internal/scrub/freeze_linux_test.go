@@ -139,8 +139,16 @@ func TestWhatNeverStaysIsEndedInItsControlGroup(t *testing.T) {
 	if err := os.WriteFile(chain, []byte("trap '' TERM\nsh "+chain+" &\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.WriteFile(h.root+group+"/cgroup.kill", []byte("1"), 0) }) // where the test fails
-	h.inhabit(t, group, "sh "+strconv.Quote(chain))
+	t.Cleanup(func() { // where the test fails
+		_ = os.WriteFile(h.root+group+"/cgroup.kill", []byte("1"), 0)
+		for left, err := os.ReadFile(h.root + group + "/cgroup.procs"); err == nil && len(left) > 0; {
+			left, err = os.ReadFile(h.root + group + "/cgroup.procs")
+		}
+	})
+	// As long as one of them descends from this process it is no leftover.
+	if err := h.inhabit(t, group, "(sh "+strconv.Quote(chain)+" >/dev/null 2>&1 &)").Wait(); err != nil {
+		t.Fatal(err)
+	}
 	guard := h.inhabit(t, "", "exec sleep 600")
 	s := spec.Spec{Owned: spec.Ownership{Cgroups: []string{group}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
 	if r := do(t, s, scrub.Do); r.State != spec.Changed {
