@@ -155,6 +155,33 @@ func TestARunGivesWayToAnotherOfItsAgent(t *testing.T) {
 	}
 }
 
+// Between two tries of a step there is no process of one, and the engine lives on.
+func TestARunThatWaitsForItsNextTryIsSeen(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "dash")
+	p := compiled(t, "places: ['"+m.tmp+"']\n"+recipeOf("- {name: fails, run: exit 1, retries: 1, retryDelay: 10m}\n"))
+	cmd := m.command(t.Context(), t, p, append(issued(), "PITCREW_ATTEMPT=8"))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.endAll(); _ = cmd.Wait() })
+	var seen strings.Builder
+	for b := make([]byte, 256); !strings.Contains(seen.String(), "try 1 of 2"); {
+		n, err := out.Read(b)
+		if err != nil {
+			t.Fatalf("it did not come to its second try: %v\n%s", err, seen.String())
+		}
+		seen.Write(b[:n])
+	}
+	if res := m.run(t, p, issued()); res.exit != 78 || !strings.Contains(res.out, "another run of this agent, attempt 8") {
+		t.Errorf("exit %d, want 78:\n%s", res.exit, res.out)
+	}
+}
+
 func TestARunLeavesThoseOfOthersAlone(t *testing.T) {
 	t.Parallel()
 	for name, other := range map[string][]string{

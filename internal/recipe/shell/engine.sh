@@ -114,7 +114,7 @@ run_try() {
 		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
 	step_pid= limiter=
-	: >"$work/lib/step"
+	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
 	[ "$direct" = yes ] || drain
 }
 

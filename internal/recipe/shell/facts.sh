@@ -37,10 +37,10 @@ os_facts() {
 	[ -z "$os_id" ] || os="$os$os_id $os_id$os_version $os_id${os_version%%.*} $os_like "
 }
 
-# container_facts sets container. The kernel does not tell: those who make containers leave signs.
+# container_facts sets contained. The kernel does not tell: those who make containers leave signs, one in the environment.
 container_facts() {
-	c_sign=${container-} container=yes
-	case $c_sign in
+	contained=yes
+	case ${container-} in
 	podman | oci | docker | lxc | lxc-libvirt | systemd-nspawn) return ;;
 	esac
 	[ -z "${KUBERNETES_SERVICE_HOST-}" ] || return
@@ -49,7 +49,7 @@ container_facts() {
 	done
 	! tr '\0' '\n' 2>/dev/null <"$facts_root/proc/1/environ" | grep -q '^container=' || return
 	! grep -Eq '/(docker|lxc|libpod|kubepods|containerd|machine\.slice/machine)([-./:]|$)' "$facts_root/proc/1/cgroup" 2>/dev/null || return
-	container=no
+	contained=no
 }
 
 # virt_facts sets virt to the words for what this machine is.
@@ -109,7 +109,7 @@ package_facts() {
 gather_facts() {
 	os_facts
 	package_facts
-	container= virt=
+	contained= virt=
 	uid=$(id -u)
 	labels=" ${NODE_LABELS-} "
 }
@@ -199,8 +199,8 @@ packages_are_not() {
 	done
 }
 container_is() {
-	[ -n "$container" ] || container_facts
-	[ "$1" != "$container" ] || return 0
+	[ -n "$contained" ] || container_facts
+	[ "$1" != "$contained" ] || return 0
 	why='in a container'
 	[ "$1" = no ] || why='not in a container'
 	return 1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision d53afb3e3cc5fd5f615f86fa8f16c82c8b028188c04165c1c5763e60cacc6f48. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 7685648c6bea8b5cddc74ea5832d5207855f54a5892ea4431be7c3ddb98d99d5. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -313,7 +313,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=d53afb3e3cc5fd5f615f86fa8f16c82c8b028188c04165c1c5763e60cacc6f48
+revision=7685648c6bea8b5cddc74ea5832d5207855f54a5892ea4431be7c3ddb98d99d5
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -441,10 +441,10 @@ os_facts() {
 	[ -z "$os_id" ] || os="$os$os_id $os_id$os_version $os_id${os_version%%.*} $os_like "
 }
 
-# container_facts sets container. The kernel does not tell: those who make containers leave signs.
+# container_facts sets contained. The kernel does not tell: those who make containers leave signs, one in the environment.
 container_facts() {
-	c_sign=${container-} container=yes
-	case $c_sign in
+	contained=yes
+	case ${container-} in
 	podman | oci | docker | lxc | lxc-libvirt | systemd-nspawn) return ;;
 	esac
 	[ -z "${KUBERNETES_SERVICE_HOST-}" ] || return
@@ -453,7 +453,7 @@ container_facts() {
 	done
 	! tr '\0' '\n' 2>/dev/null <"$facts_root/proc/1/environ" | grep -q '^container=' || return
 	! grep -Eq '/(docker|lxc|libpod|kubepods|containerd|machine\.slice/machine)([-./:]|$)' "$facts_root/proc/1/cgroup" 2>/dev/null || return
-	container=no
+	contained=no
 }
 
 # virt_facts sets virt to the words for what this machine is.
@@ -513,7 +513,7 @@ package_facts() {
 gather_facts() {
 	os_facts
 	package_facts
-	container= virt=
+	contained= virt=
 	uid=$(id -u)
 	labels=" ${NODE_LABELS-} "
 }
@@ -603,8 +603,8 @@ packages_are_not() {
 	done
 }
 container_is() {
-	[ -n "$container" ] || container_facts
-	[ "$1" != "$container" ] || return 0
+	[ -n "$contained" ] || container_facts
+	[ "$1" != "$contained" ] || return 0
 	why='in a container'
 	[ "$1" = no ] || why='not in a container'
 	return 1
@@ -995,7 +995,8 @@ know_run() {
 }
 know_step() {
 	f_step=
-	[ ! -r "$f_dir/lib/step" ] || read -r f_step <"$f_dir/lib/step"
+	[ ! -s "$f_dir/lib/step" ] || read -r f_step <"$f_dir/lib/step"
+	return 0 # between two steps there is none
 }
 
 lives() { alive "$f_engine" || alive "$f_step"; }
@@ -1243,7 +1244,7 @@ run_try() {
 		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
 	step_pid= limiter=
-	: >"$work/lib/step"
+	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
 	[ "$direct" = yes ] || drain
 }
 
@@ -1528,7 +1529,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check c61cfc6bb6f0826e0bd9476997388d29db6d26695515370f8619958c1d9aad26 '2095180288:37729' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check f57b3a986016400c65ec9d026a91600bbc352b16926df3a1c90c778d8dd9b1a8 '483138900:37855' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
