@@ -208,7 +208,7 @@ func TestTheShellDecidesConditionsAsPlanDoes(t *testing.T) {
 		}
 		fmt.Fprintf(&script, "os=' %s ' arch=%s uid=%s sudo=%s labels=' %s '\n", strings.Join(f.OS, " "), f.Arch,
 			map[bool]string{true: "0", false: "100"}[f.Root], yesNo(f.Sudo), strings.Join(f.Labels, " "))
-		fmt.Fprintf(&script, "os_kernel=linux os_release=%s os_id=%s os_version=%s virt=' %s ' packages=%s container=%s\n", kernel, id, version,
+		fmt.Fprintf(&script, "os_kernel=linux os_release=%s os_id=%s os_version=%s virt=' %s ' packages=%s contained=%s\n", kernel, id, version,
 			strings.Join(f.Virtualisation, " "), f.PackageManager, yesNo(f.Container))
 		script.WriteString("unset -f t1 t2; unalias t1 t2 2>/dev/null\n")
 		for _, tool := range f.Tools {
