@@ -129,7 +129,7 @@ func capsOf(s *Settings, views []view) hygiene.Caps {
 // load counts what runs. Pools and failure domains may span controllers, so theirs are counted over all
 // of them: domains, which only labels tell, as the other crews last counted.
 func (c *Crew) load(ctx context.Context, views []view) (hygiene.Load, error) {
-	load := hygiene.Load{Pool: map[string]int{}, Domain: map[string]int{}}
+	load := hygiene.Load{Domain: map[string]int{}}
 	for i := range views {
 		v := &views[i]
 		if !holdsPlace(v.agent.State) {
@@ -146,16 +146,9 @@ func (c *Crew) load(ctx context.Context, views []view) (hygiene.Load, error) {
 		}
 	}
 	load.Domain = c.Machines.hold(c.id, load.Domain)
-	open, err := c.Store.OpenAttempts(ctx, "")
-	if err != nil {
-		return load, err
-	}
-	for _, t := range open {
-		if t.Proved.IsZero() {
-			load.Pool[t.Pool]++
-		}
-	}
-	return load, nil
+	var err error
+	load.Pool, err = c.Store.Unproven(ctx)
+	return load, err
 }
 
 // holdsPlace reports whether an agent's attempt counts against the caps. A granting one does not:

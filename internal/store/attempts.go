@@ -41,13 +41,13 @@ type AttemptFilter struct {
 // maxLog bounds the stored output of one attempt; the end is what tells why it failed.
 const maxLog = 256 << 10
 
-// OpenAttempts returns the attempts in progress on a controller's agents, on all for "".
-func (s *Store) OpenAttempts(ctx context.Context, controller hygiene.ControllerID) ([]hygiene.Attempt, error) {
-	var open []hygiene.Attempt
-	if err := s.consult(ctx, func(b *book) { open = b.openAttempts(controller) }); err != nil {
-		return nil, fmt.Errorf("read open attempts: %w", err)
+// Unproven counts the attempts in progress that are not proven yet, by pool, on the agents of all controllers.
+func (s *Store) Unproven(ctx context.Context) (map[string]int, error) {
+	var n map[string]int
+	if err := s.consult(ctx, func(b *book) { n = b.unproven() }); err != nil {
+		return nil, fmt.Errorf("count attempts that are not proven: %w", err)
 	}
-	return open, nil
+	return n, nil
 }
 
 // Attempt returns one attempt with its report and log, or [ErrNotFound].

@@ -5,7 +5,6 @@ package store_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -55,32 +54,26 @@ func TestAgentsAreListedByController(t *testing.T) {
 	}
 }
 
-func TestOpenAttemptsAreThoseInProgress(t *testing.T) {
+func TestUnprovenAttemptsAreCountedByPool(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	other := hygiene.AgentID{Controller: "b", Name: "x"}
 	attempted(t, s, a1, hygiene.Failed, t0)
 	attempted(t, s, a2, hygiene.Lost, t0)
-	for _, id := range []hygiene.AgentID{a2, other} {
-		if id == other {
-			change(t, s, id, t0, to(hygiene.Due, t0))
-		}
+	change(t, s, other, t0, to(hygiene.Due, t0))
+	for i, id := range []hygiene.AgentID{a2, other, a1} {
 		change(t, s, id, t0, claim("nonce-2", t0))
+		unproven, err := s.Unproven(t.Context())
+		if err != nil || len(unproven) != 1 || unproven[policy.Pool] != i+1 {
+			t.Errorf("after %d claims: got %v, %v", i+1, unproven, err)
+		}
 	}
-	for controller, want := range map[hygiene.ControllerID][]string{
-		"ci": {"ci/el7-2 2 nonce-2"}, "b": {"b/x 1 nonce-2"}, "": {"b/x 1 nonce-2", "ci/el7-2 2 nonce-2"}, "none": nil,
-	} {
-		open, err := s.OpenAttempts(t.Context(), controller)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, a := range open {
-			got = append(got, fmt.Sprint(a.Agent, " ", a.Number, " ", a.Nonce))
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("controller %q (-want +got):\n%s", controller, diff)
-		}
+	change(t, s, a1, t0, func(c *store.Change) ([]hygiene.Event, error) {
+		c.Attempt.Proved = t0
+		return nil, nil
+	})
+	if unproven, err := s.Unproven(t.Context()); err != nil || unproven[policy.Pool] != 2 {
+		t.Errorf("after a proof: got %v, %v", unproven, err)
 	}
 }
 

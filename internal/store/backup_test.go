@@ -95,7 +95,7 @@ func distrusted(t *testing.T, s *store.Store, now time.Time) {
 			t.Errorf("%s: its attempt ended %q", a.ID, attempt.Outcome)
 		}
 	}
-	if open, err := s.OpenAttempts(t.Context(), ""); err != nil || len(open) > 0 {
+	if open, err := s.Attempts(t.Context(), store.AttemptFilter{Open: true}); err != nil || len(open) > 0 {
 		t.Errorf("open attempts: got %v, %v", open, err)
 	}
 }

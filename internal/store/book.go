@@ -157,18 +157,15 @@ func (s *Store) known(ctx context.Context, id hygiene.AgentID) (*Change, error) 
 	return c, err
 }
 
-// openAttempts returns the attempts in progress. Each is the newest of its agent.
-func (b *book) openAttempts(controller hygiene.ControllerID) []hygiene.Attempt {
-	var open []hygiene.Attempt
-	for id, c := range b.open {
-		if controller == "" || id.Controller == controller {
-			open = append(open, *c.Attempt)
+// unproven counts the attempts in progress that are not proven yet, by pool.
+func (b *book) unproven() map[string]int {
+	n := map[string]int{}
+	for _, c := range b.open {
+		if c.Attempt.Proved.IsZero() {
+			n[c.Attempt.Pool]++
 		}
 	}
-	slices.SortFunc(open, func(x, y hygiene.Attempt) int {
-		return cmp.Or(cmp.Compare(x.Agent.Controller, y.Agent.Controller), cmp.Compare(x.Agent.Name, y.Agent.Name))
-	})
-	return open
+	return n
 }
 
 // list returns agents in their order.
