@@ -236,6 +236,9 @@ func (c *Crew) noteUse(ctx context.Context, v *view, now time.Time) error {
 // needAll stores that an agent needs all phases because of a build that ran on it, in whatever state it
 // is by now. A clean one is left to lose its cleanliness.
 func (c *Crew) needAll(ctx context.Context, id hygiene.AgentID, reason string, now time.Time) error {
+	if a, _, err := c.Store.Agent(ctx, id); err == nil && !a.NeedAll() {
+		return nil // each poll that sees a build on a clean agent asks: the door need not be opened for that
+	}
 	return c.change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if !ch.Agent.Managed() || !ch.Agent.NeedAll() {
 			return nil, store.ErrUnchanged
