@@ -26,9 +26,9 @@ type Residue struct {
 }
 
 // keepResidue stores what a report says was found. A verification after a reconnect finds nothing: what
-// the run before it found is kept.
+// the run before it found is kept. Most cleanups find nothing, and for that no history is read.
 func (c *Crew) keepResidue(ctx context.Context, w *work, r recipe.Report) error {
-	if r.Phases == string(recipe.Verify) && w.attempt.Reconnect > 0 {
+	if r.Phases == string(recipe.Verify) && w.attempt.Reconnect > 0 || !slices.ContainsFunc(r.Steps, finds) {
 		return nil
 	}
 	at := time.Now().Add(-r.Duration())
@@ -38,7 +38,7 @@ func (c *Crew) keepResidue(ctx context.Context, w *work, r recipe.Report) error 
 // tellResidue tells what a report says was found, once.
 func (c *Crew) tellResidue(w *work, r recipe.Report) {
 	for _, s := range r.Steps {
-		if isResidue(s) && things(*s.Scrub) > 0 {
+		if finds(s) {
 			c.Watch.Found(w.agent, w.attempt, Residue{knownKind(s.Scrub.Kind), things(*s.Scrub), max(0, s.Scrub.Bytes)})
 		}
 	}
@@ -161,6 +161,9 @@ const (
 func isResidue(s recipe.StepReport) bool {
 	return s.Scrub != nil && s.Phase == recipe.Clean && s.Scrub.Kind != spec.KindDisk
 }
+
+// finds reports whether a step found residue.
+func finds(s recipe.StepReport) bool { return isResidue(s) && things(*s.Scrub) > 0 }
 
 // ResidueKinds are the kinds of steps that find residue.
 func ResidueKinds() []spec.Kind {
