@@ -57,7 +57,7 @@ type Crew struct {
 	sweep    chan struct{} // pokes observe
 
 	mu        sync.Mutex
-	decisions map[string]Decision  // by agent name, from the newest decide
+	decisions map[string]*Decision // by agent name, from the newest decide; they are never changed
 	busySince map[string]time.Time // by agent name
 	missing   map[string]int       // polls in which a managed agent was not listed
 	remote    map[hygiene.AgentID]*remoteRun
@@ -92,7 +92,7 @@ func New(d Deps, s Settings) *Crew {
 	c := &Crew{
 		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
-		decisions: map[string]Decision{}, busySince: map[string]time.Time{}, missing: map[string]int{},
+		busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(), unreads: map[string]unread{},
 		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 		poolRows: map[string]store.PoolRow{},

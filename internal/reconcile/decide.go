@@ -79,21 +79,22 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		return err
 	}
 	choices := choose(s, look, views, load)
-	decisions, all := make(map[string]Decision, len(views)), make([]Decision, 0, len(views))
+	decisions, byName := make([]Decision, len(views)), make(map[string]*Decision, len(views))
 	for i := range views {
-		d := views[i].decision(now)
+		d := &decisions[i]
+		views[i].decide(d, now)
 		if choice, ok := choices[d.Agent.Name]; ok {
 			d.Chosen, d.Turn, d.Reason = choice.Chosen, choice.turn, choice.Reason
 		}
-		decisions[d.Agent.Name], all = d, append(all, d)
+		byName[d.Agent.Name] = d
 	}
 	c.mu.Lock()
 	before := c.decisions
-	c.decisions = decisions
+	c.decisions = byName
 	c.mu.Unlock()
 	c.tellPlan(ctx, s, views, before, decisions)
 	c.forgetOthers(views)
-	c.Watch.Decided(c.id, all)
+	c.Watch.Decided(c.id, decisions)
 	if err := c.alarms(ctx, s, views, now); err != nil {
 		return err
 	}
@@ -105,13 +106,13 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	begun := map[string]bool{}
 	for i := range views {
-		if machine := views[i].agent.Machine; beginsOn(&views[i], decisions[views[i].agent.ID.Name], machine) {
+		if machine := views[i].agent.Machine; beginsOn(&views[i], &decisions[i], machine) {
 			if begun[machine] {
 				continue // one agent of a machine at a time; the next poll sees that the other is cleaned
 			}
 			begun[machine] = true
 		}
-		if err := c.start(ctx, &views[i], decisions[views[i].agent.ID.Name], now); err != nil {
+		if err := c.start(ctx, &views[i], &decisions[i], now); err != nil {
 			return err
 		}
 	}
@@ -143,16 +144,15 @@ func keep[V any](m map[string]V, known map[string]bool) {
 }
 
 // beginsOn reports whether a decision is to begin a cleanup on a machine that agents may share.
-func beginsOn(v *view, d Decision, machine string) bool {
+func beginsOn(v *view, d *Decision, machine string) bool {
 	return d.Chosen && v.action.Kind == hygiene.Begin && machine != "" && !v.policy.Disjoint
 }
 
-func (v *view) decision(now time.Time) Decision {
-	d := Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Action: v.action, Sighting: v.sighting, Chosen: true, Reason: v.action.Reason}
+func (v *view) decide(d *Decision, now time.Time) {
+	*d = Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Action: v.action, Sighting: v.sighting, Chosen: true, Reason: v.action.Reason}
 	if v.pool != nil {
 		d.Pool = v.pool.Name
 	}
-	return d
 }
 
 // views joins the stored agents with the look, listed or not.
@@ -304,7 +304,7 @@ func mayReturnTo(v *view, item jenkins.QueueItem, until time.Time) bool {
 }
 
 // start carries one decision out, or enqueues what needs requests.
-func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) error {
+func (c *Crew) start(ctx context.Context, v *view, d *Decision, now time.Time) error {
 	if v.policy.DryRun {
 		return nil
 	}
@@ -340,8 +340,13 @@ func (c *Crew) start(ctx context.Context, v *view, d Decision, now time.Time) er
 // Decisions returns the newest decision about every agent, by name.
 func (c *Crew) Decisions() map[string]Decision {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.decisions)
+	decisions := c.decisions // which are replaced, and never changed
+	c.mu.Unlock()
+	out := make(map[string]Decision, len(decisions))
+	for name, d := range decisions {
+		out[name] = *d
+	}
+	return out
 }
 
 // Seen returns the newest look, nil before the first.

@@ -29,16 +29,15 @@ var would = map[hygiene.Kind]string{
 
 // tellPlan logs what would be done to the agents of a dry run, those that are chosen first: all of it
 // once, and then what changes.
-func (c *Crew) tellPlan(ctx context.Context, s *Settings, views []view, before, now map[string]Decision) {
-	var news []Decision
+func (c *Crew) tellPlan(ctx context.Context, s *Settings, views []view, before map[string]*Decision, now []Decision) {
+	var news []*Decision
 	for i := range views {
-		d := now[views[i].agent.ID.Name]
-		old, told := before[d.Agent.Name]
-		if views[i].policy.DryRun && (!told || !sameLot(old, d)) {
+		d := &now[i]
+		if old := before[d.Agent.Name]; views[i].policy.DryRun && (old == nil || !sameLot(old, d)) {
 			news = append(news, d)
 		}
 	}
-	slices.SortStableFunc(news, func(a, b Decision) int {
+	slices.SortStableFunc(news, func(a, b *Decision) int {
 		return cmp.Or(cmp.Compare(min(b.Turn, 1), min(a.Turn, 1)), cmp.Compare(a.Turn, b.Turn))
 	})
 	for _, d := range news {
@@ -58,6 +57,6 @@ func (c *Crew) tellPlan(ctx context.Context, s *Settings, views []view, before, 
 }
 
 // sameLot reports whether two decisions come to the same for people who read them.
-func sameLot(a, b Decision) bool {
+func sameLot(a, b *Decision) bool {
 	return a.Action.Kind == b.Action.Kind && a.Chosen == b.Chosen && a.Reason == b.Reason && a.Action.Reason == b.Action.Reason
 }

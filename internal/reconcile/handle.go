@@ -25,7 +25,7 @@ type work struct {
 	agent    hygiene.Agent
 	attempt  hygiene.Attempt // current one; zero when there is none
 	sighting hygiene.Sighting
-	decision Decision
+	decision *Decision
 	pool     *Pool
 	policy   hygiene.Policy
 	settings *Settings
@@ -57,10 +57,10 @@ func (c *Crew) handle(ctx context.Context, key string) (time.Duration, error) {
 // take reads the row and joins it with the newest decision; nil when nothing can be done yet.
 func (c *Crew) take(ctx context.Context, id hygiene.AgentID) (*work, error) {
 	c.mu.Lock()
-	d, decided := c.decisions[id.Name]
+	d := c.decisions[id.Name]
 	c.mu.Unlock()
 	look := c.look.Load()
-	if look == nil || !decided || c.Refused() != "" {
+	if look == nil || d == nil || c.Refused() != "" {
 		return nil, nil
 	}
 	w := &work{agent: hygiene.Agent{ID: id}, decision: d, sighting: d.Sighting, look: look, settings: c.settings.Load(), now: time.Now()}

@@ -163,8 +163,10 @@ func (c *Crew) OrderTrial(ctx context.Context, pool, actor, reason string) (bool
 func (c *Crew) Explain(name string) (Decision, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d, ok := c.decisions[name]
-	return d, ok
+	if d := c.decisions[name]; d != nil {
+		return *d, true
+	}
+	return Decision{}, false
 }
 
 // LastSweep returns when the newest successful poll was sent; zero before the first.
