@@ -69,9 +69,10 @@ type Crew struct {
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
 	poolRows  map[string]store.PoolRow
-	witnessed map[string]string // newest build that was witnessed on an agent
-	owned     time.Time         // when the owner's mark was last proved to be ours
-	markedJob string            // job on which this process has left its mark; "" = none yet
+	witnessed map[string]string   // newest build that was witnessed on an agent
+	owned     time.Time           // when the owner's mark was last proved to be ours
+	slotTexts map[string]slotText // by job: its document when it was last looked through
+	markedJob string              // job on which this process has left its mark; "" = none yet
 
 	failed int          // polls in a row that failed; of the observing goroutine alone, as is
 	skew   hygiene.Skew // what the polls told of the controller's clock
@@ -95,7 +96,7 @@ func New(d Deps, s Settings) *Crew {
 		busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(), unreads: map[string]unread{},
 		retries: map[string]retry{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
-		poolRows: map[string]store.PoolRow{},
+		poolRows: map[string]store.PoolRow{}, slotTexts: map[string]slotText{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))
 	if c.Turn == nil {

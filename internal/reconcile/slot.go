@@ -5,6 +5,7 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	if err != nil {
 		return reading.of(slot.Job, err)
 	}
-	digest, err := recipe.SlotDigest(have)
+	digest, err := c.slotDigest(slot.Job, have)
 	if _, cut := errors.AsType[*xml.SyntaxError](err); cut {
 		return fmt.Errorf("read job %s: %w", slot.Job, err) // an answer that was cut off tells nothing about the job
 	}
@@ -129,10 +130,44 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	if err != nil {
 		return fmt.Errorf("tie job %s to %s: %w", slot.Job, w.agent.ID.Name, err)
 	}
-	if string(want) == string(have) {
+	if bytes.Equal(want, have) {
 		return nil
 	}
-	return configuring.of(slot.Job, c.Jenkins.UpdateJob(ctx, slot.Job, want))
+	if err := c.Jenkins.UpdateJob(ctx, slot.Job, want); err != nil {
+		return configuring.of(slot.Job, err)
+	}
+	c.noteSlotText(slot.Job, want, digest) // which does not depend on the agent
+	return nil
+}
+
+// slotText is a slot's document that was looked through, with its digest.
+type slotText struct {
+	sum    [sha256.Size]byte
+	digest string
+}
+
+// slotDigest is recipe.SlotDigest. A document that is byte for byte the one that was looked through last, or that was
+// written since, is not looked through again: with a large program in it that takes longer than all else.
+func (c *Crew) slotDigest(job string, config []byte) (string, error) {
+	sum := sha256.Sum256(config)
+	c.mu.Lock()
+	last, ok := c.slotTexts[job]
+	c.mu.Unlock()
+	if ok && last.sum == sum {
+		return last.digest, nil
+	}
+	digest, err := recipe.SlotDigest(config)
+	if err == nil {
+		c.noteSlotText(job, config, digest)
+	}
+	return digest, err
+}
+
+func (c *Crew) noteSlotText(job string, config []byte, digest string) {
+	text := slotText{sha256.Sum256(config), digest}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slotTexts[job] = text
 }
 
 // errDropped says that the controller answered a write and did nothing; it is tried again.
