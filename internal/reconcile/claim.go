@@ -320,18 +320,21 @@ func (c *Crew) endEvents(kind hygiene.EventType, a hygiene.Agent, before *hygien
 // release tells of an ended attempt, puts a lifted mark back if that can be done at once, and lets the next
 // agent in. The attempt's slot was given back when its program had ended, in the transaction that says so.
 func (c *Crew) release(ctx context.Context, w *work) {
-	defer poke(c.wake)
-	c.reportEnd(ctx, w.agent.ID)
+	if state := c.reportEnd(ctx, w.agent.ID); state == hygiene.Clean {
+		defer c.letIn()
+	} else {
+		defer poke(c.wake) // it may be its own turn again
+	}
 	if err := c.remark(ctx, w.agent.ID); err != nil {
 		c.Log.WarnContext(ctx, "offline mark could not be put back yet", "agent", w.agent.ID.Name, "err", err)
 	}
 }
 
-// reportEnd tells the watcher how an attempt ended.
-func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) {
+// reportEnd tells the watcher how an attempt ended, and returns the state that its agent is in by now.
+func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) hygiene.State {
 	a, t, err := c.Store.Agent(ctx, id)
 	if err != nil || t == nil || t.Ended.IsZero() {
-		return
+		return a.State
 	}
 	var queued, ran time.Duration
 	if !t.Started.IsZero() {
@@ -339,11 +342,12 @@ func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) {
 	}
 	c.Watch.Ended(a, *t, queued, ran)
 	if t.Outcome != hygiene.Failed {
-		return
+		return a.State
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last := c.tripped[t.Pool]
 	last.stale = true
 	c.tripped[t.Pool] = last
+	return a.State
 }

@@ -54,6 +54,7 @@ type Crew struct {
 	refused  atomic.Pointer[string]
 	problem  atomic.Pointer[string]
 	wake     chan struct{} // pokes decide after an attempt ended
+	waits    atomic.Bool   // the newest decide left an agent waiting for others, or is not over
 	sweep    chan struct{} // pokes observe
 
 	mu        sync.Mutex
@@ -121,6 +122,14 @@ func (c *Crew) Poke() { poke(c.sweep) }
 
 // ID returns the controller that the crew services.
 func (c *Crew) ID() hygiene.ControllerID { return c.id }
+
+// letIn has agents decided about again because a place has become free, if any waits for one: the same facts lead to
+// nothing else.
+func (c *Crew) letIn() {
+	if c.waits.Load() {
+		poke(c.wake)
+	}
+}
 
 func poke(ch chan struct{}) {
 	select {

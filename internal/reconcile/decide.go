@@ -60,6 +60,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	if look == nil || c.Refused() != "" {
 		return nil
 	}
+	c.waits.Store(true) // for whoever frees a place that this decision does not see yet
 	now := time.Now()
 	if err := c.breakers(ctx, s, now); err != nil {
 		return err
@@ -116,7 +117,28 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 			return err
 		}
 	}
+	c.waits.Store(anyWaits(views, decisions))
 	return nil
+}
+
+// anyWaits reports whether an agent may have something to do as soon as another's attempt is over: one that was not
+// chosen, that rests while it is due (beside a neighbour, or because of its pool's breaker), or whose attempt waits for a
+// slot or a neighbour.
+func anyWaits(views []view, decisions []Decision) bool {
+	for i := range views {
+		switch v := &views[i]; v.agent.State { //nolint:exhaustive // the others wait for what a poll sees
+		case hygiene.Due:
+			if v.sighting.Idle && (v.action.Kind != hygiene.Begin || !decisions[i].Chosen) {
+				return true
+			}
+		case hygiene.Claimed, hygiene.Granting:
+			return true
+		}
+		if !decisions[i].Chosen {
+			return true
+		}
+	}
+	return false
 }
 
 // forgetOthers drops what this process remembers of agents that are neither managed nor listed, and to

@@ -101,3 +101,30 @@ func (r *rig) idleAt(agent string, at time.Time) bool {
 	}
 	return running == 0
 }
+
+// A place that becomes free is given at once to an agent that waits for it. When nobody waits, the end of an attempt
+// changes nothing for others, and nothing is decided before the next poll.
+func TestAFreePlaceIsGivenAtOnceIfAnybodyWaits(t *testing.T) {
+	const poll = 10 * time.Minute
+	two := []jenkinstest.AgentSpec{{Name: "linux-1", Labels: "cleanable el7"}, {Name: "linux-2", Labels: "cleanable el7"}}
+	spec := setup{agents: two, settings: func(s *reconcile.Settings) {
+		oneSlot(s)
+		s.Poll, s.FeedEvery = poll, 24*time.Hour
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.waitState("linux-1", hygiene.Clean)
+		claimed, proved := r.events(hygiene.EventClaimed), r.events(hygiene.EventProved)
+		if len(claimed) != 2 || len(proved) != 1 {
+			t.Fatalf("%d claims and %d proofs, want 2 and 1", len(claimed), len(proved))
+		}
+		if waited := claimed[1].At.Sub(proved[0].At); waited < 0 || waited > time.Second {
+			t.Errorf("the second was claimed %s after the first gave its place back", waited)
+		}
+		r.pass(time.Second)
+		decided := r.watch.decisions()
+		r.waitState("linux-2", hygiene.Clean)
+		if n := r.watch.decisions() - decided; n != 1 {
+			t.Errorf("%d decisions from then on, want that of the poll alone", n)
+		}
+	})
+}

@@ -101,7 +101,7 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 	c.tellResidue(w, report)
 	switch a, _, err := c.Store.Agent(ctx, w.agent.ID); {
 	case err == nil && a.State == hygiene.Granting:
-		poke(c.wake) // the grant may wait for a neighbour that needs slot and place
+		c.letIn() // the grant may wait for a neighbour that needs slot and place
 		return again, nil
 	case err == nil && a.State.InProgress():
 		return again, nil
