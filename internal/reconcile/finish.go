@@ -74,8 +74,13 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Failed, Reason: fmt.Sprintf("the program says that it ran on %q", report.Agent)})
 	}
 	verdict := verdictOf(report, w)
-	if err := c.saveReport(ctx, w, report, log); err != nil {
-		return rest, err
+	text, err := json.Marshal(report)
+	if err != nil {
+		return rest, fmt.Errorf("keep report of %s: %w", w.agent.ID, err)
+	}
+	said, err := store.NewSaid(text, log)
+	if err != nil {
+		return rest, fmt.Errorf("keep report of %s: %w", w.agent.ID, err)
 	}
 	if err := c.keepResidue(ctx, w, report); err != nil {
 		return rest, err
@@ -91,10 +96,13 @@ func (c *Crew) judge(ctx context.Context, w *work, placed bool, log []byte, miss
 			return nil, err
 		}
 		t.Run.Intent = false
-		ch.Agent, ch.Attempt = a, &t
+		ch.Agent, ch.Attempt, ch.Said = a, &t, said
 		ch.FreeSlot = a.State == hygiene.Granting || !a.State.InProgress() // its program has ended
 		return c.judgedEvents(a, t, before, verdict), nil
 	})
+	if errors.Is(err, hygiene.ErrStale) { // it is recorded all the same
+		err = errors.Join(err, c.Store.SaveReport(ctx, w.agent.ID, w.attempt.Number, text, log))
+	}
 	if err != nil {
 		return rest, err
 	}
@@ -240,14 +248,6 @@ func sameProgram(a, b string) bool {
 	a, imageA, _ := strings.Cut(a, imageOf)
 	b, imageB, _ := strings.Cut(b, imageOf)
 	return a == b && (imageA == imageB || imageA == "" || imageB == "")
-}
-
-func (c *Crew) saveReport(ctx context.Context, w *work, r recipe.Report, log []byte) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("keep report of %s: %w", w.agent.ID, err)
-	}
-	return c.Store.SaveReport(ctx, w.agent.ID, w.attempt.Number, text, log)
 }
 
 // driveGranting writes clean for a proven attempt, as soon as a look that is newer than the proof

@@ -87,33 +87,38 @@ func recordOf(row rows.Attempt) (AttemptRecord, error) {
 	return AttemptRecord{ID: row.ID, Attempt: t}, err
 }
 
-// SaveReport stores what an attempt's program said: its report, which must be JSON or empty, and
-// the end of its output. Storing it again replaces it.
+// Said is what an attempt's program said, ready to be stored. Make it with [NewSaid].
+type Said struct{ report, log string }
+
+// NewSaid packs what a program said: its report, which must be JSON or empty, and the end of its output.
+func NewSaid(report, log []byte) (*Said, error) {
+	if len(report) > 0 && !json.Valid(report) {
+		return nil, errors.New("the report is not JSON")
+	}
+	packed, err := pack(log)
+	return &Said{report: string(report), log: packed}, err
+}
+
+// SaveReport stores what an attempt's program said, see [NewSaid]. Storing it again replaces it.
 func (s *Store) SaveReport(ctx context.Context, id hygiene.AgentID, number int64, report, log []byte) error {
-	err := s.saveReport(ctx, id, number, report, log)
+	said, err := NewSaid(report, log)
+	if err == nil {
+		err = s.write(ctx, func(ctx context.Context, t *txn) error { return t.keepSaid(ctx, id, number, said) })
+	}
 	if err != nil {
 		return fmt.Errorf("save report of agent %s, attempt %d: %w", id, number, err)
 	}
 	return nil
 }
 
-func (s *Store) saveReport(ctx context.Context, id hygiene.AgentID, number int64, report, log []byte) error {
-	if len(report) > 0 && !json.Valid(report) {
-		return errors.New("it is not JSON")
-	}
-	packed, err := pack(log)
-	if err != nil {
-		return err
-	}
-	return s.write(ctx, func(ctx context.Context, t *txn) error {
-		n, err := t.SaveReport(ctx, rows.SaveReportParams{
-			Controller: string(id.Controller), Agent: id.Name, Number: number, Report: string(report), Log: packed,
-		})
-		if err == nil && n == 0 {
-			return ErrNotFound
-		}
-		return err
+func (t *txn) keepSaid(ctx context.Context, id hygiene.AgentID, number int64, said *Said) error {
+	n, err := t.SaveReport(ctx, rows.SaveReportParams{
+		Controller: string(id.Controller), Agent: id.Name, Number: number, Report: said.report, Log: said.log,
 	})
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
 }
 
 // EndedSince returns the attempts of a pool that succeeded or failed at since or later, in the
@@ -131,8 +136,12 @@ func (s *Store) EndedSince(ctx context.Context, pool string, since time.Time) ([
 	})
 }
 
-// packers spare each log the making of a compressor, which takes longer than its work.
-var packers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+// packers spare each log the making of a compressor, which takes longer than its work. The fastest level alone has no
+// tables of half a megabyte to be cleared for each log.
+var packers = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // fails for no level that there is
+	return w
+}}
 
 func pack(log []byte) (string, error) {
 	if len(log) == 0 {

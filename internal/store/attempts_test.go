@@ -180,6 +180,23 @@ func TestReportAndLogBelongToTheirAttempt(t *testing.T) {
 			t.Errorf("got report %q and %d bytes of log, want %q and %d", r.Report, len(r.Log), tc.report, len(want))
 		}
 	}
+	said, err := store.NewSaid([]byte(`{"outcome":"cleaned"}`), []byte("a later log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range []bool{true, false} { // with the change, or not at all
+		err := s.Change(t.Context(), a1, t0, func(c *store.Change) ([]hygiene.Event, error) {
+			c.Said, c.Agent.Failures = said, 7
+			if refused {
+				c.Agent.Attempt += 2
+			}
+			return nil, nil
+		})
+		r, readErr := s.Attempt(t.Context(), a1, 1)
+		if stored := string(r.Report) == `{"outcome":"cleaned"}` && string(r.Log) == "a later log"; readErr != nil || stored == refused || (err != nil) != refused {
+			t.Errorf("a change that is refused (%v): got %v, report %q, log %q, %v", refused, err, r.Report, r.Log, readErr)
+		}
+	}
 	if err := s.SaveReport(t.Context(), a1, 1, []byte("{"), nil); err == nil {
 		t.Error("a report that is not JSON was stored")
 	}

@@ -21,6 +21,8 @@ type Change struct {
 
 	// FreeSlot, set by the change, gives the attempt's slot back with it, as [Store.FreeSlot] does.
 	FreeSlot bool
+	// Said, set by the change, is stored with it, as [Store.SaveReport] does.
+	Said *Said
 }
 
 // Change is the only way to change an agent or an attempt. It loads both (an unknown agent is
@@ -106,6 +108,11 @@ func (t *txn) store(ctx context.Context, before, after Change, events []hygiene.
 	if after.FreeSlot && attempt != nil {
 		if err := t.FreeSlot(ctx, string(written.ID.Controller), written.ID.Name, attempt.Number); err != nil {
 			return fmt.Errorf("free slot of attempt %d: %w", attempt.Number, err)
+		}
+	}
+	if after.Said != nil {
+		if err := t.keepSaid(ctx, written.ID, written.Attempt, after.Said); err != nil {
+			return fmt.Errorf("save report of attempt %d: %w", written.Attempt, err)
 		}
 	}
 	return t.tell(ctx, events...)
