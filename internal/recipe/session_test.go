@@ -47,3 +47,34 @@ func TestAProcessCannotHideBehindItsName(t *testing.T) {
 		})
 	}
 }
+
+// TestTheEndOfASessionComesByTheClock has each look at the processes take ten seconds, as on a machine with many of them: what does
+// not heed the polite end is killed by the second look, not after so many looks.
+func TestTheEndOfASessionComesByTheClock(t *testing.T) {
+	t.Parallel()
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			script := processPart + sessionPart + `
+kill() { echo "$*"; }
+nap() { :; }
+boot_age() { up=$((${up:-0} + 10)); }
+members() { [ "$e_round" -ge "$last" ] || printf '8 9'; }
+last=2
+end_session 7 25
+echo "ended $?"
+last=1000
+end_session 7 0 >/dev/null
+echo "ended $?, left $victims"
+`
+			cmd := exec.CommandContext(t.Context(), m.shell, "-c", script)
+			cmd.Env = []string{"PATH=" + m.path}
+			out, err := cmd.CombinedOutput()
+			want := "-TERM -7\n-CONT -7\n-TERM 8 9\n-CONT 8 9\n-KILL -7\n-KILL 8 9\nended 0\nended 1, left 8 9\n"
+			if err != nil || string(out) != want {
+				t.Errorf("%v, %q; want %q", err, out, want)
+			}
+		})
+	}
+}

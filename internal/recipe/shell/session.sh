@@ -26,19 +26,38 @@ in_session() {
 	esac
 }
 
-# processes prints "pid parent group session" of every process that is no zombie.
+# processes prints "pid:parent:group:session" of every process that is no zombie.
 processes() {
 	if [ ! -r /proc/self/stat ]; then
 		ps -A -o pid= -o ppid= -o pgid= | while read -r p_pid p_parent p_group; do
-			echo "$p_pid $p_parent $p_group $p_group"
+			echo "$p_pid:$p_parent:$p_group:$p_group"
 		done
 		return
 	fi
-	for p_pid in /proc/[0-9]*; do
-		p_pid=${p_pid#/proc/}
-		stat_of "$p_pid" || continue
+	# Read at once: one by one, the shell takes a system call for each character of what there is to read.
+	p_all=$(cat /proc/[0-9]*/stat 2>/dev/null)
+	if [ -z "$p_all" ]; then # more of them than fit into a command line
+		for p_pid in /proc/[0-9]*; do
+			p_pid=${p_pid#/proc/}
+			stat_of "$p_pid" || continue
+			set -- $p_stat
+			[ "$1" = Z ] || echo "$p_pid:$2:$3:$4"
+		done
+		return
+	fi
+	p_ifs=$IFS IFS='
+'
+	set -f
+	set -- $p_all
+	set +f
+	IFS=$p_ifs p_record=
+	for p_line; do
+		p_record="$p_record$p_line "
+		p_stat=${p_record##*) }
+		[ "${#p_stat}" -gt 40 ] || continue # the name has a line end in it; see stat_of
+		p_pid=${p_record%% *} p_record=
 		set -- $p_stat
-		[ "$1" = Z ] || echo "$p_pid $2 $3 $4"
+		[ "$1" = Z ] || echo "$p_pid:$2:$3:$4"
 	done
 }
 
@@ -47,38 +66,56 @@ members() {
 	m_all=$(processes)
 	m_set=" $1 "
 	m_size=0
+	m_ifs=$IFS
 	while [ "${#m_set}" -ne "$m_size" ]; do
 		m_size=${#m_set}
-		while read -r m_pid m_parent m_group m_session; do
-			case $m_set in *" $m_pid "*) continue ;; esac
+		for m_one in $m_all; do
+			IFS=:
+			set -- $m_one
+			IFS=$m_ifs
+			case $m_set in *" $1 "*) continue ;; esac
 			case $m_set in
-			*" $m_parent "* | *" $m_group "* | *" $m_session "*) m_set="$m_set$m_pid " ;;
+			*" $2 "* | *" $3 "* | *" $4 "*) m_set="$m_set$1 " ;;
 			esac
-		done <<MEMBERS
-$m_all
-MEMBERS
+		done
 	done
 	m_alive=
-	while read -r m_pid _; do
-		case $m_set in *" $m_pid "*) m_alive="$m_alive $m_pid" ;; esac
-	done <<MEMBERS
-$m_all
-MEMBERS
+	for m_one in $m_all; do
+		case $m_set in *" ${m_one%%:*} "*) m_alive="$m_alive ${m_one%%:*}" ;; esac
+	done
 	printf '%s' "${m_alive# }"
 }
 
-# end_session ends everything that $1 leads: first politely, after $2 fifths of a second for good. It fails, with the
-# rest in victims, if something cannot be killed.
+# boot_age sets up to the seconds since boot, to 0 where nobody tells.
+boot_age() {
+	up=
+	{ read -r up _ </proc/uptime; } 2>/dev/null
+	up=${up%%.*}
+	up=${up:-0}
+}
+
+# end_session ends everything that $1 leads: first politely, after $2 fifths of a second for good, however long it takes to
+# look at all processes. It fails, with the rest in victims, if something cannot be killed.
 end_session() {
-	e_round=0
+	e_round=0 e_kills=0
+	boot_age
+	e_began=$up
+	# Who stayed in the group of the first hears of it at once.
+	kill -TERM "-$1" 2>/dev/null
+	kill -CONT "-$1" 2>/dev/null
 	while victims=$(members "$1") && [ -n "$victims" ]; do
+		boot_age
+		e_age=$(((up - e_began) * 5))
+		[ "$e_age" -ge "$e_round" ] || e_age=$e_round
 		if [ "$e_round" -eq 0 ]; then
 			kill -TERM $victims 2>/dev/null
 			kill -CONT $victims 2>/dev/null
-		elif [ "$e_round" -ge "$2" ]; then
+		elif [ "$e_age" -ge "$2" ]; then
+			kill -KILL "-$1" 2>/dev/null
 			kill -KILL $victims 2>/dev/null
+			e_kills=$((e_kills + 1))
 		fi
-		[ "$e_round" -lt $(($2 + 25)) ] || return 1
+		[ "$e_kills" -lt 4 ] || [ "$e_age" -lt $(($2 + 25)) ] || return 1
 		e_round=$((e_round + 1))
 		nap
 	done

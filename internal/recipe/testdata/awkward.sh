@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 7685648c6bea8b5cddc74ea5832d5207855f54a5892ea4431be7c3ddb98d99d5. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 15a4461cd522dbc44f07e958d5442367a9883be32803382d2f5ebcbb0a5f37d9. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -313,7 +313,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=7685648c6bea8b5cddc74ea5832d5207855f54a5892ea4431be7c3ddb98d99d5
+revision=15a4461cd522dbc44f07e958d5442367a9883be32803382d2f5ebcbb0a5f37d9
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -722,19 +722,38 @@ in_session() {
 	esac
 }
 
-# processes prints "pid parent group session" of every process that is no zombie.
+# processes prints "pid:parent:group:session" of every process that is no zombie.
 processes() {
 	if [ ! -r /proc/self/stat ]; then
 		ps -A -o pid= -o ppid= -o pgid= | while read -r p_pid p_parent p_group; do
-			echo "$p_pid $p_parent $p_group $p_group"
+			echo "$p_pid:$p_parent:$p_group:$p_group"
 		done
 		return
 	fi
-	for p_pid in /proc/[0-9]*; do
-		p_pid=${p_pid#/proc/}
-		stat_of "$p_pid" || continue
+	# Read at once: one by one, the shell takes a system call for each character of what there is to read.
+	p_all=$(cat /proc/[0-9]*/stat 2>/dev/null)
+	if [ -z "$p_all" ]; then # more of them than fit into a command line
+		for p_pid in /proc/[0-9]*; do
+			p_pid=${p_pid#/proc/}
+			stat_of "$p_pid" || continue
+			set -- $p_stat
+			[ "$1" = Z ] || echo "$p_pid:$2:$3:$4"
+		done
+		return
+	fi
+	p_ifs=$IFS IFS='
+'
+	set -f
+	set -- $p_all
+	set +f
+	IFS=$p_ifs p_record=
+	for p_line; do
+		p_record="$p_record$p_line "
+		p_stat=${p_record##*) }
+		[ "${#p_stat}" -gt 40 ] || continue # the name has a line end in it; see stat_of
+		p_pid=${p_record%% *} p_record=
 		set -- $p_stat
-		[ "$1" = Z ] || echo "$p_pid $2 $3 $4"
+		[ "$1" = Z ] || echo "$p_pid:$2:$3:$4"
 	done
 }
 
@@ -743,38 +762,56 @@ members() {
 	m_all=$(processes)
 	m_set=" $1 "
 	m_size=0
+	m_ifs=$IFS
 	while [ "${#m_set}" -ne "$m_size" ]; do
 		m_size=${#m_set}
-		while read -r m_pid m_parent m_group m_session; do
-			case $m_set in *" $m_pid "*) continue ;; esac
+		for m_one in $m_all; do
+			IFS=:
+			set -- $m_one
+			IFS=$m_ifs
+			case $m_set in *" $1 "*) continue ;; esac
 			case $m_set in
-			*" $m_parent "* | *" $m_group "* | *" $m_session "*) m_set="$m_set$m_pid " ;;
+			*" $2 "* | *" $3 "* | *" $4 "*) m_set="$m_set$1 " ;;
 			esac
-		done <<MEMBERS
-$m_all
-MEMBERS
+		done
 	done
 	m_alive=
-	while read -r m_pid _; do
-		case $m_set in *" $m_pid "*) m_alive="$m_alive $m_pid" ;; esac
-	done <<MEMBERS
-$m_all
-MEMBERS
+	for m_one in $m_all; do
+		case $m_set in *" ${m_one%%:*} "*) m_alive="$m_alive ${m_one%%:*}" ;; esac
+	done
 	printf '%s' "${m_alive# }"
 }
 
-# end_session ends everything that $1 leads: first politely, after $2 fifths of a second for good. It fails, with the
-# rest in victims, if something cannot be killed.
+# boot_age sets up to the seconds since boot, to 0 where nobody tells.
+boot_age() {
+	up=
+	{ read -r up _ </proc/uptime; } 2>/dev/null
+	up=${up%%.*}
+	up=${up:-0}
+}
+
+# end_session ends everything that $1 leads: first politely, after $2 fifths of a second for good, however long it takes to
+# look at all processes. It fails, with the rest in victims, if something cannot be killed.
 end_session() {
-	e_round=0
+	e_round=0 e_kills=0
+	boot_age
+	e_began=$up
+	# Who stayed in the group of the first hears of it at once.
+	kill -TERM "-$1" 2>/dev/null
+	kill -CONT "-$1" 2>/dev/null
 	while victims=$(members "$1") && [ -n "$victims" ]; do
+		boot_age
+		e_age=$(((up - e_began) * 5))
+		[ "$e_age" -ge "$e_round" ] || e_age=$e_round
 		if [ "$e_round" -eq 0 ]; then
 			kill -TERM $victims 2>/dev/null
 			kill -CONT $victims 2>/dev/null
-		elif [ "$e_round" -ge "$2" ]; then
+		elif [ "$e_age" -ge "$2" ]; then
+			kill -KILL "-$1" 2>/dev/null
 			kill -KILL $victims 2>/dev/null
+			e_kills=$((e_kills + 1))
 		fi
-		[ "$e_round" -lt $(($2 + 25)) ] || return 1
+		[ "$e_kills" -lt 4 ] || [ "$e_age" -lt $(($2 + 25)) ] || return 1
 		e_round=$((e_round + 1))
 		nap
 	done
@@ -1510,7 +1547,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=366
+PITCREW_KIB=370
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
@@ -1529,7 +1566,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check f57b3a986016400c65ec9d026a91600bbc352b16926df3a1c90c778d8dd9b1a8 '483138900:37855' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check a2e6e616acf4bdf29670be12c21ae8ff34be7f8dd5778ce5fea3c8dc027e99c7 '2998814791:38912' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
