@@ -176,9 +176,9 @@ func TestSocketsOfServicesWithTheirOwnNetworkStay(t *testing.T) {
 	if err := os.Symlink(shared, filepath.Join(link, "run")); err != nil {
 		t.Fatal(err)
 	}
-	listens(t, filepath.Join(shared, "elsewhere/socket"), syscall.CLONE_NEWNET)
-	listens(t, filepath.Join(shared, "elsewhere/other"), syscall.CLONE_NEWNET|syscall.CLONE_NEWNS)
-	listens(t, filepath.Join(link, "run/linked/socket"), 0)
+	listens(t, "", filepath.Join(shared, "elsewhere/socket"), syscall.CLONE_NEWNET)
+	listens(t, "", filepath.Join(shared, "elsewhere/other"), syscall.CLONE_NEWNET|syscall.CLONE_NEWNS)
+	listens(t, "", filepath.Join(link, "run/linked/socket"), 0)
 	for _, name := range []string{"elsewhere", "linked", "left"} {
 		if err := os.Chown(filepath.Join(shared, name), games, -1); err != nil {
 			t.Fatal(err)
@@ -194,10 +194,11 @@ func TestSocketsOfServicesWithTheirOwnNetworkStay(t *testing.T) {
 	}
 }
 
-func listens(t *testing.T, at string, namespaces uintptr) {
+// listens has a second run of this program listen on a socket, whose name may be relative to a directory.
+func listens(t *testing.T, dir, at string, namespaces uintptr) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$")
-	c.Env = append(os.Environ(), listener+"="+at)
+	c.Env, c.Dir = append(os.Environ(), listener+"="+at), dir
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	in, err := c.StdinPipe()
 	if err != nil {

@@ -54,8 +54,9 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 	if len(paths)+len(f.goal.Shared) == 0 {
 		paths = f.owned.Paths
 	}
+	live := listening()
 	for _, p := range f.pressed(paths) {
-		all = append(all, heap{p, []erase.Policy{{Keep: f.keeps(p, f.goal.Keep), Before: before}}})
+		all = append(all, heap{p, []erase.Policy{{Keep: f.keeps(p, f.goal.Keep, live), Before: before, InUse: live.in(p)}}})
 	}
 	if len(f.goal.Shared) == 0 {
 		return all, nil
@@ -64,14 +65,14 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 		return nil, err
 	}
 	for _, p := range f.pressed(f.goal.Shared) {
-		keep := f.keeps(p, slices.Concat(f.goal.Keep, others))
+		keep, inUse := f.keeps(p, slices.Concat(f.goal.Keep, others), live), live.in(p)
 		h := heap{path: p}
 		if owners := f.users.numbers(); len(owners) > 0 {
-			h.policies = append(h.policies, erase.Policy{Keep: keep, Owners: owners, Before: before})
+			h.policies = append(h.policies, erase.Policy{Keep: keep, Owners: owners, Before: before, InUse: inUse})
 		}
 		if len(f.goal.Names) > 0 {
 			named := func(name string) bool { return keep(name) || !spec.Matches(f.goal.Names, name) }
-			h.policies = append(h.policies, erase.Policy{Keep: named, Before: before})
+			h.policies = append(h.policies, erase.Policy{Keep: named, Before: before, InUse: inUse})
 		}
 		all = append(all, h)
 	}
@@ -87,8 +88,8 @@ var others = []string{
 
 // keeps returns what says of a name directly in dir whether it stays: because the recipe says so, because the cleanup or
 // its agent works there, or because a living program listens on a socket there.
-func (f *files) keeps(dir string, patterns []string) func(name string) bool {
-	alive := f.alive()
+func (f *files) keeps(dir string, patterns []string, live sockets) func(name string) bool {
+	alive := f.alive(live)
 	really := spell(dir)
 	return func(name string) bool {
 		if spec.Matches(patterns, name) {
@@ -101,8 +102,8 @@ func (f *files) keeps(dir string, patterns []string) func(name string) bool {
 
 // alive are the paths that the cleanup, its agent or a living program needs, spelled as the kernel does: the environment
 // and the recipe may name them by way of links.
-func (f *files) alive() []string {
-	all := listening()
+func (f *files) alive(live sockets) []string {
+	all := slices.Clone(live.paths)
 	for _, p := range f.here.Spared {
 		all = append(all, spell(filepath.Clean(p)))
 	}

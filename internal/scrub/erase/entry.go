@@ -25,7 +25,8 @@ type Entry struct {
 	// An entry that was not wholly seen is never selected by its age.
 	Unseen bool
 
-	id ident
+	id    ident
+	inUse bool // it is, or holds, a socket that the policy says is in use
 }
 
 func (e *Entry) used(at time.Time) {

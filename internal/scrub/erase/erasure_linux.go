@@ -27,6 +27,7 @@ type erasure struct {
 	picks     []pick // what is to go from the tree itself; nil: all
 	started   time.Time
 	measuring bool            // look, remove nothing
+	policy    Policy          // measuring: what for
 	ended     <-chan struct{} // the context's
 
 	notes    sync.Mutex // guards what follows, and the entries that are measured

@@ -20,13 +20,13 @@ func (t *Tree) Look(ctx context.Context, policy Policy) ([]Entry, error) {
 		return nil, fmt.Errorf("look at %s: %w", quote(t.path), err)
 	}
 	if policy.deep() {
-		if err := t.measure(ctx, entries); err != nil {
+		if err := t.measure(ctx, entries, policy); err != nil {
 			return nil, fmt.Errorf("look below %s: %w", quote(t.path), err)
 		}
 	}
-	if !policy.Before.IsZero() {
-		entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Unseen || !e.Newest.Before(policy.Before) })
-	}
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		return e.inUse || !policy.Before.IsZero() && (e.Unseen || !e.Newest.Before(policy.Before))
+	})
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, nil
 }
@@ -57,7 +57,9 @@ func (t *Tree) list(ctx context.Context, policy Policy) ([]Entry, error) {
 			if err != nil {
 				return nil, err
 			}
-			entries = append(entries, entryOf(name, &st))
+			one := entryOf(name, &st)
+			one.inUse = policy.answers(name, &st)
+			entries = append(entries, one)
 		}
 	}
 	return nil, context.Cause(ctx)
@@ -89,10 +91,15 @@ func (e *Entry) count(st *unix.Stat_t) {
 	e.used(at)
 }
 
+// answers says whether an inode is a socket that is in use.
+func (p Policy) answers(name string, st *unix.Stat_t) bool {
+	return p.InUse != nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK && p.InUse(name, st.Ino)
+}
+
 // measure visits all that is below the entries.
-func (t *Tree) measure(ctx context.Context, entries []Entry) error {
+func (t *Tree) measure(ctx context.Context, entries []Entry, policy Policy) error {
 	e := t.erasure(Options{})
-	e.measuring = true
+	e.measuring, e.policy = true, policy
 	root, err := e.root()
 	if err != nil {
 		return err
@@ -117,7 +124,7 @@ func (t *Tree) measure(ctx context.Context, entries []Entry) error {
 // weighAll counts the names that are no directories; those are counted when they are opened.
 func (w *worker) weighAll(d *dir, fd int) bool {
 	for _, e := range w.names.list {
-		if e.kind == unix.DT_DIR {
+		if e.kind == unix.DT_DIR || !w.policy.weighs() && e.kind != unix.DT_SOCK && e.kind != unix.DT_UNKNOWN {
 			continue
 		}
 		if w.stopped() {
@@ -135,18 +142,27 @@ func (w *worker) weighAll(d *dir, fd int) bool {
 			w.give(w.number, sub)
 		default:
 			w.weigh(d.top, &st)
+			if w.policy.answers(w.names.name(e), &st) {
+				w.answered(d.top)
+			}
 		}
 	}
 	return true
 }
 
 func (e *erasure) weigh(top *Entry, st *unix.Stat_t) {
-	if top.id == identOf(st) {
-		return // counted when it was listed
+	if top.id == identOf(st) || !e.policy.weighs() {
+		return // counted when it was listed, or nobody asked
 	}
 	e.notes.Lock()
 	defer e.notes.Unlock()
 	top.count(st)
+}
+
+func (e *erasure) answered(top *Entry) {
+	e.notes.Lock()
+	defer e.notes.Unlock()
+	top.inUse = true
 }
 
 func (e *erasure) unseen(top *Entry) {

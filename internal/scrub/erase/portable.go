@@ -60,7 +60,7 @@ func straight(path string) error {
 func (t *Tree) Close() error { return t.root.Close() }
 
 // Look gives the entries directly in the tree that the policy selects, by name. Owners are not known on this system: a policy that asks
-// for them selects nothing.
+// for them selects nothing; nor is it looked for sockets in use.
 func (t *Tree) Look(ctx context.Context, policy Policy) ([]Entry, error) {
 	names, err := t.names(".")
 	if err != nil {

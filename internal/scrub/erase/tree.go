@@ -120,11 +120,19 @@ type Policy struct {
 	Owners []uint32
 	// Before selects entries that were last used before it: they and everything below, see Entry.Newest. Zero selects any age.
 	Before time.Time
+	// InUse says of a socket whether somebody answers there, by its name in its directory and its number: an entry that is one of those,
+	// or holds one at any depth, is not selected. nil takes every socket for a file that nobody misses.
+	InUse func(name string, inode uint64) bool
 	// Measure has Look fill in Size, Inodes, Newest and Oldest from everything below an entry, which means to visit all of it.
 	Measure bool
 }
 
-func (p Policy) all() bool { return p.Keep == nil && p.Owners == nil && p.Before.IsZero() }
+func (p Policy) all() bool {
+	return p.Keep == nil && p.Owners == nil && p.Before.IsZero() && p.InUse == nil
+}
 
 // deep says whether it takes a look below the entries.
-func (p Policy) deep() bool { return p.Measure || !p.Before.IsZero() }
+func (p Policy) deep() bool { return p.weighs() || p.InUse != nil }
+
+// weighs says whether everything below the entries counts towards what is known of them.
+func (p Policy) weighs() bool { return p.Measure || !p.Before.IsZero() }

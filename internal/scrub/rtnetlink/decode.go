@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rtnetlink asks the Linux kernel for its links and routes, and removes links (netlink(7), rtnetlink(7)).
+// Package rtnetlink asks the Linux kernel for its links and routes, and removes links (netlink(7), rtnetlink(7)). It also asks for the
+// files of unix sockets (sock_diag(7)), in the same way.
 //
 // What the kernel sends is read with care for its lengths all the same: a program that runs as root must not fall over a
 // message that it does not understand. Attributes that are not known here are skipped, as the protocol wants it.

@@ -146,10 +146,36 @@ func FuzzDecode(f *testing.F) {
 			if err == nil && len(r.Links)*wordSize > len(m.body) {
 				t.Errorf("%+v of %d bytes", r, len(m.body))
 			}
+			u, err := parseUnix(m.body)
+			if err == nil && len(u.Name) > len(m.body) {
+				t.Errorf("%+v of %d bytes", u, len(m.body))
+			}
 			h, err := parseHop(m.body)
 			if err == nil && len(h.Group)*groupSize > len(m.body) {
 				t.Errorf("%+v of %d bytes", h, len(m.body))
 			}
 		}
 	})
+}
+
+func TestSocketsAreRead(t *testing.T) {
+	t.Parallel()
+	body := append([]byte{familyUnix}, make([]byte, unixSize-1)...)
+	file := attribute(unixFile, slices.Concat(word(7), word(254<<minorBits|3)))
+	for what, c := range map[string]struct {
+		body []byte
+		want UnixSocket
+		bad  bool
+	}{
+		"with a file":    {slices.Concat(body, attribute(unixName, []byte("run/x\x00")), file), UnixSocket{"run/x", "254:3", 7}, false},
+		"abstract":       {slices.Concat(body, attribute(unixName, []byte("\x00x"))), UnixSocket{Name: "\x00x"}, false},
+		"without a name": {body, UnixSocket{}, false},
+		"cut short":      {slices.Concat(body, attribute(unixFile, word(7))), UnixSocket{}, true},
+		"of another":     {make([]byte, unixSize), UnixSocket{}, true},
+	} {
+		got, err := parseUnix(c.body)
+		if diff := cmp.Diff(c.want, got); diff != "" || (err != nil) != c.bad {
+			t.Errorf("%s: %v (-want +got):\n%s", what, err, diff)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ const (
 
 // Links returns the links of this namespace.
 func Links() ([]Link, error) {
-	messages, err := dump(typeGetLink, make([]byte, linkSize))
+	messages, err := dump(unix.NETLINK_ROUTE, typeGetLink, make([]byte, linkSize))
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -34,7 +35,7 @@ func Routes() ([]Route, error) {
 	for _, family := range []byte{familyIPv4, familyIPv6} {
 		body := make([]byte, routeSize)
 		body[0] = family
-		messages, err := dump(typeGetRoute, body)
+		messages, err := dump(unix.NETLINK_ROUTE, typeGetRoute, body)
 		if err != nil {
 			return nil, fmt.Errorf("list routes: %w", err)
 		}
@@ -53,7 +54,7 @@ func Routes() ([]Route, error) {
 
 // Hops returns the next hops that routes refer to; none on kernels that do not have them.
 func Hops() ([]Hop, error) {
-	messages, err := dump(typeGetHop, make([]byte, hopSize))
+	messages, err := dump(unix.NETLINK_ROUTE, typeGetHop, make([]byte, hopSize))
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		return nil, nil
 	}
@@ -63,19 +64,30 @@ func Hops() ([]Hop, error) {
 	return parseAll(messages, typeNewHop, parseHop)
 }
 
+// UnixSockets returns the unix sockets of this network namespace that have a file, whoever holds them. The error is the kernel's if it
+// does not tell: ENOENT, EOPNOTSUPP or EPROTONOSUPPORT where it lacks unix_diag, which it may have to load as a module.
+func UnixSockets() ([]UnixSocket, error) {
+	messages, err := dump(unix.NETLINK_SOCK_DIAG, typeSocket, unixRequest())
+	if err != nil {
+		return nil, fmt.Errorf("list unix sockets: %w", err)
+	}
+	all, err := parseAll(messages, typeSocket, parseUnix)
+	return slices.DeleteFunc(all, func(s UnixSocket) bool { return s.Inode == 0 }), err
+}
+
 // Remove removes a link by its number. The error is the kernel's: ENODEV if it is gone, EPERM, EOPNOTSUPP of a physical
 // device.
 func Remove(index int) error {
 	body := make([]byte, linkSize)
 	binary.NativeEndian.PutUint32(body[4:], uint32(index)) //nolint:gosec // it came from there
-	_, err := talk(request(typeDelLink, flagAck, 1, body))
+	_, err := talk(unix.NETLINK_ROUTE, request(typeDelLink, flagAck, 1, body))
 	return err
 }
 
 // dump asks for a table until one comes that did not change meanwhile.
-func dump(kind uint16, body []byte) ([]message, error) {
+func dump(protocol int, kind uint16, body []byte) ([]message, error) {
 	for sequence := uint32(1); ; sequence++ {
-		messages, err := talk(request(kind, flagDump, sequence, body))
+		messages, err := talk(protocol, request(kind, flagDump, sequence, body))
 		if !errors.Is(err, errChanged) || sequence == dumps {
 			return messages, err
 		}
@@ -85,8 +97,8 @@ func dump(kind uint16, body []byte) ([]message, error) {
 var errChanged = errors.New("the table keeps changing while it is read")
 
 // talk sends a request and gathers the answers to it.
-func talk(request []byte) ([]message, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+func talk(protocol int, request []byte) ([]message, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, err
 	}
