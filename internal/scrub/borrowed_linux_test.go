@@ -107,7 +107,7 @@ func TestAnAgentsOwnDirectoryIsNotEmptied(t *testing.T) {
 	asRoot(t)
 	home := open(t)
 	plant(t, home, ".ssh/authorized_keys", "workspace/job/x", "other/x")
-	agent := exec.CommandContext(t.Context(), "bash", "-c", `exec -a java "$0" -c 'echo up; read end' agent.jar`, linkedJava(t))
+	agent := exec.CommandContext(t.Context(), "bash", "-c", `exec -a java "$0" -s hudson.remoting.Launcher`, linkedJava(t))
 	agent.Dir = home
 	in, err := agent.StdinPipe()
 	if err != nil {
@@ -124,6 +124,9 @@ func TestAnAgentsOwnDirectoryIsNotEmptied(t *testing.T) {
 		_ = in.Close()
 		_ = agent.Wait()
 	})
+	if _, err := io.WriteString(in, "echo up; read end\n"); err != nil {
+		t.Fatal(err)
+	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
 		t.Fatalf("%q, %v; want the agent to stand there", line, err)
 	}

@@ -141,3 +141,6 @@ func NewEnginesAt(goal spec.Engine, usual ...string) Step {
 	e.usual = usual
 	return e
 }
+
+// RunsAgent reports whether Java with these arguments runs an agent.
+func RunsAgent(args ...string) bool { return runsAgent(args) }

@@ -98,21 +98,13 @@ func below(roots []int, children map[int][]int, set map[int]bool) {
 	}
 }
 
-// agentPrograms are what the process of an agent is started with: the file that the controller serves, under the names
-// it has had, or its main classes (hudson.remoting.Launcher, hudson.remoting.jnlp.Main).
-var agentPrograms = []string{"agent.jar", "slave.jar", "remoting.jar", "hudson.remoting.Launcher", "hudson.remoting.jnlp.Main"}
-
 // isAgent reports whether s looks like an agent's process. It protects, so it is generous: of a leftover that only
 // looks like one, the environment tells.
 func (p *processes) isAgent(s procfs.Stat, exe string) bool {
 	if !strings.HasPrefix(s.Name, "java") && !strings.HasPrefix(path.Base(exe), "java") {
 		return false
 	}
-	return slices.ContainsFunc(p.proc.Args(p.proc.Body(s)), func(arg string) bool {
-		base := path.Base(arg)
-		released := strings.HasPrefix(base, "remoting-") && strings.HasSuffix(base, ".jar") // as the project releases it, with a version
-		return slices.Contains(agentPrograms, base) || strings.HasPrefix(base, "swarm-client") || released
-	})
+	return runsAgent(p.proc.Args(p.proc.Body(s)))
 }
 
 // verdict returns why s has to go, or nil if it stays.

@@ -377,7 +377,7 @@ func TestAgentsSurvive(t *testing.T) {
 	uid := uidOf(t, "uucp")
 	agent := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/agent.jar"}})
 	released := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/remoting-3256.v88a.jar"}})
-	impostor := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/my-agent.jar.txt"}})
+	impostor := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/packer.jar", "/srv/agent.jar"}})
 	s := spec.Spec{Owned: spec.Ownership{Users: []string{"uucp"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}
 	seen := map[string]bool{}
 	for _, r := range reach(t, s, scrub.Here{}, scrub.Plan).Found {
