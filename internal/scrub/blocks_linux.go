@@ -4,7 +4,9 @@ package scrub
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,14 +48,21 @@ func (b blocks) list(parts ...string) []string {
 }
 
 // loops returns the loop devices that have a file.
-func (b blocks) loops() []loop {
+func (b blocks) loops() ([]loop, error) {
+	entries, err := os.ReadDir(string(b))
+	if err != nil {
+		return nil, err
+	}
 	var all []loop
-	for _, name := range b.list() {
-		if file := b.read(name, "loop", "backing_file"); file != "" {
-			all = append(all, loop{name, file})
+	for _, e := range entries {
+		switch file, err := os.ReadFile(filepath.Join(string(b), e.Name(), "loop", "backing_file")); {
+		case err == nil:
+			all = append(all, loop{e.Name(), strings.TrimSuffix(string(file), "\n")})
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENXIO) && !errors.Is(err, unix.ENODEV): // the last: it is going
+			return nil, err
 		}
 	}
-	return all
+	return all, nil
 }
 
 // number returns the number of a device as "major:minor", the form that mounts tell theirs in.
@@ -93,13 +102,19 @@ func (b blocks) node(name string, flags int) (fd int, err error) {
 }
 
 // swaps returns the files and devices that the kernel swaps to (proc_swaps(5)), as it names them.
-func swaps(proc procfs.Root) []string {
-	text, _ := os.ReadFile(string(proc) + "/swaps")
+func swaps(proc procfs.Root) ([]string, error) {
+	text, err := os.ReadFile(string(proc) + "/swaps")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // this kernel swaps to nothing
+	}
+	if err != nil {
+		return nil, err
+	}
 	var all []string
 	for i, line := range bytes.Split(text, []byte("\n")) {
 		if name, _, _ := bytes.Cut(line, []byte(" ")); i > 0 && len(name) > 0 {
 			all = append(all, mountinfo.Unescape(string(bytes.TrimRight(name, "\t"))))
 		}
 	}
-	return all
+	return all, nil
 }

@@ -178,12 +178,14 @@ func busyMount(ctx context.Context, proc procfs.Root, tree mountinfo.Tree, m mou
 // madeOf names what the kernel has made of files below a point.
 func madeOf(proc procfs.Root, point string) []string {
 	var made []string
-	for _, l := range sysfs.loops() {
+	loops, _ := sysfs.loops() // without it, and without the next, what processes tell is all that is said
+	for _, l := range loops {
 		if spec.Within(point, l.file) {
 			made = append(made, fmt.Sprintf("%s, which is made of %s", path.Join("/dev", l.name), shown(l.file)))
 		}
 	}
-	for _, s := range swaps(proc) {
+	swapping, _ := swaps(proc)
+	for _, s := range swapping {
 		if spec.Within(point, s) {
 			made = append(made, "swapping to "+shown(s))
 		}
@@ -204,7 +206,8 @@ func busyDevice(ctx context.Context, proc procfs.Root, names, numbers []string, 
 		},
 	}
 	who := whoUses(ctx, proc, it)
-	for _, s := range swaps(proc) {
+	swapping, _ := swaps(proc) // as in madeOf
+	for _, s := range swapping {
 		if slices.Contains(names, strings.TrimPrefix(s, "/dev/")) {
 			who = strings.TrimPrefix(who+", swapping to it", ", ")
 		}

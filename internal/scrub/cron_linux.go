@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,6 @@ type cron struct {
 	here  Here
 	users users
 	known map[string]later // what the last look found, by its key
-	notes []string
 }
 
 // later is one thing that is ordered for later.
@@ -39,12 +39,9 @@ var (
 
 func newCron(s spec.Spec, here Here) Step { return &cron{owned: s.Owned, here: here} }
 
-// Notes returns remarks on what the last look saw and leaves alone.
-func (c *cron) Notes() []string { return c.notes }
-
 // Look finds the crontabs and jobs of owned users. Those who are not root are told of their own by the programs.
 func (c *cron) Look(ctx context.Context) ([]Deviation, error) {
-	c.known, c.notes = map[string]later{}, nil
+	c.known = map[string]later{}
 	if err := c.users.find(ctx, c.owned.Users); err != nil {
 		return nil, err
 	}
@@ -58,33 +55,45 @@ func (c *cron) Look(ctx context.Context) ([]Deviation, error) {
 		name := c.users.names[int(uid)]
 		switch {
 		case os.Geteuid() == 0:
-			c.crontabs(name, add)
+			if err := c.crontabs(name, add); err != nil {
+				return nil, err
+			}
 		case os.Geteuid() == int(uid):
-			c.own(ctx, name, add)
+			if err := c.own(ctx, name, add); err != nil {
+				return nil, err
+			}
 		default:
-			c.notes = append(c.notes, fmt.Sprintf("only root and %s may see what %s has ordered for later", name, name))
+			found = append(found, unseen("what "+name+" has ordered for later", fmt.Sprintf("only root and %s may see it", name)))
 		}
 	}
 	if os.Geteuid() == 0 {
-		c.jobs(add)
+		return found, c.jobs(add)
 	}
 	return found, nil
 }
 
 // crontabs finds the files that have exactly the name of a user.
-func (c *cron) crontabs(name string, add func(kind, id string, l later)) {
+func (c *cron) crontabs(name string, add func(kind, id string, l later)) error {
 	for _, dir := range crontabDirs {
 		file := filepath.Join(dir, name)
-		if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() {
+		info, err := os.Lstat(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot look for crontabs: %w", err)
+		}
+		if err == nil && info.Mode().IsRegular() {
 			add("crontab", file, later{file: file, user: name})
 		}
 	}
+	return nil
 }
 
 // jobs finds jobs of at by the owners of their files.
-func (c *cron) jobs(add func(kind, id string, l later)) {
+func (c *cron) jobs(add func(kind, id string, l later)) error {
 	for _, dir := range atDirs {
-		entries, _ := os.ReadDir(dir) // it is not there where at is not
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is not there where at is not
+			return fmt.Errorf("cannot look for jobs of at: %w", err)
+		}
 		for _, e := range entries {
 			info, err := e.Info()
 			number, ok := atJob(e.Name())
@@ -97,22 +106,27 @@ func (c *cron) jobs(add func(kind, id string, l later)) {
 			}
 		}
 	}
+	return nil
 }
 
 // own asks the programs for what we have ordered ourselves.
-func (c *cron) own(ctx context.Context, name string, add func(kind, id string, l later)) {
+func (c *cron) own(ctx context.Context, name string, add func(kind, id string, l later)) error {
 	if _, err := ask(ctx, c.here, "crontab", "-l"); err == nil {
 		add("crontab", "crontab of "+name, later{user: name})
 	}
 	queue, err := ask(ctx, c.here, "atq")
+	if _, absent := errors.AsType[Absent](err); absent {
+		return nil
+	}
 	if err != nil {
-		return
+		return fmt.Errorf("cannot look for jobs of at: %w", err)
 	}
 	for line := range strings.Lines(queue) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[len(fields)-1] == name {
 			add("job", "job "+fields[0], later{user: name, job: fields[0]})
 		}
 	}
+	return nil
 }
 
 // atJob returns the number in the name of a job's file: its queue (or = while it runs), five digits of its number and

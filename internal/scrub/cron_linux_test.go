@@ -62,7 +62,7 @@ func TestWhatOwnedUsersOrderedForLaterGoes(t *testing.T) {
 	before := list()
 	s := cronOf("ci", "nobody-of-that-name")
 	want(t, reach(t, s, scrub.Here{}, scrub.Plan), spec.Planned, "")
-	want(t, reachAs(t, uidOf(t, "nobody"), s, scrub.Here{}, scrub.Do), spec.Unchanged, "only root and ci may see")
+	want(t, reachAs(t, uidOf(t, "nobody"), s, scrub.Here{}, scrub.Do), spec.Unmet, "what ci has ordered for later: only root and ci may see it")
 	if got := list(); got != before {
 		t.Fatalf("a look changed\n%s\nto\n%s", before, got)
 	}

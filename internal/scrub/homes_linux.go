@@ -134,29 +134,30 @@ func (h *homes) deviation(dir string, e erase.Entry) Deviation {
 	r := spec.Residue{Kind: "home", ID: filepath.Join(dir, e.Name), Bytes: e.Size, Owner: strconv.Itoa(int(e.Owner))}
 	r.Age = spec.Seconds(max(0, h.now().Sub(e.Newest)) / time.Second)
 	d := Deviation{Residue: r}
-	who := delegated(e.Owner)
-	switch {
+	who, err := delegated(e.Owner)
+	pid, blind := runs(e.Owner)
+	switch err := errors.Join(err, blind); {
+	case err != nil:
+		d.Stays = "cannot tell who else uses its owner's number: " + err.Error()
 	case e.Unseen:
 		d.Stays = "not all of it can be seen: something is mounted in it, or is not ours to read"
 	case who != "":
 		d.Stays = fmt.Sprintf("its owner %d is given to containers of %s", e.Owner, who)
-	default:
-		if pid := runs(e.Owner); pid > 0 {
-			d.Stays = fmt.Sprintf("%s still runs as its owner %d", process(pid), e.Owner)
-		}
+	case pid > 0:
+		d.Stays = fmt.Sprintf("%s still runs as its owner %d", process(pid), e.Owner)
 	}
 	return d
 }
 
 // runs returns a process of a user, 0 if there is none.
-func runs(uid uint32) int {
-	all, _ := procfs.Machine.All() // what ends meanwhile runs no more
+func runs(uid uint32) (int, error) {
+	all, err := procfs.Machine.All()
 	for _, s := range all {
 		if owner, ok := procfs.Machine.UID(s); ok && owner == int(uid) {
-			return s.PID
+			return s.PID, nil
 		}
 	}
-	return 0
+	return 0, err
 }
 
 // Mend removes homes. Whether their users are still unknown is asked again: one may have come since.

@@ -73,6 +73,9 @@ func (i *ipc) Look(ctx context.Context) ([]Deviation, error) {
 	if absent && !mounted && err == nil {
 		return nil, Absent{"this kernel has no System V IPC, and no message queues of POSIX are mounted at " + queueDir}
 	}
+	if !mounted {
+		i.notes = append(i.notes, "message queues of POSIX are not looked at: they are not mounted at "+queueDir)
+	}
 	return append(found, queues...), err
 }
 

@@ -45,8 +45,11 @@ func (j *journal) Look(context.Context) ([]Deviation, error) {
 		return nil, err
 	}
 	machine, err := os.ReadFile("/etc/machine-id")
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, Absent{"this machine has no id, and so no journal: " + err.Error()}
+	}
+	if err != nil {
+		return nil, err
 	}
 	var found []Deviation
 	for _, root := range j.roots {

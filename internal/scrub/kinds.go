@@ -28,6 +28,9 @@ func New(s spec.Spec, here Here) (Step, error) {
 	if make == nil {
 		return missing{kind}, nil
 	}
+	if err := sight(kind); err != nil {
+		return unable{err}, nil //nolint:nilerr // it is for the look to say
+	}
 	return make(s, here), nil
 }
 
@@ -39,6 +42,13 @@ var everywhere = map[spec.Kind]maker{
 	spec.KindFiles: newFiles,
 	spec.KindDisk:  newDisk,
 }
+
+// unable is a step that could look only where something is missing: that it sees nothing would prove nothing.
+type unable struct{ why error }
+
+func (u unable) Look(context.Context) ([]Deviation, error) { return nil, u.why }
+
+func (u unable) Mend(_ context.Context, found []Deviation) []error { return make([]error, len(found)) }
 
 // missing is a kind that does not exist on this platform.
 type missing struct{ kind spec.Kind }

@@ -51,14 +51,21 @@ func (l *logs) Look(ctx context.Context) ([]Deviation, error) {
 	var found []Deviation
 	var files []identity
 	for _, dir := range l.goal.Paths {
-		for _, r := range l.rotated(ctx, dir) {
+		there, err := l.rotated(ctx, dir)
+		if err != nil {
+			return nil, fmt.Errorf("cannot look for rotated logs: %w", err)
+		}
+		for _, r := range there {
 			found, files = append(found, Deviation{Residue: r.Residue}), append(files, r.file)
 		}
 	}
 	if ctx.Err() != nil {
 		return nil, stopped(ctx)
 	}
-	used, blind := l.open(ctx, files)
+	used, blind, err := l.open(ctx, files)
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell who has logs open: %w", err)
+	}
 	if blind > 0 && len(found) > 0 {
 		l.notes = append(l.notes, fmt.Sprintf("%d processes of others may have logs open; only root can see", blind))
 	}
@@ -70,7 +77,8 @@ func (l *logs) Look(ctx context.Context) ([]Deviation, error) {
 		}
 		kept = append(kept, d)
 	}
-	return append(kept, l.logins()...), nil
+	logins, err := l.logins()
+	return append(kept, logins...), err
 }
 
 // rotatedLog is a log that is not written to any more.
@@ -81,19 +89,23 @@ type rotatedLog struct {
 
 // rotated looks through dir and what is below, on that file system, without following links. Those who are not root see
 // their own logs only.
-func (l *logs) rotated(ctx context.Context, dir string) []rotatedLog {
+func (l *logs) rotated(ctx context.Context, dir string) ([]rotatedLog, error) {
 	dir = spell(dir)
 	var top unix.Stat_t
-	if unix.Lstat(dir, &top) != nil {
-		return nil
+	if err := unix.Lstat(dir, &top); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return nil, err
 	}
 	var all []rotatedLog
-	_ = filepath.WalkDir(dir, func(at string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return fs.SkipDir // it belongs to whoever may read it
-		}
+	return all, filepath.WalkDir(dir, func(at string, e fs.DirEntry, err error) error {
 		var st unix.Stat_t
 		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0: // it belongs to whoever may read it
+			return fs.SkipDir
+		case err != nil:
+			return err
 		case ctx.Err() != nil:
 			return fs.SkipAll
 		case unix.Lstat(at, &st) != nil:
@@ -113,7 +125,6 @@ func (l *logs) rotated(ctx context.Context, dir string) []rotatedLog {
 		all = append(all, rotatedLog{r, identity{st.Dev, st.Ino}})
 		return nil
 	})
-	return all
 }
 
 // packed are the endings that logs get when they are compressed.
@@ -145,15 +156,15 @@ func isRotated(name string) bool {
 }
 
 // open returns which of the files a process has open, and how many processes cannot be asked.
-func (l *logs) open(ctx context.Context, files []identity) (used map[identity]bool, blind int) {
+func (l *logs) open(ctx context.Context, files []identity) (used map[identity]bool, blind int, err error) {
 	used = map[identity]bool{}
 	if len(files) == 0 {
-		return used, 0
+		return used, 0, nil
 	}
-	all, _ := l.proc.All() // what is gone meanwhile has nothing open
+	all, err := l.proc.All()
 	for _, s := range all {
 		if ctx.Err() != nil {
-			return used, blind
+			return used, blind, stopped(ctx)
 		}
 		dir := l.proc.Path(s.PID, "fd")
 		names, err := os.ReadDir(dir)
@@ -166,26 +177,29 @@ func (l *logs) open(ctx context.Context, files []identity) (used map[identity]bo
 			}
 		}
 	}
-	return used, blind
+	return used, blind, err
 }
 
 // logins finds records that hold too much.
-func (l *logs) logins() []Deviation {
+func (l *logs) logins() ([]Deviation, error) {
 	if l.goal.Logins == 0 {
-		return nil
+		return nil, nil
 	}
 	var found []Deviation
 	for _, dir := range l.goal.Paths {
 		for _, name := range records {
 			at := filepath.Join(dir, name)
 			info, err := os.Lstat(at)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return found, err
+			}
 			if err != nil || !info.Mode().IsRegular() || info.Size() <= l.goal.Logins {
 				continue
 			}
 			found = append(found, Deviation{Residue: spec.Residue{Kind: record, ID: at, What: "record of logins", Bytes: info.Size()}})
 		}
 	}
-	return found
+	return found, nil
 }
 
 // Mend removes rotated logs, and empties records where they are: those who write to them have them open.

@@ -54,7 +54,15 @@ func (l *loops) Look(context.Context) ([]Deviation, error) {
 	}
 	l.notes = nil
 	clear(l.known)
-	tower := l.tower(l.ofOwnedFiles(owned))
+	swapping, err := swaps(l.proc)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for swap space: %w", err)
+	}
+	ground, err := l.ofOwnedFiles(owned)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for loop devices: %w; is sysfs mounted at /sys?", err)
+	}
+	tower := l.tower(ground)
 	why := tower.why()
 	var found []Deviation
 	add := func(d device, what, stays string) {
@@ -62,7 +70,7 @@ func (l *loops) Look(context.Context) ([]Deviation, error) {
 		l.known[r.Kind+r.ID] = d
 		found = append(found, Deviation{r, stays})
 	}
-	for _, s := range swaps(l.proc) {
+	for _, s := range swapping {
 		if on, ok := tower.partOf(s); ok {
 			add(device{kind: "swap", name: s}, "swap space on "+on, why[on])
 		} else if owned.Holds(s) {
@@ -81,9 +89,13 @@ func (l *loops) Look(context.Context) ([]Deviation, error) {
 }
 
 // ofOwnedFiles returns the loop devices whose file is owned.
-func (l *loops) ofOwnedFiles(owned spec.Ownership) []device {
+func (l *loops) ofOwnedFiles(owned spec.Ownership) ([]device, error) {
+	loops, err := l.blocks.loops()
+	if err != nil {
+		return nil, err
+	}
 	var all []device
-	for _, one := range l.blocks.loops() {
+	for _, one := range loops {
 		if !owned.Holds(one.file) {
 			continue
 		}
@@ -100,7 +112,7 @@ func (l *loops) ofOwnedFiles(owned spec.Ownership) []device {
 				"%s is made of a %s that is not the one there: it is of another mount namespace or hidden; it is left alone", one.name, shown(one.file)))
 		}
 	}
-	return all
+	return all, nil
 }
 
 // status asks a loop device for its file.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -42,7 +43,11 @@ func (n nameService) prove(ctx context.Context) error {
 	if root, err := n.knows(ctx, "0"); err != nil || !root {
 		return errors.Join(errors.New("the name service does not even know user 0"), err)
 	}
-	for _, service := range remoteServices() {
+	services, err := remoteServices()
+	if err != nil {
+		return fmt.Errorf("cannot tell where users may be: %w", err)
+	}
+	for _, service := range services {
 		if err := n.answers(ctx, service); err != nil {
 			return errors.New("users may be in " + service + ", and that it answers is not proved: " + err.Error()) // not an Absent error
 		}
@@ -51,10 +56,10 @@ func (n nameService) prove(ctx context.Context) error {
 }
 
 // remoteServices returns the services for users that may ask other machines.
-func remoteServices() []string {
+func remoteServices() ([]string, error) {
 	text, err := os.ReadFile("/etc/nsswitch.conf")
-	if err != nil {
-		return nil // the C library's default is the files
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // then the C library's default is the files
+		return nil, err
 	}
 	var all []string
 	for line := range strings.Lines(string(text)) {
@@ -69,10 +74,11 @@ func remoteServices() []string {
 			}
 		}
 	}
-	if users, _ := os.ReadFile("/etc/passwd"); strings.HasPrefix(string(users), "+") || strings.Contains(string(users), "\n+") {
+	users, err := os.ReadFile("/etc/passwd")
+	if strings.HasPrefix(string(users), "+") || strings.Contains(string(users), "\n+") {
 		all = append(all, "nis") // by way of "compat"
 	}
-	return all
+	return all, err
 }
 
 // answers proves that a service is in reach: it tells of users whom only it knows, and not from a memory of its own.
@@ -122,8 +128,11 @@ func (n nameService) sssOnline(ctx context.Context) error {
 }
 
 // delegated returns the user to whom the numbers around uid are given for containers, "" if to nobody.
-func delegated(uid uint32) string {
-	text, _ := os.ReadFile("/etc/subuid") // it is not there where nothing is given
+func delegated(uid uint32) (string, error) {
+	text, err := os.ReadFile("/etc/subuid")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is not there where nothing is given
+		return "", err
+	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Split(strings.TrimSpace(line), ":")
 		if len(fields) != 3 {
@@ -132,8 +141,8 @@ func delegated(uid uint32) string {
 		first, err := strconv.ParseUint(fields[1], 10, 32)
 		count, bad := strconv.ParseUint(fields[2], 10, 32)
 		if err == nil && bad == nil && uint64(uid) >= first && uint64(uid) < first+count {
-			return fields[0]
+			return fields[0], nil
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -56,7 +56,7 @@ func (n *network) Look(ctx context.Context) ([]Deviation, error) {
 			return nil, stopped(ctx)
 		}
 		if _, absent := errors.AsType[Absent](err); err != nil && !absent {
-			found = append(found, Deviation{spec.Residue{Kind: "unseen", ID: part.name, What: "what cannot be looked at"}, err.Error()})
+			found = append(found, unseen(part.name, err.Error()))
 		}
 		for _, d := range found {
 			n.of[d.key()] = i

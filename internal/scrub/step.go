@@ -32,6 +32,11 @@ type Deviation struct {
 	Stays string
 }
 
+// unseen is something that cannot be looked at: it keeps nothing else from being mended, and the goal from being reached.
+func unseen(what, why string) Deviation {
+	return Deviation{spec.Residue{Kind: "unseen", ID: what, What: "what cannot be looked at"}, why}
+}
+
 // Absent says that what a step looks after does not exist here, or cannot on this platform.
 type Absent struct{ Reason string }
 
