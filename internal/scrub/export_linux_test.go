@@ -144,3 +144,8 @@ func NewEnginesAt(goal spec.Engine, usual ...string) Step {
 
 // RunsAgent reports whether Java with these arguments runs an agent.
 func RunsAgent(args ...string) bool { return runsAgent(args) }
+
+// Fusermount unmounts by the program of the machine.
+func Fusermount(ctx context.Context, here Here, point string) error {
+	return fusermount(ctx, here, point)
+}

@@ -20,6 +20,7 @@ import (
 // ipc removes what owned users have left in the kernel to talk to each other through.
 type ipc struct {
 	owned spec.Ownership
+	here  Here
 	proc  procfs.Root
 	users users
 	known map[string]message // what the last look found, by the identity of its deviation
@@ -38,8 +39,8 @@ type ipcTable struct{ file, kind, name string }
 
 var ipcTables = []ipcTable{{"shm", "segment", "shared memory"}, {"sem", "semaphores", "semaphores"}, {"msg", "queue", "message queue"}}
 
-func newIPC(s spec.Spec, _ Here) Step {
-	return &ipc{owned: s.Owned, proc: procfs.Machine, known: map[string]message{}}
+func newIPC(s spec.Spec, here Here) Step {
+	return &ipc{owned: s.Owned, here: here, proc: procfs.Machine, known: map[string]message{}}
 }
 
 // Notes returns remarks on what the last look saw and leaves alone.
@@ -47,7 +48,7 @@ func (i *ipc) Notes() []string { return i.notes }
 
 // Look finds the objects of owned users.
 func (i *ipc) Look(ctx context.Context) ([]Deviation, error) {
-	if err := i.users.find(ctx, i.owned.Users); err != nil {
+	if err := i.users.find(ctx, i.here, i.owned.Users); err != nil {
 		return nil, err
 	}
 	i.notes = nil

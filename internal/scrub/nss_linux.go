@@ -37,7 +37,10 @@ func (h Here) entry(ctx context.Context, database, name string) (fields []string
 		return nil, false, fmt.Errorf("look up %s in %s: %w", name, database, err)
 	}
 	fields, ok = lineOf(text, name)
-	return fields, ok, nil // getent takes a number for a name, too
+	if _, noNumber := strconv.Atoi(name); !ok && noNumber != nil { // it takes a number for a name, too
+		return nil, false, fmt.Errorf("look up %s in %s: getent answers %q", name, database, oneLine(text))
+	}
+	return fields, ok, nil
 }
 
 // lineOf returns the fields of the line that begins with name.

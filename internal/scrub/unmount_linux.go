@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strconv"
@@ -89,7 +88,7 @@ func (m *mounts) explain(ctx context.Context, mount mountinfo.Mount, err error) 
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		if user, ok := mount.Option("user_id"); ok && strings.HasPrefix(mount.Type, "fuse") && user == strconv.Itoa(os.Getuid()) {
-			return fusermount(ctx, mount.Point)
+			return fusermount(ctx, m.here, mount.Point)
 		}
 		return Final{errors.New("this needs root")}
 	}
@@ -223,18 +222,14 @@ func mountOf(fd int) (id int, ok bool) {
 
 // fusermount unmounts a mount of our own user, who may do that only through this program. It goes by the path, and
 // checks itself what it finds there.
-func fusermount(ctx context.Context, point string) error {
+func fusermount(ctx context.Context, here Here, point string) error {
 	ctx, cancel := context.WithTimeout(ctx, answering)
 	defer cancel()
 	for _, name := range []string{"fusermount3", "fusermount"} {
-		out, err := exec.CommandContext(ctx, name, "-u", "--", point).CombinedOutput()
-		if errors.Is(err, exec.ErrNotFound) {
-			continue
+		if t, err := here.tool(name); err == nil {
+			_, err := t.run(ctx, "-u", "--", point)
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w: %s", name, err, shown(strings.TrimSpace(string(out))))
-		}
-		return nil
 	}
 	return Final{errors.New("this needs root, or fusermount")}
 }

@@ -3,16 +3,10 @@
 package scrub
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
-	"os/user"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 )
 
 // users knows the numbers of the owned users.
@@ -20,24 +14,28 @@ type users struct {
 	names map[int]string
 }
 
-// find learns the numbers of users by asking the machine's name service: directory services know users that no file
-// lists. A user whom the machine does not know owns nothing.
-func (u *users) find(ctx context.Context, names []string) error {
+// find learns the numbers of users by asking the machine's name service. A user whom the machine does not know owns nothing.
+func (u *users) find(ctx context.Context, here Here, names []string) error {
 	if u.names != nil {
 		return nil
 	}
 	found := make(map[int]string, len(names))
 	for _, name := range names {
-		uid, ok, err := userNumber(ctx, name)
+		fields, ok, err := here.entry(ctx, passwd, name)
 		if err != nil {
 			return fmt.Errorf("look up user %s: %w", name, err)
 		}
-		if ok && uid == 0 {
+		if !ok {
+			continue
+		}
+		uid, err := strconv.Atoi(fields[2])
+		if err != nil {
+			return fmt.Errorf("look up user %s: its number is %q", name, fields[2])
+		}
+		if uid == 0 {
 			return fmt.Errorf("owned user %s is root by another name: all that keeps the machine alive would be owned", name)
 		}
-		if ok {
-			found[uid] = name
-		}
+		found[uid] = name
 	}
 	u.names = found
 	return nil
@@ -64,38 +62,4 @@ func (u *users) name(uid int) string {
 		return name
 	}
 	return strconv.Itoa(uid)
-}
-
-// userNumber asks getent, and the files where there is none. The exit code 2 of getent says that nobody knows the name.
-func userNumber(ctx context.Context, name string) (uid int, ok bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "getent", "passwd", "--", name).Output()
-	switch exit, failed := errors.AsType[*exec.ExitError](err); {
-	case err == nil:
-		return parsePasswd(name, out)
-	case failed && exit.ExitCode() == 2:
-		return 0, false, nil
-	case !errors.Is(err, exec.ErrNotFound):
-		return 0, false, err
-	}
-	known, err := user.Lookup(name)
-	if _, unknown := errors.AsType[user.UnknownUserError](err); unknown {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	uid, err = strconv.Atoi(known.Uid)
-	return uid, err == nil, err
-}
-
-// parsePasswd reads one line of passwd(5).
-func parsePasswd(name string, line []byte) (uid int, ok bool, err error) {
-	fields := strings.Split(string(bytes.TrimRight(line, "\n")), ":")
-	if len(fields) < 4 || fields[0] != name {
-		return 0, false, fmt.Errorf("getent answers %q", line)
-	}
-	uid, err = strconv.Atoi(fields[2])
-	return uid, err == nil, err
 }

@@ -42,3 +42,52 @@ func TestRootByAnotherNameIsNobodysToOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyElsesProgramSaysWhoIsOwned: the PATH may lead through directories of the agent's user first.
+func TestNobodyElsesProgramSaysWhoIsOwned(t *testing.T) {
+	asRoot(t)
+	dir := open(t)
+	for _, name := range []string{"getent", "fusermount3", "fusermount"} {
+		script(t, dir, name, "echo games:x:54321:54321::/:/bin/sh; : >"+dir+"/was-run; exit 0\n")
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	shared := open(t)
+	plant(t, shared, "ours", "others")
+	for name, uid := range map[string]int{"ours": int(uidOf(t, "games")), "others": 54321} {
+		if err := os.Chown(filepath.Join(shared, name), uid, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := spec.Spec{Owned: spec.Ownership{Users: []string{"games"}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
+	if r := reach(t, s, scrub.Here{}, scrub.Do); r.Removed != 1 || strings.Join(listing(t, shared), " ") != "others" {
+		t.Errorf("%+v; left %q; want what games owns to go", r, listing(t, shared))
+	}
+	if err := scrub.Fusermount(t.Context(), scrub.Here{}, shared); err == nil {
+		t.Errorf("%s is unmounted, where nothing is mounted", shared)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "was-run")); err == nil {
+		t.Error("a program from the PATH was run")
+	}
+	tools := open(t)
+	script(t, tools, "fusermount", `echo "$@" >`+tools+"/told\n")
+	if err := scrub.Fusermount(t.Context(), scrub.Here{Tools: []string{tools}}, "/mnt/x"); err != nil {
+		t.Error(err)
+	}
+	if told, _ := os.ReadFile(filepath.Join(tools, "told")); string(told) != "-u -- /mnt/x\n" {
+		t.Errorf("fusermount is told %q", told)
+	}
+}
+
+func TestWhatGetentAnswersHasToBeAboutTheUser(t *testing.T) {
+	t.Parallel()
+	tools := open(t)
+	script(t, tools, "getent", "echo somebody:x:4711:4711::/:/bin/sh\n")
+	step, err := scrub.New(spec.Spec{Owned: spec.Ownership{Users: []string{"ci"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}, scrub.Here{Tools: []string{tools}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := scrub.Reach(t.Context(), "", step, scrub.Plan)
+	if r.State != spec.Unmet || !strings.Contains(r.Reason, "getent answers") {
+		t.Errorf("%+v; want a failure", r)
+	}
+}
