@@ -18,6 +18,7 @@ func (d *decoder) owns(path string, n ast.Node) {
 	d.mapping(path, n, []field{
 		{"paths", d.owned(&o.Paths)},
 		{"users", d.owned(&o.Users)},
+		{"systemUsers", d.owned(&o.SystemUsers)},
 		{"names", d.owned(&o.Names)},
 		{"labels", d.owned(&o.Labels)},
 		{"cgroups", d.owned(&o.Cgroups)},
@@ -75,8 +76,9 @@ func (d *decoder) platforms(path string, n ast.Node) {
 // ownsSomething notes steps whose goal has nothing to be about.
 func (d *decoder) ownsSomething(s *stepSource) {
 	o := d.recipe.Owned
+	users := len(o.Users) + len(o.SystemUsers)
 	switch g := s.Goal; {
-	case g.Processes != nil && !g.Processes.Cookies && len(o.Users)+len(o.Paths)+len(o.Cgroups) == 0:
+	case g.Processes != nil && !g.Processes.Cookies && users+len(o.Paths)+len(o.Cgroups) == 0:
 		d.fail(s.node, s.path, "the recipe owns no users, paths or cgroups, and cookies is off: no process could ever be meant")
 	case g.Containers != nil && !g.Containers.All && len(o.Labels)+len(o.Names) == 0:
 		d.fail(s.node, s.path, "the recipe owns no labels or names: name them in \"owns\", or say \"all: true\" if the engine belongs to CI as a whole")
@@ -86,9 +88,9 @@ func (d *decoder) ownsSomething(s *stepSource) {
 		d.fail(s.node, s.path, "the recipe owns no paths: name them in \"owns\"")
 	case g.VMs != nil && !g.VMs.All && len(o.Names) == 0:
 		d.fail(s.node, s.path, "the recipe owns no names: name machines and networks in \"owns\", or say all: true where they are all of CI")
-	case g.IPC != nil && len(o.Users) == 0:
+	case g.IPC != nil && users == 0:
 		d.fail(s.node, s.path, "the recipe owns no users: name them in \"owns\"")
-	case g.Cron != nil && len(o.Users) == 0:
+	case g.Cron != nil && users == 0:
 		d.fail(s.node, s.path, "the recipe owns no users: whose crontabs are meant?")
 	case g.Files != nil && len(o.Paths)+len(g.Files.Shared) == 0:
 		d.fail(s.node, s.path, "the recipe owns no paths and the step names no shared directory: nothing could ever be meant")

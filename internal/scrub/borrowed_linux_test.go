@@ -187,7 +187,7 @@ func TestSocketsOfServicesWithTheirOwnNetworkStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := spec.Spec{Owned: spec.Ownership{Users: []string{"games"}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
+	s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"games"}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
 	if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Changed || r.Removed != 1 {
 		t.Errorf("result %+v; want one thing gone", r)
 	}

@@ -42,7 +42,7 @@ func newCron(s spec.Spec, here Here) Step { return &cron{owned: s.Owned, here: h
 // Look finds the crontabs and jobs of owned users. Those who are not root are told of their own by the programs.
 func (c *cron) Look(ctx context.Context) ([]Deviation, error) {
 	c.known = map[string]later{}
-	if err := c.users.find(ctx, c.here, c.owned.Users); err != nil {
+	if err := c.users.find(ctx, c.here, c.owned); err != nil {
 		return nil, err
 	}
 	var found []Deviation

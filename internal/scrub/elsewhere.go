@@ -15,7 +15,7 @@ var ofPlatform map[spec.Kind]maker
 // users are not looked after here: names of users own nothing.
 type users struct{ names map[int]string }
 
-func (*users) find(context.Context, Here, []string) error { return nil }
+func (*users) find(context.Context, Here, spec.Ownership) error { return nil }
 
 func (*users) numbers() []uint32 { return nil }
 

@@ -98,7 +98,7 @@ func TestAProcessOfAnotherUserNeedsRoot(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
 	c := start(t, leftover{uid: uidOf(t, "irc")})
-	s := spec.Spec{Owned: spec.Ownership{Users: []string{"irc"}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
+	s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"irc"}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
 	r := reachAs(t, uidOf(t, "games"), s, scrub.Here{}, scrub.Do)
 	if r.State != spec.Unmet || len(r.Problems) != 1 || r.Problems[0].ID != strconv.Itoa(c.Process.Pid) || !strings.Contains(r.Problems[0].Why, "this needs root") {
 		t.Errorf("%+v; want it to say that process %d needs root", r, c.Process.Pid)

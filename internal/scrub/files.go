@@ -61,7 +61,7 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 	if len(f.goal.Shared) == 0 {
 		return all, nil
 	}
-	if err := f.users.find(ctx, f.here, f.owned.Users); err != nil {
+	if err := f.users.find(ctx, f.here, f.owned); err != nil {
 		return nil, err
 	}
 	for _, p := range f.pressed(f.goal.Shared) {

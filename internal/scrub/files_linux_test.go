@@ -112,7 +112,7 @@ func TestOfSharedDirectoriesOnlyOwnThingsGo(t *testing.T) {
 	cache := open(t) // it is owned, and another step says what of it goes
 	plant(t, cache, "kept")
 	s := spec.Spec{
-		Owned: spec.Ownership{Users: []string{"games"}, Paths: []string{cache}},
+		Owned: spec.Ownership{SystemUsers: []string{"games"}, Paths: []string{cache}},
 		Goal:  spec.Goal{Files: &spec.Files{Shared: []string{shared}, Names: []string{"yum-*"}, Keep: []string{"kept"}}},
 	}
 	r := reach(t, s, scrub.Here{}, scrub.Do)

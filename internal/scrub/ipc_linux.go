@@ -48,7 +48,7 @@ func (i *ipc) Notes() []string { return i.notes }
 
 // Look finds the objects of owned users.
 func (i *ipc) Look(ctx context.Context) ([]Deviation, error) {
-	if err := i.users.find(ctx, i.here, i.owned.Users); err != nil {
+	if err := i.users.find(ctx, i.here, i.owned); err != nil {
 		return nil, err
 	}
 	i.notes = nil

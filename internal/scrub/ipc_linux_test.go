@@ -40,7 +40,7 @@ func useIPC(segment, queue string) error {
 	return nil
 }
 
-var ipcOfGames = spec.Spec{Owned: spec.Ownership{Users: []string{"games"}}, Goal: spec.Goal{IPC: &spec.IPC{}}}
+var ipcOfGames = spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"games"}}, Goal: spec.Goal{IPC: &spec.IPC{}}}
 
 // ipcThere lists the objects by the word of ipcs: "m 5" is a segment, "s 5" semaphores, "q 5" a queue.
 func ipcThere(t *testing.T) []string {
@@ -177,7 +177,7 @@ func TestOwnIPCGoesWithoutRoot(t *testing.T) {
 		return
 	}
 	ours, theirs := makeIPC(t, "games", "s"), makeIPC(t, "news", "q")
-	both := spec.Spec{Owned: spec.Ownership{Users: []string{"games", "news"}}, Goal: ipcOfGames.Goal}
+	both := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"games", "news"}}, Goal: ipcOfGames.Goal}
 	r := reachAs(t, uidOf(t, "games"), both, scrub.Here{}, scrub.Do)
 	if got := ipcThere(t); r.State != spec.Unmet || r.Removed != 1 || !slices.Equal(got, []string{theirs}) || !strings.Contains(said(r), "needs root") {
 		t.Errorf("%+v; there: %v; want %s gone", r, got, ours)

@@ -36,7 +36,7 @@ func TestPathsOfOtherMountsAreNotOurs(t *testing.T) {
 			p := newPlot(t)
 			process := p.leave(t, c.leave)
 			s := spec.Spec{
-				Owned: spec.Ownership{Paths: []string{p.owned}, Users: []string{"games"}},
+				Owned: spec.Ownership{Paths: []string{p.owned}, SystemUsers: []string{"games"}},
 				Goal:  spec.Goal{Processes: &spec.Processes{Grace: 1}},
 			}
 			r := reach(t, s, scrub.Here{}, scrub.Do)

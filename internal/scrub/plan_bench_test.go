@@ -21,7 +21,7 @@ import (
 // agent pays for each step. Beside it is the start of a program that does nothing, measured in turn. Nothing is owned that is here.
 func BenchmarkPlan(b *testing.B) {
 	program := built(b)
-	owned := spec.Ownership{Users: []string{"games"}, Paths: []string{b.TempDir()}, Names: []string{"pitcrew-none-*"}, Labels: []string{"pitcrew-none"}}
+	owned := spec.Ownership{SystemUsers: []string{"games"}, Paths: []string{b.TempDir()}, Names: []string{"pitcrew-none-*"}, Labels: []string{"pitcrew-none"}}
 	for _, goal := range []spec.Goal{
 		{Processes: &spec.Processes{Cookies: true}},
 		{Containers: &spec.Containers{}},

@@ -32,7 +32,7 @@ func sweep(b *testing.B, owner string) {
 	b.Helper()
 	gather(b, 2000, owner)
 	s := spec.Spec{
-		Owned: spec.Ownership{Users: []string{"games"}, Paths: []string{"/srv/ci"}, Cgroups: []string{"/ci.slice"}},
+		Owned: spec.Ownership{SystemUsers: []string{"games"}, Paths: []string{"/srv/ci"}, Cgroups: []string{"/ci.slice"}},
 		Goal:  spec.Goal{Processes: &spec.Processes{Cookies: true}},
 	}
 	step, err := scrub.New(s, scrub.Here{Agent: "bench", Controller: "http://ci.example"})

@@ -35,7 +35,7 @@ func newProcesses(s spec.Spec, here Here) Step {
 
 // Look judges every process of the machine.
 func (p *processes) Look(ctx context.Context) ([]Deviation, error) {
-	if err := p.users.find(ctx, p.here, p.owned.Users); err != nil {
+	if err := p.users.find(ctx, p.here, p.owned); err != nil {
 		return nil, err
 	}
 	var err error

@@ -312,7 +312,7 @@ func TestProcessesEndOnEvidenceOnly(t *testing.T) {
 		started[name] = start(t, c.leftover)
 	}
 	s := spec.Spec{
-		Owned: spec.Ownership{Paths: []string{owned}, Users: []string{"games", "no-such-user"}},
+		Owned: spec.Ownership{Paths: []string{owned}, SystemUsers: []string{"games", "no-such-user"}},
 		Goal:  spec.Goal{Processes: &spec.Processes{Cookies: true, Keep: []string{"keepme"}}},
 	}
 	plan := reach(t, s, here, scrub.Plan)
@@ -378,7 +378,7 @@ func TestAgentsSurvive(t *testing.T) {
 	agent := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/agent.jar"}})
 	released := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/remoting-3256.v88a.jar"}})
 	impostor := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/packer.jar", "/srv/agent.jar"}})
-	s := spec.Spec{Owned: spec.Ownership{Users: []string{"uucp"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}
+	s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"uucp"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}
 	seen := map[string]bool{}
 	for _, r := range reach(t, s, scrub.Here{}, scrub.Plan).Found {
 		seen[r.ID] = true

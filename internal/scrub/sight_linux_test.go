@@ -82,7 +82,7 @@ func TestWhatIsNotReadableIsNotTakenForAbsent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cron := spec.Spec{Owned: spec.Ownership{Users: []string{"games"}}, Goal: spec.Goal{Cron: &spec.Cron{}}}
+	cron := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"games"}}, Goal: spec.Goal{Cron: &spec.Cron{}}}
 	astray("/var/spool/cron/crontabs")
 	cannot(t, cron, "cannot look for crontabs")
 	astray("/var/spool/cron/atjobs")

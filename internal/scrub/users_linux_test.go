@@ -58,7 +58,7 @@ func TestNobodyElsesProgramSaysWhoIsOwned(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := spec.Spec{Owned: spec.Ownership{Users: []string{"games"}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
+	s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"games"}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
 	if r := reach(t, s, scrub.Here{}, scrub.Do); r.Removed != 1 || strings.Join(listing(t, shared), " ") != "others" {
 		t.Errorf("%+v; left %q; want what games owns to go", r, listing(t, shared))
 	}
@@ -75,6 +75,46 @@ func TestNobodyElsesProgramSaysWhoIsOwned(t *testing.T) {
 	}
 	if told, _ := os.ReadFile(filepath.Join(tools, "told")); string(told) != "-u -- /mnt/x\n" {
 		t.Errorf("fusermount is told %q", told)
+	}
+}
+
+func TestAccountsOfTheSystemAreOwnedByThatNameOnly(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	dir, shared := open(t), open(t)
+	defs := filepath.Join(dir, "login.defs")
+	if err := os.WriteFile(defs, []byte("# UID_MIN 1\nSYS_UID_MIN 100\nUID_MIN\t\t  500\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(defs, "/etc/login.defs", "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	script(t, dir, "getent", `case "$3" in
+		ci) echo ci:x:500:500::/:/bin/sh ;; postgres) echo postgres:x:499:499::/:/bin/sh ;; nobody) echo nobody:x:65534:65534::/:/bin/sh ;;
+		toor) echo toor:x:0:0::/:/bin/sh ;; *) exit 2 ;; esac`)
+	step := func(owned spec.Ownership) spec.Result {
+		step, err := scrub.New(spec.Spec{Owned: owned, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}, scrub.Here{Tools: []string{dir}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := scrub.Reach(t.Context(), spec.KindFiles, step, scrub.Do)
+		return r
+	}
+	for name, why := range map[string]string{"ci": "", "gone": "", "postgres": "an account of the system (499, below UID_MIN 500): name it in systemUsers", "nobody": "services share"} {
+		if r := step(spec.Ownership{Users: []string{name}}); (r.State == spec.Unmet) != (why != "") || !strings.Contains(r.Reason, why) {
+			t.Errorf("%s: %+v; want a refusal because of %q", name, r, why)
+		}
+		if r := step(spec.Ownership{SystemUsers: []string{name}}); r.State != spec.Unchanged {
+			t.Errorf("%s, named as an account of the system: %+v", name, r)
+		}
+	}
+	if r := step(spec.Ownership{SystemUsers: []string{"toor"}}); !strings.Contains(r.Reason, "root by another name") {
+		t.Errorf("root: %+v", r)
+	}
+	t.Setenv("SUDO_UID", "499")
+	if r := step(spec.Ownership{Users: []string{"postgres"}}); r.State != spec.Unchanged {
+		t.Errorf("the user that the agent runs as: %+v", r)
 	}
 }
 

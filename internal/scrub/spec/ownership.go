@@ -15,8 +15,9 @@ type Ownership struct {
 	// Paths are absolute and clean. What they hold is owned; a path of the same beginning, as /srv/ci-data beside
 	// /srv/ci, is not. AgentWord stands for the agent's name, here as everywhere in a spec.
 	Paths []string `json:"paths,omitempty"`
-	// Users are names of users, all of whose processes are owned.
-	Users []string `json:"users,omitempty"`
+	// Users are names of users, all of whose processes are owned. SystemUsers may also be accounts of the system, such as a service runs as.
+	Users       []string `json:"users,omitempty"`
+	SystemUsers []string `json:"systemUsers,omitempty"`
 	// Names are patterns (as in path.Match) for the whole name of a thing without a path: a virtual machine, a
 	// network, a link.
 	Names []string `json:"names,omitempty"`
@@ -73,8 +74,8 @@ var forbidden = []string{
 	"/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/rpm",
 }
 
-// systemUsers are users whose processes keep the machine alive.
-var systemUsers = []string{"root", "daemon", "dbus", "messagebus", "polkitd", "sshd", "systemd-network", "systemd-resolve", "systemd-timesync"}
+// vital are users whose processes keep the machine alive.
+var vital = []string{"root", "daemon", "dbus", "messagebus", "polkitd", "sshd", "systemd-network", "systemd-resolve", "systemd-timesync"}
 
 // Check returns what is dangerous or contradictory in o, each with the reason and what to do.
 func (o Ownership) Check() []error {
@@ -94,11 +95,13 @@ func (o Ownership) Check() []error {
 			}
 		}
 	}
-	for _, u := range o.Users {
+	for i, u := range slices.Concat(o.Users, o.SystemUsers) {
 		switch {
 		case u == "":
 			fail("an owned user has no name")
-		case slices.Contains(systemUsers, u):
+		case i >= len(o.Users) && slices.Contains(o.Users, u):
+			fail("owned user %q is in users and in systemUsers", u)
+		case slices.Contains(vital, u):
 			fail("owned user %q: its processes keep the machine alive; own paths or control groups instead", u)
 		}
 	}
