@@ -80,8 +80,11 @@ func (b backups) all() (map[string]kept, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return all, nil
 	}
-	if err := errors.Join(err, b.ours()); err != nil {
-		return nil, err
+	if err == nil {
+		err = b.ours()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at what was there before a recipe came: %w", err)
 	}
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".json") {
@@ -93,7 +96,10 @@ func (b backups) all() (map[string]kept, error) {
 			continue // another run gave it back meanwhile
 		}
 		var k kept
-		if err := errors.Join(err, json.Unmarshal(text, &k)); err != nil {
+		if err == nil {
+			err = json.Unmarshal(text, &k)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s, which says what to give back, cannot be read: %w", at, err)
 		}
 		all[k.Path] = k

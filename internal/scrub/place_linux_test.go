@@ -247,6 +247,21 @@ func TestFilesArePlacedByAUserWithoutRights(t *testing.T) {
 	}
 }
 
+func TestTheHomeOfAnotherIsRefusedInOneLine(t *testing.T) {
+	if !asNobody(t) {
+		return
+	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	if err := os.Mkdir(filepath.Join(home, ".local"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r := goalReached(t, placing(spec.Placed{Path: filepath.Join(t.TempDir(), "file"), State: spec.PlaceFile}), scrub.Here{}, scrub.Plan)
+	if r.State != spec.Unmet || strings.Contains(r.Reason, "\n") || !strings.Contains(r.Reason, home+"/.local") {
+		t.Errorf("%q; want one line that names the directory", r.Reason)
+	}
+}
+
 func TestWhatStandsInTheWayOfAFileIsNamedAndStays(t *testing.T) {
 	if !ownNamespaces(t) {
 		return

@@ -63,7 +63,7 @@ func TestANameThatMeansSomethingElseIsRefused(t *testing.T) {
 
 func TestAFactInAPlacedFileIsNotTheAgentsWord(t *testing.T) {
 	t.Parallel()
-	s := spec.Spec{Version: spec.Version, Name: "x", Goal: spec.Goal{Place: &spec.Place{Files: []spec.Placed{{Path: "/a/{agent}", Content: "${agent}"}}}}}
+	s := spec.Spec{Version: spec.Version, Name: "x", Goal: spec.Goal{Place: &spec.Place{Files: []spec.Placed{{Path: "/a/{agent}", State: spec.PlaceFile, Content: "${agent}"}}}}}
 	filled, err := s.For("a1")
 	if err != nil || filled.Place.Files[0].Path != "/a/a1" || filled.Place.Files[0].Content != "${agent}" {
 		t.Errorf("%+v, %v", filled.Place, err)

@@ -139,3 +139,20 @@ func TestFilesReachNoFurtherThanWhatIsOwned(t *testing.T) {
 		}
 	}
 }
+
+func TestPlacedFilesAreWhatARecipeCouldMean(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"path":"/etc/x","state":"file"}`:     "",
+		`{"path":"/etc/x","state":"restored"}`: "",
+		`{"path":"/etc/x","state":"gone"}`:     `state "gone"; want one of ["file" "directory" "absent" "restored"]`,
+		`{"path":"/etc/x"}`:                    `state ""`,
+		`{"path":"etc/x","state":"file"}`:      "want an absolute and clean path",
+		`{"path":"/etc/../x","state":"file"}`:  "want an absolute and clean path",
+	} {
+		_, err := spec.Read(strings.NewReader(`{"version":1,"name":"x","owned":{},"place":{"recipe":"r","files":[` + text + `]}}`))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", text, err, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ package spec
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -43,6 +44,19 @@ const (
 	PlaceAbsent    Placing = "absent"   // nothing; what was there is kept
 	PlaceRestored  Placing = "restored" // what was there before a recipe came
 )
+
+// check refuses what by no recipe could be meant.
+func (p Place) check() error {
+	for _, f := range p.Files {
+		switch states := []Placing{PlaceFile, PlaceDirectory, PlaceAbsent, PlaceRestored}; {
+		case !slices.Contains(states, f.State):
+			return fmt.Errorf("place %q: state %q; want one of %q", f.Path, f.State, states)
+		case !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path:
+			return fmt.Errorf("place %q: want an absolute and clean path", f.Path)
+		}
+	}
+	return nil
+}
 
 // facts are the names that a template may hold.
 var facts = []string{"agent", "arch", "controller", "cpus", "hostname", "kernel", "memoryMB", "os", "osVersion", "user"}

@@ -206,6 +206,11 @@ func next(d *json.Decoder) (Spec, error) {
 			return Spec{}, err
 		}
 	}
+	if s.Place != nil {
+		if err := s.Place.check(); err != nil {
+			return Spec{}, err
+		}
+	}
 	return s, errors.Join(s.Owned.Check()...)
 }
 
