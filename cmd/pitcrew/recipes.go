@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -22,19 +23,28 @@ daemon.`, c.recipeListCommand(), c.recipeNewCommand(), c.recipeCheckCommand(), c
 }
 
 func (c *cli) recipeCheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var dirs []string
+	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Report everything that is wrong with recipes",
 		Long: `Report everything that is wrong with recipes and the scripts that they carry, each with
 file, line and column, and say how the program of a recipe without problems is delivered:
 embedded in its job, or above 1 MB by file parameter. Ends with code 3 when something is wrong,
-and 2 when a file cannot be read.`,
-		Example: "  pitcrew recipe check recipes/*.yaml",
+and 2 when a file cannot be read.
+
+With --agent-dir, the remote root directory of an agent that the recipe is for, it also
+reports steps that would empty it, which is refused on the machine.`,
+		Example: "  pitcrew recipe check recipes/*.yaml\n  pitcrew recipe check linux.yaml --agent-dir /home/jenkins",
 		Args:    some("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			for _, dir := range dirs {
+				if !path.IsAbs(dir) {
+					return usage("--agent-dir %s: want an absolute path", dir)
+				}
+			}
 			bad, ended := 0, notWell
 			for _, path := range args {
-				problems := recipe.Check(path)
+				problems := c.checkRecipe(path, dirs)
 				bad += len(problems)
 				for _, p := range problems {
 					if p.Unread {
@@ -62,6 +72,23 @@ and 2 when a file cannot be read.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringArrayVar(&dirs, "agent-dir", nil, "the remote root directory of an agent that it is for; may be given several times")
+	return cmd
+}
+
+// checkRecipe returns what is wrong with a recipe, also for agents that have these directories for themselves.
+func (c *cli) checkRecipe(path string, dirs []string) []recipe.Problem {
+	r, err := recipe.Load(path)
+	if err != nil {
+		return recipe.Check(path)
+	}
+	var problems []recipe.Problem
+	for _, dir := range dirs {
+		for _, why := range r.Endangers(dir) {
+			problems = append(problems, recipe.Problem{File: path, Msg: why})
+		}
+	}
+	return problems
 }
 
 // program compiles a recipe. What is wrong with it is shown as `recipe check` shows it.

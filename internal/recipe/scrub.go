@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/carried"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 // scrub is the carried program for one platform.
@@ -85,4 +86,18 @@ func (s Step) verb() string {
 		return "verify"
 	}
 	return "run"
+}
+
+// Endangers says for each step that may not be done where an agent has dir for itself why, by its name; see spec.Spec.Endangers.
+func (r *Recipe) Endangers(dir string) []string {
+	var all []string
+	for _, s := range r.Steps {
+		if s.Goal == nil {
+			continue
+		}
+		if why := (spec.Spec{Name: s.Name, Owned: r.Owned, Goal: *s.Goal}).Endangers(dir); why != "" {
+			all = append(all, fmt.Sprintf("step %q: %s", s.Name, why))
+		}
+	}
+	return all
 }

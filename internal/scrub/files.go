@@ -5,7 +5,6 @@ package scrub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -113,7 +112,7 @@ func (f *files) alive(live sockets) []string {
 // open opens a directory that is to be emptied, unless what shows there is not ours.
 func (f *files) open(dir string) (*erase.Tree, error) {
 	if really := spell(filepath.Clean(dir)); slices.Contains(f.here.Homes, really) {
-		return nil, Final{fmt.Errorf("%s is an agent's own directory: own the ones in it that builds fill, as %s/workspace", dir, dir)}
+		return nil, Final{errors.New(spec.OwnDirectory(dir))}
 	}
 	tree, err := erase.Open(dir)
 	if err != nil {
