@@ -45,10 +45,40 @@ func TestSuspectsAreTheBuildsThatCanHaveDoneIt(t *testing.T) {
 		"made long ago, when no build since was known": {24 * time.Hour, nil},
 	} {
 		var made time.Time
+		until := began
 		if tc.age > 0 {
 			made = began.Add(-tc.age)
+			until = made
 		}
-		if diff := cmp.Diff(tc.want, h.suspects(made, began)); diff != "" {
+		if diff := cmp.Diff(tc.want, h.suspects(made, until)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// A build may have filled what another made: the directory's own time is that of its names alone.
+func TestADirectoryIsOfAllThatCanHaveWrittenInIt(t *testing.T) {
+	t.Parallel()
+	known := history{
+		builds:  []store.Build{ran("late", 4, 10*time.Minute), ran("app", 3, 30*time.Minute), ran("web", 2, 2*time.Hour)},
+		cleaned: []time.Time{began.Add(-90 * time.Minute)},
+	}
+	for name, tc := range map[string]struct {
+		kind string
+		age  time.Duration
+		want store.Residue
+	}{
+		"a file":                                {"file", 25 * time.Minute, store.Residue{Culprit: store.Suspect{Job: "app", Build: 3}}},
+		"a directory":                           {"directory", 25 * time.Minute, store.Residue{Suspects: []store.Suspect{{Job: "late", Build: 4}, {Job: "app", Build: 3}}}},
+		"one that only the newest can have had": {"directory", 5 * time.Minute, store.Residue{Culprit: store.Suspect{Job: "late", Build: 4}}},
+		"one that outlived a cleaning": {
+			"directory", 100 * time.Minute,
+			store.Residue{Suspects: []store.Suspect{{Job: "late", Build: 4}, {Job: "app", Build: 3}, {Job: "web", Build: 2}}},
+		},
+	} {
+		// The agent's clock may be wrong: of it only the difference between two of its moments is told.
+		got := thing(spec.Residue{Kind: tc.kind, ID: "/ci/x", Age: spec.Seconds(tc.age / time.Second)}, began, known)
+		if diff := cmp.Diff(tc.want, store.Residue{Culprit: got.Culprit, Suspects: got.Suspects}); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -121,15 +121,15 @@ func (c *Crew) history(ctx context.Context, id hygiene.AgentID, before int64) (h
 const traceSlack = 10 * time.Second
 
 // suspects returns the builds of which one left a thing behind that was made at the time made, and
-// found at the time found; made is zero where nobody knows. They started after the agent was last
-// proven clean before that. Of those that had started by then the newest is the one, since an agent
-// that is kept clean has one executor; where clocks cannot tell which was the newest, all that can have
-// been it are suspected.
-func (h history) suspects(made, found time.Time) []store.Suspect {
-	until := cmp.Or(made, found)
+// last touched until a time; made is zero where nobody knows. They started after the agent was last
+// proven clean before that. Of those that had started when it was made the newest is the one, since an
+// agent that is kept clean has one executor; where clocks cannot tell which was the newest, all that can
+// have been it are suspected, as are all that started before it was last touched.
+func (h history) suspects(made, until time.Time) []store.Suspect {
+	first := cmp.Or(made, until)
 	var since time.Time
 	for _, at := range h.cleaned {
-		if !at.After(until.Add(traceSlack)) && at.After(since) {
+		if !at.After(first.Add(traceSlack)) && at.After(since) {
 			since = at
 		}
 	}
@@ -208,9 +208,12 @@ func thing(f spec.Residue, at time.Time, known history) store.Residue {
 		r.Culprit, r.By = store.Suspect{Job: cut(c.Job), Build: max(0, c.Build)}, word(c.By, "unknown")
 		return r
 	}
-	var made time.Time
-	if f.Age > 0 {
-		made = at.Add(-f.Age.Duration())
+	if f.Age == 0 {
+		return blame(r, known.suspects(time.Time{}, at))
+	}
+	made := at.Add(-f.Age.Duration())
+	if f.Kind != "directory" { // one tells when names in it changed, and nothing of what is in its files and deeper
+		at = made
 	}
 	return blame(r, known.suspects(made, at))
 }
