@@ -81,9 +81,40 @@ func (h *habits) node(n syntax.Node) {
 		h.binary(n)
 	case *syntax.Stmt:
 		if call, is := n.Cmd.(*syntax.CallExpr); is {
-			h.command(call, commandOf(n))
+			c := commandOf(n)
+			h.command(call, c)
+			if text, is := c.hereScript(n.Redirs); is {
+				h.inner(call, text)
+			}
+		}
+	case *syntax.ForClause:
+		if each, is := n.Loop.(*syntax.WordIter); is && (command{args: each.Items}).asksForNumbers() && kills(n.Do, each.Name.Value) {
+			h.add(n, spec.KindProcesses, reused)
 		}
 	}
+}
+
+// kills reports whether statements kill what a variable says.
+func kills(all []*syntax.Stmt, variable string) bool {
+	found := false
+	for _, s := range all {
+		syntax.Walk(s, func(n syntax.Node) bool {
+			if inner, is := n.(*syntax.Stmt); is {
+				c := commandOf(inner)
+				found = found || c.does("kill") && slices.ContainsFunc(c.args, func(w *syntax.Word) bool { return holds(w, variable) })
+			}
+			return !found
+		})
+	}
+	return found
+}
+
+// holds reports whether a word has in it the value of a variable.
+func holds(w *syntax.Word, variable string) bool {
+	return slices.ContainsFunc(flat(w.Parts), func(p syntax.WordPart) bool {
+		of, is := p.(*syntax.ParamExp)
+		return is && of.Param != nil && of.Param.Value == variable
+	})
 }
 
 // binary judges what two commands do together.
@@ -102,8 +133,8 @@ func (h *habits) binary(n *syntax.BinaryCmd) {
 	}
 	left := pipeline(n.X)
 	switch find := slices.IndexFunc(left, func(c command) bool { return c.does("find", "ls") }); {
-	case right.does("kill"):
-		h.add(n, spec.KindProcesses, "numbers of processes are used again: what is killed may be another process by then")
+	case right.does("kill"), readsAndKills(n.Y):
+		h.add(n, spec.KindProcesses, reused)
 	case find < 0 || !right.does("rm", "rmdir"):
 		if looseInPipe(left, right) {
 			h.add(n, spec.KindMounts, looseMounts)
@@ -115,6 +146,21 @@ func (h *habits) binary(n *syntax.BinaryCmd) {
 			h.add(n, spec.KindFiles, why)
 		}
 	}
+}
+
+const reused = "numbers of processes are used again: what is killed may be another process by then"
+
+// readsAndKills reports whether a statement is a loop that reads a variable and kills what it says.
+func readsAndKills(s *syntax.Stmt) bool {
+	loop, is := s.Cmd.(*syntax.WhileClause)
+	if !is || len(loop.Cond) == 0 {
+		return false
+	}
+	read := commandOf(loop.Cond[len(loop.Cond)-1])
+	return read.does("read") && slices.ContainsFunc(read.args, func(w *syntax.Word) bool {
+		name := literal(w)
+		return name != "" && kills(loop.Do, name)
+	})
 }
 
 const looseMounts = "matches parts of other mount points too: /var/tmp/foo is in /var/tmp/foobar"
@@ -148,18 +194,25 @@ func (h *habits) text(n syntax.Node, words []*syntax.Word) {
 	if len(words) == 0 {
 		return
 	}
+	script, known := said(words)
+	if !known {
+		h.add(n, "", "what another shell runs here is known only when it runs, and was not searched: look for such habits in it yourself")
+		return
+	}
+	h.inner(n, script)
+}
+
+// inner judges a script that a command has another shell run.
+func (h *habits) inner(n syntax.Node, script string) {
 	inner := habits{outer: n, depth: h.depth + 1}
 	if h.outer != nil {
 		inner.outer = h.outer
 	}
-	switch script, known := said(words); {
-	case !known:
-		h.add(n, "", "what another shell runs here is known only when it runs, and was not searched: look for such habits in it yourself")
-	case h.depth == deepest || inner.search(script) != nil:
+	if h.depth == deepest || inner.search(script) != nil {
 		h.add(n, "", "what another shell runs here cannot be read as a script, and was not searched: look for such habits in it yourself")
-	default:
-		h.found = append(h.found, inner.found...)
+		return
 	}
+	h.found = append(h.found, inner.found...)
 }
 
 // ending judges the end of a script that goes on after failures.
@@ -236,8 +289,7 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"kill"},
-		command.asksForNumbers, spec.KindProcesses,
-		"numbers of processes are used again: what is killed may be another process by then",
+		command.asksForNumbers, spec.KindProcesses, reused,
 	},
 	{
 		[]string{"rm"},

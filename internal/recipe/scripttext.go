@@ -26,10 +26,85 @@ func (c command) script() []*syntax.Word {
 		}
 	case c.does("eval"):
 		return c.args
+	case c.does("trap"): // the text is run when a signal comes, or at the end
+		for n, w := range c.args {
+			switch text := literal(w); {
+			case text == "--":
+			case n == len(c.args)-1, strings.HasPrefix(text, "-"):
+				return nil // signals are reset, or listed
+			default:
+				return c.args[n : n+1]
+			}
+		}
 	case c.does("ssh"):
 		return c.args[runner{1, "BbcDEeFIiJLlmOopQRSWw"}.own(c.args):]
 	}
 	return nil
+}
+
+// hereScript returns the text of a here-document that a shell reads as its script, here or where ssh leads to. What is filled in before
+// stands as the script has it.
+func (c command) hereScript(redirs []*syntax.Redirect) (script string, is bool) {
+	if !c.readsScript() {
+		return "", false
+	}
+	for _, r := range redirs {
+		if r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc {
+			return hereText(r), r.Hdoc != nil
+		}
+	}
+	return "", false
+}
+
+// readsScript reports whether a command is a shell that reads its script from its input.
+func (c command) readsScript() bool {
+	switch {
+	case c.does("ssh"):
+		there := c.args[runner{1, "BbcDEeFIiJLlmOopQRSWw"}.own(c.args):]
+		return len(there) == 0 || commandOfWords(there).readsScript()
+	case c.does("su", "runuser"):
+		return len(c.script()) == 0
+	case !c.does(readers...):
+		return false
+	}
+	for n := 0; n < len(c.args); n++ {
+		switch word := literal(c.args[n]); {
+		case !strings.HasPrefix(word, "-") || word == "-":
+			return word == "-"
+		case strings.HasPrefix(word, "--"):
+		case strings.Contains(word, "s"):
+			return true
+		case strings.Contains(word, "c"):
+			return false
+		case strings.HasSuffix(word, "o"):
+			n++
+		}
+	}
+	return true
+}
+
+// hereText returns a here-document as the shell hands it on, but for what it would fill in.
+func hereText(r *syntax.Redirect) string {
+	if r.Hdoc == nil {
+		return ""
+	}
+	plain := len(r.Word.Parts) == 1 && literal(r.Word) != "" // a delimiter in quotes leaves the text as it is
+	if lit, is := r.Word.Parts[0].(*syntax.Lit); plain {
+		plain = is && !strings.Contains(lit.Value, `\`)
+	}
+	var b strings.Builder
+	for _, p := range r.Hdoc.Parts {
+		lit, is := p.(*syntax.Lit)
+		switch {
+		case is && plain:
+			unescape(&b, lit.Value, "$`\\\n")
+		case is:
+			b.WriteString(lit.Value)
+		default:
+			_ = syntax.NewPrinter().Print(&b, p) // a parsed part can be printed
+		}
+	}
+	return b.String()
 }
 
 // shellText returns the first operand of a shell that has the option -c.
