@@ -13,6 +13,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // queued waits for the item of our first cleanup in the queue of a controller that does not
@@ -132,6 +133,26 @@ func TestABuildThatWasDeletedProvesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An attempt that was ended while its log was read is not judged any more, and what its program said is kept.
+func TestAStaleReportIsKeptAndChangesNothing(t *testing.T) {
+	readsLog := func(r *http.Request) bool { return line(r) == "GET /job/pitcrew-slot-01/1/consoleText" }
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.at(1, true, readsLog, func() {
+			now := time.Now()
+			must(t, r.store.Change(r.t.Context(), hygiene.AgentID{Controller: "ci", Name: "linux-7"}, now, func(c *store.Change) ([]hygiene.Event, error) {
+				a, ended, err := hygiene.End(c.Agent, *c.Attempt, hygiene.Verdict{Outcome: hygiene.Lost, Reason: "a person said so"}, hygiene.Policy{}, now)
+				c.Agent, c.Attempt, c.FreeSlot = a, &ended, true
+				return []hygiene.Event{{Type: hygiene.EventLost, Attempt: ended.Number}}, err
+			}))
+		})
+		r.wait(time.Hour, "a stale result", func() bool { return len(r.events(hygiene.EventStale)) == 1 })
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost || got.Reason != "a person said so" || !strings.Contains(string(got.Report), `"outcome":"cleaned"`) {
+			t.Errorf("the attempt ended %q: %s, with the report %s", got.Outcome, got.Reason, got.Report)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+	})
 }
 
 func TestABuildDispatchedToTheWrongAgentTouchesNothingAndProvesNothing(t *testing.T) {
