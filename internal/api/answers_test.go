@@ -219,7 +219,7 @@ func TestDoctorAsksEachController(t *testing.T) {
 	if len(d.Controllers) != 1 || len(d.Controllers[0].Findings) != 1 || d.Controllers[0].Findings[0].Remedy != "set one" {
 		t.Errorf("controllers %+v", d.Controllers)
 	}
-	if d.Store.Path != h.store.Path() || d.Store.Bytes == 0 || d.Store.Starts != 1 || d.Process.PID == 0 || d.Health.Status != "failing" {
+	if d.Store.Path != h.store.Path() || d.Store.Bytes == 0 || d.Store.Starts != 2 || d.Process.PID == 0 || d.Health.Status != "failing" {
 		t.Errorf("store %+v, process %+v, health %+v", d.Store, d.Process, d.Health)
 	}
 	h.refused(t, store.Admin, http.MethodGet, "/api/v1/doctor?controller=other", "", http.StatusNotFound)

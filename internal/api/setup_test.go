@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,17 +37,20 @@ type house struct {
 
 func setup(t *testing.T, change ...func(*api.Options)) *house {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "test", Now: began})
+	made, err := build()
+	if err != nil {
+		t.Fatalf("make store: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "pitcrew.db")
+	if err := os.WriteFile(path, made.file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Options{Path: path, Owner: "test", Now: began})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}
 	t.Cleanup(func() { db.Close() })
-	h := &house{store: db, crew: &crew{store: db, view: view()}, tokens: map[store.Role]string{}}
-	for _, role := range []store.Role{store.Viewer, store.Operator, store.Admin} {
-		if h.tokens[role], err = db.CreateToken(t.Context(), "the "+string(role), role, began); err != nil {
-			t.Fatalf("create token: %v", err)
-		}
-	}
+	h := &house{store: db, crew: &crew{store: db, view: view()}, tokens: made.tokens}
 	o := api.Options{
 		Store: db, Version: api.Version{Version: "1.2.3"}, Started: began,
 		Controllers: func() []api.Controller {
@@ -60,6 +64,36 @@ func setup(t *testing.T, change ...func(*api.Options)) *house {
 	t.Cleanup(h.EndStreams)
 	return h
 }
+
+// furniture is what every house begins with: the file of a store, and the tokens in it.
+type furniture struct {
+	file   []byte
+	tokens map[store.Role]string
+}
+
+// build makes it once: to make the tables anew for each test takes longer than all else, most of all with the race detector.
+var build = sync.OnceValues(func() (furniture, error) {
+	dir, err := os.MkdirTemp("", "pitcrew-api-")
+	if err != nil {
+		return furniture{}, err
+	}
+	defer os.RemoveAll(dir)
+	f, path, ctx := furniture{tokens: map[store.Role]string{}}, filepath.Join(dir, "pitcrew.db"), context.Background()
+	db, err := store.Open(ctx, store.Options{Path: path, Owner: "test", Now: began})
+	if err != nil {
+		return f, err
+	}
+	for _, role := range []store.Role{store.Viewer, store.Operator, store.Admin} {
+		if f.tokens[role], err = db.CreateToken(ctx, "the "+string(role), role, began); err != nil {
+			return f, errors.Join(err, db.Close())
+		}
+	}
+	if err := db.Close(); err != nil {
+		return f, err
+	}
+	f.file, err = os.ReadFile(path)
+	return f, err
+})
 
 // ask makes one request with the token of a role, "" for none.
 func (h *house) ask(t *testing.T, role store.Role, method, target, body string) *httptest.ResponseRecorder {
