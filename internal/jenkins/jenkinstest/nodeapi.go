@@ -133,10 +133,15 @@ func (c *call) postNodeConfig(comp *computer) {
 		return
 	}
 	pause(c.r.Context(), c.j.timing().Parse)
-	n, err := nodeFromXML(data)
-	if err != nil {
-		c.oops()
-		return
+	c.j.mu.Lock()
+	n := previous.relabelled(data, c.j.version.since(482))
+	c.j.mu.Unlock()
+	if n == nil {
+		var err error
+		if n, err = nodeFromXML(data); err != nil {
+			c.oops()
+			return
+		}
 	}
 	if n.class != previous.class {
 		c.refuse(http.StatusBadRequest, "Node types do not match")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -235,4 +236,41 @@ func TestNodeWithoutExecutorsHasNoComputer(t *testing.T) {
 		b.get(404, "/computer/a1/config.xml")
 		b.post(404, "/computer/a1/doDelete", nil)
 	})
+}
+
+// TestANewLabelAloneIsTakenAsReadWhole compares the short way with the long one.
+func TestANewLabelAloneIsTakenAsReadWhole(t *testing.T) {
+	t.Parallel()
+	const doc = "<slave><temporaryOfflineCause class=\"hudson.slaves.OfflineCause$UserCause\"><timestamp>1</timestamp></temporaryOfflineCause>" +
+		"<name>a1</name><label>x &amp; y</label><nodeProperties><label>deep</label></nodeProperties></slave>"
+	n, err := nodeFromXML([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := string(n.document(true))
+	const label = "\n  <label>x &amp; y</label>"
+	for text, short := range map[string]bool{
+		"x": true, " z  y ": true, "": true, "x &amp; y": false, "<b/>": false, "x<!-- -->": false, "ü": false, "\t": false, "]]>": false,
+	} {
+		posted := []byte(strings.Replace(own, label, "\n  <label>"+text+"</label>", 1))
+		got := n.relabelled(posted, true)
+		if (got != nil) != short {
+			t.Errorf("label %q: the short way was taken: %v", text, got != nil)
+		}
+		want, err := nodeFromXML(posted)
+		if got == nil || err != nil {
+			continue
+		}
+		if string(got.document(true)) != string(want.document(true)) || !slices.Equal(got.labels, want.labels) || got.labelString != want.labelString || !got.cause.equal(want.cause) {
+			t.Errorf("label %q: got %s\nwant %s", text, got.document(true), want.document(true))
+		}
+	}
+	if after := string(n.document(true)); after != own {
+		t.Errorf("the node itself is changed to %s", after)
+	}
+	for _, posted := range []string{strings.Replace(own, ">a1<", ">a2<", 1), strings.Replace(own, "deep", "deeper", 1), own[1:], label, ""} {
+		if n.relabelled([]byte(posted), true) != nil {
+			t.Errorf("taken for a change of the label alone: %s", posted)
+		}
+	}
 }

@@ -61,6 +61,9 @@ func parseXML(data []byte) (*element, error) {
 func isC1(r rune) bool { return r >= 0x7F && r <= 0x9F && r != 0x85 }
 
 func hideControlReferences(data []byte) []byte {
+	if !bytes.Contains(data, []byte("&#")) {
+		return data
+	}
 	return controlReference.ReplaceAllFunc(data, func(ref []byte) []byte {
 		digits, base := string(ref[2:len(ref)-1]), 10
 		if digits[0] == 'x' {
