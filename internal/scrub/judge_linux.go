@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 // judge knows, for one look, who is protected and who we are.
@@ -117,11 +118,11 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		return nil
 	}
 	body := j.proc.Body(s)
-	var environ procfs.Environ
+	var earlier bool
+	var by *spec.Culprit
 	if j.goal.Cookies || j.users.owned(uid) {
-		environ = j.proc.Environ(body)
+		j.proc.Environ(body, func(e procfs.Environ) { earlier, by = j.goal.Cookies && j.earlierBuild(e), culprit(e) })
 	}
-	earlier := j.goal.Cookies && j.earlierBuild(environ)
 	if !earlier && (j.spared[s.PID] || j.guarded[s.PID] || j.guarded[s.Parent]) {
 		return nil // the last: it is younger than our list
 	}
@@ -140,7 +141,7 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 	if evidence == "" {
 		return nil
 	}
-	return &leftover{program: program, evidence: evidence, uid: uid, culprit: culprit(environ)}
+	return &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
 }
 
 // suspect is a process that is judged.

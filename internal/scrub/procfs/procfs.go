@@ -70,29 +70,47 @@ func ParseStat(text []byte) (Stat, error) {
 	if open < 1 || shut < open {
 		return Stat{}, errStat
 	}
-	fields := bytes.Fields(text[shut+1:])
-	if len(fields) <= fieldStart || len(fields[fieldState]) != 1 {
-		return Stat{}, errStat
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:open])))
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(text[:open])))
 	if err != nil || pid < 1 {
 		return Stat{}, errStat
 	}
-	s := Stat{PID: pid, Name: string(text[open+1 : shut]), State: fields[fieldState][0]}
-	for at, to := range map[int]*int{fieldParent: &s.Parent, fieldGroup: &s.Group, fieldSession: &s.Session, fieldThreads: &s.Threads} {
-		if *to, err = strconv.Atoi(string(fields[at])); err != nil {
+	s, at := Stat{PID: pid, Name: string(text[open+1 : shut])}, 0
+	for field := range bytes.FieldsSeq(text[shut+1:]) {
+		if err := s.take(at, field); err != nil {
 			return Stat{}, fmt.Errorf("%w: %w", errStat, err)
 		}
+		if at == fieldStart {
+			return s, nil
+		}
+		at++
 	}
-	flags, err := strconv.ParseUint(string(fields[fieldFlags]), 10, 64)
-	if err != nil {
-		return Stat{}, fmt.Errorf("%w: %w", errStat, err)
+	return Stat{}, errStat
+}
+
+// take sets what a field says.
+func (s *Stat) take(at int, field []byte) (err error) {
+	switch at {
+	case fieldState:
+		if len(field) != 1 {
+			err = errors.New("its state is not one letter")
+		}
+		s.State = field[0]
+	case fieldParent:
+		s.Parent, err = strconv.Atoi(string(field))
+	case fieldGroup:
+		s.Group, err = strconv.Atoi(string(field))
+	case fieldSession:
+		s.Session, err = strconv.Atoi(string(field))
+	case fieldFlags:
+		var flags uint64
+		flags, err = strconv.ParseUint(string(field), 10, 64)
+		s.Kernel = flags&kernelThread != 0
+	case fieldThreads:
+		s.Threads, err = strconv.Atoi(string(field))
+	case fieldStart:
+		s.Start, err = strconv.ParseUint(string(field), 10, 64)
 	}
-	s.Kernel = flags&kernelThread != 0
-	if s.Start, err = strconv.ParseUint(string(fields[fieldStart]), 10, 64); err != nil {
-		return Stat{}, fmt.Errorf("%w: %w", errStat, err)
-	}
-	return s, nil
+	return err
 }
 
 // Environ is the environment that a process was started with.
@@ -117,9 +135,10 @@ func (e Environ) Get(name string) string {
 // ParseCgroups returns the paths in the text of /proc/PID/cgroup, one for each hierarchy (cgroups(7)).
 func ParseCgroups(text []byte) []string {
 	var groups []string
-	for line := range strings.Lines(string(text)) {
-		if parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3); len(parts) == 3 && strings.HasPrefix(parts[2], "/") {
-			groups = append(groups, strings.TrimSuffix(parts[2], " (deleted)"))
+	for line := range bytes.Lines(text) {
+		_, rest, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(":"))
+		if _, group, _ := bytes.Cut(rest, []byte(":")); len(group) > 0 && group[0] == '/' {
+			groups = append(groups, ExePath(string(group)))
 		}
 	}
 	return groups

@@ -100,21 +100,32 @@ func (r Root) All() ([]Stat, error) {
 	return all, err
 }
 
-// read returns the text of a small file of a process. It goes around package os, whose files cost three more calls of
-// the kernel each. What is a table of any length comes in pieces, and everything else at once if there is room for it.
-func (r Root) read(pid int, name string) ([]byte, error) {
-	fd, err := unix.Open(r.file(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fd)
-	return contents(fd, name == "maps" || name == "mountinfo")
+// read returns the text of a small file of a process.
+func (r Root) read(pid int, name string) (text []byte, err error) {
+	err = r.within(pid, name, func(_ int, t []byte) { text = bytes.Clone(t) })
+	return text, err
 }
 
-// contents reads an open file, to its end if it is long.
-func contents(fd int, long bool) ([]byte, error) {
+// within calls use with a file of a process, open, and its text, which is overwritten when use has returned. It goes around
+// package os, whose files cost three more calls of the kernel each. What is a table of any length comes in pieces, and
+// everything else at once if there is room for it.
+func (r Root) within(pid int, name string, use func(fd int, text []byte)) error {
+	fd, err := unix.Open(r.file(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
 	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
 	defer buffers.Put(buffer)
+	text, err := contents(fd, name == "maps" || name == "mountinfo", buffer)
+	if err == nil {
+		use(fd, text)
+	}
+	return err
+}
+
+// contents reads an open file into a buffer, which grows if need be; to its end if it is long.
+func contents(fd int, long bool, buffer *[]byte) ([]byte, error) {
 	size := 0
 	for {
 		n, err := unix.Read(fd, (*buffer)[size:])
@@ -126,7 +137,7 @@ func contents(fd int, long bool) ([]byte, error) {
 		}
 		size += n
 		if n == 0 || size < len(*buffer) && !long {
-			return bytes.Clone((*buffer)[:size]), nil
+			return (*buffer)[:size], nil
 		}
 		if size == len(*buffer) {
 			*buffer = append(*buffer, make([]byte, size)...)
@@ -159,21 +170,16 @@ func Each(n int, f func(i int)) {
 
 // Stat reads one process; ok is false if it is gone.
 func (r Root) Stat(pid int) (s Stat, ok bool) {
-	fd, err := unix.Open(r.file(pid, "stat"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return Stat{}, false
-	}
-	defer unix.Close(fd)
-	text, err := contents(fd, false)
-	if err != nil {
-		return Stat{}, false
-	}
-	s, err = ParseStat(text)
-	var file unix.Stat_t
-	if unix.Fstat(fd, &file) == nil {
-		s.Owner = int(file.Uid)
-	}
-	return s, err == nil && s.PID == pid
+	_ = r.within(pid, "stat", func(fd int, text []byte) {
+		var err error
+		s, err = ParseStat(text)
+		ok = err == nil && s.PID == pid
+		var file unix.Stat_t
+		if unix.Fstat(fd, &file) == nil {
+			s.Owner = int(file.Uid)
+		}
+	})
+	return s, ok
 }
 
 // Body returns the number by which the files of a process are read: its own, or that of a thread that goes on if its
@@ -201,17 +207,14 @@ func (r Root) UID(s Stat) (uid int, ok bool) {
 	if s.Owner != 0 {
 		return s.Owner, true
 	}
-	text, err := r.read(s.PID, "status")
-	if err != nil {
-		return 0, false
-	}
-	return ParseUID(text)
+	_ = r.within(s.PID, "status", func(_ int, text []byte) { uid, ok = ParseUID(text) })
+	return uid, ok
 }
 
-// Environ returns the environment that a process was started with; nil if it may not be read.
-func (r Root) Environ(pid int) Environ {
-	text, _ := r.read(pid, "environ")
-	return text
+// Environ calls use with the environment that a process was started with, which is overwritten when use has returned; not at
+// all if it may not be read.
+func (r Root) Environ(pid int, use func(Environ)) {
+	_ = r.within(pid, "environ", func(_ int, text []byte) { use(text) })
 }
 
 // Args returns the arguments of a process; nil if they may not be read.
@@ -224,9 +227,9 @@ func (r Root) Args(pid int) []string {
 }
 
 // Cgroups returns the control groups of a process.
-func (r Root) Cgroups(pid int) []string {
-	text, _ := r.read(pid, "cgroup")
-	return ParseCgroups(text)
+func (r Root) Cgroups(pid int) (groups []string) {
+	_ = r.within(pid, "cgroup", func(_ int, text []byte) { groups = ParseCgroups(text) })
+	return groups
 }
 
 // Link returns where one of the links of a process leads: exe, cwd, root, ns/pid, ns/mnt; "" if it may not be read.
@@ -236,12 +239,13 @@ func (r Root) Link(pid int, name string) string {
 
 // readlink returns where a link leads; "" if that cannot be told.
 func readlink(dir int, name string) string {
-	buffer := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(dir, name, buffer)
-	if err != nil || n == len(buffer) {
+	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer buffers.Put(buffer)
+	n, err := unix.Readlinkat(dir, name, *buffer)
+	if err != nil || n == len(*buffer) {
 		return ""
 	}
-	return string(buffer[:n])
+	return string((*buffer)[:n])
 }
 
 // Path returns the path of one of the files of a process, or of a link to follow.
@@ -254,16 +258,17 @@ func (r Root) OpenFiles(pid int, yield func(fd, path string) bool) {
 		return
 	}
 	defer unix.Close(dir)
-	buffer := make([]byte, 2048)
+	buffer := buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	defer buffers.Put(buffer)
 	for {
-		n, err := unix.ReadDirent(dir, buffer)
+		n, err := unix.ReadDirent(dir, *buffer)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n <= 0 || err != nil {
 			return
 		}
-		_, _, names := unix.ParseDirent(buffer[:n], -1, nil)
+		_, _, names := unix.ParseDirent((*buffer)[:n], -1, nil)
 		for _, name := range names {
 			if to := readlink(dir, name); strings.HasPrefix(to, "/") && !yield(name, ExePath(to)) {
 				return

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package procfs_test
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
+)
+
+// TestAllOpenFilesAreSeen, also those that the kernel tells of only when it is asked again.
+func TestAllOpenFilesAreSeen(t *testing.T) {
+	t.Parallel()
+	const many = 900 // of which a read brings fewer, and which is less than a process may have anywhere
+	file, err := os.Create(t.TempDir() + "/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for range many {
+		fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+	}
+	seen := map[string]bool{}
+	procfs.Machine.OpenFiles(os.Getpid(), func(fd, path string) bool {
+		if path == file.Name() {
+			seen[fd] = true
+		}
+		return true
+	})
+	if len(seen) != many+1 {
+		t.Errorf("%d files are open, %d are seen", many+1, len(seen))
+	}
+}
+
+func TestAProcessReadsItself(t *testing.T) {
+	t.Setenv("PITCREW_PROCFS", "read") // another than at the start, which is what counts
+	self := os.Getpid()
+	s, ok := procfs.Machine.Stat(self)
+	if !ok || s.PID != self || s.Parent != os.Getppid() || s.Kernel || s.Start == 0 {
+		t.Errorf("%+v, %v", s, ok)
+	}
+	if uid, ok := procfs.Machine.UID(s); !ok || uid != os.Getuid() {
+		t.Errorf("user %d, %v; want %d", uid, ok, os.Getuid())
+	}
+	s.Owner = 0 // so that only its status tells
+	if uid, ok := procfs.Machine.UID(s); !ok || uid != os.Getuid() {
+		t.Errorf("user %d by its status, %v; want %d", uid, ok, os.Getuid())
+	}
+	asked := false
+	procfs.Machine.Environ(self, func(e procfs.Environ) {
+		asked = true
+		if e.Get("PATH") == "" || e.Get("PITCREW_PROCFS") != "" {
+			t.Errorf("%q; want the environment that we were started with", e)
+		}
+	})
+	if !asked {
+		t.Error("our own environment may not be read")
+	}
+	if exe, err := os.Executable(); err != nil || procfs.Machine.Link(self, "exe") != exe {
+		t.Errorf("our program is %q; want %q, %v", procfs.Machine.Link(self, "exe"), exe, err)
+	}
+}
