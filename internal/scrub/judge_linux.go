@@ -163,11 +163,11 @@ func (j *judge) evidence(s suspect, earlier bool) string {
 		return "in an owned control group"
 	case s.exe != "" && j.owned.Holds(s.exe) && j.isHere(s.pid, "exe", s.exe):
 		return "runs out of an owned path"
-	case !j.users.owned(s.uid) && s.uid != j.agentUser, j.elsewhere(s.pid), j.userService(s):
-		return ""
 	case j.users.owned(s.uid):
-		return "of an owned user"
-	case j.standsInOwned(s.pid):
+		if !j.elsewhere(s.pid) && !j.userService(s) {
+			return "of an owned user"
+		}
+	case s.uid == j.agentUser && j.standsInOwned(s.pid) && !j.userService(s):
 		return "uses an owned path"
 	}
 	return ""
@@ -215,22 +215,24 @@ func (j *judge) userService(s suspect) bool {
 }
 
 // standsInOwned reports whether a process has its directory, its root or an open file in an owned path. One that has
-// other mounts than we do, as in a build's chroot, has to find the same directory by its path.
+// other mounts than we do, as in a build's chroot, has to find the same directory by its path. What stands elsewhere is told
+// by the names for nearly all; only then the process is looked at closer.
 func (j *judge) standsInOwned(pid int) bool {
 	if len(j.owned.Paths) == 0 {
 		return false
 	}
+	in := func(link, to string) bool { return j.owned.Holds(to) && !j.elsewhere(pid) && j.isHere(pid, link, to) }
 	for _, link := range []string{"cwd", "root"} {
-		if to := j.proc.Link(pid, link); j.owned.Holds(to) && j.isHere(pid, link, to) {
+		if in(link, j.proc.Link(pid, link)) {
 			return true
 		}
 	}
-	in := false
+	found := false
 	j.proc.OpenFiles(pid, func(fd, file string) bool {
-		in = j.owned.Holds(file) && j.isHere(pid, "fd/"+fd, file)
-		return !in
+		found = in("fd/"+fd, file)
+		return !found
 	})
-	return in
+	return found
 }
 
 // earlierBuild reports whether an environment is that of a build of this very agent, other than the one that runs us.
