@@ -299,7 +299,7 @@ func FuzzHabits(f *testing.F) {
 	for _, s := range []string{
 		`sudo`, `sudo -u`, `xargs -I{} rm $x`, `"" a`, `rm ""`, `rm -rf ""$x`, `a | b || true`, `timeout`, `env A=`, `$x -f`, `grep -e`, "`", "mount | awk /", `sed '\' /etc/mtab`,
 		`sed "\\x" /proc/mounts`, `find -exec`, `find -maxdepth`, `su -c`, `ssh -o`, `eval ""`, `sh -c "eval 'bash -c x'"`, "awk '$2 ~ \"' /etc/mtab", `kill ""`,
-		"a; :",
+		"a; :", `awk '/00000000#' /etc/mtab`,
 	} {
 		f.Add(s)
 	}

@@ -92,11 +92,14 @@ func looseProgram(program string, field int) bool {
 	for _, at := range awkToken.FindAllStringIndex(program, -1) {
 		before := strings.TrimRight(program[:at[0]], " \t\n")
 		token := program[at[0]:at[1]]
+		if token[0] == '#' {
+			continue
+		}
 		pattern := token[1 : len(token)-1]
 		matches := strings.HasSuffix(before, "~")
 		subject := awkSubject.FindStringSubmatch(before)
 		switch {
-		case token[0] == '#' || bounded(pattern):
+		case bounded(pattern):
 		case matches && (subject == nil || subject[1] != "$0" && subject[1] != "$"+strconv.Itoa(field)):
 		case matches:
 			return true
