@@ -190,15 +190,15 @@ func asRoot(t *testing.T) {
 	}
 }
 
-func uidOf(t *testing.T, name string) uint32 {
-	t.Helper()
+func uidOf(tb testing.TB, name string) uint32 {
+	tb.Helper()
 	u, err := user.Lookup(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return uint32(uid)
 }
