@@ -27,8 +27,8 @@ lint: ## formatting, vet, golangci-lint, shellcheck, go.mod tidiness
 fmt: ## format the Go code in place
 	"$$(./scripts/tool.sh golangci-lint)" fmt
 
-bench: ## print the tables of docs/benchmarks.md
-	PITCREW_LONG=1 go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./...
+bench: ## print the tables of docs/benchmarks.md (PITCREW_SCALE=1 make bench removes trees of full size, for hours)
+	PITCREW_LONG=1 go test -run '^$$' -bench . -benchtime 1x -timeout $(if $(PITCREW_SCALE),24h,60m) ./...
 
 sim: ## 30 simulated days of 1,000 agents
 	$(LONG) -run '^TestSimulation' ./...
