@@ -3,9 +3,9 @@
 package erase
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +17,9 @@ import (
 const (
 	maxRounds = 16   // times that a directory is emptied again because it was not empty
 	maxAhead  = 4096 // directories that are queued from one directory before it is read on
+
+	// More than most machines have processors: while some wait for the disk, or in the kernel for each other, others go on.
+	usualWorkers = 8
 )
 
 // erasure is one Remove, Empty or deep Look at work.
@@ -36,11 +39,7 @@ type erasure struct {
 }
 
 func (t *Tree) erasure(opts Options) *erasure {
-	workers := opts.Workers
-	if workers <= 0 {
-		workers = min(max(runtime.NumCPU(), 2), 8)
-	}
-	return &erasure{crew: newCrew(workers), tree: t, opts: opts, started: time.Now()}
+	return &erasure{crew: newCrew(cmp.Or(max(opts.Workers, 0), usualWorkers)), tree: t, opts: opts, started: time.Now()}
 }
 
 func (t *Tree) remove(ctx context.Context, picks []pick, opts Options) (Report, error) {

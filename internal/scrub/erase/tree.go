@@ -11,7 +11,7 @@ import (
 
 // Options say how to remove. The zero value is what to use unless there is a reason.
 type Options struct {
-	Workers int  // directories that are worked on at a time; 0 is one for each processor, two at least and eight at most
+	Workers int  // directories that are worked on at a time; 0 is eight, whatever the number of processors
 	Bytes   bool // count the bytes that become free: one more look at each file
 	// Linked permits the immutable and append-only flags to be taken off a file that has other names, for as long as removing one
 	// takes. The other names may lie outside the tree, which is why such a file is otherwise left and reported.
