@@ -27,6 +27,8 @@ usage: scrub run SPEC      mend what deviates from the step's goal, and look aga
                            print as one JSON object what the machine is and what each step
                            would find; SPEC may hold several steps. Needs no rights: what
                            it may not see it leaves out, or says so
+       scrub serve DIR     for a recipe's program, which has its steps below DIR: do those
+                           that standard input asks for, one after the other
 
 SPEC is a file that a recipe's program holds, or - for standard input. What was found is
 printed for people. With --result DIR it is also written to DIR/result as one line of JSON,
@@ -49,6 +51,9 @@ const (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		os.Exit(serve(os.Args[2:]))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
 	code, err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
@@ -72,6 +77,11 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (int, 
 	case c.inspect:
 		return c.inspection(ctx, in, out)
 	}
+	return c.do(ctx, in, out)
+}
+
+// do does the step and prints as it is wanted.
+func (c command) do(ctx context.Context, in io.Reader, out io.Writer) (int, error) {
 	if !c.prefixed {
 		return c.step(ctx, in, out)
 	}

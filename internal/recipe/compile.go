@@ -34,6 +34,9 @@ var sessionPart string
 //go:embed shell/scrub.sh
 var scrubPart string
 
+//go:embed shell/server.sh
+var serverPart string
+
 //go:embed shell/raise.sh
 var raisePart string
 
@@ -173,7 +176,7 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + cachePart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + serverPart + "\n" + cachePart + "\n" + enginePart + "\n")
 	return b.String()
 }
 
@@ -212,7 +215,7 @@ func (s Step) defineCommand(b *strings.Builder, n int) {
 		fmt.Fprintf(b, "\t[ \"$uid\" = 0 ] || %s\n", s.raise(n, command))
 	}
 	if s.Goal != nil {
-		fmt.Fprintf(b, "\trun_scrub %d %s \"$@\"\n}\n", n, s.verb())
+		fmt.Fprintf(b, "\trun_scrub %d \"$@\"\n}\n", n)
 	} else {
 		fmt.Fprintf(b, "\tin_session \"$@\" %s \"$work/%d/script\" 9<&-\n}\n", command, n) // 9 is scrub
 	}

@@ -120,6 +120,20 @@ func TestASwappedScrubIsNeverRun(t *testing.T) {
 	<-ended
 }
 
+// A file can be changed in its place as well, which leaves its name and its descriptor as they were.
+func TestAScrubThatItsUserChangedIsNotRun(t *testing.T) {
+	t.Parallel()
+	const change = "- {name: changes, run: 'chmod u+w ../../lib/scrub && echo x >>../../lib/scrub'}\n- {name: room, disk: {paths: [/], inodesFree: 1}}\n"
+	m := ordinary(t, "dash", "")
+	r, res := m.report(t, compiled(t, "places: [/var/tmp]\n"+recipeOf(change)))
+	if s := r.step(t, "changes"); s.Outcome != StepOK {
+		t.Fatalf("%+v\n%s", s, res.out)
+	}
+	if s := r.step(t, "room"); s.Outcome != StepFailed || s.Reason != "scrub was changed after it was unpacked" {
+		t.Errorf("%+v; want it to fail, because scrub is not what was carried\n%s", s, res.out)
+	}
+}
+
 // swap puts a copy of evil in the place of each scrub that appears in dir, and the true one back, until ctx ends.
 func swap(ctx context.Context, dir, evil string, count *atomic.Int64) {
 	for ctx.Err() == nil {

@@ -82,19 +82,46 @@ forget() {
 }
 
 # run_try runs step $1 once: sets code to its exit code, expired to yes if its limit passed, and tail to the file with the end
-# of its output. Of scrub the output is taken as it comes: it prefixes its lines by itself, and what it starts has no part in it.
+# of its output.
 run_try() {
 	forget "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/$1/tail"
-	direct=no tail=$work/$1/tail
+	tail=$work/$1/tail expired=no leftovers= stays= grace=0 direct=no
 	[ "$goal" = no ] || { [ "$as_root" = yes ] && [ "$uid" != 0 ]; } || direct=yes
-	hold
-	[ "$direct" = yes ] || filtered "$1"
-	[ "$session" != monitor ] || set -m
 	if [ "$direct" = yes ]; then
-		launch "$1" 2>"$tail" </dev/null & # where scrub writes the tail in the end, unless it does not get that far
+		serve "$1"
+		[ -z "$stays" ] || return 0
+		grace=25
 	else
-		launch "$1" >"$work/out" 2>&1 </dev/null &
+		end_server # it may remember what this step changes
+		run_alone "$1"
 	fi
+	if [ "$expired" = yes ]; then
+		end_rest "$grace" && wait "$step_pid" 2>/dev/null
+		code=$?
+	elif kill -0 "-$step_pid" 2>/dev/null; then
+		count_leftovers $(members "$step_pid")
+		end_rest 10
+	fi
+	step_pid= limiter=
+	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
+	[ "$direct" = yes ] || drain
+}
+
+count_leftovers() { [ $# -eq 0 ] || leftovers=$#; }
+
+# end_rest ends what is left of the step, after $1 fifths of a second for good. It fails if something cannot be ended, and notes it.
+end_rest() {
+	end_session "$step_pid" "$1" && return
+	printf '%s' "$victims" >"$work/unkillable"
+	return 1
+}
+
+# run_alone runs step $1 in a process of its own, which is left for the caller to look after; its output is passed on.
+run_alone() {
+	hold
+	filtered "$1"
+	[ "$session" != monitor ] || set -m
+	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
 	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
 	set +m
@@ -104,18 +131,10 @@ run_try() {
 	wait "$step_pid" 2>/dev/null
 	code=$?
 	[ -e "$work/expired" ] || calm $limiter
-	expired=no leftovers=
 	if [ -e "$work/expired" ]; then
 		expired=yes
 		wait "${limiter% *}"
-		end_session "$step_pid" 0
-	elif kill -0 "-$step_pid" 2>/dev/null; then
-		leftovers=$(members "$step_pid" | wc -w | tr -d ' ')
-		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
-	step_pid= limiter=
-	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
-	[ "$direct" = yes ] || drain
 }
 
 # filtered starts what passes on the output of step $1 with a prefix, and keeps its end.
@@ -154,7 +173,11 @@ judge() {
 		case $outcome in
 		failed | retry) reason="exit code $code" ;;
 		esac
-		[ "$outcome" = ok ] || [ ! -s "$work/$1/reason" ] || reason=$(head -c 500 "$work/$1/reason")
+		case $outcome-$stays in
+		ok-*) ;;
+		*-yes) IFS= read -r reason <"$work/$1/reason" ;; # by scrub: one short line
+		*) [ ! -s "$work/$1/reason" ] || reason=$(head -c 500 "$work/$1/reason") ;;
+		esac
 	fi
 	[ -z "$leftovers" ] || reason="${reason:+$reason; }ended $leftovers processes it left behind"
 	if [ -s "$work/unkillable" ]; then
@@ -323,7 +346,11 @@ stop() {
 	fi
 	trap '' TERM INT HUP PIPE
 	say "stopped by SIG$1"
-	[ -z "$step_pid" ] || end_session "$step_pid" 10
+	if [ -n "$step_pid" ]; then
+		end_session "$step_pid" 10
+	else
+		end_server
+	fi
 	[ -z "$limiter" ] || calm $limiter
 	kill $tee_pid $rest_pid 2>/dev/null
 	exit "$2"
@@ -351,14 +378,14 @@ engine_main() {
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
-	step_pid= limiter= tee_pid= rest_pid= held= caught= tails=0
+	step_pid= limiter= tee_pid= rest_pid= held= caught= server= tails=0
 	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
 	trap 'stop PIPE 141' PIPE # nobody reads any more: the agent is gone
-	mkfifo "$work/ready"
+	mkfifo "$work/ready" "$work/ask" "$work/answer"
 	fence "$@"
 	gather_facts
 	hasher=$PITCREW_HASHER
@@ -368,6 +395,7 @@ engine_main() {
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
 	run_steps
+	end_server
 	conclude
 	report_end
 	trap - EXIT

@@ -1,12 +1,12 @@
 # scrub: the carried program that reaches goals. It exists for the platforms that the recipe names.
 
 # find_scrub sets scrub to where scrub is: in the cache, or unpacked afresh if this platform has one. If it cannot be had,
-# scrub_why says why. It sets held if only root can change it from now on: then it is proved here, once for all steps.
+# scrub_why says why. It sets sealed if only root can change it from now on: then it is proved here, once for all steps.
 find_scrub() {
-	scrub_why= scrub=$work/lib/scrub held=
+	scrub_why= scrub=$work/lib/scrub sealed=
 	if [ "$cache" = yes ] && cached "$scrub_sum"; then
 		scrub=$cache_file
-		! proved_scrub || held=yes
+		! proved_scrub || sealed=yes
 		return
 	fi
 	if [ ! -e "$work/lib/scrub.gz" ]; then
@@ -24,7 +24,7 @@ find_scrub() {
 	chmod 500 "$work/lib/scrub"
 	"$s_program" --version >/dev/null 2>&1 ||
 		scrub_why="$work does not allow execution, nor does any other place of the recipe"
-	[ "$uid" != 0 ] || held=yes
+	[ "$uid" != 0 ] || sealed=yes
 	[ "$cache$uid" != yes0 ] || [ -n "$scrub_why" ] || keep_scrub "$scrub" "$scrub_sum"
 }
 by_gzip() { gzip -dc; }
@@ -51,18 +51,18 @@ proved_scrub() {
 	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || s_program=$scrub # no /proc, or a shell that keeps 9 to itself
 }
 
-# run_scrub becomes scrub, doing $2 (run or verify) to the goal of step $1; the rest of its arguments begins the command.
-# What is printed has the prefix of a step's output.
+# run_scrub becomes the server, whose first step is $1; the rest of its arguments begins the command. The server is in a
+# session of its own, and its output has the prefix of a step's.
 run_scrub() {
-	s_step=$1 s_verb=$2
-	shift 2
-	[ -n "$held$scrub_why" ] || proved_scrub || scrub_why='scrub was changed after it was unpacked'
+	s_step=$1
+	shift
+	[ -n "$sealed$scrub_why" ] || proved_scrub || scrub_why='scrub was changed after it was unpacked'
 	if [ -n "$scrub_why" ]; then
 		echo "| $scrub_why"
 		printf '%s' "$scrub_why" >"$work/$s_step/reason"
 		exit 125
 	fi
-	in_session "$@" "PITCREW_ENGINE=$$" "$s_program" "$s_verb" "$work/$s_step/script" --result "$work/$s_step" --prefixed
+	exec "$@" "PITCREW_ENGINE=$$" "$s_program" serve "$work"
 }
 
 # scrub_result sets r_scrub to the part of the report that scrub made for step $1, if it is one line of JSON.

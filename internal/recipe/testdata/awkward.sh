@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 15a4461cd522dbc44f07e958d5442367a9883be32803382d2f5ebcbb0a5f37d9. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision fe2ca3ac05d5acea0074d4b0d2c90b4b9ef42e0d775c034cd535865976a8d719. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -313,7 +313,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=15a4461cd522dbc44f07e958d5442367a9883be32803382d2f5ebcbb0a5f37d9
+revision=fe2ca3ac05d5acea0074d4b0d2c90b4b9ef42e0d775c034cd535865976a8d719
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1102,6 +1102,65 @@ fence() {
 	done
 }
 
+# The server: scrub does all goals of this user that follow one another, for as long as each ends plainly well. It is asked
+# by descriptor 4 and answers by 5. As nobody but this shell holds 4, the server ends when this shell does.
+
+# serve has the server do step $1, and sets code. If stays is set, it can do another. Otherwise it has ended, or its limit has
+# passed, which sets expired.
+serve() {
+	hold
+	[ -n "$server" ] || begin_server "$1"
+	if [ -z "$server" ]; then
+		release
+		code=126
+		return
+	fi
+	step_pid=$server
+	print_line "$1 $try $limit $phase $name" >&4
+	release
+	while :; do
+		if IFS= read -r s_said <&5; then
+			case $s_said in
+			.) ;; # it is at work
+			'stays '*)
+				stays=yes code=${s_said#stays } step_pid=
+				return
+				;;
+			expired)
+				expired=yes
+				break
+				;;
+			*) print_line "$s_said" >>"$tail" ;; # why there is no server, or no more
+			esac
+		elif ! stat_of "$server" || [ "${p_stat%% *}" = Z ]; then # some shells let a signal end what they read
+			wait "$server" 2>/dev/null
+			code=$?
+			break
+		fi
+	done
+	exec 4>&- 5>&-
+	server=
+}
+
+# begin_server starts the server, in the place of step $1. Of the ends of its pipes this shell keeps one each: it is to see that
+# the server has gone, and the server that this shell has.
+begin_server() {
+	{ command exec 4<>"$work/ask" 5<>"$work/answer"; } 2>/dev/null || return # "command", so that a failure does not end this shell
+	launch "$1" <"$work/ask" 2>&5 4>&- 5>&- &
+	server=$!
+	{ command exec 5<"$work/answer"; } 2>/dev/null || exec 5>&-
+	(process "$server" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
+}
+
+# end_server ends the server, which has nothing to do. Whoever has stopped it does not hold that up.
+end_server() {
+	[ -n "$server" ] || return 0
+	exec 4>&- 5>&-
+	kill -KILL "$server" 2>/dev/null
+	wait "$server" 2>/dev/null
+	server=
+}
+
 # The cache: scrub by its digest, in a directory in which only root can have put anything.
 cache_dir=/var/cache/pitcrew
 
@@ -1249,19 +1308,46 @@ forget() {
 }
 
 # run_try runs step $1 once: sets code to its exit code, expired to yes if its limit passed, and tail to the file with the end
-# of its output. Of scrub the output is taken as it comes: it prefixes its lines by itself, and what it starts has no part in it.
+# of its output.
 run_try() {
 	forget "$work/expired" "$work/unkillable" "$work/$1/result" "$work/$1/reason" "$work/$1/tail"
-	direct=no tail=$work/$1/tail
+	tail=$work/$1/tail expired=no leftovers= stays= grace=0 direct=no
 	[ "$goal" = no ] || { [ "$as_root" = yes ] && [ "$uid" != 0 ]; } || direct=yes
-	hold
-	[ "$direct" = yes ] || filtered "$1"
-	[ "$session" != monitor ] || set -m
 	if [ "$direct" = yes ]; then
-		launch "$1" 2>"$tail" </dev/null & # where scrub writes the tail in the end, unless it does not get that far
+		serve "$1"
+		[ -z "$stays" ] || return 0
+		grace=25
 	else
-		launch "$1" >"$work/out" 2>&1 </dev/null &
+		end_server # it may remember what this step changes
+		run_alone "$1"
 	fi
+	if [ "$expired" = yes ]; then
+		end_rest "$grace" && wait "$step_pid" 2>/dev/null
+		code=$?
+	elif kill -0 "-$step_pid" 2>/dev/null; then
+		count_leftovers $(members "$step_pid")
+		end_rest 10
+	fi
+	step_pid= limiter=
+	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
+	[ "$direct" = yes ] || drain
+}
+
+count_leftovers() { [ $# -eq 0 ] || leftovers=$#; }
+
+# end_rest ends what is left of the step, after $1 fifths of a second for good. It fails if something cannot be ended, and notes it.
+end_rest() {
+	end_session "$step_pid" "$1" && return
+	printf '%s' "$victims" >"$work/unkillable"
+	return 1
+}
+
+# run_alone runs step $1 in a process of its own, which is left for the caller to look after; its output is passed on.
+run_alone() {
+	hold
+	filtered "$1"
+	[ "$session" != monitor ] || set -m
+	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
 	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
 	set +m
@@ -1271,18 +1357,10 @@ run_try() {
 	wait "$step_pid" 2>/dev/null
 	code=$?
 	[ -e "$work/expired" ] || calm $limiter
-	expired=no leftovers=
 	if [ -e "$work/expired" ]; then
 		expired=yes
 		wait "${limiter% *}"
-		end_session "$step_pid" 0
-	elif kill -0 "-$step_pid" 2>/dev/null; then
-		leftovers=$(members "$step_pid" | wc -w | tr -d ' ')
-		end_session "$step_pid" 10 || printf '%s' "$victims" >"$work/unkillable"
 	fi
-	step_pid= limiter=
-	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
-	[ "$direct" = yes ] || drain
 }
 
 # filtered starts what passes on the output of step $1 with a prefix, and keeps its end.
@@ -1321,7 +1399,11 @@ judge() {
 		case $outcome in
 		failed | retry) reason="exit code $code" ;;
 		esac
-		[ "$outcome" = ok ] || [ ! -s "$work/$1/reason" ] || reason=$(head -c 500 "$work/$1/reason")
+		case $outcome-$stays in
+		ok-*) ;;
+		*-yes) IFS= read -r reason <"$work/$1/reason" ;; # by scrub: one short line
+		*) [ ! -s "$work/$1/reason" ] || reason=$(head -c 500 "$work/$1/reason") ;;
+		esac
 	fi
 	[ -z "$leftovers" ] || reason="${reason:+$reason; }ended $leftovers processes it left behind"
 	if [ -s "$work/unkillable" ]; then
@@ -1490,7 +1572,11 @@ stop() {
 	fi
 	trap '' TERM INT HUP PIPE
 	say "stopped by SIG$1"
-	[ -z "$step_pid" ] || end_session "$step_pid" 10
+	if [ -n "$step_pid" ]; then
+		end_session "$step_pid" 10
+	else
+		end_server
+	fi
 	[ -z "$limiter" ] || calm $limiter
 	kill $tee_pid $rest_pid 2>/dev/null
 	exit "$2"
@@ -1518,14 +1604,14 @@ engine_main() {
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
-	step_pid= limiter= tee_pid= rest_pid= held= caught= tails=0
+	step_pid= limiter= tee_pid= rest_pid= held= caught= server= tails=0
 	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
 	trap 'stop PIPE 141' PIPE # nobody reads any more: the agent is gone
-	mkfifo "$work/ready"
+	mkfifo "$work/ready" "$work/ask" "$work/answer"
 	fence "$@"
 	gather_facts
 	hasher=$PITCREW_HASHER
@@ -1535,6 +1621,7 @@ engine_main() {
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
 	run_steps
+	end_server
 	conclude
 	report_end
 	trap - EXIT
@@ -1547,7 +1634,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=370
+PITCREW_KIB=376
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
@@ -1566,7 +1653,7 @@ PITCREW_FILE
 	put '2/script' <<'PITCREW_FILE'
 true
 PITCREW_FILE
-	check a2e6e616acf4bdf29670be12c21ae8ff34be7f8dd5778ce5fea3c8dc027e99c7 '2998814791:38912' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 342844bfcaf112fa636794609eba2ef8c6482e8a1331824802bd65e614dc0960 '4218133322:41279' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
