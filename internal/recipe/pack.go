@@ -65,6 +65,8 @@ func (p *packer) file(f packed) {
 		fmt.Fprintf(&p.script, "\t{ pitcrew_engine && echo 'engine_main \"$@\"'; } | put %s\n", name)
 	case len(f.content) == 0:
 		fmt.Fprintf(&p.script, "\tput %s </dev/null\n", name)
+	case readable(f.content) && bytes.Count(f.content, []byte("\n")) == 1: // as a goal is
+		fmt.Fprintf(&p.script, "\tput_line %s %s\n", name, shellQuote(strings.TrimSuffix(string(f.content), "\n")))
 	case readable(f.content):
 		fmt.Fprintf(&p.script, "\tput %s <<'%s'\n%s%[2]s\n", name, delimiter("PITCREW_FILE", f.content), f.content)
 	default:

@@ -109,7 +109,12 @@ put() {
 	cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
 }
 
-# put64 does the same with base64 on standard input, by whatever decoder this machine has.
+# put_line does the same with a line given, which takes no process.
+put_line() {
+	printf '%s\n' "$2" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+}
+
+# put64 does what put does with base64 on standard input, by whatever decoder this machine has.
 put64() {
 	[ -n "$pitcrew_decoder" ] || pitcrew_find_decoder
 	"$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"

@@ -139,6 +139,7 @@ run_alone() {
 
 # filtered starts what passes on the output of step $1 with a prefix, and keeps its end.
 filtered() {
+	[ -n "$filter" ] || find_filter
 	rm -f "$work/out" "$work/copy" "$work/lines"
 	mkfifo "$work/out" "$work/copy" "$work/lines"
 	tail -c 4096 <"$work/copy" >"$work/$1/tail" 2>/dev/null &
@@ -271,6 +272,7 @@ record() {
 		;;
 	esac
 	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$tail" ]; then
+		find_json
 		tails=$((tails + 1)) r_tail=$(tail -c 4096 "$tail" | json_string)
 	fi
 	json_of "$reason"
@@ -378,7 +380,7 @@ engine_main() {
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
-	step_pid= limiter= tee_pid= rest_pid= held= caught= server= tails=0
+	step_pid= limiter= tee_pid= rest_pid= held= caught= server= filter= json_tool= tails=0
 	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
@@ -390,7 +392,6 @@ engine_main() {
 	gather_facts
 	hasher=$PITCREW_HASHER
 	find_session
-	find_filter
 	[ "$goals" = no ] || find_scrub
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin

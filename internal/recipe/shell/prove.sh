@@ -51,7 +51,7 @@ room() {
 	printf '#!/bin/sh\nexit 0\n' >"$root_dir/all" && chmod 700 "$root_dir/all"
 	if [ "$3" = exec ] && ! "$root_dir/all" 2>/dev/null; then
 		why='does not allow execution'
-	elif ! dd if=/dev/zero of="$root_dir/all" bs=1024 count="$2" 2>/dev/null; then
+	elif ! dd if=/dev/zero of="$root_dir/all" bs=65536 count=$(($2 / 64 + 1)) 2>/dev/null; then
 		why="no room for $2 KiB"
 	else
 		return 0

@@ -11,7 +11,10 @@ json_string() {
 # json_of sets j to the same for $1; mostly there is nothing in it to change. json_text prints it.
 json_of() {
 	case $1 in
-	*[!\ -~]* | *[\"\\]*) j=$(printf '%s' "$1" | json_string) ;;
+	*[!\ -~]* | *[\"\\]*)
+		find_json
+		j=$(printf '%s' "$1" | json_string)
+		;;
 	*) j="\"$1\"" ;;
 	esac
 }
@@ -46,7 +49,9 @@ function byte(b) {
 { for (i = 1; i <= NF; i++) byte($i + 0) }
 END { flush_bad(); print "\"" out "\"" }'
 
+# find_json chooses what json_string works by, once.
 find_json() {
+	[ -z "$json_tool" ] || return 0
 	json_tool=awk
 	[ "$(printf 'a"\303\251\377' | json_string 2>/dev/null)" = '"a\"\u00e9\ufffd"' ] || json_tool=sed
 }
@@ -115,7 +120,6 @@ boot_id() {
 }
 
 report_begin() {
-	find_json
 	find_clock
 	started=$(date +%s)
 	before=$(disk)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision fe2ca3ac05d5acea0074d4b0d2c90b4b9ef42e0d775c034cd535865976a8d719. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision cbf53356551ed8d7cef5ce1a1619f66c6f54ba612cd7f09c52b72cdc4ca09751. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -210,7 +210,12 @@ put() {
 	cat >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
 }
 
-# put64 does the same with base64 on standard input, by whatever decoder this machine has.
+# put_line does the same with a line given, which takes no process.
+put_line() {
+	printf '%s\n' "$2" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
+}
+
+# put64 does what put does with base64 on standard input, by whatever decoder this machine has.
 put64() {
 	[ -n "$pitcrew_decoder" ] || pitcrew_find_decoder
 	"$pitcrew_decoder" >"$pitcrew_work/$1" || pitcrew_die "cannot unpack $1"
@@ -313,7 +318,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=fe2ca3ac05d5acea0074d4b0d2c90b4b9ef42e0d775c034cd535865976a8d719
+revision=cbf53356551ed8d7cef5ce1a1619f66c6f54ba612cd7f09c52b72cdc4ca09751
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -871,7 +876,10 @@ json_string() {
 # json_of sets j to the same for $1; mostly there is nothing in it to change. json_text prints it.
 json_of() {
 	case $1 in
-	*[!\ -~]* | *[\"\\]*) j=$(printf '%s' "$1" | json_string) ;;
+	*[!\ -~]* | *[\"\\]*)
+		find_json
+		j=$(printf '%s' "$1" | json_string)
+		;;
 	*) j="\"$1\"" ;;
 	esac
 }
@@ -906,7 +914,9 @@ function byte(b) {
 { for (i = 1; i <= NF; i++) byte($i + 0) }
 END { flush_bad(); print "\"" out "\"" }'
 
+# find_json chooses what json_string works by, once.
 find_json() {
+	[ -z "$json_tool" ] || return 0
 	json_tool=awk
 	[ "$(printf 'a"\303\251\377' | json_string 2>/dev/null)" = '"a\"\u00e9\ufffd"' ] || json_tool=sed
 }
@@ -975,7 +985,6 @@ boot_id() {
 }
 
 report_begin() {
-	find_json
 	find_clock
 	started=$(date +%s)
 	before=$(disk)
@@ -1365,6 +1374,7 @@ run_alone() {
 
 # filtered starts what passes on the output of step $1 with a prefix, and keeps its end.
 filtered() {
+	[ -n "$filter" ] || find_filter
 	rm -f "$work/out" "$work/copy" "$work/lines"
 	mkfifo "$work/out" "$work/copy" "$work/lines"
 	tail -c 4096 <"$work/copy" >"$work/$1/tail" 2>/dev/null &
@@ -1497,6 +1507,7 @@ record() {
 		;;
 	esac
 	if [ -n "$r_show" ] && [ "$tails" -lt 20 ] && [ -s "$tail" ]; then
+		find_json
 		tails=$((tails + 1)) r_tail=$(tail -c 4096 "$tail" | json_string)
 	fi
 	json_of "$reason"
@@ -1604,7 +1615,7 @@ engine_main() {
 	IFS= read -r nonce <&3
 	exec 3<&-
 	cd /
-	step_pid= limiter= tee_pid= rest_pid= held= caught= server= tails=0
+	step_pid= limiter= tee_pid= rest_pid= held= caught= server= filter= json_tool= tails=0
 	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
@@ -1616,7 +1627,6 @@ engine_main() {
 	gather_facts
 	hasher=$PITCREW_HASHER
 	find_session
-	find_filter
 	[ "$goals" = no ] || find_scrub
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
@@ -1634,7 +1644,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=376
+PITCREW_KIB=377
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_unpack() {
@@ -1650,10 +1660,8 @@ PITCREW_FILE
 AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
-	put '2/script' <<'PITCREW_FILE'
-true
-PITCREW_FILE
-	check 342844bfcaf112fa636794609eba2ef8c6482e8a1331824802bd65e614dc0960 '4218133322:41279' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	put_line '2/script' 'true'
+	check a3d1d6904ff6774bc4d0436895f67f4bfce1f6eacbe807a95bec0b6fc653f4d5 '2909346423:41421' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"
