@@ -82,7 +82,11 @@ func (c *cli) offerAgents(o *connection, many bool) cobra.CompletionFunc {
 }
 
 func (c *cli) agentNames(ctx context.Context, o *connection, taken []string) []string {
-	d, err := c.connect(o)
+	here, err := c.local(o)
+	if err != nil && here.uncertain {
+		return nil
+	}
+	d, err := c.reach(o, here)
 	if err != nil {
 		return nil
 	}

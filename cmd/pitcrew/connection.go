@@ -90,12 +90,25 @@ func (c *cli) asking(o *connection, f func(ctx context.Context, d *daemon, args 
 	}
 }
 
-// connect finds out where the daemon is and which token to use. It sends nothing.
+// connect finds out where the daemon is and which token to use. It sends nothing. A daemon runs on when
+// the file that it read is broken or gone, so that file is no obstacle for who knows address and token.
 func (c *cli) connect(o *connection) (*daemon, error) {
 	here, err := c.local(o)
-	if err != nil {
-		return nil, err
+	address, token := cmp.Or(o.server, c.getenv(envServer)), cmp.Or(o.tokenFile, c.getenv(envToken))
+	switch {
+	case err == nil || address != "" && token != "":
+	case here.uncertain:
+		return nil, fmt.Errorf("%w\nA daemon that runs goes on with what it read before. To ask it, say where it is and who you are: "+
+			"--server or %s, and --token-file or %s", badConfig(err), envServer, envToken)
+	case address == "":
+		fmt.Fprintf(c.err, "warning: %[1]s is bad, see \"pitcrew config check %[1]s\"; asking %[2]s for a daemon that goes on with what it read before\n",
+			here.file, here.url)
 	}
+	return c.reach(o, here)
+}
+
+// reach is connect for what is known of a daemon of this machine.
+func (c *cli) reach(o *connection, here localDaemon) (*daemon, error) {
 	d := &daemon{url: cmp.Or(o.server, c.getenv(envServer), here.url), timeout: o.timeout}
 	token, err := c.findToken(o, here, d)
 	if err != nil {
@@ -134,28 +147,31 @@ func (c *cli) plainHTTP(o *connection) bool {
 
 // localDaemon is a daemon of this machine, as its configuration says.
 type localDaemon struct {
-	url, data, cert string
+	file, url, data, cert string
+	uncertain             bool // url and data are the usual ones, although another file was named: that one does not tell
 }
 
-// local reads the configuration, if there is one that this user may read. One that was named must
-// be good; of the usual one nothing is expected.
+// local reads the configuration, if there is one that this user may read; of the usual one nothing is
+// expected. What it says of the way to the daemon counts also where the error is about the rest of it.
 func (c *cli) local(o *connection) (localDaemon, error) {
-	here := localDaemon{url: "http://" + usualListen, data: usualData}
 	named := cmp.Or(o.config, c.getenv(envConfig))
-	found, err := config.Load(cmp.Or(named, usualConfig))
-	switch {
-	case err == nil:
-	case named != "":
-		return here, badConfig(err)
-	default:
+	here := localDaemon{file: cmp.Or(named, usualConfig), url: "http://" + usualListen, data: usualData}
+	found, err := config.Load(here.file)
+	if bad, ok := errors.AsType[*config.Error](err); ok {
+		found = bad.Access()
+	} else if err != nil && named == "" {
 		return here, nil
+	}
+	if found == nil {
+		here.uncertain = named != ""
+		return here, err
 	}
 	here.data, here.url = found.Data, "http://"+dialable(found.API.Listen)
 	if found.API.TLS != nil {
 		here.cert = found.API.TLS.Cert
 		here.url = cmp.Or(found.API.URL, "https://"+dialable(found.API.Listen))
 	}
-	return here, nil
+	return here, err
 }
 
 // dialable is an address to listen on as one to connect to.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ configuration, the way to the daemon, the daemon, its database, its controllers 
 permissions and settings. It changes nothing, and shows no secret: attach its output
 to a request for help.
 
+A bad configuration file is reported, and the daemon asked all the same: it runs on with
+what it read before.
+
 Ends with code 3 when something is wrong, 4 or 5 when the daemon cannot be asked.`,
 		Example: "  pitcrew doctor\n  pitcrew doctor --jobs -o json > doctor.json",
 		Args:    none,
@@ -69,7 +73,8 @@ Ends with code 3 when something is wrong, 4 or 5 when the daemon cannot be asked
 func (c *cli) diagnose(ctx context.Context, o *connection, controller string, jobs bool) (diagnosis, error) {
 	d := diagnosis{Program: version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	d.Config, d.Problems = c.lookAtConfig(o)
-	daemon, err := c.connect(o)
+	here, _ := c.local(o) // what is wrong with it was just found
+	daemon, err := c.reach(o, here)
 	if err != nil {
 		d.Trouble = err.Error()
 		return d, err
@@ -101,14 +106,12 @@ func (d *daemon) examine(ctx context.Context, found *diagnosis, controller strin
 
 // lookAtConfig tells where the configuration is, and what is wrong with it.
 func (c *cli) lookAtConfig(o *connection) (path string, problems []string) {
-	path = c.configPath(nil)
-	if o.config != "" {
-		path = o.config
-	}
+	named := cmp.Or(o.config, c.getenv(envConfig))
+	path = cmp.Or(named, usualConfig)
 	found, err := config.Load(path)
 	var bad *config.Error
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist) && named == "":
 		return path + " (not there)", nil
 	case errors.As(err, &bad):
 		for _, p := range bad.Problems {

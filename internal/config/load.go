@@ -61,7 +61,12 @@ func Parse(file string, data []byte) (*Config, error) {
 		check.run()
 	}
 	if len(dec.found.problems) > 0 {
-		return nil, &Error{Problems: src.finish(dec.found)}
+		bad := &Error{Problems: src.finish(dec.found)}
+		if !dec.gaveUp {
+			c.resolvePaths(filepath.Dir(file))
+			bad.read = c
+		}
+		return nil, bad
 	}
 	c.warnings = src.finish(check.warnings)
 	c.resolvePaths(filepath.Dir(file))

@@ -37,6 +37,24 @@ func (p Problem) String() string {
 // Error is everything wrong with a configuration file, in the order of the file.
 type Error struct {
 	Problems []Problem // never empty
+
+	read *Config // what could be read
+}
+
+// apart are the sections that say nothing of how the daemon is reached.
+var apart = []string{"log", "labels", "controllers", "recipes", "pools", "notifications", "retention"}
+
+// Access returns a configuration of which only Data and API count: what the file says of how to reach a daemon that
+// runs on with what it read before. It is nil if a mistake could concern that, as one in the syntax does.
+func (e *Error) Access() *Config {
+	for _, p := range e.Problems {
+		section, _, _ := strings.Cut(p.Path, ".")
+		section, _, _ = strings.Cut(section, "[")
+		if !slices.Contains(apart, section) {
+			return nil
+		}
+	}
+	return e.read
 }
 
 // Error returns one paragraph per problem, with its excerpt.
