@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -170,6 +171,11 @@ func (c *cli) checkController(ctx context.Context, i *initiation, controller *co
 		return err
 	}
 	failed := c.showFindings(findings)
+	agentsOnly := !slices.ContainsFunc(findings, func(f jenkins.Finding) bool { return f.Level == jenkins.LevelFail && f.Topic != "agents" })
+	if failed && agentsOnly {
+		fmt.Fprintln(c.err, "What failed about agents is no obstacle: once the daemon runs, \"pitcrew exclusive AGENT\" mends it.")
+		return nil
+	}
 	if failed && !i.force {
 		return exit(exitFound, fmt.Errorf("%s is not written: mend what failed, or say --force or --no-check", i.file))
 	}
@@ -240,7 +246,7 @@ func (c *cli) writeConfig(i *initiation, text []byte) error {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	fmt.Fprintf(c.err, `%s is written. Next:
-  1. write the recipe that it names (docs/recipes.md says how; "pitcrew recipe run" tries it)
+  1. write the recipe that it names: "pitcrew recipe new" has some to start from, "pitcrew recipe run" tries it
      and check both:                                 pitcrew config check %[1]s
   2. look what would be done, without doing it:      pitcrew serve --dry-run -c %[1]s
   3. start the daemon:                               pitcrew serve -c %[1]s

@@ -23,7 +23,8 @@ func (c *cli) planCommand() *cobra.Command {
 		Use:   "plan",
 		Short: "Show what would be done now, and why",
 		Long: `Show what the daemon would do to which agent now, and why, as of its newest look, in
-the order in which it chooses. What "waits" must wait for a place. In a dry run ("pitcrew
+the order in which it chooses. What "waits" must wait for a place; an agent that cannot be
+kept clean as it is configured is there to be mended. In a dry run ("pitcrew
 serve --dry-run") this is all that is ever done.
 
 Ends with code 3 when a controller was not looked at lately, and says why.`,

@@ -35,7 +35,7 @@ type PlanQuery struct {
 	strict
 	Controller string `query:"controller" doc:"Only this controller"`
 	Pool       string `query:"pool" doc:"Only agents of this pool"`
-	All        bool   `query:"all" doc:"Also agents with which nothing is to be done"`
+	All        bool   `query:"all" doc:"Also agents with which nothing is to be done; those that cannot be kept clean as they are configured are there in any case"`
 }
 
 func (s *Server) planRoutes() {
@@ -49,7 +49,7 @@ func (s *Server) getPlan(_ context.Context, q *PlanQuery) (*answer[Page[Plan]], 
 	page := Page[Plan]{Items: []Plan{}}
 	for id, v := range s.views(hygiene.ControllerID(q.Controller)) {
 		for _, d := range v.Decisions {
-			if (q.All || d.Action.Kind != hygiene.Rest) && (q.Pool == "" || q.Pool == d.Pool) {
+			if (q.All || d.Action.Kind != hygiene.Rest || d.Sighting.Unfit != "") && (q.Pool == "" || q.Pool == d.Pool) {
 				page.Items = append(page.Items, v.plan(id, d))
 			}
 		}

@@ -151,7 +151,7 @@ func (k *checker) credentials(ctx context.Context) {
 func (k *checker) fleet(ctx context.Context) bool {
 	f, err := k.c.Fleet(ctx)
 	if err != nil {
-		k.add(LevelFail, "agents", seeLog, "the agents cannot be listed: %v", err)
+		k.add(LevelFail, "connection", seeLog, "the agents cannot be listed: %v", err)
 		return false
 	}
 	hidden, total := 0, 0
@@ -207,11 +207,11 @@ func (k *checker) agents(ctx context.Context) {
 	}
 	k.normal = len(normal) > 0
 	if len(normal) > 0 {
-		k.add(LevelFail, topic, `Set Usage to "Only build jobs with label expressions matching this node".`,
+		k.add(LevelFail, topic, `Set Usage to "Only build jobs with label expressions matching this node", or let a running daemon do it: "pitcrew exclusive AGENT".`,
 			"jobs without a label can start unasked on %s: clean is not granted to them", few(normal))
 	}
 	if len(many) > 0 {
-		k.add(LevelFail, topic, "Set the number of executors to 1.",
+		k.add(LevelFail, topic, `Set the number of executors to 1, or let a running daemon do it: "pitcrew exclusive AGENT".`,
 			"more than one build at a time can start on %s: clean is not granted to them", few(many))
 	}
 	if len(nodes) > 0 && len(normal)+len(many) == 0 {

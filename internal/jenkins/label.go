@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 )
 
 // LabelNodes returns the names of the agents that the scheduler would give jobs for a label or label expression to:
@@ -19,6 +21,16 @@ func (c *Client) LabelNodes(ctx context.Context, label string) ([]string, error)
 		names = append(names, n.NodeName)
 	}
 	return names, err
+}
+
+// Modes returns the mode (usage) of each agent that carries a label, by name: one request, of the same cache.
+func (c *Client) Modes(ctx context.Context, label string) (map[string]string, error) {
+	nodes, err := c.labelNodes(ctx, labelexpr.Atom(label).String(), "nodes[nodeName,mode]")
+	modes := make(map[string]string, len(nodes))
+	for _, n := range nodes {
+		modes[n.NodeName] = n.Mode
+	}
+	return modes, err
 }
 
 // wireNode is an agent as listed by a label, the only place where Jenkins exports Mode.

@@ -128,13 +128,17 @@ func (c *Crew) lateReason(w *work, limit time.Duration) string {
 func (c *Crew) fitness(w *work) func(jenkins.NodeConfig) error {
 	return func(n jenkins.NodeConfig) error {
 		switch {
-		case n.Mode != "EXCLUSIVE":
-			return &refusal{reason: fmt.Sprintf("its usage is %s; it must be EXCLUSIVE (only build jobs with matching label expressions)", n.Mode), unfit: true}
+		case n.Mode != jenkins.ModeExclusive:
+			return &refusal{reason: unfitMode(n.Mode), unfit: true}
 		case n.Executors != 1:
 			return &refusal{reason: fmt.Sprintf("it has %d executors; an agent can only be kept clean with one", n.Executors), unfit: true}
 		}
 		return nil
 	}
+}
+
+func unfitMode(mode string) string {
+	return fmt.Sprintf("its usage is %s; it must be EXCLUSIVE (only build jobs with matching label expressions): \"pitcrew exclusive\" makes it so", mode)
 }
 
 // freshLook asks for one agent directly.

@@ -74,7 +74,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	c.Turn.Lock()
 	defer c.Turn.Unlock()
-	c.ask(views, now)
+	c.ask(views, look, now)
 	load, err := c.load(ctx, views)
 	if err != nil {
 		return err
@@ -237,7 +237,7 @@ func (c *Crew) recall(ctx context.Context) error {
 
 // ask lets the domain decide about every agent. It is part of the crew's turn, so that of two crews
 // that begin a cleanup on one machine the second knows of the first.
-func (c *Crew) ask(views []view, now time.Time) {
+func (c *Crew) ask(views []view, look *Look, now time.Time) {
 	c.Machines.meet(c.id, views, now)
 	for i := range views {
 		v := &views[i]
@@ -250,6 +250,7 @@ func (c *Crew) ask(views []view, now time.Time) {
 		if v.pool == nil && v.action.Kind == hygiene.Adopt {
 			v.action = hygiene.Action{Kind: hygiene.Rest, Agent: v.agent.ID, Reason: orphan.Paused}
 		}
+		foresee(v, look, now)
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 )
 
 // would says what a dry run does not do.
@@ -25,6 +27,37 @@ var would = map[hygiene.Kind]string{
 	hygiene.Unmark:   "lift our offline mark",
 	hygiene.Remark:   "put back the offline mark that was lifted",
 	hygiene.Stop:     "stop a stray cleanup",
+}
+
+// modesEvery is how often a dry run asks for the modes of the agents. What claims do with each agent's own
+// configuration it does with one request more for all of them.
+const modesEvery = time.Minute
+
+// lookAtModes learns in a dry run which agents take jobs without a label: they would be refused when they are claimed.
+func (c *Crew) lookAtModes(ctx context.Context, look *Look) {
+	s := c.settings.Load()
+	if !s.DryRun && !slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Policy.DryRun }) {
+		return
+	}
+	if last := c.look.Load(); last != nil && look.At.Sub(last.ModesAt) < modesEvery && !look.At.Before(last.ModesAt) {
+		look.Modes, look.ModesAt = last.Modes, last.ModesAt
+		return
+	}
+	var err error
+	if look.Modes, err = c.Jenkins.Modes(ctx, s.Labels.Cleanable); err != nil {
+		c.Log.WarnContext(ctx, "the usage of the agents could not be read", "err", err)
+	}
+	look.ModesAt = look.At
+}
+
+// foresee says of what a dry run would begin whether the claim would be refused.
+func foresee(v *view, look *Look, now time.Time) {
+	mode, ok := look.Modes[v.agent.ID.Name]
+	if !v.policy.DryRun || v.action.Kind != hygiene.Begin || !ok || mode == jenkins.ModeExclusive {
+		return
+	}
+	v.sighting.Unfit = unfitMode(mode)
+	v.action = hygiene.Next(v.agent, v.sighting, v.policy, now)
 }
 
 // tellPlan logs what would be done to the agents of a dry run, those that are chosen first: all of it

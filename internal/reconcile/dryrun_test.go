@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,28 @@ func TestADryRunShowsWhoWouldBeCleanedAndInWhichOrder(t *testing.T) {
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("the plan (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// NORMAL is what Jenkins gives a new agent, and no list of agents tells it: the claim would find out.
+func TestADryRunForeseesThatAnAgentCannotBeKeptClean(t *testing.T) {
+	spec := setup{
+		settings: func(s *reconcile.Settings) { s.DryRun = true },
+		agents:   []jenkinstest.AgentSpec{{Name: "open", Labels: "cleanable el7", Normal: true}, {Name: "fit", Labels: "cleanable el7"}},
+	}
+	inRig(t, spec, func(r *rig) {
+		plan := func(name string, kind hygiene.Kind) func() bool {
+			return func() bool {
+				return r.crew.Decisions()[name].Action.Kind == kind
+			}
+		}
+		r.wait(time.Minute, "a plan for the agent that is fit", plan("fit", hygiene.Begin))
+		d := r.crew.Decisions()["open"]
+		if d.Action.Kind != hygiene.Rest || !strings.Contains(d.Reason, "its usage is NORMAL") || d.Sighting.Unfit == "" {
+			t.Errorf("it shows %s: %s", d.Action.Kind, d.Reason)
+		}
+		must(t, r.client.SetExclusive(r.t.Context(), "open"))
+		r.wait(10*time.Minute, "a plan for the agent that was mended", plan("open", hygiene.Begin))
 	})
 }
 

@@ -23,6 +23,8 @@ type Look struct {
 	Agents       map[string]jenkins.Agent
 	Gone         map[string]bool // agents that a direct look did not find
 	Queue        jenkins.Queue
+	Modes        map[string]string // by agent name; in a dry run only
+	ModesAt      time.Time         // when they were asked for
 }
 
 // MarkPrefix begins every offline message of ours, so that we know our own marks.
@@ -135,6 +137,7 @@ func (c *Crew) sweepOnce(ctx context.Context) error {
 		return err
 	}
 	c.noteBusy(look)
+	c.lookAtModes(ctx, look)
 	c.look.Store(look)
 	return nil
 }
