@@ -11,14 +11,14 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-// manCommand is for those who make packages.
+// manCommand is for those who make packages, and for those whose program came without.
 func (c *cli) manCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIRECTORY",
-		Short:  "Write manual pages",
-		Long:   "Write a manual page for each command into a directory, which is made if need be.",
-		Args:   one("directory"),
-		Hidden: true,
+		Use:     "man DIRECTORY",
+		Short:   "Write manual pages",
+		Long:    "Write a manual page for each command into a directory, which is made if need be.",
+		Example: "  pitcrew man ~/.local/share/man/man1\n  man pitcrew-recipe-render",
+		Args:    one("directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manuals are for everybody
 				return fmt.Errorf("write manual pages: %w", err)

@@ -214,7 +214,7 @@ plugin; with --agent it is a slot, tied to that agent at first.`,
     --controller main --owner ci-lab --node-parameter NODE`,
 		Args: one("recipe"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if (spec.Agent == "") == (spec.NodeParameter == "") {
+			if spec.Agent != "" && spec.NodeParameter != "" {
 				return usage("give either --node-parameter, for one job for all agents, or --agent, for a slot")
 			}
 			var err error
@@ -235,7 +235,7 @@ plugin; with --agent it is a slot, tied to that agent at first.`,
 	cmd.Flags().StringVar(&spec.NodeParameter, "node-parameter", "", "make one job for all agents; name of the parameter that chooses one")
 	cmd.Flags().StringVar(&spec.Agent, "agent", "", "make a slot that is tied to this agent at first")
 	cmd.Flags().IntVar(&spec.KeepBuilds, "keep-builds", 0, "how many builds Jenkins keeps (default 50; of a slot whose program goes by file parameter 5)")
-	requireFlags(cmd, "controller", "owner")
+	requireFlags(cmd, "--controller", "--owner", "--node-parameter or --agent")
 	fileFlag(cmd, &file)
 	return cmd
 }
@@ -244,15 +244,31 @@ var renderings = map[string]func(recipe.JobSpec) ([]byte, error){
 	"xml": recipe.RenderXML, "jjb": recipe.RenderJJB, "jobdsl": recipe.RenderJobDSL,
 }
 
-// requireFlags refuses a command without these flags, as a mistake on the command line.
-func requireFlags(cmd *cobra.Command, names ...string) {
+// requiredFlags is the annotation of a command with the flags that it cannot do without.
+const requiredFlags = "pitcrew_required_flags"
+
+// requireFlags refuses a command without these flags, as a mistake on the command line that says all that
+// is missing. Of flags joined by " or " one is enough.
+func requireFlags(cmd *cobra.Command, flags ...string) {
+	cmd.Annotations = map[string]string{requiredFlags: strings.Join(flags, ", ")}
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		for _, name := range names {
-			if !cmd.Flags().Changed(name) {
-				return usage("--%s is required\nSee %s --help", name, cmd.CommandPath())
-			}
+		if missing := missingFlags(cmd); len(missing) > 0 {
+			return usage("missing: %s\nSee %s --help", strings.Join(missing, ", "), cmd.CommandPath())
 		}
 		return run(cmd, args)
 	}
+}
+
+func missingFlags(cmd *cobra.Command) (missing []string) {
+	for flags := range strings.SplitSeq(cmd.Annotations[requiredFlags], ", ") {
+		given := func(flag string) bool {
+			f := cmd.Flag(strings.TrimPrefix(flag, "--"))
+			return f != nil && f.Changed && f.Value.String() != ""
+		}
+		if flags != "" && !slices.ContainsFunc(strings.Split(flags, " or "), given) {
+			missing = append(missing, flags)
+		}
+	}
+	return missing
 }

@@ -88,8 +88,8 @@ only then lets jobs have them. A failing cleanup fails nobody's build.
 	grouped(root, groupFleet, c.eventsCommand(), c.buildsCommand(), c.residueCommand(), c.jobsCommand(), c.planCommand(), c.pauseCommand(), c.resumeCommand(),
 		c.pausesCommand(), c.slotsCommand())
 	grouped(root, groupRecipes, c.recipeCommand())
-	grouped(root, groupDaemon, c.doctorCommand(), c.tokenCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand())
-	root.AddCommand(c.manCommand(), exitCodesTopic())
+	grouped(root, groupDaemon, c.doctorCommand(), c.tokenCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(), c.manCommand())
+	root.AddCommand(exitCodesTopic())
 	helpful(root)
 	strictUsage(root)
 	return root

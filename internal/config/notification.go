@@ -21,7 +21,8 @@ type Notification struct {
 	Name string `yaml:"name" jsonschema:"required"`
 	// Webhook sends a CloudEvents envelope by POST. Either webhook or exec must be set.
 	Webhook *Webhook `yaml:"webhook,omitempty"`
-	// Exec starts a program with arguments and gives it the envelope on standard input. There is no shell.
+	// Exec starts a program with arguments and gives it the envelope on standard input, and parts of it as
+	// PITCREW_NOTICE_ variables. There is no shell.
 	Exec []string `yaml:"exec,omitempty"`
 	// Events are the kinds of events. Empty means all.
 	Events []string `yaml:"events,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=owner-conflict,enum=config-rejected"`
@@ -35,7 +36,8 @@ type Notification struct {
 type Webhook struct {
 	// URL is the address. Where the address itself is a secret, as with chat services, give a reference to it.
 	URL Endpoint `yaml:"url" jsonschema:"required"`
-	// Secret refers to the key of the HMAC-SHA256 signature in the header.
+	// Secret refers to the key of the signature, an HMAC-SHA256 in the header Webhook-Signature. A key that begins with
+	// whsec_ is base64, any other is taken as it is.
 	Secret Secret `yaml:"secret,omitempty"`
 	// Timeout is for one delivery.
 	Timeout Duration `yaml:"timeout" jsonschema:"default=10s"`
