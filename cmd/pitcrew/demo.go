@@ -73,6 +73,9 @@ func demoJSON(ctx context.Context, o demo.Options, out, errOut io.Writer) error 
 	if err != nil {
 		return err
 	}
+	if isTerminal(errOut) && sum.Few() {
+		fmt.Fprint(errOut, demoGain(sum))
+	}
 	return json.NewEncoder(out).Encode(sum)
 }
 
@@ -184,14 +187,19 @@ func demoTable(s demo.Summary) string {
 	row("  of them failed, failing no build", s.CleanupFailures, "-")
 	row("agents now clean, in quarantine", fmt.Sprintf("%d of %d, %d", s.Clean, s.Agents, s.Quarantined), "-")
 	row("from used to clean, beside the recipe", demoTime(s.TurnaroundOverhead), "-")
-	row("requests to Jenkins per cleanup", s.RequestsPerCleanup, "-")
+	requests := "-"
+	if s.RequestsPerCleanup != nil {
+		requests = fmt.Sprint(*s.RequestsPerCleanup)
+	}
+	row("requests to Jenkins per cleanup", requests, "-")
 	return b.String()
 }
 
 // demoGain says in words what the numbers mean for those who wait for builds.
 func demoGain(s demo.Summary) string {
-	if s.RealBuilds == 0 || s.InBand.RealBuilds == 0 {
-		return "That was too short to show what is gained: give it half a minute.\n"
+	if s.Few() {
+		return fmt.Sprintf("Too few builds to compare: %s ended with pitcrew, %d without. Give it\nlonger, or a machine that has less to do.\n",
+			demoCount(s.RealBuilds, "build"), s.InBand.RealBuilds)
 	}
 	return fmt.Sprintf("With pitcrew half of the builds began within %s, without within %s.\nCleaning failed %s with pitcrew, and %d of %d without.\n",
 		demoTime(s.WaitOutOfBand), demoTime(s.WaitInBand),
@@ -207,12 +215,14 @@ func demoCount(n int, thing string) string {
 }
 
 // demoTime is a time in milliseconds for people.
-func demoTime(ms int64) string {
+func demoTime(ms *int64) string {
 	switch {
-	case ms < 1000:
-		return fmt.Sprintf("%d ms", ms)
-	case ms >= 100_000:
-		return fmt.Sprintf("%d s", ms/1000)
+	case ms == nil:
+		return "-"
+	case *ms < 1000:
+		return fmt.Sprintf("%d ms", *ms)
+	case *ms >= 100_000:
+		return fmt.Sprintf("%d s", *ms/1000)
 	}
-	return fmt.Sprintf("%.1f s", float64(ms)/1000)
+	return fmt.Sprintf("%.1f s", float64(*ms)/1000)
 }

@@ -144,8 +144,8 @@ func TestDemoTextFitsIntoASmallTerminal(t *testing.T) {
 	t.Parallel()
 	sum := demo.Summary{
 		Seconds: 86400, Agents: 200, Clean: 199, RealBuilds: 123456, Contaminated: 1234, Cleanups: 123456, CleanupFailures: 12345,
-		Quarantined: 200, UserBuildsFailedByCleaning: 1234, WaitOutOfBand: 999, WaitInBand: 1234567, TurnaroundOverhead: 1234567,
-		RequestsPerCleanup: 1234.5, InBand: demo.InBand{RealBuilds: 123456, UserBuildsFailedByCleaning: 12345},
+		Quarantined: 200, UserBuildsFailedByCleaning: 1234, WaitOutOfBand: new(int64(999)), WaitInBand: new(int64(1234567)), TurnaroundOverhead: new(int64(1234567)),
+		RequestsPerCleanup: new(1234.5), InBand: demo.InBand{RealBuilds: 123456, UserBuildsFailedByCleaning: 12345},
 	}
 	for _, sum := range []demo.Summary{{}, sum} {
 		var begin, line, end bytes.Buffer
@@ -161,6 +161,32 @@ func TestDemoTextFitsIntoASmallTerminal(t *testing.T) {
 		if n := strings.Count(begin.String()+end.String(), "\n"); n > 23 {
 			t.Errorf("beginning and end have %d lines, and the cursor's is one more:\n%s%s", n, &begin, plain)
 		}
+	}
+}
+
+// 0 ms would read as perfect, and medians of two builds as a comparison.
+func TestDemoDoesNotPraiseWhatItHasNotShown(t *testing.T) {
+	t.Parallel()
+	var line, end bytes.Buffer
+	few := demo.Summary{Seconds: 30, RealBuilds: 4, InBand: demo.InBand{RealBuilds: 1}}
+	(&demoScreen{out: &line}).tick(few)
+	(&demoScreen{out: &end}).end(few)
+	object, err := json.Marshal(few)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		line.String():  "wait -, without pitcrew -;",
+		end.String():   "Too few builds to compare: 4 builds ended with pitcrew, 1 without.",
+		string(object): `"wait_ms_p50_out_of_band":null,"wait_ms_p50_in_band":null,"turnaround_overhead_ms_p50":null,"jenkins_requests_per_cleanup":null`,
+	} {
+		if !strings.Contains(text, want) || strings.Contains(text, "0 ms") {
+			t.Errorf("want %q and no 0 ms in:\n%s", want, text)
+		}
+	}
+	enough := demo.Summary{RealBuilds: 5, WaitOutOfBand: new(int64(0)), InBand: demo.InBand{RealBuilds: 5}}
+	if text := demoGain(enough); !strings.Contains(text, "began within 0 ms") {
+		t.Errorf("of enough builds it says:\n%s", text)
 	}
 }
 

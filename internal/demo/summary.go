@@ -10,8 +10,8 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// Summary is what a demo has shown so far. Times are in milliseconds; a median without any value
-// is 0. What JSON leaves out is for the text alone: the keys are an interface, and few.
+// Summary is what a demo has shown so far. Times are in milliseconds; what there is no value for is
+// nil, since 0 would be praise. What JSON leaves out is for the text alone: the keys are an interface, and few.
 type Summary struct {
 	Seconds int `json:"-"`
 	Agents  int `json:"agents"`
@@ -32,16 +32,22 @@ type Summary struct {
 
 	// The waits are from an order to the first line of its build's own script. Orders that still
 	// wait count with the time so far, orders whose build was failed before that line not at all.
-	WaitOutOfBand int64 `json:"wait_ms_p50_out_of_band"`
-	WaitInBand    int64 `json:"wait_ms_p50_in_band"`
+	WaitOutOfBand *int64 `json:"wait_ms_p50_out_of_band"`
+	WaitInBand    *int64 `json:"wait_ms_p50_in_band"`
 	// TurnaroundOverhead is the median time from the end of a build to its agent being clean again,
 	// without the time that the cleanup's own build took.
-	TurnaroundOverhead int64 `json:"turnaround_overhead_ms_p50"`
+	TurnaroundOverhead *int64 `json:"turnaround_overhead_ms_p50"`
 	// RequestsPerCleanup does not count the two requests of each poll.
-	RequestsPerCleanup float64 `json:"jenkins_requests_per_cleanup"`
+	RequestsPerCleanup *float64 `json:"jenkins_requests_per_cleanup"`
 
 	InBand InBand `json:"-"`
 }
+
+// fewBuilds is the least number of builds from which a median says something.
+const fewBuilds = 5
+
+// Few reports whether too little has happened on one of the controllers for a comparison.
+func (s *Summary) Few() bool { return min(s.RealBuilds, s.InBand.RealBuilds) < fewBuilds }
 
 // InBand is what the same orders came to where each job cleans its agent itself.
 type InBand struct {
@@ -76,7 +82,7 @@ func (s *show) summary(ctx context.Context) (Summary, error) {
 	}
 	sum.Cleanups, sum.CleanupFailures = s.cleanups.cleaned+s.cleanups.failed, s.cleanups.failed
 	if sum.Cleanups > 0 {
-		sum.RequestsPerCleanup = float64(s.out.requests.Load()*10/int64(sum.Cleanups)) / 10
+		sum.RequestsPerCleanup = new(float64(s.out.requests.Load()*10/int64(sum.Cleanups)) / 10)
 	}
 	return sum, nil
 }

@@ -67,11 +67,11 @@ func (t *track) waits(now time.Time) []int64 {
 	return out
 }
 
-// median is the middle value, the higher one of two; 0 without any value. It sorts the values.
-func median(values []int64) int64 {
+// median is the middle value, the higher one of two; nil without any value. It sorts the values.
+func median(values []int64) *int64 {
 	if len(values) == 0 {
-		return 0
+		return nil
 	}
 	slices.Sort(values)
-	return values[len(values)/2]
+	return new(values[len(values)/2])
 }

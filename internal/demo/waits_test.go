@@ -9,23 +9,25 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestMedian(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		values []int64
-		want   int64
+		want   *int64
 	}{
-		{nil, 0},
-		{[]int64{7}, 7},
-		{[]int64{9, 1}, 9},
-		{[]int64{9, 1, 5}, 5},
-		{[]int64{4, 3, 2, 1}, 3},
+		{nil, nil},
+		{[]int64{7}, new(int64(7))},
+		{[]int64{9, 1}, new(int64(9))},
+		{[]int64{9, 1, 5}, new(int64(5))},
+		{[]int64{4, 3, 2, 1}, new(int64(3))},
 	}
 	for _, tt := range tests {
-		if got := median(slices.Clone(tt.values)); got != tt.want {
-			t.Errorf("median of %v: got %d, want %d", tt.values, got, tt.want)
+		if diff := cmp.Diff(tt.want, median(slices.Clone(tt.values))); diff != "" {
+			t.Errorf("median of %v (-want +got):\n%s", tt.values, diff)
 		}
 	}
 }
