@@ -149,10 +149,12 @@ func (c *cli) attemptLines(attempts []api.Attempt) string {
 func (c *cli) eventLines(events []api.Event) string {
 	events = slices.Clone(events[:min(len(events), shownOfAgent)])
 	slices.Reverse(events)
+	for i := range events {
+		events[i].Subject = "" // it is this agent
+	}
 	var b strings.Builder
 	for _, e := range events {
-		e.Subject = "" // it is this agent
-		b.WriteString(c.eventLine(e, c.narrow()))
+		b.WriteString(c.eventLine(e, c.narrow(), c.columnsOf(events)))
 	}
 	return b.String()
 }

@@ -81,13 +81,19 @@ func (c *cli) offerAgents(o *connection, many bool) cobra.CompletionFunc {
 	}
 }
 
-func (c *cli) agentNames(ctx context.Context, o *connection, taken []string) []string {
+// offering is the daemon whose names are offered, if it is known which one that is.
+func (c *cli) offering(o *connection) (*daemon, bool) {
 	here, err := c.local(o)
 	if err != nil && here.uncertain {
-		return nil
+		return nil, false
 	}
 	d, err := c.reach(o, here)
-	if err != nil {
+	return d, err == nil
+}
+
+func (c *cli) agentNames(ctx context.Context, o *connection, taken []string) []string {
+	d, ok := c.offering(o)
+	if !ok {
 		return nil
 	}
 	byName := map[string][]api.Agent{}

@@ -32,6 +32,9 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
   pitcrew agents --watch`,
 		Args: none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := d.known(ctx, q.Controller, q.Pool); err != nil {
+				return err
+			}
 			if watch {
 				return c.watchAgents(ctx, d, q, f)
 			}
@@ -52,6 +55,7 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
 	cmd.Flags().BoolVar(&q.Held, "held", false, "only agents that a person keeps out")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show changes as they happen, until Ctrl-C")
 	f.flag(cmd, listFormats...)
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }

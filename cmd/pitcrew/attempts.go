@@ -32,6 +32,9 @@ func (c *cli) attemptsCommand() *cobra.Command {
 				return err
 			}
 			found, err := collect(d.Attempts(ctx, q))
+			if err == nil && len(found) == 0 {
+				err = d.known(ctx, q.Controller, q.Pool)
+			}
 			if err != nil {
 				return err
 			}
@@ -49,6 +52,7 @@ func (c *cli) attemptsCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&q.Open, "open", false, "only attempts in progress")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most attempts to list; 0 lists all")
 	c.offerForAgent(cmd, &o)
+	c.offerScopes(cmd, &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd

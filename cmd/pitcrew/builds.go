@@ -35,6 +35,9 @@ may be the fault of a build before them.`,
 				q.Since = c.now().Add(-past.Std())
 			}
 			found, err := collect(d.Builds(ctx, q))
+			if err == nil && len(found) == 0 {
+				err = d.known(ctx, q.Controller, "")
+			}
 			if err != nil {
 				return err
 			}
@@ -50,6 +53,7 @@ may be the fault of a build before them.`,
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only builds on agents of this controller")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most builds to list; 0 lists all")
 	c.offerForAgent(cmd, &o)
+	c.offerScopes(cmd, &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd

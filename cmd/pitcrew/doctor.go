@@ -65,6 +65,7 @@ Ends with code 3 when something is wrong, 4 or 5 when the daemon cannot be asked
 	cmd.Flags().StringVar(&controller, "controller", "", "only look at this controller")
 	cmd.Flags().BoolVar(&jobs, "jobs", false, "also look at all jobs, which takes long")
 	f.flag(cmd, formatText, formatJSON, formatYAML)
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, patientTimeout)
 	return cmd
 }

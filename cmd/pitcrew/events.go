@@ -4,11 +4,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
@@ -47,6 +47,7 @@ With -o json each event is one line.`,
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only events of this pool")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most events of the past to show")
 	c.offerForAgent(cmd, &o)
+	c.offerScopes(cmd, &o)
 	f.flag(cmd, formatText, formatJSON)
 	o.flags(cmd, usualTimeout)
 	return cmd
@@ -63,8 +64,15 @@ func eventTypes() []string {
 
 func (c *cli) showEvents(ctx context.Context, d *daemon, q api.EventQuery, f format, follow bool) error {
 	past, err := c.pastEvents(ctx, d, q, follow)
+	if err == nil && len(past) == 0 {
+		err = d.known(ctx, q.Controller, q.Pool)
+	}
 	if err != nil {
 		return err
+	}
+	var columns eventColumns
+	if q.Limit != 0 {
+		columns = c.columnsOf(past)
 	}
 	last := int64(0)
 	for _, e := range past {
@@ -72,7 +80,7 @@ func (c *cli) showEvents(ctx context.Context, d *daemon, q api.EventQuery, f for
 		if q.Limit == 0 {
 			break // only to know where to begin
 		}
-		if err := c.showEvent(e, f); err != nil {
+		if err := c.showEvent(e, f, &columns); err != nil {
 			return err
 		}
 	}
@@ -81,7 +89,7 @@ func (c *cli) showEvents(ctx context.Context, d *daemon, q api.EventQuery, f for
 	}
 	for e, err := range d.Watch(ctx, q.EventSelect, last) {
 		if err == nil {
-			err = c.showEvent(e, f)
+			err = c.showEvent(e, f, &columns)
 		}
 		if err != nil {
 			return err
@@ -104,22 +112,43 @@ func (c *cli) pastEvents(ctx context.Context, d *daemon, q api.EventQuery, follo
 	return past, err
 }
 
-func (c *cli) showEvent(e api.Event, f format) error {
+func (c *cli) showEvent(e api.Event, f format, columns *eventColumns) error {
 	if f.structured() {
 		return c.line(e)
 	}
-	_, err := io.WriteString(c.out, c.eventLine(e, c.width()))
+	columns.fit(c, e)
+	_, err := io.WriteString(c.out, c.eventLine(e, c.width(), *columns))
 	return err
 }
 
-// eventLine is one line, cut at width columns; 0 cuts nothing and leaves nothing out.
-func (c *cli) eventLine(e api.Event, width int) string {
-	parts := []string{stamp(e.At), c.paint(eventColours[hygiene.EventType(e.Type)], fmt.Sprintf("%-18s", e.Type))}
-	if width > 0 {
-		parts[0] = c.brief(e.At)
+// eventColumns are how wide the first columns of events are. They grow with the events that are followed.
+type eventColumns struct{ at, kind, subject int }
+
+// widestSubject keeps one long name from taking the room of all reasons.
+const widestSubject = 24
+
+func (w *eventColumns) fit(c *cli, e api.Event) {
+	w.at, w.kind = max(w.at, len(c.brief(e.At))), max(w.kind, len(e.Type))
+	if n := text.StringWidthWithoutEscSequences(e.Subject); n <= widestSubject {
+		w.subject = max(w.subject, n)
 	}
-	if e.Subject != "" {
-		parts = append(parts, fmt.Sprintf("%-14s", e.Subject))
+}
+
+func (c *cli) columnsOf(events []api.Event) (w eventColumns) {
+	for _, e := range events {
+		w.fit(c, e)
+	}
+	return w
+}
+
+// eventLine is one line, cut at width columns; 0 cuts nothing and leaves nothing out.
+func (c *cli) eventLine(e api.Event, width int, w eventColumns) string {
+	parts := []string{stamp(e.At), c.paint(eventColours[hygiene.EventType(e.Type)], text.Pad(e.Type, w.kind, ' '))}
+	if width > 0 {
+		parts[0] = text.Pad(c.brief(e.At), w.at, ' ')
+	}
+	if w.subject > 0 {
+		parts = append(parts, text.Pad(e.Subject, w.subject, ' '))
 	}
 	if e.Actor != "pitcrew" && e.Actor != "" {
 		parts = append(parts, "by "+e.Actor)

@@ -71,6 +71,7 @@ them is looked at. The first two problems end the command with code 3, for use i
 	cmd.Flags().BoolVar(&hints, "fix-hint", false, "show with each job the expression to use instead")
 	cmd.Flags().BoolVar(&strict, "strict", false, "end with code 3 for every finding")
 	f.flag(cmd, formatTable, formatWide, formatJSON, formatYAML, formatName)
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, patientTimeout)
 	return cmd
 }

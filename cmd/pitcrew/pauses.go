@@ -75,6 +75,7 @@ service.`,
 	s.flags(cmd, "pause cleanups")
 	cmd.Flags().StringVarP(&reason, "reason", "r", "", "why (required)")
 	cmd.Flags().Var(&l, "for", "end by itself after this time, such as 90m, 36h or 7d")
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }
@@ -105,6 +106,7 @@ everything and no other; "pitcrew pauses" lists them.`,
 		}),
 	}
 	s.flags(cmd, "resume cleanups")
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }
@@ -130,6 +132,7 @@ func (c *cli) pausesCommand() *cobra.Command {
 		}),
 	}
 	f.flag(cmd, formatTable, formatJSON, formatYAML)
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }

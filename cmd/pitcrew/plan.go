@@ -30,6 +30,9 @@ serve --dry-run") this is all that is ever done.
 Ends with code 3 when a controller was not looked at lately, and says why.`,
 		Args: none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := d.known(ctx, q.Controller, q.Pool); err != nil {
+				return err
+			}
 			found, err := d.Plan(ctx, q)
 			if err != nil {
 				return err
@@ -49,6 +52,7 @@ Ends with code 3 when a controller was not looked at lately, and says why.`,
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only agents of this pool")
 	cmd.Flags().BoolVar(&q.All, "all", false, "also agents with which nothing is to be done")
 	f.flag(cmd, formatTable, formatJSON, formatYAML)
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }

@@ -39,6 +39,9 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 				q.Since = c.now().Add(-since.Std())
 			}
 			found, err := collect(d.Culprits(ctx, q))
+			if err == nil && len(found) == 0 {
+				err = d.known(ctx, q.Controller, q.Pool)
+			}
 			if err != nil {
 				return err
 			}
@@ -56,6 +59,7 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 	choose(cmd, &q.Order, "order", "what makes a job the worst", "things", "bytes")
 	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most jobs to list; 0 lists all")
 	c.offerForAgent(cmd, &o)
+	c.offerScopes(cmd, &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd

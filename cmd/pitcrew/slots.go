@@ -41,6 +41,7 @@ func (c *cli) slotsListCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&controller, "controller", "", "only slots of this controller")
 	f.flag(cmd, formatTable, formatJSON, formatYAML)
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }
@@ -112,6 +113,7 @@ anew before its next use: what was changed there is lost.`,
 	}
 	cmd.Flags().StringVar(&controller, "controller", "", "controller of the slot, where several have one of that name")
 	cmd.Flags().StringVarP(&reason, "reason", "r", "", "why, for the audit trail")
+	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
 }

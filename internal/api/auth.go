@@ -63,12 +63,22 @@ func (s *Server) require(role store.Role) func(huma.Context, func(huma.Context))
 		if rec, ok := w.(*recorder); ok {
 			rec.actor = id.Name
 		}
+		if !may(store.Role(id.Role), role) && id.Name == anonymous && r.Method != http.MethodGet && s.dryRun() {
+			writeProblem(w, http.StatusConflict, "this is a dry run: it takes no orders; start the daemon without --dry-run to give some")
+			return
+		}
 		if !may(store.Role(id.Role), role) {
 			writeProblem(w, http.StatusForbidden, fmt.Sprintf("this needs the role %s; %s has the role %s", role, id.Name, id.Role))
 			return
 		}
 		next(huma.WithValue(ctx, identityKey{}, id))
 	}
+}
+
+// dryRun reports whether nothing is done anywhere.
+func (s *Server) dryRun() bool {
+	all := s.controllers()
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c Controller) bool { return !c.View().DryRun })
 }
 
 func unauthorizedDetail(secret string) string {

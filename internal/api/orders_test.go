@@ -65,6 +65,15 @@ func TestOrdersThatCannotBeGiven(t *testing.T) {
 		h.crew.view.DryRun = true
 		h.refused(t, store.Operator, http.MethodPost, target, "", http.StatusConflict)
 	})
+	t.Run("in a dry run, without a token", func(t *testing.T) {
+		t.Parallel()
+		h := setup(t, func(o *api.Options) { o.Anonymous = store.Viewer })
+		h.adopt(t, "el9-1")
+		h.refused(t, "", http.MethodPost, target, "", http.StatusForbidden)
+		h.crew.view.DryRun = true
+		h.refused(t, "", http.MethodPost, target, "", http.StatusConflict)
+		h.refused(t, "", http.MethodGet, "/api/v1/tokens", "", http.StatusForbidden)
+	})
 	t.Run("to an agent that leaves our care at this moment", func(t *testing.T) {
 		t.Parallel()
 		h := setup(t)

@@ -5,6 +5,7 @@ package api
 import (
 	"encoding/base64"
 	"strconv"
+	"strings"
 )
 
 // Page is a part of a list. Next is absent on the last one.
@@ -20,17 +21,25 @@ type Paging struct {
 	Cursor string `query:"cursor" doc:"The next of the page before"`
 }
 
-// A cursor names the last item of the page before. It is opaque, so that it can change.
+// A cursor names the last item of the page before. It is opaque, so that it can change. The mark tells it from other texts
+// that are base64 by accident, behind which a list would seem to be empty.
+const cursorMark = "after:"
 
-func cursorAt(position string) string { return base64.RawURLEncoding.EncodeToString([]byte(position)) }
+func cursorAt(position string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorMark + position))
+}
 
 // position reads the cursor; "" is the beginning.
 func (p Paging) position() (string, error) {
+	if p.Cursor == "" {
+		return "", nil
+	}
 	text, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil {
+	position, ok := strings.CutPrefix(string(text), cursorMark)
+	if err != nil || !ok {
 		return "", p.badCursor()
 	}
-	return string(text), nil
+	return position, nil
 }
 
 // number reads a cursor that was made of a number; 0 is the beginning.

@@ -138,8 +138,8 @@ func (h *house) used(t *testing.T, id hygiene.AgentID, n int) {
 func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	for _, path := range []string{"/api/v1/builds", "/api/v1/attempts", "/api/v1/events"} {
-		for _, cursor := range []string{"!", "bm9uc2Vuc2U", "e30"} {
+	for _, path := range []string{"/api/v1/agents", "/api/v1/builds", "/api/v1/attempts", "/api/v1/events", "/api/v1/residue"} {
+		for _, cursor := range []string{"!", "garbage", "bm9uc2Vuc2U", "e30"} {
 			status(t, h.ask(t, store.Viewer, http.MethodGet, path+"?cursor="+cursor, ""), http.StatusUnprocessableEntity)
 		}
 	}

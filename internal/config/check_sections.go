@@ -62,7 +62,11 @@ func (k *checker) jobs(j *Jobs, path string) {
 		k.problem(path, `mode parameterised needs "name"`)
 	}
 	k.must(path+".prefix", jobName(j.Prefix))
-	k.must(path+".name", jobName(j.Name))
+	if err := jobName(j.Name); err != nil && strings.Contains(j.Name, "/") {
+		k.problem(path+".name", `want the name of the job alone: the folder it is in stands in "folder"`)
+	} else {
+		k.must(path+".name", err)
+	}
 	if j.Mode == "slots" && j.Prefix == "" {
 		k.problem(path+".prefix", "must not be empty: pitcrew recognises its jobs by it")
 	}

@@ -27,6 +27,7 @@ func TestWhatMakesNoSense(t *testing.T) {
 		{"half a client certificate", "user: pitcrew", "user: pitcrew\n  tls: {cert: x}", "6:8: controllers[0].tls: cert and key go together"},
 		{"too busy polling", "user: pitcrew", "user: pitcrew\n  poll: 1ms", "6:9: controllers[0].poll: must be at least 100ms"},
 		{"parameterised without a job", "user: pitcrew", "user: pitcrew\n  jobs: {mode: parameterised}", `6:9: controllers[0].jobs: mode parameterised needs "name"`},
+		{"a folder in a job's name", "user: pitcrew", "user: pitcrew\n  jobs: {mode: parameterised, name: ci/clean}", `6:37: controllers[0].jobs.name: want the name of the job alone: the folder it is in stands in "folder"`},
 		{"a job name that Jenkins refuses", "user: pitcrew", "user: pitcrew\n  jobs: {prefix: 'a/'}", `6:18: controllers[0].jobs.prefix: a job's name may hold none of ?*/\%!@#$^&|<>[]:;`},
 		{"an unknown recipe", "recipe: el", "recipe: els", `13:11: pools[0].recipe: no recipe is called "els" (did you mean "el"?)`},
 		{"an unknown controller", "recipe: el", "recipe: el\n  controllers: [main, mian]", `14:23: pools[0].controllers[1]: no controller is called "mian" (did you mean "main"?)`},

@@ -4,6 +4,7 @@ package jenkins
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,6 +84,7 @@ func (k *checker) connection(ctx context.Context) bool {
 	const topic = "connection"
 	var err error
 	var noSecret *secretError
+	var unknownCA x509.UnknownAuthorityError
 	k.system, err = k.c.SystemInfo(ctx)
 	switch {
 	case errors.As(err, &noSecret):
@@ -100,6 +102,10 @@ func (k *checker) connection(ctx context.Context) bool {
 	case IsNotFound(err):
 		k.add(LevelFail, topic, "Give the address as in the browser, with the path prefix if Jenkins has one.",
 			"no Jenkins at %s: %v", k.c.URL(), err)
+		return false
+	case errors.As(err, &unknownCA):
+		k.add(LevelFail, topic, "Name the file with the authority that signed it: tls.ca of the controller in the configuration, --ca of \"pitcrew init\".",
+			"the controller's certificate is of an authority that is not known here: %v", err)
 		return false
 	case err != nil:
 		k.add(LevelFail, topic, "Check address, proxy settings and certificates; 503 means that Jenkins is starting, or failed to.",

@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -116,6 +119,23 @@ func TestASecretThatCannotBeReadIsNoFaultOfTheController(t *testing.T) {
 	if len(found) != 1 || found[0].Level != LevelFail || found[0].Topic != "credentials" ||
 		!strings.Contains(found[0].Message, "read api token: read secret env:T: the variable is not set") ||
 		!strings.Contains(found[0].Remedy, "environment") {
+		t.Errorf("got %+v", found)
+	}
+}
+
+func TestAnUnknownAuthorityIsMendedByNamingIt(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	c, err := New(Options{Name: "main", URL: server.URL, User: "pit", Token: fixed(canary)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	found := c.Check(t.Context(), CheckOptions{})
+	if len(found) != 1 || found[0].Level != LevelFail || !strings.Contains(found[0].Remedy, "tls.ca") || !strings.Contains(found[0].Remedy, "--ca") {
 		t.Errorf("got %+v", found)
 	}
 }
