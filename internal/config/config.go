@@ -9,8 +9,9 @@ type Config struct {
 	// Data is the directory for the database and everything else that pitcrew keeps.
 	Data string `yaml:"data" jsonschema:"default=/var/lib/pitcrew" reload:"restart"`
 	// Owner is the name under which this installation owns its agents. It stands on every controller that it services,
-	// and a second installation with another owner is refused there. Keep it when you move to another host. The
-	// default is the name of the host.
+	// and a second installation with another owner is refused there. Keep it when you move to another host, and give
+	// each installation its own: of two with the same owner the one that was started later takes over. The default is
+	// the name of the host.
 	Owner string `yaml:"owner,omitempty" reload:"restart"`
 	// API is how people and programs reach the daemon.
 	API API `yaml:"api" reload:"restart"`

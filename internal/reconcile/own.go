@@ -72,11 +72,12 @@ func (c *Crew) marked(job string) bool {
 
 // yieldTo leaves the controller to another daemon, and says so once.
 func (c *Crew) yieldTo(ctx context.Context, rival mark, job string, now time.Time) error {
-	who := fmt.Sprintf("%q", rival.Owner)
+	reason := fmt.Sprintf("it is serviced by %q on %s; stop that pitcrew and delete job %s to take over", rival.Owner, rival.Host, job)
 	if rival.Owner == c.Owner {
-		who = "another pitcrew of the same name, " + who + ","
+		// The mark does not tell whether that one still lives: only a start is somebody's word for it.
+		reason = fmt.Sprintf("it is serviced by another pitcrew of the same name, %q, that was started later, on %s; "+
+			"stop that one and then restart this one, or give each an owner of its own", rival.Owner, rival.Host)
 	}
-	reason := fmt.Sprintf("it is serviced by %s on %s; stop that pitcrew and delete job %s to take over", who, rival.Host, job)
 	if c.Refused() == reason {
 		return nil
 	}

@@ -36,6 +36,20 @@ func TestOfTwoDaemonsWithOneNameOneYields(t *testing.T) {
 		if reason := twin.crew.Refused(); reason != "" {
 			t.Errorf("the second has yielded later: %s", reason)
 		}
+
+		// What the first is told helps.
+		if reason := r.crew.Refused(); !strings.Contains(reason, "stop that one and then restart this one") {
+			t.Errorf("the first was told: %s", reason)
+		}
+		twin.end()
+		r.end()
+		r.start()
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "so that there is something to do", ""))
+		r.pass(time.Minute)
+		r.waitState("linux-7", hygiene.Clean)
+		if reason := r.crew.Refused(); reason != "" {
+			t.Errorf("after its restart the first says: %s", reason)
+		}
 	})
 }
 
