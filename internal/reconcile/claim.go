@@ -51,7 +51,7 @@ func (c *Crew) displace(ctx context.Context, id hygiene.AgentID, neighbours []st
 		if err != nil {
 			neighbour = c.agentID(name)
 		}
-		if err := c.lose(ctx, neighbour, hygiene.NeedCleanup, nil, "its machine is cleaned for "+id.Name, now); err != nil {
+		if err := c.lose(ctx, neighbour, loss{need: hygiene.NeedCleanup, reason: "its machine is cleaned for " + id.Name, at: now}, now); err != nil {
 			return err
 		}
 		if neighbour.Controller == c.id {

@@ -51,13 +51,11 @@ func (c *Crew) containOnce(ctx context.Context) (more bool, err error) {
 	if look == nil || c.Refused() != "" || s.DryRun {
 		return look == nil, nil
 	}
-	if err := c.clearPools(ctx, s, time.Now()); err != nil {
-		return false, err
-	}
 	agents, err := c.Store.Agents(ctx, c.id)
 	if err != nil {
 		return false, err
 	}
+	err = c.clearPools(ctx, s, time.Now()) // what cannot be stored keeps no feed from being read
 	agents = slices.DeleteFunc(agents, func(a hygiene.Agent) bool {
 		seen, listed := look.Agents[a.ID.Name]
 		return !listed || !a.Managed() || a.State.InProgress() || s.showsOnly(a.Pool) || stillUsed(a, seen)
@@ -66,11 +64,9 @@ func (c *Crew) containOnce(ctx context.Context) (more bool, err error) {
 	// Twice what the interval alone asks of a big fleet, so that a start is caught up with.
 	most := max(feedsAtOnce, int(2*time.Duration(len(agents))*feedPause/max(s.FeedEvery, feedPause)))
 	for _, a := range due[:min(most, len(due))] {
-		if err := c.containAgent(ctx, a); err != nil {
-			return false, err
-		}
+		err = errors.Join(err, c.containAgent(ctx, a))
 	}
-	return len(due) > most, nil
+	return len(due) > most, err
 }
 
 // stillUsed reports whether the build that used an agent up is still running there. Nothing else can
@@ -86,18 +82,19 @@ func (c *Crew) containAgent(ctx context.Context, a hygiene.Agent) error {
 	if errors.Is(err, errUnread) {
 		return nil // it is tried again soon
 	}
-	if err != nil || used == nil {
+	if used == nil {
 		return err
 	}
 	reason := "used by " + used.URL + ", which no poll saw"
 	if a.State == hygiene.Clean {
 		defer poke(c.wake)
-		use := &hygiene.Use{URL: used.URL, At: used.At}
-		if err := c.lose(ctx, a.ID, hygiene.NeedCleanup, use, reason, time.Now()); err != nil {
-			return err
+		l := loss{need: hygiene.NeedCleanup, use: &hygiene.Use{URL: used.URL, At: used.At}, reason: reason, at: time.Now()}
+		if lost := c.spoil(ctx, a.ID, l, l.at); lost != nil {
+			c.unlabel(ctx, a.ID.Name)
+			return errors.Join(err, lost)
 		}
 	}
-	return c.needAll(ctx, a.ID, reason, time.Now()) // also if it was lost to something less meanwhile
+	return errors.Join(err, c.needAll(ctx, a.ID, reason, time.Now())) // also if it was lost to something less meanwhile
 }
 
 // feedsDue returns the agents whose feeds are to be read, in the order of their turns. The clean ones

@@ -55,6 +55,8 @@ type view struct {
 	action   hygiene.Action
 }
 
+// decideOnce decides about every agent and starts what follows. What cannot be stored on the way keeps no agent from
+// what it needs, and is made up for by the next decision: an agent that was used must lose its label even if the disk is full.
 func (c *Crew) decideOnce(ctx context.Context) error {
 	look, s := c.look.Load(), c.settings.Load()
 	if look == nil || c.Refused() != "" {
@@ -62,12 +64,14 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	c.waits.Store(true) // for whoever frees a place that this decision does not see yet
 	now := time.Now()
-	if err := c.breakers(ctx, s, now); err != nil {
-		return err
-	}
-	views, err := c.views(ctx, s, look, now)
+	stored, err := c.Store.Agents(ctx, c.id)
 	if err != nil {
 		return err
+	}
+	unstored := errors.Join(c.breakers(ctx, s, now), c.setBack(ctx, s, stored, now), c.endHolds(ctx, s, stored, now))
+	views, err := c.views(ctx, s, look, stored, now)
+	if err != nil {
+		return errors.Join(unstored, err)
 	}
 	if err := c.recall(ctx); err != nil {
 		return err
@@ -96,15 +100,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	c.tellPlan(ctx, s, views, before, decisions)
 	c.forgetOthers(views)
 	c.Watch.Decided(c.id, decisions)
-	if err := c.alarms(ctx, s, views, now); err != nil {
-		return err
-	}
-	if err := c.witness(ctx, s, views, now); err != nil {
-		return err
-	}
-	if err := c.noteUses(ctx, s, views, now); err != nil {
-		return err
-	}
+	unstored = errors.Join(unstored, c.alarms(ctx, s, views, now), c.witness(ctx, s, views, now), c.noteUses(ctx, s, views, now))
 	begun := map[string]bool{}
 	for i := range views {
 		if machine := views[i].agent.Machine; beginsOn(&views[i], &decisions[i], machine) {
@@ -113,12 +109,10 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 			}
 			begun[machine] = true
 		}
-		if err := c.start(ctx, &views[i], &decisions[i], now); err != nil {
-			return err
-		}
+		unstored = errors.Join(unstored, c.start(ctx, &views[i], &decisions[i], now))
 	}
 	c.waits.Store(anyWaits(views, decisions))
-	return nil
+	return unstored
 }
 
 // anyWaits reports whether an agent may have something to do as soon as another's attempt is over: one that was not
@@ -156,6 +150,7 @@ func (c *Crew) forgetOthers(views []view) {
 	keep(c.unreads, known)
 	keep(c.launched, known)
 	keep(c.retries, known)
+	keep(c.owed, known)
 	keep(c.stale, known)
 	keep(c.witnessed, known)
 }
@@ -178,17 +173,7 @@ func (v *view) decide(d *Decision, now time.Time) {
 }
 
 // views joins the stored agents with the look, listed or not.
-func (c *Crew) views(ctx context.Context, s *Settings, look *Look, now time.Time) ([]view, error) {
-	stored, err := c.Store.Agents(ctx, c.id)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.setBack(ctx, s, stored, now); err != nil {
-		return nil, err
-	}
-	if err := c.endHolds(ctx, s, stored, now); err != nil {
-		return nil, err
-	}
+func (c *Crew) views(ctx context.Context, s *Settings, look *Look, stored []hygiene.Agent, now time.Time) ([]view, error) {
 	pauses, err := c.pauses(ctx, now)
 	if err != nil {
 		return nil, err

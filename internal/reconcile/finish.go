@@ -279,6 +279,11 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 	if cleaned, err := c.machineCleaned(ctx, w); err != nil || cleaned {
 		return rest, err
 	}
+	if c.triedBefore(w.agent.ID.Name) { // perhaps the store refused: clean must not be shown and taken off again each time
+		if err := c.wroteLabels(ctx, w.agent.ID); err != nil {
+			return rest, err
+		}
+	}
 	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
 		have := w.settings.Labels.Read(n.Labels)
 		if have != hygiene.ShowClean && have != hygiene.ShowDirty {
@@ -297,8 +302,10 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		return rest, err
 	}
 	err = c.granted(ctx, w)
-	if errors.Is(err, hygiene.ErrOvertaken) {
+	if err != nil {
 		c.unlabel(ctx, w.agent.ID.Name)
+	}
+	if errors.Is(err, hygiene.ErrOvertaken) {
 		return again, c.ungranted(ctx, w, err.Error(), true)
 	}
 	return again, err

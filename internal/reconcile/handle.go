@@ -47,7 +47,7 @@ func (c *Crew) handle(ctx context.Context, key string) (time.Duration, error) {
 		return rest, err
 	}
 	next, err := c.work(ctx, w)
-	c.noteRetry(id.Name, err)
+	c.noteRetry(id.Name, w.decision.Action.Kind, err)
 	if err != nil {
 		return rest, c.judgeError(ctx, w, err)
 	}
@@ -116,8 +116,7 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, c.stopStray(ctx, w)
 	case hygiene.Refresh:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Refresh {
-			act.Labels, act.Write = hygiene.ShowDue, true
-			return rest, c.unclean(ctx, w, act)
+			return rest, c.refresh(ctx, w, act)
 		}
 	case hygiene.Launch:
 		if w.decision.Chosen && w.decision.Action.Kind == hygiene.Launch {
@@ -189,6 +188,7 @@ func (c *Crew) judgeError(ctx context.Context, w *work, err error) error {
 
 // retry is how an agent's work is held back after errors; polls would enqueue it every second.
 type retry struct {
+	kind     hygiene.Kind // of what failed; anything else that is called for, a build being seen above all, does not wait
 	failures int
 	until    time.Time
 	last     error
@@ -203,10 +203,21 @@ const (
 func (c *Crew) retryIn(name string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Until(c.retries[name].until)
+	r := c.retries[name]
+	if d := c.decisions[name]; d != nil && d.Action.Kind != r.kind {
+		return 0
+	}
+	return time.Until(r.until)
 }
 
-func (c *Crew) noteRetry(name string, err error) {
+// triedBefore reports whether the newest work for an agent failed.
+func (c *Crew) triedBefore(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.retries[name].failures > 0
+}
+
+func (c *Crew) noteRetry(name string, kind hygiene.Kind, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -215,7 +226,7 @@ func (c *Crew) noteRetry(name string, err error) {
 	}
 	r := c.retries[name]
 	r.failures++
-	r.last = err
+	r.kind, r.last = kind, err
 	wait := hygiene.Backoff{First: retryFirst, Max: retryMax}.After(r.failures, name)
 	if apiErr, ok := errors.AsType[*jenkins.Error](err); ok {
 		wait = max(wait, apiErr.RetryAfter)

@@ -20,7 +20,7 @@ var errUnread = errors.New("it is not known which builds ran on it")
 
 // learn reads an agent's own build feed and records what it tells: which builds ran there, and
 // which of them started while the agent was not proven clean. It returns the newest real build
-// since the agent was last proven clean, or nil. While the feed cannot be read the error is
+// since the agent was last proven clean, or nil; beside an error, too, if only the store could not take what was learnt. While the feed cannot be read the error is
 // [errUnread]; when that has lasted for long enough people are told and it is none any more, for an
 // agent must not be left dirty for ever. The next reading covers the same time.
 func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) (*hygiene.Start, error) {
@@ -42,7 +42,7 @@ func (c *Crew) learn(ctx context.Context, id hygiene.AgentID, now time.Time) (*h
 	c.askedNow(id.Name, now)
 	used, err := c.record(ctx, id, builds, judged, now)
 	if err != nil {
-		return nil, err
+		return used, err
 	}
 	return used, c.readable(ctx, id, "its builds are known again")
 }

@@ -159,7 +159,10 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 		if ahead {
 			row.SessionSince = look.At // our clock was set back: the grace begins anew, and does not last until then
 		}
-		return row.SessionSince, c.Store.SaveController(ctx, row)
+		if err := c.Store.SaveController(ctx, row); err != nil {
+			c.Log.ErrorContext(ctx, "the controller's clock could not be stored", "err", err)
+		}
+		return row.SessionSince, nil
 	}
 	first := row.Session == ""
 	row.Session, row.Version = look.Session, look.Version
@@ -169,7 +172,9 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 	}
 	if !c.settings.Load().DryRun {
 		if err := c.Store.SaveController(ctx, row); err != nil {
-			return time.Time{}, err
+			// What this look shows must be seen all the same. The next one finds the session new again, and the grace
+			// goes on until it is stored.
+			c.Log.ErrorContext(ctx, "the restart of the controller could not be stored", "err", err)
 		}
 	}
 	c.forgetOwner()

@@ -115,8 +115,14 @@ func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) er
 	if err != nil {
 		return err
 	}
-	return c.change(ctx, w.agent.ID, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
-		ch.Agent.LabelsAt = time.Now()
+	return c.wroteLabels(ctx, w.agent.ID)
+}
+
+// wroteLabels stores that an agent's labels were written, or are about to be.
+func (c *Crew) wroteLabels(ctx context.Context, id hygiene.AgentID) error {
+	now := time.Now()
+	return c.change(ctx, id, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		ch.Agent.LabelsAt = now
 		return nil, nil
 	})
 }
@@ -131,25 +137,59 @@ func (c *Crew) relabel(ctx context.Context, w *work, act hygiene.Action) error {
 	})
 }
 
-// unclean ends the cleanliness of an agent: store first, labels after.
+// unclean ends the cleanliness of an agent: store first, labels after, and the labels even if the store cannot be
+// written: a way towards dirty must not end at a full disk.
 func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
-	var use *hygiene.Use
+	l := loss{need: act.Need, reason: act.Reason, at: w.now}
 	if w.sighting.Real {
-		use = &hygiene.Use{URL: w.sighting.RealURL, At: w.sighting.At}
+		l.use = &hygiene.Use{URL: w.sighting.RealURL, At: w.sighting.At}
 	}
-	if err := c.lose(ctx, w.agent.ID, act.Need, use, act.Reason, w.now); err != nil {
-		return err
+	err := c.spoil(ctx, w.agent.ID, l, w.now)
+	if act.Write {
+		err = errors.Join(err, c.writeLabels(ctx, w, act.Labels))
 	}
-	if !act.Write {
-		return nil
-	}
-	return c.writeLabels(ctx, w, act.Labels)
+	return err
 }
 
-// lose moves a clean agent to due, because of use if that is not nil. An agent that is not clean any
-// more is left as it is.
-func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, use *hygiene.Use, reason string, now time.Time) error {
-	theirs, err := c.theirsOf(ctx, id, now)
+// refresh makes a clean agent due only because it has been clean for long: it is as clean as before while that
+// cannot be stored.
+func (c *Crew) refresh(ctx context.Context, w *work, act hygiene.Action) error {
+	if err := c.lose(ctx, w.agent.ID, loss{need: act.Need, reason: act.Reason, at: w.now}, w.now); err != nil {
+		return err
+	}
+	return c.writeLabels(ctx, w, hygiene.ShowDue)
+}
+
+// loss is what ended the cleanliness of an agent.
+type loss struct {
+	need   hygiene.Need
+	use    *hygiene.Use // the build that took it; nil = it was lost to something else
+	reason string
+	at     time.Time
+}
+
+// spoil is lose for an agent that is clean no more, whatever the store says of it. What cannot be stored is owed: the
+// next try stores it and not what it sees, which may be no more than that clean was taken off.
+func (c *Crew) spoil(ctx context.Context, id hygiene.AgentID, l loss, now time.Time) error {
+	c.mu.Lock()
+	if first, ok := c.owed[id.Name]; ok {
+		l = first
+	}
+	c.mu.Unlock()
+	err := c.lose(ctx, id, l, now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.owed[id.Name] = l
+	} else {
+		delete(c.owed, id.Name)
+	}
+	return err
+}
+
+// lose moves a clean agent to due. An agent that is not clean any more is left as it is.
+func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, l loss, now time.Time) error {
+	theirs, err := c.theirsOf(ctx, id, l.at)
 	if err != nil {
 		return err
 	}
@@ -157,18 +197,18 @@ func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, need hygiene.Need, 
 		if ch.Agent.State != hygiene.Clean {
 			return nil, store.ErrUnchanged
 		}
-		a, err := ch.Agent.To(hygiene.Due, reason, now)
+		a, err := ch.Agent.To(hygiene.Due, l.reason, now)
 		if err != nil {
 			return nil, err
 		}
-		a.Need = need
+		a.Need = l.need
 		usedBy := ""
-		if use != nil {
-			a.Used, usedBy = use, use.URL
+		if l.use != nil {
+			a.Used, usedBy = l.use, l.use.URL
 		}
 		ch.Attempt.Lose(theirs, usedBy)
 		ch.Agent = a
-		return []hygiene.Event{event(hygiene.EventUncleaned, a, reason)}, nil
+		return []hygiene.Event{event(hygiene.EventUncleaned, a, l.reason)}, nil
 	})
 }
 
