@@ -100,11 +100,12 @@ type Quarantine struct {
 	NextLook Duration `yaml:"nextLook" jsonschema:"default=24h"`
 }
 
-// Breaker stops new cleanups with a recipe when many agents fail.
+// Breaker stops new cleanups with a recipe, as it is now, when it fails on many agents, in one step or in several. An
+// agent that has been cleaned since it failed does not count; agents that did not fail do not matter.
 type Breaker struct {
-	// Agents is how many different agents must fail. 0 means never.
+	// Agents is how many different agents must fail. In a big pool a few sick ones are no news: raise it there. 0 means never.
 	Agents int `yaml:"agents" jsonschema:"default=3,minimum=0,maximum=10000"`
-	// Failures is how many failures there must be among them.
+	// Failures is how many failures there must be among them, those of an agent since it was last cleaned.
 	Failures int `yaml:"failures" jsonschema:"default=5,minimum=1,maximum=10000"`
 	// Within is the time in which they must happen.
 	Within Duration `yaml:"within" jsonschema:"default=1h"`

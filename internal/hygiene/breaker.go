@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// BreakerPolicy stops cleanups of a recipe revision that fails on too many agents. Both bounds
-// must be reached within the window, and at least half of the window's attempts must have failed,
-// so that a few sick agents of a big fleet do not stop it.
+// BreakerPolicy stops cleanups of a recipe revision that fails on too many agents, in one step or in
+// several. Both bounds must be reached within the window. An agent counts with its failures since it
+// was last cleaned: what others, or it itself before, were cleaned does not outweigh them, and one that
+// fails now and then does not add up.
 type BreakerPolicy struct {
-	Agents   int           // different agents that failed; 0 = no breaker
-	Failures int           // failed attempts
+	Agents   int           // different agents that fail; 0 = no breaker
+	Failures int           // their failed attempts
 	Within   time.Duration // the window; half of it after the last failure a trial may start
 }
 
@@ -44,14 +45,14 @@ type Breaker struct {
 	Since  time.Time // attempts that ended before do not count (an operator resumed, or it closed)
 }
 
-// Trip computes the breaker of one pool and recipe revision. Once open it closes by a success of
+// Trip computes the breaker of one pool and recipe revision from attempts in the order of their ends. Once open it closes by a success of
 // an attempt that was claimed after it opened, or by an operator. The reason names the step that
 // failed most, and the numbers.
 func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.Time) (BreakerState, string) {
 	if p.Agents <= 0 {
 		return BreakerClosed, ""
 	}
-	var window tally
+	window := tally{}
 	var last time.Time
 	for _, e := range ended {
 		if e.Revision != revision || !e.At.After(b.Since) || e.At.After(now.Add(clockSlack)) {
@@ -63,7 +64,7 @@ func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.T
 		if e.Failed && e.At.After(last) {
 			last = e.At
 		}
-		if !b.Opened.IsZero() || now.Sub(e.At) <= p.Within {
+		if b.Opened.IsZero() && now.Sub(e.At) <= p.Within || !b.Opened.IsZero() && e.Failed {
 			window.add(e)
 		}
 	}
@@ -76,33 +77,37 @@ func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.T
 	return BreakerOpen, window.reason()
 }
 
-type tally struct {
-	agents   map[AgentID]bool
-	steps    map[string]int
-	failures int
-	total    int
-}
+// tally is the steps in which each agent failed since it was last cleaned.
+type tally map[AgentID][]string
 
-func (t *tally) add(e Ended) {
-	t.total++
-	if !e.Failed {
-		return
+func (t tally) add(e Ended) {
+	if e.Failed {
+		t[e.Agent] = append(t[e.Agent], e.Step)
+	} else {
+		delete(t, e.Agent)
 	}
-	if t.agents == nil {
-		t.agents, t.steps = map[AgentID]bool{}, map[string]int{}
+}
+
+func (t tally) failures() (n int) {
+	for _, steps := range t {
+		n += len(steps)
 	}
-	t.failures++
-	t.agents[e.Agent] = true
-	t.steps[e.Step]++
+	return n
 }
 
-func (t *tally) over(p BreakerPolicy) bool {
-	return len(t.agents) >= p.Agents && t.failures >= p.Failures && 2*t.failures >= t.total
+func (t tally) over(p BreakerPolicy) bool {
+	return len(t) >= p.Agents && t.failures() >= p.Failures
 }
 
-func (t *tally) reason() string {
+func (t tally) reason() string {
+	count := map[string]int{}
+	for _, steps := range t {
+		for _, s := range steps {
+			count[s]++
+		}
+	}
 	step, n := "", 0
-	for s, k := range t.steps {
+	for s, k := range count {
 		if k > n || k == n && s < step {
 			step, n = s, k
 		}
@@ -111,7 +116,7 @@ func (t *tally) reason() string {
 	if step != "" {
 		where = fmt.Sprintf(", %d of them in step %q", n, step)
 	}
-	return fmt.Sprintf("%d failures on %d agents%s", t.failures, len(t.agents), where)
+	return fmt.Sprintf("%d failures on %d agents%s", t.failures(), len(t), where)
 }
 
 // Dead reports whether a pool's dead-man alarm is due: some agent of it has waited to be cleaned

@@ -139,7 +139,9 @@ func TestBreaker(t *testing.T) {
 		{"failures over different agents open it", hygiene.Breaker{}, bad, "r1", hygiene.BreakerOpen},
 		{"another revision is not stopped", hygiene.Breaker{}, bad, "r2", hygiene.BreakerClosed},
 		{"one sick agent does not open it", hygiene.Breaker{}, []hygiene.Ended{end("a", 4, true), end("a", 3, true), end("a", 2, true), end("a", 1, true), end("a", 0, true)}, "r1", hygiene.BreakerClosed},
-		{"a few sick agents of a big fleet do not", hygiene.Breaker{}, append(slices.Clone(bad), healthy...), "r1", hygiene.BreakerClosed},
+		{"a busy pool's successes do not hide them", hygiene.Breaker{}, append(slices.Clone(healthy), bad...), "r1", hygiene.BreakerOpen},
+		{"one that was cleaned since does not count", hygiene.Breaker{}, append(slices.Clone(bad), end("b", 3, false)), "r1", hygiene.BreakerClosed},
+		{"one that was cleaned before does", hygiene.Breaker{}, append([]hygiene.Ended{end("b", 30, false)}, bad...), "r1", hygiene.BreakerOpen},
 		{"old failures do not", hygiene.Breaker{}, []hygiene.Ended{end("a", 70, true), end("b", 65, true), end("c", 62, true), end("a", 61, true)}, "r1", hygiene.BreakerClosed},
 		{"what was before a resume does not count", hygiene.Breaker{Since: now.Add(-12 * time.Minute)}, bad, "r1", hygiene.BreakerClosed},
 		{"a success claimed before it opened does not close it", hygiene.Breaker{Opened: now.Add(-4 * time.Minute)}, append(slices.Clone(bad), end("d", 3, false)), "r1", hygiene.BreakerOpen},
@@ -157,6 +159,9 @@ func TestBreaker(t *testing.T) {
 				t.Errorf("reason %q does not name the step", reason)
 			}
 		})
+	}
+	if _, reason := hygiene.Trip(hygiene.Breaker{Opened: now.Add(-2 * time.Minute)}, append(slices.Clone(bad), end("b", 1, false)), "r1", policy, now); !strings.HasPrefix(reason, "4 failures on 3 agents") {
+		t.Errorf("open, and then one of them was cleaned by an attempt of before: %q", reason)
 	}
 	if got, _ := hygiene.Trip(hygiene.Breaker{}, bad, "r1", hygiene.BreakerPolicy{}, now); got != hygiene.BreakerClosed {
 		t.Errorf("without a policy: %s", got)

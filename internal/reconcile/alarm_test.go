@@ -196,3 +196,21 @@ func TestCleanAgentsAreVerifiedAgainAtTheirAgeAndNotBelowTheFloor(t *testing.T) 
 		}
 	})
 }
+
+func TestABusyPoolsSuccessesDoNotHideAStepThatFails(t *testing.T) {
+	agents := fleetOf(15)
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
+		s.Pools[0].Breaker = hygiene.BreakerPolicy{Agents: 3, Failures: 5, Within: time.Hour}
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.wait(time.Hour, "all clean", r.allClean(agents))
+		r.bend(failing)
+		for _, a := range agents[:6] {
+			must(t, r.crew.OrderClean(r.t.Context(), a.Name, "ann", "try", ""))
+		}
+		r.wait(30*time.Minute, "the breaker opening", func() bool { return len(r.events(hygiene.EventBreakerOpen)) > 0 })
+		if n := len(r.events(hygiene.EventQuarantined)); n > 0 {
+			t.Errorf("%d agents were quarantined before", n)
+		}
+	})
+}
