@@ -20,14 +20,14 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 	now := time.Now()
 	lost := false
 	err := c.change(ctx, c.agentID(name), now, func(ch *store.Change) ([]hygiene.Event, error) {
-		before := ch.Agent.State
+		before := ch.Agent
 		if !ch.Agent.Managed() {
 			return nil, fmt.Errorf("agent %s: %w", ch.Agent.ID, ErrNotManaged)
 		}
 		if err := f(&ch.Agent, now); err != nil {
 			return nil, err
 		}
-		if lost = before == hygiene.Clean && ch.Agent.State != hygiene.Clean; lost {
+		if lost = before.State == hygiene.Clean && ch.Agent.State != hygiene.Clean; lost {
 			ch.Attempt.Lose(c.theirs(now), "")
 		}
 		e := event(kind, ch.Agent, reason)
@@ -35,7 +35,15 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 		if kind == hygiene.EventRequested && ch.Agent.Depth != "" {
 			e.Data = map[string]string{"depth": string(ch.Agent.Depth)}
 		}
-		return []hygiene.Event{e}, nil
+		events := []hygiene.Event{e}
+		if before.Quarantine != nil && ch.Agent.Quarantine == nil {
+			e.Type = hygiene.EventReleased
+			events = append(events, e)
+			if kind == hygiene.EventUnheld && before.Hold == nil {
+				events = events[1:] // it ended no hold
+			}
+		}
+		return events, nil
 	})
 	if err != nil {
 		return err

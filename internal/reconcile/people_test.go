@@ -304,3 +304,32 @@ func TestAPauseStopsNewCleanupsAndEndsByItself(t *testing.T) {
 		})
 	}
 }
+
+func TestAReleaseIsToldAsWhatItEnds(t *testing.T) {
+	spec := setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.QuarantineAfter = 1 }}
+	inRig(t, spec, func(r *rig) {
+		ctx := r.t.Context()
+		told := func(released, unheld int) {
+			r.t.Helper()
+			if a, b := len(r.events(hygiene.EventReleased)), len(r.events(hygiene.EventUnheld)); a != released || b != unheld {
+				r.t.Errorf("%d ends of a quarantine and %d of a hold were told, want %d and %d", a, b, released, unheld)
+			}
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		must(r.t, r.crew.OrderQuarantine(ctx, "linux-7", "ann", "smells", time.Time{}))
+		must(r.t, r.crew.OrderRelease(ctx, "linux-7", "ann", "mended"))
+		told(1, 0)
+		must(r.t, r.crew.OrderHold(ctx, "linux-7", "ann", "mine", time.Time{}))
+		must(r.t, r.crew.OrderRelease(ctx, "linux-7", "ann", "done"))
+		told(1, 1)
+		must(r.t, r.crew.OrderHold(ctx, "linux-7", "ann", "mine", time.Time{}))
+		must(r.t, r.crew.OrderQuarantine(ctx, "linux-7", "ann", "smells", time.Time{}))
+		must(r.t, r.crew.OrderRelease(ctx, "linux-7", "ann", "done"))
+		told(2, 2)
+		r.bend(failing)
+		r.wait(time.Hour, "a quarantine", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Quarantine != nil }) })
+		r.jenkins.SaveLabels("linux-7", "el7", "ann")
+		r.waitState("linux-7", hygiene.Unmanaged)
+		told(3, 2)
+	})
+}

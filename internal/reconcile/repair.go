@@ -258,8 +258,12 @@ func (c *Crew) leave(ctx context.Context, w *work, kind hygiene.EventType, reaso
 		if kind == hygiene.EventForgotten {
 			a.Mark = "" // went with the agent
 		}
+		events := []hygiene.Event{event(kind, a, reason)}
+		if ch.Agent.Quarantine != nil && a.Quarantine == nil {
+			events = append(events, event(hygiene.EventReleased, a, reason))
+		}
 		ch.Agent = a
-		return []hygiene.Event{event(kind, a, reason)}, nil
+		return events, nil
 	})
 	if err != nil {
 		return err

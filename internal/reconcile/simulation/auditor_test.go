@@ -329,7 +329,7 @@ func (a *auditor) Changed(e hygiene.Event) {
 	switch e.Type { //nolint:exhaustive // the others change nothing that is judged
 	case hygiene.EventClaimed:
 		a.claimed(t, e)
-	case hygiene.EventHeld, hygiene.EventUnheld, hygiene.EventRequested, hygiene.EventQuarantined:
+	case hygiene.EventHeld, hygiene.EventUnheld, hygiene.EventRequested, hygiene.EventQuarantined, hygiene.EventReleased:
 		t.told(e)
 	case hygiene.EventProved:
 		if t.known.IsZero() {

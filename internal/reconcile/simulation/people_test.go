@@ -45,6 +45,8 @@ func (t *truth) told(e hygiene.Event) {
 		t.quarantined = word{} // it is to be tried at once
 	case e.Type == hygiene.EventUnheld:
 		t.held, t.quarantined = word{}, word{}
+	case e.Type == hygiene.EventReleased: // alone, where no hold was to be ended
+		t.quarantined = word{}
 	}
 }
 
