@@ -13,6 +13,7 @@ const (
 	EventAdopted      EventType = "agent.adopted"
 	EventWithdrawn    EventType = "agent.withdrawn"
 	EventForgotten    EventType = "agent.forgotten"
+	EventRefused      EventType = "agent.refused"
 	EventUncleaned    EventType = "agent.due"
 	EventRelabelled   EventType = "agent.relabelled"
 	EventClaimed      EventType = "cleanup.claimed"
@@ -62,7 +63,7 @@ const (
 // against it.
 func EventTypes() []EventType {
 	return []EventType{
-		EventAdopted, EventWithdrawn, EventForgotten, EventUncleaned, EventRelabelled,
+		EventAdopted, EventWithdrawn, EventForgotten, EventRefused, EventUncleaned, EventRelabelled,
 		EventClaimed, EventHanded, EventReconnecting, EventProved, EventGranted,
 		EventFailed, EventLost, EventGivenBack, EventLosing, EventQuarantined, EventReleased,
 		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,

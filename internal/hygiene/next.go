@@ -36,10 +36,14 @@ func next(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return Action{Kind: Drive, Reason: "an attempt is in progress"}
 	case !s.Present:
 		return rest("not in the controller's list; that proves nothing")
+	case !a.Managed() && s.Refused != "":
+		return rest("not managed: " + s.Refused)
 	case !a.Managed():
 		return adopt(s)
 	case stale(a, s):
 		return rested(a, "waits for a look that is newer than our last write", now)
+	case s.Refused != "":
+		return Action{Kind: Withdraw, Reason: s.Refused}
 	case !s.Labels.Has(LabelCleanable):
 		return Action{
 			Kind: Withdraw, Reason: "the label cleanable was removed",

@@ -14,6 +14,9 @@ type Sighting struct {
 	Present bool // it was in the list; absence alone proves nothing
 	Gone    bool // a direct look says that it does not exist
 	BuiltIn bool // the built-in node
+	// Refused is why it cannot be managed, "" when it can: Jenkins shows one of our labels that can neither be given
+	// nor taken. None counts as ours then.
+	Refused string
 	Labels  Labels
 
 	Idle    bool // every executor and one-off executor idle

@@ -176,6 +176,11 @@ func (k *checker) fleet(ctx context.Context) bool {
 				"the built-in node has the label %s, but is never managed", k.o.Names.Cleanable)
 			continue
 		}
+		if n := k.o.Names; a.Name == n.Cleanable || a.Name == n.Dirty || a.Name == n.Clean {
+			k.add(LevelWarn, "agents", "Rename it, or spell our labels otherwise (labels).",
+				"agent %s is not managed: its name is one of our labels, and Jenkins counts an agent's name among its labels", a.Name)
+			continue
+		}
 		k.managed = append(k.managed, a)
 	}
 	if len(k.managed) == 0 {

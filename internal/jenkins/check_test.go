@@ -78,6 +78,7 @@ func TestEachFaultIsFoundAndHasARemedy(t *testing.T) {
 		{"anonymous", "GET /whoAmI/api/json", answering(200, `{"name":"anonymous","anonymous":true}`), LevelFail, "takes us for anonymous"},
 		{"no agents", "GET /computer/api/json", answering(200, `{"computer":[]}`), LevelWarn, "nothing to manage"},
 		{"agents unreadable", "GET /computer/api/json", answering(500, ""), LevelFail, "cannot be listed"},
+		{"an agent named like a label", "GET /computer/api/json", answering(200, `{"computer":[{"_class":"hudson.slaves.SlaveComputer","displayName":"clean","assignedLabels":[{"name":"cleanable"},{"name":"clean"}],"idle":true}]}`), LevelWarn, "its name is one of our labels"},
 		{"a managed built-in node", "GET /computer/api/json", answering(200, `{"computer":[{"_class":"hudson.model.Hudson$MasterComputer","displayName":"Built-In Node","assignedLabels":[{"name":"cleanable"}],"idle":true}]}`), LevelWarn, "built-in node"},
 		{"hidden builds", "GET /computer/api/json", answering(200, `{"computer":[{"displayName":"x","executors":[{"idle":false}]}]}`), LevelWarn, "may not see"},
 		{"no Agent/ExtendedRead", "GET /computer/linux-7/config.xml", forbidden("hudson.model.Computer.ExtendedRead"), LevelFail, "labels of agents cannot be read"},

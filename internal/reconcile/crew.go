@@ -68,6 +68,8 @@ type Crew struct {
 	launched  map[string]time.Time // when an agent was last launched because it is wanted
 	retries   map[string]retry     // agents whose work met errors
 	owed      map[string]loss      // agents that are clean no more, which could not be stored yet
+	borrowed  map[string]borrowed  // labels of ours that agents showed and their configurations did not have
+	refusals  map[string]string    // why agents are not managed, as it was told
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
 	poolRows  map[string]store.PoolRow
@@ -97,7 +99,7 @@ func New(d Deps, s Settings) *Crew {
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		busySince: map[string]time.Time{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(), unreads: map[string]unread{},
-		retries: map[string]retry{}, owed: map[string]loss{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
+		retries: map[string]retry{}, owed: map[string]loss{}, borrowed: map[string]borrowed{}, refusals: map[string]string{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 		poolRows: map[string]store.PoolRow{}, slotTexts: map[string]slotText{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))

@@ -100,7 +100,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	c.tellPlan(ctx, s, views, before, decisions)
 	c.forgetOthers(views)
 	c.Watch.Decided(c.id, decisions)
-	unstored = errors.Join(unstored, c.alarms(ctx, s, views, now), c.witness(ctx, s, views, now), c.noteUses(ctx, s, views, now))
+	unstored = errors.Join(unstored, c.alarms(ctx, s, views, now), c.witness(ctx, s, views, now), c.noteUses(ctx, s, views, now), c.tellRefused(ctx, s, views, now))
 	begun := map[string]bool{}
 	for i := range views {
 		if machine := views[i].agent.Machine; beginsOn(&views[i], &decisions[i], machine) {
@@ -151,6 +151,8 @@ func (c *Crew) forgetOthers(views []view) {
 	keep(c.launched, known)
 	keep(c.retries, known)
 	keep(c.owed, known)
+	keep(c.borrowed, known)
+	keep(c.refusals, known)
 	keep(c.stale, known)
 	keep(c.witnessed, known)
 }

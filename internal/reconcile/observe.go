@@ -275,6 +275,9 @@ func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Tim
 	if since, ok := c.busySince[seen.Name]; ok {
 		out.BusyFor = at.Sub(since)
 	}
+	if out.Refused = c.cannotManage(s, seen.Name, out.Labels, at); out.Refused != "" {
+		out.Labels = 0
+	}
 	return out
 }
 

@@ -28,6 +28,7 @@ func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard fun
 	names := w.settings.Labels
 	edit, err := c.Jenkins.EditLabels(ctx, w.agent.ID.Name, func(n jenkins.NodeConfig) ([]string, error) {
 		have := names.Read(n.Labels)
+		c.noteBorrowed(w.agent.ID.Name, w.sighting.Labels&^have)
 		if !have.Has(hygiene.LabelCleanable) && want != 0 {
 			return nil, &refusal{reason: "the label cleanable was removed"}
 		}
@@ -43,6 +44,9 @@ func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard fun
 	})
 	if err != nil {
 		return fmt.Errorf("show %s: %w", want, err)
+	}
+	if edit.Written {
+		c.noteBorrowed(w.agent.ID.Name, 0) // what later looks show is ours
 	}
 	if slices.Contains(edit.Stale, names.Clean) {
 		c.suspect(w.agent.ID.Name)
