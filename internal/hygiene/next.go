@@ -139,6 +139,8 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return lose(s.Unfit, NeedVerify, ShowDue)
 	case s.Offline && !s.Reached:
 		return lose("its connection was lost", NeedVerify, ShowDue)
+	case a.lacksSpace(s, p, now):
+		return lose("a node monitor took it offline", NeedCleanup, ShowDue)
 	case p.TTL > 0 && !now.Before(a.LastCleaned.Add(p.TTL)) && p.Paused == "" && !s.Offline:
 		return Action{Kind: Refresh, Reason: fmt.Sprintf("clean for longer than %s", p.TTL), Need: NeedVerify}
 	}
@@ -147,6 +149,19 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 		act.Wake = a.LastCleaned.Add(p.TTL)
 	}
 	return act
+}
+
+// monitorLooks is how often a node monitor looks at an agent, and lifts its mark when all is well, with a margin
+// (hudson.node_monitors.AbstractNodeMonitorDescriptor: once per hour).
+const monitorLooks = 65 * time.Minute
+
+// lacksSpace reports whether a monitor took a clean agent offline for want of space that a cleanup may give back. Where the
+// mark is lifted for a cleanup it was set since; over SSH it stays until the monitor has looked again.
+func (a Agent) lacksSpace(s Sighting, p Policy, now time.Time) bool {
+	if !s.Offline || s.OfflineBy != ByMonitor {
+		return false
+	}
+	return p.Monitor == MonitorLift || p.Monitor == MonitorSSH && !now.Before(a.LastCleaned.Add(monitorLooks))
 }
 
 // due is the life of an agent that waits: repair of its labels first, then every reason not to

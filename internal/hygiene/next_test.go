@@ -215,3 +215,16 @@ func TestAllNeighboursAreDisplacedBeforeTheirMachineIsCleaned(t *testing.T) {
 		t.Errorf("got %+v, want a cleanup that displaces both", act)
 	}
 }
+
+func TestAMarkThatStaysDuringACleanupOverSSHIsNoNewLackOfSpace(t *testing.T) {
+	t.Parallel()
+	a := hygiene.Agent{ID: hygiene.AgentID{Controller: "ci", Name: "a"}, State: hygiene.Clean, LastCleaned: base, Since: base, LabelsAt: base}
+	p := hygiene.Policy{Monitor: hygiene.MonitorSSH}
+	for after, want := range map[time.Duration]hygiene.Kind{time.Minute: hygiene.Rest, time.Hour: hygiene.Rest, 2 * time.Hour: hygiene.Unclean} {
+		now := base.Add(after)
+		s := hygiene.Sighting{At: now, Present: true, Idle: true, Reached: true, Offline: true, OfflineBy: hygiene.ByMonitor, Labels: hygiene.ShowClean}
+		if got := hygiene.Next(a, s, p, now); got.Kind != want {
+			t.Errorf("%s after its cleaning: %s (%s), want %s", after, got.Kind, got.Reason, want)
+		}
+	}
+}

@@ -229,3 +229,19 @@ func (r *rig) liftedOnlyWhileDirty() {
 		}
 	}
 }
+
+func TestACleanAgentThatAMonitorTakesOfflineIsCleaned(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[hygiene.MonitorPolicy]int64{hygiene.MonitorLift: 2, hygiene.MonitorLeave: 1} {
+		t.Run(string(policy), func(t *testing.T) {
+			inRig(t, setup{agents: one, settings: monitors(policy)}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				r.jenkins.Agent("linux-7").MonitorOffline(1 << 20)
+				r.pass(3 * time.Hour)
+				if a := r.agent("linux-7"); !isClean(a) || a.Attempt != want {
+					t.Errorf("got %s at attempt %d, want it clean at %d", a.State, a.Attempt, want)
+				}
+			})
+		})
+	}
+}
