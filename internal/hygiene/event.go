@@ -14,6 +14,7 @@ const (
 	EventWithdrawn    EventType = "agent.withdrawn"
 	EventForgotten    EventType = "agent.forgotten"
 	EventRefused      EventType = "agent.refused"
+	EventLaunched     EventType = "agent.launched"
 	EventUncleaned    EventType = "agent.due"
 	EventRelabelled   EventType = "agent.relabelled"
 	EventClaimed      EventType = "cleanup.claimed"
@@ -63,7 +64,7 @@ const (
 // against it.
 func EventTypes() []EventType {
 	return []EventType{
-		EventAdopted, EventWithdrawn, EventForgotten, EventRefused, EventUncleaned, EventRelabelled,
+		EventAdopted, EventWithdrawn, EventForgotten, EventRefused, EventLaunched, EventUncleaned, EventRelabelled,
 		EventClaimed, EventHanded, EventReconnecting, EventProved, EventGranted,
 		EventFailed, EventLost, EventGivenBack, EventLosing, EventQuarantined, EventReleased,
 		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,

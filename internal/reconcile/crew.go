@@ -65,7 +65,7 @@ type Crew struct {
 	asked     map[string]time.Time // when an agent's build feed was last read
 	unread    time.Time            // since when those count that were not
 	unreads   map[string]unread    // those that could not be read
-	launched  map[string]time.Time // when an agent was last launched because it is wanted
+	launched  map[string]launches  // agents that were launched because they are wanted, and have not come yet
 	retries   map[string]retry     // agents whose work met errors
 	owed      map[string]loss      // agents that are clean no more, which could not be stored yet
 	borrowed  map[string]borrowed  // labels of ours that agents showed and their configurations did not have
@@ -98,7 +98,7 @@ func New(d Deps, s Settings) *Crew {
 		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		busySince: map[string]time.Time{}, missing: map[string]int{},
-		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]time.Time{}, unread: time.Now(), unreads: map[string]unread{},
+		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]launches{}, unread: time.Now(), unreads: map[string]unread{},
 		retries: map[string]retry{}, owed: map[string]loss{}, borrowed: map[string]borrowed{}, refusals: map[string]string{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 		poolRows: map[string]store.PoolRow{}, slotTexts: map[string]slotText{},
 	}

@@ -91,6 +91,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		if choice, ok := choices[d.Agent.Name]; ok {
 			d.Chosen, d.Turn, d.Reason = choice.Chosen, choice.turn, choice.Reason
 		}
+		c.cameOnline(&views[i], d)
 		byName[d.Agent.Name] = d
 	}
 	c.mu.Lock()

@@ -5,6 +5,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/engine"
@@ -129,25 +130,60 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 	return rest, nil
 }
 
-// launchAgain is how long a launch that was asked for may take before it is asked for again: Jenkins
-// does not show that an agent is being launched.
-const launchAgain = 2 * time.Minute
+// launches are the launches of an agent since it was last seen online.
+type launches struct {
+	times       int
+	first, last time.Time
+}
+
+// launchWait is how long a launch that was asked for may take before it is asked for again, longer each time that it
+// brings no agent: Jenkins does not show that an agent is being launched.
+var launchWait = hygiene.Backoff{First: 2 * time.Minute, Max: 30 * time.Minute}
+
+// String is what is told of an agent that does not come.
+func (l launches) String() string {
+	return fmt.Sprintf("launched %d times since %s, and it has not come", l.times, l.first.UTC().Format(time.RFC3339))
+}
 
 // launchWanted has Jenkins launch an agent that the queue wants, once per time that a launch takes.
 func (c *Crew) launchWanted(ctx context.Context, w *work) error {
+	name := w.agent.ID.Name
 	c.mu.Lock()
-	last := c.launched[w.agent.ID.Name]
+	l := c.launched[name]
 	c.mu.Unlock()
-	if !last.IsZero() && w.now.Sub(last) < launchAgain {
+	if l.times > 0 && w.now.Sub(l.last) < launchWait.After(l.times, name) {
 		return nil
 	}
 	if err := c.launch(ctx, w); err != nil {
 		return err
 	}
+	reason := "the queue wants it"
+	if l.times > 0 {
+		reason += "; " + l.String()
+	} else {
+		l.first = w.now
+	}
+	l.times, l.last = l.times+1, w.now
+	c.mu.Lock()
+	c.launched[name] = l
+	c.mu.Unlock()
+	return c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
+		return []hygiene.Event{event(hygiene.EventLaunched, ch.Agent, reason)}, nil
+	})
+}
+
+// cameOnline forgets the launches of agents that came, and tells how often one that the queue wants was launched in vain.
+func (c *Crew) cameOnline(v *view, d *Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.launched[w.agent.ID.Name] = w.now
-	return nil
+	l, ok := c.launched[v.agent.ID.Name]
+	switch {
+	case !ok:
+	case v.sighting.Present && !v.sighting.Offline:
+		delete(c.launched, v.agent.ID.Name)
+	case v.action.Kind == hygiene.Launch:
+		d.Reason += "; " + l.String()
+	}
 }
 
 // drive does the next step of the attempt that owns the agent.

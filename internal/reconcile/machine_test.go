@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -210,6 +211,30 @@ func TestAnAgentOnDemandThatLostItsConnectionIsLaunchedOnceWhenWanted(t *testing
 		if n := asked.Load(); n != 1 {
 			t.Errorf("it was asked to launch %d times", n)
 		}
+	})
+}
+
+func TestALaunchThatBringsNoAgentIsToldAndRepeatedLessAndLess(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7", Launched: true, Demand: true, IdleDelay: 60}}
+	spec := setup{agents: agents, settings: func(s *reconcile.Settings) { s.Pools[0].Policy.OnDemand = true }}
+	inRig(t, spec, func(r *rig) {
+		remove := r.jenkins.Inject(jenkinstest.Fault{Path: "/computer/linux-7/launchSlaveAgent", Drop: true})
+		must(r.t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&el7", Script: "make"}))
+		_, err := r.jenkins.Schedule("app", nil)
+		must(r.t, err)
+		r.pass(2 * time.Hour)
+		told := r.events(hygiene.EventLaunched)
+		if n := len(told); n < 4 || n > 9 {
+			t.Fatalf("launched %d times in two hours", n)
+		}
+		if last := told[len(told)-1].Reason; !strings.Contains(last, fmt.Sprintf("launched %d times since 2000-01-01T00:", len(told)-1)) {
+			t.Errorf("the reason is %q", last)
+		}
+		if d, _ := r.crew.Explain("linux-7"); !strings.Contains(d.Reason, fmt.Sprintf("launched %d times since 2000-01-01T00:", len(told))) {
+			t.Errorf("the agent's reason is %q", d.Reason)
+		}
+		remove()
+		r.wait(time.Hour, "a build", func() bool { return len(r.jenkins.Builds("app")) > 0 })
 	})
 }
 

@@ -141,7 +141,7 @@ func TestNothingIsRememberedOfAgentsThatAreGone(t *testing.T) {
 	t.Parallel()
 	c := New(Deps{Engine: &keys{}, Log: slog.New(slog.DiscardHandler)}, Settings{ID: "ci"})
 	for _, name := range []string{"here", "gone"} {
-		c.asked[name], c.launched[name], c.stale[name] = noon, noon, noon
+		c.asked[name], c.launched[name], c.stale[name] = noon, launches{times: 1, last: noon}, noon
 		c.retries[name], c.missing[name], c.witnessed[name] = retry{failures: 1}, 1, "u"
 	}
 	gone := on("ci", "gone", "", hygiene.Unmanaged)
