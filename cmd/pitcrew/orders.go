@@ -25,7 +25,9 @@ func (c *cli) holdCommand() *cobra.Command {
 	return c.orderCommand(&connection{}, order{
 		verb: "hold", done: "is held", short: "Keep agents out, for a person",
 		long: `Keep agents out of service: no cleanup starts there and no build gets them, until they
-are released or the time is up. A cleanup in progress ends first.`,
+are released or the time is up. A cleanup in progress runs
+to its end. Its agent is not called clean for it, so that it is recorded as lost;
+after the hold the agent is verified.`,
 		example:        "  pitcrew hold el9-7 --reason 'disk is replaced' --for 4h",
 		reasonRequired: true, lasts: "end by itself after this time, such as 90m, 36h or 7d",
 		give: func(ctx context.Context, d *daemon, a api.Agent, reason string, l lasting) (api.Agent, error) {

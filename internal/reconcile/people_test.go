@@ -333,3 +333,22 @@ func TestAReleaseIsToldAsWhatItEnds(t *testing.T) {
 		told(3, 2)
 	})
 }
+
+func TestAHoldLetsTheCleanupEndAndTheAgentIsVerifiedAfterIt(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Running)
+		must(r.t, r.crew.OrderHold(r.t.Context(), "linux-7", "ann", "mine", time.Time{}))
+		r.waitState("linux-7", hygiene.Due)
+		if b := r.cleanups(); len(b) != 1 || b[0].Result != "SUCCESS" {
+			t.Errorf("the cleanup did not end by itself: %+v", b)
+		}
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost || got.Reason != "held: mine" {
+			t.Errorf("its attempt ended %s: %s", got.Outcome, got.Reason)
+		}
+		must(r.t, r.crew.OrderRelease(r.t.Context(), "linux-7", "ann", "done"))
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedVerify {
+			t.Errorf("after the hold it was not verified but: %s", got.Need)
+		}
+	})
+}
