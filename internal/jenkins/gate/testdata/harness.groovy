@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs the gate in a Jenkins of stubs: one command per line, a JSON object on standard input, one answer on standard output.
+
+import groovy.json.JsonOutput
+import groovy.json.JsonSlurper
+import hudson.model.*
+import hudson.model.labels.LabelAtom
+import hudson.model.queue.*
+import hudson.remoting.VirtualChannel
+import hudson.security.AccessControlled
+import hudson.slaves.ComputerListener
+import jenkins.model.Jenkins
+import jenkins.model.NodeListener
+import org.jenkinsci.plugins.durabletask.executors.ContinuedTask
+import org.kohsuke.stapler.StaplerResponse2
+
+class Channel implements VirtualChannel {}
+
+class Agent extends Slave {
+    Map broken = [:] // by method: what is thrown
+    int saves
+
+    Agent(String name, int executors, Node.Mode mode, String labels) { super(name, executors, mode, labels) }
+
+    private void may(String what) { if (broken[what]) throw (broken[what] == 'error' ? new StackOverflowError(what) : new IllegalStateException(what)) }
+
+    String getLabelString() { may('labels'); super.getLabelString() }
+
+    void save() throws IOException {
+        if (broken.save) throw new IOException('No space left on device')
+        saves++
+    }
+}
+
+class OtherAgent extends Agent {
+    OtherAgent(String name, int executors, Node.Mode mode, String labels) { super(name, executors, mode, labels) }
+}
+
+class AgentComputer extends Computer {
+    String name
+    volatile VirtualChannel channel
+    boolean broken
+
+    AgentComputer(String name, int count) {
+        this.name = name
+        count.times { this.@executors.add(new Executor(this, it)) }
+    }
+
+    VirtualChannel getChannel() {
+        if (broken) throw new IllegalStateException('channel')
+        channel
+    }
+
+    Node getNode() { Jenkins.get().getNode(name) }
+
+    void replace(Executor executor) { // when its work has ended, the new one goes to the end of the list
+        if (this.@oneOffExecutors.remove(executor)) return
+        if (this.@executors.remove(executor)) this.@executors.add(new Executor(this, executor.number))
+    }
+
+    OneOffExecutor oneOff() {
+        def e = new OneOffExecutor(this)
+        e.used = true
+        this.@oneOffExecutors.add(e)
+        e
+    }
+
+    void resize(int count) { // lowering it replaces all that are idle
+        this.@executors.removeIf { it.idle }
+        while (executors.size() < count) this.@executors.add(new Executor(this, executors.size()))
+    }
+}
+
+class Parameter extends ParameterValue {
+    final Object value
+    Parameter(String name, Object value) { super(name); this.value = value }
+    Object getValue() { value }
+}
+
+class Job implements Queue.Task, Item {
+    String fullName
+    Label label
+    String getFullDisplayName() { fullName }
+    Label getAssignedLabel() { label }
+}
+
+class Flyweight extends Job implements Queue.FlyweightTask {}
+
+class Plain implements Queue.Task {
+    String name
+    Label label
+    String getFullDisplayName() { name }
+    Label getAssignedLabel() { label }
+}
+
+class Returning extends Plain implements ContinuedTask {
+    boolean back = true
+    boolean isContinued() { back }
+}
+
+class World {
+    final String script
+    Map<Long, List> items = [:]
+    Map<String, Executor> running = [:]
+    long last
+
+    World(String script) { this.script = script }
+
+    // GroovyHookScript compiles with no imports; the console adds some, which must not matter. Each evaluation has classes of its own;
+    // only a Jenkins that is booted anew gets those of its predecessor, which it cannot know, to save the time.
+    Class booted
+
+    private compile() { new GroovyShell(getClass().classLoader).parse(script, 'PitcrewGateScript.groovy').getClass() }
+
+    private evaluate(Class compiled, boolean console) {
+        def out = new StringWriter()
+        def binding = new Binding(out: new PrintWriter(out))
+        if (console) binding.setVariable('pitcrewHook', 'console')
+        def run = compiled.newInstance()
+        run.binding = binding
+        run.run()
+        out.toString().trim()
+    }
+
+    def boot(c) {
+        items.clear()
+        running.clear()
+        Queue.instance.queued.clear()
+        Jenkins.boot()
+        Jenkins.get().computers[Jenkins.get()] = new AgentComputer('', 0)
+        Jenkins.get().computers[Jenkins.get()].channel = new Channel()
+        booted = booted ?: compile()
+        evaluate(booted, false)
+    }
+
+    def register(c) { evaluate(compile(), c.console as boolean) }
+
+    def extensions(c) {
+        def j = Jenkins.get()
+        [QueueTaskDispatcher, QueueListener, ExecutorListener, ComputerListener, NodeListener].collectEntries { [it.simpleName, j.getExtensionList(it).size()] } + [actions: j.actions.size()]
+    }
+
+    // With quiet, nobody is told: what a listener would have said has to be seen without it.
+    def node(c) {
+        def n = (c.other ? OtherAgent : Agent).newInstance(c.name, c.executors ?: 1, (c.normal ? Node.Mode.NORMAL : Node.Mode.EXCLUSIVE), c.labels)
+        def j = Jenkins.get()
+        def old = j.byName.put(c.name, n)
+        def computer = old == null ? null : j.computers.remove(old)
+        if (computer == null || c.fresh || old.getClass() != n.getClass()) computer = new AgentComputer(c.name, c.executors ?: 1)
+        if (computer.executors.size() != (c.executors ?: 1)) computer.resize(c.executors ?: 1)
+        j.computers[n] = computer
+        if (!c.offline && computer.channel == null) connect(c)
+        if (old != null && !c.quiet) NodeListener.fireOnUpdated(old, n)
+        null
+    }
+
+    def remove(c) {
+        def n = Jenkins.get().byName.remove(c.name)
+        Jenkins.get().computers.remove(n)
+        NodeListener.fireOnDeleted(n)
+        null
+    }
+
+    private AgentComputer computer(String name) { name == '' ? Jenkins.get().toComputer() : Jenkins.get().getNode(name).toComputer() }
+
+    def connect(c) {
+        computer(c.name).channel = new Channel()
+        if (!c.quiet) Jenkins.get().getExtensionList(ComputerListener).each { it.onOnline(computer(c.name), null) }
+        null
+    }
+
+    def disconnect(c) {
+        computer(c.name).channel = null
+        if (!c.quiet) Jenkins.get().getExtensionList(ComputerListener).each { it.onOffline(computer(c.name), null) }
+        null
+    }
+
+    // Somebody's edit of the labels alone, in place and without a word to anybody.
+    def relabel(c) { Jenkins.get().getNode(c.name).setLabelString(c.labels); null }
+
+    def breaks(c) {
+        if (c.what == 'channel') computer(c.name).broken = c.how as boolean
+        else Jenkins.get().getNode(c.name).broken[c.what] = c.how
+        null
+    }
+
+    def view(c) {
+        def n = Jenkins.get().getNode(c.name)
+        [labels: n.labelString, saves: n.saves, updates: Jenkins.get().updates, resets: ['cleanable', 'dirty', 'clean'].collect { Jenkins.get().getLabelAtom(it).resets }]
+    }
+
+    def queue(c) {
+        Label label = c.label == null ? null : new LabelAtom(c.label)
+        def task = [job: { new Job(fullName: c.task, label: label) }, flyweight: { new Flyweight(fullName: c.task, label: label) },
+            plain: { new Plain(name: c.task, label: label) }, returning: { new Returning(name: c.task, label: label) },
+            begun: { new Returning(name: c.task, label: label, back: false) }][c.kind]()
+        def actions = c.attempt == null ? [] : [new ParametersAction([new Parameter('X', 'y'), new Parameter('PITCREW_ATTEMPT', c.attempt)])]
+        long id = ++last
+        items[id] = [task, actions]
+        if (!c.loose) Queue.instance.queued.add(new Queue.BuildableItem(task, actions, id))
+        id
+    }
+
+    private first(Closure ask) {
+        CauseOfBlockage cause = null
+        Queue.withLock({ Jenkins.get().getExtensionList(QueueTaskDispatcher).each { cause = cause ?: ask(it) } } as Runnable)
+        cause?.shortDescription
+    }
+
+    def take(c) {
+        def (task, actions) = items[c.item as long]
+        first { it.canTake(c.name == '' ? Jenkins.get() : Jenkins.get().getNode(c.name), new Queue.BuildableItem(task, actions, c.item as long)) }
+    }
+
+    def may(c) {
+        def (task, actions) = items[c.item as long]
+        first { it.canRun(new Queue.BuildableItem(task, actions, c.item as long)) }
+    }
+
+    def left(long id, Executor executor, boolean cancelled) {
+        def (task, actions) = items[id]
+        Queue.instance.queued.removeIf { it.id == id }
+        Queue.withLock({
+            Executor.as(executor, { Jenkins.get().getExtensionList(QueueListener).each { it.onLeft(new Queue.LeftItem(task, actions, id, cancelled)) } } as Runnable)
+        } as Runnable)
+    }
+
+    def start(c) {
+        AgentComputer computer = computer(c.name)
+        Executor executor = c.flyweight ? computer.oneOff() : computer.executors.find { it.idle }
+        if (executor == null) return 'no executor'
+        executor.used = true
+        running["${c.name} ${c.item}" as String] = executor
+        left(c.item as long, executor, false)
+        null
+    }
+
+    def again(c) { left(c.item as long, running["${c.name} ${c.item}" as String], false); null } // another work unit of the same item
+
+    def cancel(c) { left(c.item as long, null, true); null }
+
+    def end(c) {
+        Executor executor = running.remove("${c.name} ${c.item}" as String)
+        def (task, actions) = items[c.item as long]
+        if (!c.late) executor.owner.replace(executor)
+        Jenkins.get().getExtensionList(ExecutorListener).each { c.problem ? it.taskCompletedWithProblems(executor, task, 1, new Exception()) : it.taskCompleted(executor, task, 1) }
+        null
+    }
+
+    def giveBack(c) { def e = running.remove("${c.name} ${c.item}" as String); e.owner.replace(e); null }
+
+    def assign(c) { // an executor has been chosen, its thread has not begun
+        Executor executor = computer(c.name).executors.find { it.idle }
+        if (executor == null) return 'no executor'
+        executor.used = true
+        running["${c.name} ${c.item}" as String] = executor
+        null
+    }
+
+    private answer(List permissions, Closure ask) {
+        AccessControlled.GRANTED.set(permissions == null ? null : permissions as Set)
+        try {
+            def sent = [:]
+            def body = new ByteArrayOutputStream()
+            ask().generateResponse(null, [setStatus: { sent.code = it }, setContentType: { sent.type = it }, setContentLength: { sent.length = it },
+                getOutputStream: { body }] as StaplerResponse2, null)
+            sent + [body: new String(body.toByteArray(), 'UTF-8')]
+        } catch (hudson.security.AccessDeniedException3 e) {
+            [code: 403, body: e.message]
+        } finally {
+            AccessControlled.GRANTED.remove()
+        }
+    }
+
+    private gate() { Jenkins.get().actions.find { it.urlName == 'pitcrew-gate' } }
+
+    def call(c) { answer(c.as) { gate()."do${c.verb.capitalize()}"(c.request) } }
+
+    def status(c) { answer(c.as) { gate().doStatus() } }
+
+    def events(c) { answer(c.as) { gate().doEvents(c.session, c.since, c.wait) } }
+
+    // Which methods answer to GET as well, and which parameters they say they have.
+    def methods(c) {
+        gate().getClass().declaredMethods.findAll { it.name.startsWith('do') }.collectEntries { m ->
+            [m.name, [post: m.isAnnotationPresent(org.kohsuke.stapler.interceptor.RequirePOST), parameters: m.parameterAnnotations.collect { it*.value().join('') }]]
+        }
+    }
+
+    // What one question costs, in nanoseconds, and one start, without the time that a disk takes.
+    def cost(c) {
+        def (task, actions) = items[c.item as long]
+        def item = new Queue.BuildableItem(task, actions, c.item as long)
+        def node = Jenkins.get().getNode(c.name)
+        Costs.take(Jenkins.get().getExtensionList(QueueTaskDispatcher).get(0), node, item, c.times)
+    }
+}
+
+@groovy.transform.CompileStatic
+class Costs {
+    static long take(QueueTaskDispatcher d, Node node, Queue.BuildableItem item, int times) {
+        long began = System.nanoTime()
+        for (int i = 0; i < times; i++) d.canTake(node, item)
+        return (System.nanoTime() - began).intdiv(times) as long
+    }
+}
+
+def answers = System.out
+System.out = System.err
+def world = new World(new File(args[0]).getText('UTF-8'))
+System.in.eachLine('UTF-8') { line ->
+    def command = new JsonSlurper().parseText(line)
+    def answer
+    try {
+        answer = [ok: world."${command.do}"(command)]
+    } catch (Throwable e) {
+        answer = [failed: e.toString(), at: e.stackTrace*.toString().findAll { it.contains(".groovy:") }.take(6)]
+    }
+    answers.println(JsonOutput.toJson(answer))
+    answers.flush()
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hudson.model;
+
+/** As hudson.model.Item: what has a name among the jobs. */
+public interface Item {
+    String getFullName();
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package jenkins.model;
+
+import hudson.ExtensionList;
+import hudson.model.Action;
+import hudson.model.Computer;
+import hudson.model.Node;
+import hudson.model.Queue;
+import hudson.model.labels.LabelAtom;
+import hudson.security.Permission;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import javax.servlet.ServletContext;
+
+public class Jenkins extends Node {
+    public static final Permission READ = new Permission("Overall/Read");
+    private static volatile Jenkins instance;
+
+    public final transient ServletContext servletContext = new ServletContext();
+    public final Map<String, Node> byName = new ConcurrentSkipListMap<>();
+    public final Map<Node, Computer> computers = new ConcurrentHashMap<>();
+    private final Map<String, LabelAtom> atoms = new ConcurrentHashMap<>();
+    private final Map<Class<?>, ExtensionList<?>> extensions = new ConcurrentHashMap<>();
+    private final List<Action> actions = new CopyOnWriteArrayList<>();
+    public int updates;
+
+    public static Jenkins get() { return instance; }
+
+    /** Begins another life: what Jenkins keeps in memory is gone. */
+    public static Jenkins boot() { return instance = new Jenkins(); }
+
+    @Override public String getNodeName() { return ""; }
+    @Override public int getNumExecutors() { return 0; }
+    @Override public Mode getMode() { return Mode.NORMAL; }
+    @Override public String getLabelString() { return "cleanable clean"; } // whatever stands there, it is never ours
+
+    public Node getNode(String name) { return byName.get(name); }
+    public List<Node> getNodes() { return new ArrayList<>(byName.values()); }
+    public Computer getComputerOf(Node node) { return computers.get(node); }
+    public LabelAtom getLabelAtom(String name) { return atoms.computeIfAbsent(name, LabelAtom::new); }
+    public List<Action> getActions() { return actions; }
+
+    @SuppressWarnings("unchecked")
+    public <T> ExtensionList<T> getExtensionList(Class<T> type) {
+        return (ExtensionList<T>) extensions.computeIfAbsent(type, t -> new ExtensionList<T>());
+    }
+
+    /** As Nodes.updateNode: a node that was replaced meanwhile is neither saved nor told of. */
+    public boolean updateNode(Node node) throws IOException {
+        if (byName.get(node.getNodeName()) != node) return false;
+        updates++;
+        node.save();
+        NodeListener.fireOnUpdated(node, node);
+        return true;
+    }
+}
