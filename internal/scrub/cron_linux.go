@@ -67,7 +67,9 @@ func (c *cron) Look(ctx context.Context) ([]Deviation, error) {
 		}
 	}
 	if os.Geteuid() == 0 {
-		return found, c.jobs(add)
+		if err := c.jobs(add); err != nil { // which adds to found
+			return nil, err
+		}
 	}
 	return found, nil
 }
