@@ -103,7 +103,7 @@ type Quarantine struct {
 // Breaker stops new cleanups with a recipe, as it is now, when it fails on many agents, in one step or in several. An
 // agent that has been cleaned since it failed does not count; agents that did not fail do not matter.
 type Breaker struct {
-	// Agents is how many different agents must fail. In a big pool a few sick ones are no news: raise it there. 0 means never.
+	// Agents is how many different agents must fail, and at least one in twenty of those that were cleaned: the few sick ones of a big pool are no news. 0 means never.
 	Agents int `yaml:"agents" jsonschema:"default=3,minimum=0,maximum=10000"`
 	// Failures is how many failures there must be among them, those of an agent since it was last cleaned.
 	Failures int `yaml:"failures" jsonschema:"default=5,minimum=1,maximum=10000"`

@@ -10,7 +10,8 @@ import (
 // BreakerPolicy stops cleanups of a recipe revision that fails on too many agents, in one step or in
 // several. Both bounds must be reached within the window. An agent counts with its failures since it
 // was last cleaned: what others, or it itself before, were cleaned does not outweigh them, and one that
-// fails now and then does not add up.
+// fails now and then does not add up. But of the agents that the window saw one in twenty must fail: the few sick ones that a
+// big fleet always has are no news about the recipe.
 type BreakerPolicy struct {
 	Agents   int           // different agents that fail; 0 = no breaker
 	Failures int           // their failed attempts
@@ -52,7 +53,7 @@ func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.T
 	if p.Agents <= 0 {
 		return BreakerClosed, ""
 	}
-	window := tally{}
+	window, seen := tally{}, map[AgentID]bool{}
 	var last time.Time
 	for _, e := range ended {
 		if e.Revision != revision || !e.At.After(b.Since) || e.At.After(now.Add(clockSlack)) {
@@ -66,10 +67,11 @@ func Trip(b Breaker, ended []Ended, revision string, p BreakerPolicy, now time.T
 		}
 		if b.Opened.IsZero() && now.Sub(e.At) <= p.Within || !b.Opened.IsZero() && e.Failed {
 			window.add(e)
+			seen[e.Agent] = true
 		}
 	}
 	switch {
-	case b.Opened.IsZero() && !window.over(p):
+	case b.Opened.IsZero() && !window.over(p, len(seen)):
 		return BreakerClosed, ""
 	case now.Sub(last) > p.Within/2:
 		return BreakerTrial, window.reason()
@@ -95,8 +97,11 @@ func (t tally) failures() (n int) {
 	return n
 }
 
-func (t tally) over(p BreakerPolicy) bool {
-	return len(t) >= p.Agents && t.failures() >= p.Failures
+// sickShare is how many of a fleet's agents may fail for one that does not: one in so many.
+const sickShare = 20
+
+func (t tally) over(p BreakerPolicy, seen int) bool {
+	return len(t) >= p.Agents && t.failures() >= p.Failures && sickShare*len(t) >= seen
 }
 
 func (t tally) reason() string {

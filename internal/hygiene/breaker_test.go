@@ -3,6 +3,7 @@
 package hygiene_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -68,4 +69,23 @@ func TestSuccessesOfOtherAgentsMoveNoBreaker(t *testing.T) {
 			t.Fatalf("%s (%s) with other agents' successes, %s (%s) without", got, why, state, reason)
 		}
 	})
+}
+
+// TestAFewSickAgentsOfABigFleetOpenNoBreaker has some of a hundred agents fail three times each, and all others be cleaned.
+func TestAFewSickAgentsOfABigFleetOpenNoBreaker(t *testing.T) {
+	t.Parallel()
+	for sick, want := range map[int]hygiene.BreakerState{3: hygiene.BreakerClosed, 4: hygiene.BreakerClosed, 5: hygiene.BreakerOpen, 100: hygiene.BreakerOpen} {
+		var ended []hygiene.Ended
+		for i := range 100 {
+			id := hygiene.AgentID{Controller: "ci", Name: fmt.Sprint("a", i)}
+			for try := range 3 {
+				at := base.Add(time.Duration(try-10) * time.Minute)
+				ended = append(ended, hygiene.Ended{Agent: id, Revision: "r1", Step: "sweep", Failed: i < sick, At: at, Claimed: at.Add(-time.Minute)})
+			}
+		}
+		slices.SortStableFunc(ended, func(a, b hygiene.Ended) int { return a.At.Compare(b.At) })
+		if got, reason := hygiene.Trip(hygiene.Breaker{}, ended, "r1", hygiene.BreakerPolicy{Agents: 3, Failures: 5, Within: time.Hour}, base); got != want {
+			t.Errorf("%d of 100 fail: %s (%s), want %s", sick, got, reason, want)
+		}
+	}
 }
