@@ -59,7 +59,7 @@ type Crew struct {
 
 	mu        sync.Mutex
 	decisions map[string]*Decision // by agent name, from the newest decide; they are never changed
-	busySince map[string]time.Time // by agent name
+	busySince map[string]busy      // by agent name
 	missing   map[string]int       // polls in which a managed agent was not listed
 	remote    map[hygiene.AgentID]*remoteRun
 	asked     map[string]time.Time // when an agent's build feed was last read
@@ -97,7 +97,7 @@ func New(d Deps, s Settings) *Crew {
 	c := &Crew{
 		Deps: d, id: s.ID, instance: rand.Text(),
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
-		busySince: map[string]time.Time{}, missing: map[string]int{},
+		busySince: map[string]busy{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]launches{}, unread: time.Now(), unreads: map[string]unread{},
 		retries: map[string]retry{}, owed: map[string]loss{}, borrowed: map[string]borrowed{}, refusals: map[string]string{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 		poolRows: map[string]store.PoolRow{}, slotTexts: map[string]slotText{},

@@ -227,21 +227,33 @@ func (c *Crew) countMissing(a hygiene.Agent, listed bool) bool {
 
 // noteBusy remembers since when each agent has been busy with what it is busy with.
 func (c *Crew) noteBusy(look *Look) {
-	last := c.look.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for name, a := range look.Agents {
-		if _, ok := c.busySince[name]; a.Idle {
+		b, ok := c.busySince[name]
+		if a.Idle {
 			delete(c.busySince, name)
-		} else if !ok || last != nil && replaced(last.Agents[name].Running, a.Running) {
-			c.busySince[name] = look.At
+			continue
 		}
+		if !ok || replaced(b.with, a.Running) {
+			b.since = look.At
+		}
+		if len(a.Running) > 0 { // an executor that was only just given work shows nothing yet
+			b.with = a.Running
+		}
+		c.busySince[name] = b
 	}
 	for name := range c.busySince {
 		if _, ok := look.Agents[name]; !ok {
 			delete(c.busySince, name)
 		}
 	}
+}
+
+// busy is since when an agent works, and what at, as the polls saw it.
+type busy struct {
+	since time.Time
+	with  []jenkins.Executable // of the newest look that showed anything
 }
 
 // replaced reports whether all that ran has ended and something else runs, with no idle look between.
@@ -272,8 +284,8 @@ func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Tim
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if since, ok := c.busySince[seen.Name]; ok {
-		out.BusyFor = at.Sub(since)
+	if b, ok := c.busySince[seen.Name]; ok {
+		out.BusyFor = at.Sub(b.since)
 	}
 	if out.Refused = c.cannotManage(s, seen.Name, out.Labels, at); out.Refused != "" {
 		out.Labels = 0
