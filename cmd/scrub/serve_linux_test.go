@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -73,10 +74,13 @@ func TestWhatAStepLeavesInItsProcessIsSeen(t *testing.T) { //nolint:paralleltest
 		t.Fatal("there is something although nothing was left")
 	}
 	for name, leave := range map[string]func() (end func()){
-		"a routine": func() func() {
-			ends, ended := make(chan struct{}), make(chan struct{})
-			go func() { <-ends; close(ended) }()
-			return func() { close(ends); <-ended }
+		"a routine": func() func() { // many of them: others, of tests that came before, may end meanwhile
+			ends := make(chan struct{})
+			var all sync.WaitGroup
+			for range 100 {
+				all.Go(func() { <-ends })
+			}
+			return func() { close(ends); all.Wait() }
 		},
 		"an open file": func() func() {
 			f, err := os.Open("/")

@@ -58,7 +58,7 @@ func TestADryRunOfAFreshInstallationIsLookedAtWithoutAToken(t *testing.T) {
 	if code, text := d.bare(http.MethodGet, "/api/v1/plan", ""); code != http.StatusOK || !strings.Contains(text, `"action":"begin"`) {
 		t.Errorf("the plan is answered with %d: %s", code, text)
 	}
-	if code, _ := d.bare(http.MethodPost, "/api/v1/agents/ci/linux-7/clean", ""); code != http.StatusForbidden {
+	if code, _ := d.bare(http.MethodPost, "/api/v1/agents/ci/linux-7/clean", ""); code != http.StatusConflict {
 		t.Errorf("an order without a token is answered with %d", code)
 	}
 	if code, _ := d.bare(http.MethodGet, "/api/v1/plan", "pitcrew_nonsense"); code != http.StatusUnauthorized {
