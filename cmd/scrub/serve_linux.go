@@ -176,7 +176,7 @@ func startWorker(dir, step string) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command(self, "serve", asWorker, dir) //nolint:gosec // this very program
+	c := exec.Command(self, "serve", asWorker, dir) //nolint:gosec,noctx // this very program, which ends with us
 	c.Args[0] = "scrub"
 	c.Stdout, c.Stderr, c.ExtraFiles = os.Stdout, tail, []*os.File{asked, replies}
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
