@@ -97,7 +97,7 @@ func (t tally) failures() (n int) {
 	return n
 }
 
-// sickShare is how many of a fleet's agents may fail for one that does not: one in so many.
+// sickShare says of how many agents one has to fail.
 const sickShare = 20
 
 func (t tally) over(p BreakerPolicy, seen int) bool {

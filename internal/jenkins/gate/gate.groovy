@@ -11,7 +11,6 @@
 
 import groovy.transform.CompileDynamic
 import groovy.transform.CompileStatic
-import hudson.model.Action
 import hudson.model.Computer
 import hudson.model.Executor
 import hudson.model.ExecutorListener
@@ -258,7 +257,7 @@ class PitcrewLedger {
         }
     }
 
-    /** An entry of that state; what else it holds comes in pairs. */
+    /** An entry of that state, which goes on with the attempt and the owner of the old one unless more says otherwise. */
     static Map<String, Object> entry(String state, Map<String, Object> old, Map<String, Object> more) {
         Map<String, Object> e = new HashMap<String, Object>()
         e.put('state', state)
