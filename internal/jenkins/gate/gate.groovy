@@ -285,7 +285,10 @@ class PitcrewLedger {
             return
         }
         if (PitcrewTasks.continued(item.task)) {
+            // Where it began, it may; what was proved meanwhile, or is about to be, is not so any more.
+            if (state(entry) == CLEAN || state(entry) == CLAIMED) entries.put(name, PitcrewLedger.entry(USED, entry, more))
             tell('returned', name, more)
+            if (node != null && labelled(node, clean)) PitcrewLabels.used(this, node)
             return
         }
         if (state(entry) == USED && entry.get('item') == item.getId()) return // another part of the same build
@@ -540,7 +543,7 @@ class PitcrewVerbs {
             case 'grant': return grant(name, node, entry, request)
             case 'revoke': return put(name, node, PitcrewLedger.UNKNOWN, entry, request, [ledger.clean, ledger.dirty], [])
             case 'hold': return put(name, node, PitcrewLedger.HELD, entry, request, [ledger.clean], [ledger.dirty])
-            case 'withdraw': return withdrawn(name, node)
+            case 'withdraw': return entry || PitcrewLedger.labelled(node, ledger.cleanable) ? withdrawn(name, node) : 'unmanaged'
         }
         return 'verb'
     }

@@ -226,6 +226,31 @@ func TestWhatComesBackAfterARestartGoesFirst(t *testing.T) {
 	}
 }
 
+func TestWhatComesBackDuringACleanupOrAfterItSpoilsIt(t *testing.T) {
+	j := boot(t)
+	j.on("a", "node", "labels", "cleanable")
+	j.must("claim", "a", "attempt", 1, "job", "slot")
+	late := j.item("returning", "part of pipeline #1", "label", "a")
+	j.on("a", "start", "item", late)
+	j.on("a", "end", "item", late)
+	if got := j.ask("grant", "a", "attempt", 1); got != "stale" {
+		t.Errorf("granted: %s", got)
+	}
+	if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "stale" {
+		t.Errorf("claimed by the attempt that was spoilt: %s", got)
+	}
+	j.must("claim", "a", "attempt", 2, "job", "slot")
+	j.must("grant", "a", "attempt", 2)
+	later := j.item("returning", "part of pipeline #2", "label", "a")
+	j.on("a", "start", "item", later)
+	if got := j.labels("a"); got != "cleanable" {
+		t.Errorf("labels: %q", got)
+	}
+	if s := j.read(j.do(command{"do": "status"})).Agents["a"]; s.State != "used" {
+		t.Errorf("status: %+v", s)
+	}
+}
+
 func TestVerbsAreFenced(t *testing.T) {
 	j := boot(t)
 	j.on("a", "node", "labels", "cleanable")
@@ -240,6 +265,7 @@ func TestVerbsAreFenced(t *testing.T) {
 		{"claim", "foreign", []any{"attempt", 1, "job", "slot"}, "unmanaged"},
 		{"revoke", "foreign", nil, "unmanaged"},
 		{"hold", "foreign", nil, "unmanaged"},
+		{"withdraw", "foreign", nil, "unmanaged"},
 		{"grant", "a", []any{"attempt", 1}, "stale"},
 		{"claim", "off", []any{"attempt", 1, "job", "slot"}, "offline"},
 		{"claim", "off", []any{"attempt", 1, "offline", true}, "ok"}, // over SSH
