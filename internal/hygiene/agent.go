@@ -73,8 +73,9 @@ type Hold struct {
 
 // Use is the newest real build known to have started on an agent.
 type Use struct {
-	URL string    `json:"url"`
-	At  time.Time `json:"at"` // by the controller's clock when its record was read, else when seen
+	URL  string    `json:"url"`            // "" = not known yet, and Item is
+	At   time.Time `json:"at"`             // by the controller's clock when its record was read, else when seen
+	Item int64     `json:"item,omitempty"` // queue id, where a gate told of it
 }
 
 // Hygiene is the derived axis of what the agent is worth to a job.

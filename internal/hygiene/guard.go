@@ -19,6 +19,8 @@ func MayStart(s Sighting, p Policy) (reason string, ok bool) {
 		return "a build started on it", false
 	case s.Offline && s.OfflineBy == ByPerson:
 		return "a person took it offline", false
+	case s.Gate.Mode == GateLost:
+		return "the gate was lost: " + s.Gate.Problem, false
 	case !p.Disjoint && s.Neighbour.Real != "":
 		return "a build started on its machine, on " + s.Neighbour.Real, false
 	}
@@ -59,6 +61,8 @@ func MayGrant(a Agent, t Attempt, s Sighting, p Policy, now time.Time) (Readines
 		return GrantNever, "its connection was lost after it was proved"
 	case late:
 		return GrantNever, fmt.Sprintf("could not be labelled clean within %s", p.Limits.Grant)
+	case s.Gate.Mode == GateLost:
+		return GrantWait, "the gate was lost: " + s.Gate.Problem
 	case !s.Present:
 		return GrantWait, "not in the controller's list"
 	case !s.Idle:

@@ -122,9 +122,13 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 			Labels: show, Write: s.Labels != show && s.Labels.Has(LabelClean) && !starting(s),
 		}
 	}
-	switch {
-	case s.Real:
+	if s.Real {
 		return lose("used by "+s.RealURL, NeedCleanup, ShowDue)
+	}
+	if reason, need := s.Gate.unclean(a); reason != "" {
+		return lose(reason, need, ShowDue)
+	}
+	switch {
 	case s.Labels.Has(LabelDirty):
 		return lose("somebody labelled it dirty", NeedCleanup, ShowDirty)
 	case !s.Labels.Has(LabelClean):
@@ -133,6 +137,8 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return lose("busy with something that we may not see", NeedCleanup, ShowDue)
 	case !s.Idle:
 		return Action{Kind: Rest, Reason: "something is starting on it", Wake: now}
+	case s.Gate.Mode == GateLost:
+		return lose("the gate is lost: "+s.Gate.Problem, NeedVerify, ShowDue)
 	case a.Held(now) != nil:
 		return lose("held: "+a.Held(now).Reason, NeedCleanup, ShowDirty)
 	case s.Unfit != "":
@@ -176,6 +182,8 @@ func due(a Agent, s Sighting, p Policy, now time.Time) Action {
 			Kind: Relabel, Reason: "labelled clean, and that is not ours",
 			Labels: s.Labels&^LabelClean | show, Write: true,
 		}
+	case s.Gate.open():
+		return Action{Kind: Relabel, Reason: "the gate has it as clean, and that is not so any more", Labels: s.Labels&^LabelClean | show, Write: true}
 	case show.Has(LabelDirty) && !s.Labels.Has(LabelDirty):
 		return Action{Kind: Relabel, Reason: "kept out of use: " + a.Reason, Labels: ShowDirty, Write: true}
 	}
@@ -200,6 +208,8 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 		return wait("a build runs on it", time.Time{})
 	case p.Paused != "":
 		return wait(p.Paused, time.Time{})
+	case s.Gate.Mode == GateLost:
+		return wait("the gate is lost: "+s.Gate.Problem, time.Time{})
 	case now.Before(a.NextLook) && a.Quarantine != nil:
 		return wait("quarantined: "+a.Quarantine.Reason, a.NextLook)
 	case now.Before(a.NextLook):

@@ -33,6 +33,7 @@ type Sighting struct {
 	Launchable bool   // Jenkins can launch it itself
 	Unfit      string // why it may not be granted clean on this controller, "" when fit
 
+	Gate      Gate
 	Awaited   bool // the queue holds a continued or self-label item for it
 	Neighbour Neighbours
 }

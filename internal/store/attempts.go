@@ -87,6 +87,29 @@ func recordOf(row rows.Attempt) (AttemptRecord, error) {
 	return AttemptRecord{ID: row.ID, Attempt: t}, err
 }
 
+// NameUse stores which build took the cleanliness that an attempt gave, once that is known, of an attempt that is not its
+// agent's newest: that one changes by [Store.Change]. It changes nothing where a build is stored already, and where
+// nothing took it.
+func (s *Store) NameUse(ctx context.Context, id hygiene.AgentID, number int64, url string) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		_, err := t.NameUse(ctx, rows.NameUseParams{Controller: string(id.Controller), Agent: id.Name, Number: number, UsedBy: url})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save which build used agent %s, attempt %d: %w", id, number, err)
+	}
+	return nil
+}
+
+// UsedBy returns the attempts whose cleanliness a build took, newest first: one for each agent that it ran on.
+func (s *Store) UsedBy(ctx context.Context, url string) ([]AttemptRecord, error) {
+	found, err := s.reads.UsedBy(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("read what build %s used: %w", url, explain(s.path, err))
+	}
+	return each(found, recordOf)
+}
+
 // Said is what an attempt's program said, ready to be stored. Make it with [NewSaid].
 type Said struct{ report, log string }
 

@@ -157,6 +157,57 @@ func TestProofsAreTheNewestThatSayAnything(t *testing.T) {
 	}
 }
 
+func TestABuildIsFoundByWhatItUsed(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	const build = "https://ci.test/job/x/7/"
+	lose := func(usedBy string) {
+		t.Helper()
+		change(t, s, a1, t0, func(c *store.Change) ([]hygiene.Event, error) {
+			c.Attempt.Lose(t0.Add(time.Hour), usedBy)
+			return nil, nil
+		})
+	}
+	name := func(number int64) {
+		t.Helper()
+		if err := s.NameUse(t.Context(), a1, number, build); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := func(want ...int64) {
+		t.Helper()
+		found, err := s.UsedBy(t.Context(), build)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int64
+		for _, r := range found {
+			got = append(got, r.Number)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("used (-want +got):\n%s", diff)
+		}
+	}
+	attempted(t, s, a1, hygiene.Failed, t0)
+	lose("")
+	name(1) // the newest is the door's business
+	used()
+	change(t, s, a1, t0, claim("nonce-2", t0))
+	name(1)
+	used(1)
+	lose("https://ci.test/job/y/1/")
+	change(t, s, a1, t0, func(c *store.Change) (_ []hygiene.Event, err error) {
+		attempt := *c.Attempt
+		c.Agent, attempt, err = hygiene.End(c.Agent, attempt, hygiene.Verdict{Outcome: hygiene.Lost}, policy, t0)
+		c.Attempt = &attempt
+		return []hygiene.Event{{Type: hygiene.EventLost, Attempt: 2}}, err
+	})
+	change(t, s, a1, t0, claim("nonce-3", t0))
+	name(2) // another build did
+	name(3) // nothing took it
+	used(1)
+}
+
 func TestReportAndLogBelongToTheirAttempt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -21,7 +21,20 @@ type Controller struct {
 	LastSweep    time.Time     // end of the last sweep that saw everything
 	Problem      string        // why it cannot be served now; "" = it can
 	Ahead        time.Duration // of its clock, compared with ours
+	Gate         GateUse
+	GateLost     time.Time // since when its gate does not answer; zero while it does, or there is none
+	GateProblem  string    // why
 }
+
+// GateUse says whether builds are kept off agents that are not clean by a gate.
+type GateUse string
+
+// The uses of a gate.
+const (
+	LabelsOnly  GateUse = ""
+	Gated       GateUse = "gate"
+	LeavingGate GateUse = "leaving" // it is about to be removed, which is no loss
+)
 
 // Controller returns what is known of a controller: nothing but its ID before the first save.
 func (s *Store) Controller(ctx context.Context, id hygiene.ControllerID) (Controller, error) {
@@ -58,6 +71,7 @@ func (s *Store) SaveController(ctx context.Context, c Controller, events ...hygi
 		if err := t.SaveController(ctx, rows.SaveControllerParams{
 			ID: string(c.ID), URL: c.URL, Session: c.Session, SessionSince: millis(c.SessionSince),
 			Version: c.Version, LastSweep: millis(c.LastSweep), Problem: c.Problem, ClockAhead: c.Ahead.Milliseconds(),
+			Gate: string(c.Gate), GateLost: millis(c.GateLost), GateProblem: c.GateProblem,
 		}); err != nil {
 			return err
 		}
@@ -84,5 +98,6 @@ func controllerOf(r rows.Controller) (Controller, error) {
 	return Controller{
 		ID: hygiene.ControllerID(r.ID), URL: r.URL, Session: r.Session, SessionSince: moment(r.SessionSince),
 		Version: r.Version, LastSweep: moment(r.LastSweep), Problem: r.Problem, Ahead: time.Duration(r.ClockAhead) * time.Millisecond,
+		Gate: GateUse(r.Gate), GateLost: moment(r.GateLost), GateProblem: r.GateProblem,
 	}, nil
 }

@@ -36,7 +36,10 @@ func TestControllerIsStoredWithItsChangesOfSession(t *testing.T) {
 	if c, err := s.Controller(ctx, "ci"); err != nil || c != (store.Controller{ID: "ci"}) {
 		t.Errorf("unknown: got %+v, %v", c, err)
 	}
-	c := store.Controller{ID: "ci", URL: "https://ci", Session: "s1", Version: "2.541.3", LastSweep: t0, Problem: "none"}
+	c := store.Controller{
+		ID: "ci", URL: "https://ci", Session: "s1", Version: "2.541.3", LastSweep: t0, Problem: "none",
+		Gate: store.Gated, GateLost: t0, GateProblem: "404",
+	}
 	for _, session := range []string{"s1", "s1", "s2"} {
 		c.Session, c.LastSweep = session, c.LastSweep.Add(time.Minute)
 		if session == "s2" {

@@ -15,6 +15,14 @@ UPDATE attempt SET pool = $5, recipe = $6, revision = $7, need = $8, delivery = 
     outcome = $18, reason = $19, step = $20, run = $21, began = $22, lost = $23, used_by = $24, depth = $25
 WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4;
 
+-- name: NameUse :execrows
+UPDATE attempt SET used_by = $4
+WHERE attempt.controller = $1 AND attempt.agent = $2 AND attempt.number = $3 AND used_by = '' AND lost > 0
+    AND attempt.number < (SELECT a.attempt FROM agent a WHERE a.controller = $1 AND a.name = $2);
+
+-- name: UsedBy :many
+SELECT * FROM attempt WHERE used_by = $1 ORDER BY id DESC LIMIT 100;
+
 -- name: EndedSince :many
 SELECT controller, agent, revision, step, outcome, claimed, ended FROM attempt
 WHERE pool = $1 AND ended > 0 AND ended >= $2 AND outcome IN ('cleaned', 'failed')

@@ -159,6 +159,32 @@ func (q *Queries) InsertAttempt(ctx context.Context, arg InsertAttemptParams) er
 	return err
 }
 
+const nameUse = `-- name: NameUse :execrows
+UPDATE attempt SET used_by = $4
+WHERE attempt.controller = $1 AND attempt.agent = $2 AND attempt.number = $3 AND used_by = '' AND lost > 0
+    AND attempt.number < (SELECT a.attempt FROM agent a WHERE a.controller = $1 AND a.name = $2)
+`
+
+type NameUseParams struct {
+	Controller string
+	Agent      string
+	Number     int64
+	UsedBy     string
+}
+
+func (q *Queries) NameUse(ctx context.Context, arg NameUseParams) (int64, error) {
+	result, err := q.exec(ctx, q.nameUseStmt, nameUse,
+		arg.Controller,
+		arg.Agent,
+		arg.Number,
+		arg.UsedBy,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const newestAttempts = `-- name: NewestAttempts :many
 SELECT t.id, t.controller, t.agent, t.number, t.nonce, t.pool, t.recipe, t.revision, t.need, t.delivery, t.session, t.claimed, t.handed, t.started, t.ended, t.proved, t.reconnect, t.asked, t.outcome, t.reason, t.step, t.run, t.began, t.lost, t.used_by, t.depth FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent AND a.attempt = t.number
 `
@@ -325,4 +351,58 @@ func (q *Queries) UpdateAttempt(ctx context.Context, arg UpdateAttemptParams) (i
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const usedBy = `-- name: UsedBy :many
+SELECT id, controller, agent, number, nonce, pool, recipe, revision, need, delivery, session, claimed, handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by, depth FROM attempt WHERE used_by = $1 ORDER BY id DESC LIMIT 100
+`
+
+func (q *Queries) UsedBy(ctx context.Context, usedBy string) ([]Attempt, error) {
+	rows, err := q.query(ctx, q.usedByStmt, usedBy, usedBy)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Attempt
+	for rows.Next() {
+		var i Attempt
+		if err := rows.Scan(
+			&i.ID,
+			&i.Controller,
+			&i.Agent,
+			&i.Number,
+			&i.Nonce,
+			&i.Pool,
+			&i.Recipe,
+			&i.Revision,
+			&i.Need,
+			&i.Delivery,
+			&i.Session,
+			&i.Claimed,
+			&i.Handed,
+			&i.Started,
+			&i.Ended,
+			&i.Proved,
+			&i.Reconnect,
+			&i.Asked,
+			&i.Outcome,
+			&i.Reason,
+			&i.Step,
+			&i.Run,
+			&i.Began,
+			&i.Lost,
+			&i.UsedBy,
+			&i.Depth,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -99,6 +99,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertTokenStmt, err = db.PrepareContext(ctx, insertToken); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertToken: %w", err)
 	}
+	if q.nameUseStmt, err = db.PrepareContext(ctx, nameUse); err != nil {
+		return nil, fmt.Errorf("error preparing query NameUse: %w", err)
+	}
 	if q.newestAttemptsStmt, err = db.PrepareContext(ctx, newestAttempts); err != nil {
 		return nil, fmt.Errorf("error preparing query NewestAttempts: %w", err)
 	}
@@ -176,6 +179,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.updateAttemptStmt, err = db.PrepareContext(ctx, updateAttempt); err != nil {
 		return nil, fmt.Errorf("error preparing query UpdateAttempt: %w", err)
+	}
+	if q.usedByStmt, err = db.PrepareContext(ctx, usedBy); err != nil {
+		return nil, fmt.Errorf("error preparing query UsedBy: %w", err)
 	}
 	return &q, nil
 }
@@ -305,6 +311,11 @@ func (q *Queries) Close() error {
 	if q.insertTokenStmt != nil {
 		if cerr := q.insertTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertTokenStmt: %w", cerr)
+		}
+	}
+	if q.nameUseStmt != nil {
+		if cerr := q.nameUseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nameUseStmt: %w", cerr)
 		}
 	}
 	if q.newestAttemptsStmt != nil {
@@ -437,6 +448,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing updateAttemptStmt: %w", cerr)
 		}
 	}
+	if q.usedByStmt != nil {
+		if cerr := q.usedByStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing usedByStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -501,6 +517,7 @@ type Queries struct {
 	insertEventStmt       *sql.Stmt
 	insertResidueStmt     *sql.Stmt
 	insertTokenStmt       *sql.Stmt
+	nameUseStmt           *sql.Stmt
 	newestAttemptsStmt    *sql.Stmt
 	oldAttemptsStmt       *sql.Stmt
 	oldLogsStmt           *sql.Stmt
@@ -527,6 +544,7 @@ type Queries struct {
 	unreadFeedsStmt       *sql.Stmt
 	updateAgentStmt       *sql.Stmt
 	updateAttemptStmt     *sql.Stmt
+	usedByStmt            *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -558,6 +576,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertEventStmt:       q.insertEventStmt,
 		insertResidueStmt:     q.insertResidueStmt,
 		insertTokenStmt:       q.insertTokenStmt,
+		nameUseStmt:           q.nameUseStmt,
 		newestAttemptsStmt:    q.newestAttemptsStmt,
 		oldAttemptsStmt:       q.oldAttemptsStmt,
 		oldLogsStmt:           q.oldLogsStmt,
@@ -584,5 +603,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		unreadFeedsStmt:       q.unreadFeedsStmt,
 		updateAgentStmt:       q.updateAgentStmt,
 		updateAttemptStmt:     q.updateAttemptStmt,
+		usedByStmt:            q.usedByStmt,
 	}
 }

@@ -95,6 +95,9 @@ type Controller struct {
 	LastSweep    int64
 	Problem      string
 	ClockAhead   int64
+	Gate         string
+	GateLost     int64
+	GateProblem  string
 }
 
 type Event struct {
