@@ -75,7 +75,9 @@ type Hold struct {
 type Use struct {
 	URL  string    `json:"url"`            // "" = not known yet, and Item is
 	At   time.Time `json:"at"`             // by the controller's clock when its record was read, else when seen
-	Item int64     `json:"item,omitempty"` // queue id, where a gate told of it
+	Item int64     `json:"item,omitempty"` // queue id, where a gate told of it; 0 once its URL is known, or never will be
+	// Attempt gave the cleanliness that the build took, while its URL is not known.
+	Attempt int64 `json:"attempt,omitempty"`
 }
 
 // Hygiene is the derived axis of what the agent is worth to a job.

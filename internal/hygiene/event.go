@@ -51,6 +51,9 @@ const (
 	EventPoolRead     EventType = "pool.builds_known"
 	EventController   EventType = "controller.changed"
 	EventRival        EventType = "controller.rival"
+	EventGateUp       EventType = "gate.up"
+	EventGateLost     EventType = "gate.lost"
+	EventGateLeft     EventType = "gate.left"
 	EventConfig       EventType = "config.rejected"
 	EventConfigTaken  EventType = "config.reloaded"
 	EventSlot         EventType = "slot.refused"
@@ -71,7 +74,7 @@ func EventTypes() []EventType {
 		EventMarked, EventConfigured, EventPaused, EventResumed, EventBreakerOpen, EventBreakerShut,
 		EventDead, EventAlive, EventShort, EventEnough, EventBuildsBad, EventBuildsGood,
 		EventUnread, EventRead, EventPoolUnread, EventPoolRead, EventController,
-		EventRival, EventConfig, EventConfigTaken, EventSlot, EventEpoch, EventBackup, EventTokenMade, EventTokenRevoked,
+		EventRival, EventGateUp, EventGateLost, EventGateLeft, EventConfig, EventConfigTaken, EventSlot, EventEpoch, EventBackup, EventTokenMade, EventTokenRevoked,
 	}
 }
 

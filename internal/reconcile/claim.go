@@ -27,6 +27,8 @@ func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 			return nil, store.ErrUnchanged // decided on older facts; the next poll decides anew
 		}
 		ch.Agent.Pool = policy.Pool
+		// Above what a store of a later time, whose backup this is, has claimed by the gate.
+		ch.Agent.Attempt = max(ch.Agent.Attempt, v.sighting.Gate.Attempt)
 		a, t, err := hygiene.Claim(ch.Agent, policy, v.sighting.Session, nonce, now)
 		if err != nil {
 			return nil, err
@@ -74,11 +76,7 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if why := w.agent.KeptOut(w.now); why != "" {
 		return rest, c.giveBack(ctx, w, why)
 	}
-	err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		return rest, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: refused.reason, Permanent: refused.unfit})
-	}
-	if err != nil {
+	if ready, err := c.shut(ctx, w); !ready || err != nil {
 		return rest, err
 	}
 	if err := c.lift(ctx, w); err != nil {
@@ -99,6 +97,9 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if crowded, err := c.crowded(ctx, w, fresh.Neighbour); err != nil || crowded {
 		return rest, err
 	}
+	if c.gated() {
+		return c.handOver(ctx, w)
+	}
 	offered, err := c.stillOffered(ctx, w)
 	if err != nil {
 		return rest, err
@@ -107,6 +108,29 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 		return rest, c.giveBack(ctx, w, "the scheduler still offers it as clean, from a stale cache")
 	}
 	return c.handOver(ctx, w)
+}
+
+// shut keeps real builds off the agent: by the gate, which is told which job may run there, or by labels. It answers false
+// after it gave the claim back, or when the job has to be waited for.
+func (c *Crew) shut(ctx context.Context, w *work) (ready bool, err error) {
+	if !c.gated() {
+		err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			return false, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: refused.reason, Permanent: refused.unfit})
+		}
+		return err == nil, err
+	}
+	if w.attempt.Delivery != hygiene.BySSH {
+		var ok bool
+		if w.job, ok, err = c.prepareJob(ctx, w); err != nil || !ok {
+			return false, c.hindered(ctx, w, err)
+		}
+	}
+	reason, err := c.claimByGate(ctx, w, w.job)
+	if reason != "" {
+		err = errors.Join(err, c.giveBack(ctx, w, reason))
+	}
+	return reason == "" && err == nil, err
 }
 
 // lateReason says why a claim is given back that was not handed over in time.

@@ -78,8 +78,14 @@ type Crew struct {
 	slotTexts map[string]slotText // by job: its document when it was last looked through
 	markedJob string              // job on which this process has left its mark; "" = none yet
 
-	failed int          // polls in a row that failed; of the observing goroutine alone, as is
-	skew   hygiene.Skew // what the polls told of the controller's clock
+	// Of the observing goroutine alone.
+	failed      int          // polls in a row that failed
+	skew        hygiene.Skew // what the polls told of the controller's clock
+	gateAsked   time.Time    // when the gate was asked last
+	gateSession string       // of the controller, then
+	gateSilent  int          // polls in a row in which the gate gave no answer
+
+	took atomic.Int64 // the newest poll, a time.Duration
 
 	ahead atomic.Int64 // how far the controller's clock is ahead of ours, a time.Duration
 
@@ -152,6 +158,7 @@ func (c *Crew) Run(ctx context.Context) error {
 	g.Go(func() error { return c.observe(duties) })
 	g.Go(func() error { return c.decide(duties) })
 	g.Go(func() error { return c.contain(duties) })
+	g.Go(func() error { return c.listen(duties) })
 	err := g.Wait()
 	c.endRemote()
 	return unlessEnded(ctx, err)

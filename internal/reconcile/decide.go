@@ -320,6 +320,9 @@ func (c *Crew) start(ctx context.Context, v *view, d *Decision, now time.Time) e
 		return nil
 	}
 	name := v.agent.ID.Name
+	if v.agent.Used != nil && v.agent.Used.Item != 0 {
+		c.enqueue(name) // to learn which build that was
+	}
 	switch v.action.Kind {
 	case hygiene.Rest:
 		return nil

@@ -33,13 +33,14 @@ var would = map[hygiene.Kind]string{
 // configuration it does with one request more for all of them.
 const modesEvery = time.Minute
 
-// lookAtModes learns in a dry run which agents take jobs without a label: they would be refused when they are claimed.
+// lookAtModes learns in a dry run which agents take jobs without a label: they would be refused when they are claimed. So
+// they will be when a gate is gone that is about to be removed.
 func (c *Crew) lookAtModes(ctx context.Context, look *Look) {
 	s := c.settings.Load()
-	if !s.DryRun && !slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Policy.DryRun }) {
+	if !look.LeavingGate && !s.DryRun && !slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Policy.DryRun }) {
 		return
 	}
-	if last := c.look.Load(); last != nil && look.At.Sub(last.ModesAt) < modesEvery && !look.At.Before(last.ModesAt) {
+	if last := c.look.Load(); last != nil && !look.LeavingGate && look.At.Sub(last.ModesAt) < modesEvery && !look.At.Before(last.ModesAt) {
 		look.Modes, look.ModesAt = last.Modes, last.ModesAt
 		return
 	}
@@ -53,7 +54,7 @@ func (c *Crew) lookAtModes(ctx context.Context, look *Look) {
 // foresee says of what a dry run would begin whether the claim would be refused.
 func foresee(v *view, look *Look, now time.Time) {
 	mode, ok := look.Modes[v.agent.ID.Name]
-	if !v.policy.DryRun || v.action.Kind != hygiene.Begin || !ok || mode == jenkins.ModeExclusive {
+	if !v.policy.DryRun || look.Gate != nil || v.action.Kind != hygiene.Begin || !ok || mode == jenkins.ModeExclusive {
 		return
 	}
 	v.sighting.Unfit = unfitMode(mode)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -284,18 +285,8 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 			return rest, err
 		}
 	}
-	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
-		have := w.settings.Labels.Read(n.Labels)
-		if have != hygiene.ShowClean && have != hygiene.ShowDirty {
-			return &refusal{reason: fmt.Sprintf("its labels are %s, somebody changed them", have)}
-		}
-		return c.fitness(w)(n)
-	})
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		return again, c.ungranted(ctx, w, refused.reason, false)
-	}
-	if err != nil {
-		return rest, err
+	if wait, ok, err := c.open(ctx, w); !ok || err != nil {
+		return wait, err
 	}
 	if cleaned, err := c.machineCleaned(ctx, w); err != nil || cleaned { // claimed before it could see the label
 		c.unlabel(ctx, w.agent.ID.Name)
@@ -309,6 +300,35 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 		return again, c.ungranted(ctx, w, err.Error(), true)
 	}
 	return again, err
+}
+
+// open lets real builds onto the agent: by the gate, or by labels. It answers false when that has to wait, or after it ended
+// the attempt.
+func (c *Crew) open(ctx context.Context, w *work) (wait time.Duration, ok bool, err error) {
+	if c.gated() {
+		switch answer, err := c.grantByGate(ctx, w); {
+		case err != nil:
+			return rest, false, err
+		case answer == gate.OK:
+			return again, true, nil
+		case answer == gate.Busy:
+			return grantRetry, false, nil
+		default:
+			reason, used := whyNotGranted(answer)
+			return again, false, c.ungranted(ctx, w, reason, used)
+		}
+	}
+	err = c.show(ctx, w, hygiene.ShowClean, func(n jenkins.NodeConfig) error {
+		have := w.settings.Labels.Read(n.Labels)
+		if have != hygiene.ShowClean && have != hygiene.ShowDirty {
+			return &refusal{reason: fmt.Sprintf("its labels are %s, somebody changed them", have)}
+		}
+		return c.fitness(w)(n)
+	})
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return again, false, c.ungranted(ctx, w, refused.reason, false)
+	}
+	return rest, err == nil, err
 }
 
 // machineCleaned reports whether another agent of the machine has been claimed since the decision. A

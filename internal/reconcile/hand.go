@@ -36,11 +36,18 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 	if w.attempt.Delivery == hygiene.BySSH {
 		return c.handOverSSH(ctx, w)
 	}
-	job, ok, err := c.prepareJob(ctx, w)
-	if err != nil || !ok {
-		return rest, c.hindered(ctx, w, err)
+	job := w.job
+	if job == "" {
+		var ok bool
+		var err error
+		if job, ok, err = c.prepareJob(ctx, w); err != nil || !ok {
+			return rest, c.hindered(ctx, w, err)
+		}
 	}
-	err = c.intend(ctx, w, func(t *hygiene.Attempt) {
+	if ready, err := c.renew(ctx, w, job); err != nil || !ready {
+		return rest, err
+	}
+	err := c.intend(ctx, w, func(t *hygiene.Attempt) {
 		t.Handed = time.Now()
 		t.Began = c.theirs(t.Handed)
 		t.Run.Job, t.Run.QueueID, t.Run.Build, t.Run.URL = job, 0, 0, ""
@@ -56,6 +63,21 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, c.hindered(ctx, w, building.of(job, err))
 	}
 	return rest, c.handed(ctx, w, queueID, 0, "")
+}
+
+// renew has the gate take the agent's new session for that of the attempt's claim. It answers false when that has to be
+// waited for, or after it ended the attempt.
+func (c *Crew) renew(ctx context.Context, w *work, job string) (ready bool, err error) {
+	if !c.gated() || w.attempt.Reconnect == 0 {
+		return true, nil
+	}
+	switch reason, err := c.claimByGate(ctx, w, job); {
+	case err != nil:
+		return false, err
+	case reason != "":
+		return false, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Lost, Reason: reason})
+	}
+	return true, nil
 }
 
 // parameters binds one build of a job to agent and attempt. The nonce reaches the program by a

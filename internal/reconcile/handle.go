@@ -32,6 +32,7 @@ type work struct {
 	settings *Settings
 	look     *Look
 	now      time.Time
+	job      string // prepared for the attempt in this call; "" = not yet
 }
 
 // handle does the next thing for one agent. It may run at any time and any number of times.
@@ -89,6 +90,11 @@ func (c *Crew) take(ctx context.Context, id hygiene.AgentID) (*work, error) {
 
 // work lets the domain decide once more, on the row as it is now, and acts.
 func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
+	if use := w.agent.Used; use != nil && use.Item != 0 {
+		if err := c.nameUse(ctx, w); err != nil {
+			c.Log.WarnContext(ctx, "the build that used an agent could not be named", "agent", w.agent.ID.Name, "err", err)
+		}
+	}
 	act := hygiene.Next(w.agent, w.sighting, w.policy, w.now)
 	switch act.Kind {
 	case hygiene.Adopt:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 )
 
 // Look is what one poll of a controller saw.
@@ -25,6 +26,9 @@ type Look struct {
 	Queue        jenkins.Queue
 	Modes        map[string]string // by agent name; in a dry run only
 	ModesAt      time.Time         // when they were asked for
+	Gate         *gate.Status      // nil = there is none that answers
+	GateProblem  string            // why the gate that there was does not
+	LeavingGate  bool              // the gate is about to be removed
 }
 
 // MarkPrefix begins every offline message of ours, so that we know our own marks.
@@ -46,6 +50,7 @@ func (c *Crew) observe(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return
 		}
+		c.took.Store(int64(time.Since(began)))
 		c.Watch.Swept(c.id, time.Since(began), err)
 		c.noteProblem(ctx, err)
 		if err != nil {
@@ -54,6 +59,9 @@ func (c *Crew) observe(ctx context.Context) error {
 		poke(c.wake)
 	})
 }
+
+// sweepTook is how long the newest poll took.
+func (c *Crew) sweepTook() time.Duration { return time.Duration(c.took.Load()) }
 
 // lostAfter is the number of polls in a row that must fail before people are told that a controller
 // is lost: a restart of it is told by its session.
@@ -134,6 +142,9 @@ func (c *Crew) sweepOnce(ctx context.Context) error {
 		return err
 	}
 	if err := c.lookForMissing(ctx, look); err != nil {
+		return err
+	}
+	if err := c.lookAtGate(ctx, look); err != nil {
 		return err
 	}
 	c.noteBusy(look)
@@ -272,7 +283,8 @@ func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Tim
 		Offline: seen.Offline, OfflineBy: offlineBy(seen), Reached: !seen.Offline || seen.TemporarilyOffline,
 		Launchable: seen.LaunchSupported,
 	}
-	if seen.Executors > 1 {
+	out.Gate = look.gateOf(seen.Name)
+	if seen.Executors > 1 && (look.Gate == nil || look.LeavingGate) {
 		out.Unfit = fmt.Sprintf("it has %d executors; an agent can only be kept clean with one", seen.Executors)
 	}
 	for _, e := range seen.Running {
@@ -289,6 +301,9 @@ func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Tim
 	}
 	if out.Refused = c.cannotManage(s, seen.Name, out.Labels, at); out.Refused != "" {
 		out.Labels = 0
+	}
+	if mode, ok := look.Modes[seen.Name]; ok && look.LeavingGate && mode != jenkins.ModeExclusive {
+		out.Unfit = unfitMode(mode)
 	}
 	return out
 }

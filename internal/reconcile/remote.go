@@ -36,6 +36,9 @@ func (c *Crew) handOverSSH(ctx context.Context, w *work) (time.Duration, error) 
 	if err != nil {
 		return rest, c.giveBack(ctx, w, err.Error())
 	}
+	if ready, err := c.renew(ctx, w, ""); err != nil || !ready {
+		return rest, err
+	}
 	if err := c.intend(ctx, w, func(t *hygiene.Attempt) { t.Began = c.theirs(time.Now()) }); err != nil {
 		return rest, err
 	}

@@ -112,7 +112,7 @@ func (c *Crew) adopt(ctx context.Context, w *work, act hygiene.Action) error {
 
 // writeLabels writes and remembers when, so that older looks are not believed.
 func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) error {
-	err := c.show(ctx, w, want, nil)
+	err := c.write(ctx, w, want)
 	if _, ok := errors.AsType[*refusal](err); ok {
 		return nil // withdrawn meanwhile; the next poll sees it
 	}
@@ -120,6 +120,15 @@ func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) er
 		return err
 	}
 	return c.wroteLabels(ctx, w.agent.ID)
+}
+
+// write writes labels that are not clean, by the gate where there is one. During a cleanup that would end its claim: there
+// the labels alone are mended, which the gate does not decide by.
+func (c *Crew) write(ctx context.Context, w *work, want hygiene.Labels) error {
+	if c.gated() && !w.agent.State.InProgress() {
+		return c.writeByGate(ctx, w.agent.ID, want)
+	}
+	return c.show(ctx, w, want, nil)
 }
 
 // wroteLabels stores that an agent's labels were written, or are about to be.
@@ -145,8 +154,11 @@ func (c *Crew) relabel(ctx context.Context, w *work, act hygiene.Action) error {
 // written: a way towards dirty must not end at a full disk.
 func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
 	l := loss{need: act.Need, reason: act.Reason, at: w.now}
-	if w.sighting.Real {
+	switch g := w.sighting.Gate; {
+	case w.sighting.Real:
 		l.use = &hygiene.Use{URL: w.sighting.RealURL, At: w.sighting.At}
+	case g.Mode == hygiene.GateUp && g.State == hygiene.LedgerUsed && g.Attempt == w.agent.Attempt:
+		l.use = &hygiene.Use{At: w.sighting.At, Item: g.Item, Attempt: g.Attempt}
 	}
 	err := c.spoil(ctx, w.agent.ID, l, w.now)
 	if act.Write {
@@ -222,6 +234,9 @@ func (c *Crew) withdraw(ctx context.Context, w *work, act hygiene.Action) error 
 	if w.agent.State.InProgress() {
 		c.stop(ctx, w)
 	}
+	if err := c.withdrawByGate(ctx, w, act); err != nil {
+		return err
+	}
 	if act.Write {
 		err := c.show(ctx, w, 0, func(n jenkins.NodeConfig) error {
 			if w.settings.Labels.Read(n.Labels).Has(hygiene.LabelCleanable) {
@@ -241,8 +256,26 @@ func (c *Crew) withdraw(ctx context.Context, w *work, act hygiene.Action) error 
 	return c.leave(ctx, w, hygiene.EventWithdrawn, act.Reason)
 }
 
+// withdrawByGate has the gate forget an agent that it knows: it would go on refusing builds there otherwise.
+func (c *Crew) withdrawByGate(ctx context.Context, w *work, act hygiene.Action) error {
+	if w.look.Gate == nil {
+		return nil
+	}
+	if _, known := w.look.Gate.Agents[w.agent.ID.Name]; !known || !act.Write && w.sighting.Labels != 0 {
+		return nil
+	}
+	err := c.writeByGate(ctx, w.agent.ID, 0)
+	if _, ok := errors.AsType[*refusal](err); ok {
+		return nil
+	}
+	return err
+}
+
 // forget drops an agent that does not exist any more.
 func (c *Crew) forget(ctx context.Context, w *work, act hygiene.Action) error {
+	if err := c.withdrawByGate(ctx, w, act); err != nil {
+		c.Log.WarnContext(ctx, "the gate goes on knowing an agent that is gone", "agent", w.agent.ID.Name, "err", err)
+	}
 	return c.leave(ctx, w, hygiene.EventForgotten, act.Reason)
 }
 

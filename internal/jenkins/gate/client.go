@@ -21,7 +21,10 @@ const root = "/pitcrew-gate"
 var ErrAbsent = errors.New("no gate is loaded")
 
 // UnusableError is the answer of a gate that must not be used as it is.
-type UnusableError struct{ Reason string }
+type UnusableError struct {
+	Reason string
+	Heard  bool // it was the gate that answered, and not something in its place
+}
 
 func (e *UnusableError) Error() string { return "the gate cannot be used: " + e.Reason }
 
@@ -99,16 +102,16 @@ func (c *Client) judge(h Head, err error) error {
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Kind == api.KindNotFound {
 		return ErrAbsent
 	} else if ok && e.Status != 0 && e.Kind != api.KindUnauthorized {
-		return &UnusableError{err.Error()}
+		return &UnusableError{Reason: err.Error()}
 	}
 	want := [3]string{c.labels.Cleanable, c.labels.Dirty, c.labels.Clean}
 	switch {
 	case err != nil:
 		return err
 	case h.Protocol != Protocol:
-		return &UnusableError{fmt.Sprintf("it is of pitcrew %s and speaks protocol %d, this is protocol %d: install the gate of this pitcrew", h.Version, h.Protocol, Protocol)}
+		return &UnusableError{fmt.Sprintf("it is of pitcrew %s and speaks protocol %d, this is protocol %d: install the gate of this pitcrew", h.Version, h.Protocol, Protocol), h.Protocol > 0}
 	case h.Labels != want:
-		return &UnusableError{fmt.Sprintf("it was made for the labels %q, and the configuration says %q: install it anew", h.Labels, want)}
+		return &UnusableError{fmt.Sprintf("it was made for the labels %q, and the configuration says %q: install it anew", h.Labels, want), true}
 	}
 	return nil
 }
@@ -217,7 +220,7 @@ func (c *Client) tell(ctx context.Context, verb string, o Owner, agents any) (an
 // one is the answer to a request for one agent.
 func one(a answers, err error) (Answer, error) {
 	if err == nil && len(a.Results) != 1 {
-		err = &UnusableError{fmt.Sprintf("it gave %d answers for one agent", len(a.Results))}
+		err = &UnusableError{fmt.Sprintf("it gave %d answers for one agent", len(a.Results)), true}
 	}
 	if err != nil {
 		return "", err

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// gateEvery is how often a controller without a gate is asked whether it has one now.
+const gateEvery = time.Minute
+
+// leavingFor is how long a gate that is about to be removed may still be there before it is taken for one that stays.
+const leavingFor = 15 * time.Minute
+
+// gateClient speaks with the controller's gate.
+func (c *Crew) gateClient() *gate.Client {
+	return gate.NewClient(c.Jenkins, gate.Labels(c.settings.Load().Labels))
+}
+
+// lookAtGate reads the ledger of the controller's gate: one request per poll, where there is a gate. A gate that was there
+// and does not answer is lost, at once if the controller answers in its place, and otherwise with the controller.
+func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
+	row, err := c.Store.Controller(ctx, c.id)
+	if err != nil || c.Refused() != "" {
+		return err
+	}
+	if row.Gate == store.LabelsOnly && look.At.Sub(c.gateAsked) < gateEvery && c.gateSession == look.Session {
+		return nil
+	}
+	status, err := c.gateClient().Status(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c.gateAsked, c.gateSession = look.At, look.Session
+	var unusable *gate.UnusableError
+	switch {
+	case err == nil:
+		c.gateSilent = 0
+		look.Gate, look.LeavingGate = status, row.Gate == store.LeavingGate && look.At.Sub(row.GateLost) < leavingFor
+		return c.gateAnswered(ctx, row, look)
+	case row.Gate != store.Gated && errors.Is(err, gate.ErrAbsent):
+		return c.gateLeft(ctx, row, look)
+	case row.Gate == store.LabelsOnly && (!errors.As(err, &unusable) || !unusable.Heard):
+		return nil // whatever answers in its place is no gate
+	case !errors.Is(err, gate.ErrAbsent) && !errors.As(err, &unusable):
+		if c.gateSilent++; c.gateSilent < lostAfter {
+			return err
+		}
+	}
+	look.GateProblem = err.Error()
+	return c.gateLost(ctx, row, look)
+}
+
+// gateAnswered notes that the controller has a gate, or has it back.
+func (c *Crew) gateAnswered(ctx context.Context, row store.Controller, look *Look) error {
+	reason := fmt.Sprintf("the gate of pitcrew %s keeps builds off agents that are not clean, registered by the %s", look.Gate.Version, look.Gate.Hook)
+	switch {
+	case row.Gate == store.Gated && row.GateLost.IsZero(), look.LeavingGate:
+		return nil
+	case row.Gate == store.Gated:
+		reason = "the gate answers again, after " + look.At.Sub(row.GateLost).Round(time.Second).String()
+	case row.Gate == store.LeavingGate:
+		reason = fmt.Sprintf("the gate was to be removed %s ago and is still there: it stays in force", leavingFor)
+	}
+	row.Gate, row.GateLost, row.GateProblem = store.Gated, time.Time{}, ""
+	return c.tellGate(ctx, row, look.At, hygiene.EventGateUp, reason)
+}
+
+// gateLost notes that the controller's gate is lost: agents that are clean lose that by the decision that follows.
+func (c *Crew) gateLost(ctx context.Context, row store.Controller, look *Look) error {
+	if row.Gate == store.Gated && !row.GateLost.IsZero() && row.GateProblem == look.GateProblem {
+		return nil
+	}
+	told := row.Gate == store.Gated && !row.GateLost.IsZero()
+	if !told {
+		row.GateLost = look.At
+	}
+	row.Gate, row.GateProblem = store.Gated, look.GateProblem
+	if told { // one alarm, whatever its reason becomes
+		return c.saveGate(ctx, row)
+	}
+	return c.tellGate(ctx, row, look.At, hygiene.EventGateLost, look.GateProblem+"; nothing is clean until it is back, or until it is given up: pitcrew gate forget "+string(c.id))
+}
+
+// gateLeft notes that a gate that was to be removed is gone.
+func (c *Crew) gateLeft(ctx context.Context, row store.Controller, look *Look) error {
+	if row.Gate == store.LabelsOnly {
+		return nil
+	}
+	row.Gate, row.GateLost, row.GateProblem = store.LabelsOnly, time.Time{}, ""
+	return c.tellGate(ctx, row, look.At, hygiene.EventGateLeft, "the gate was removed: labels alone keep builds off agents that are not clean")
+}
+
+// tellGate stores a change of the gate with its event.
+func (c *Crew) tellGate(ctx context.Context, row store.Controller, at time.Time, kind hygiene.EventType, reason string) error {
+	e := hygiene.Event{Type: kind, At: at, Actor: "pitcrew", Subject: string(c.id), Agent: hygiene.AgentID{Controller: c.id}, Reason: reason}
+	if err := c.saveGate(ctx, row, e); err != nil || c.settings.Load().DryRun {
+		return err
+	}
+	c.Log.WarnContext(ctx, "gate changed", "event", string(kind), "reason", reason)
+	c.Watch.Changed(e)
+	return nil
+}
+
+func (c *Crew) saveGate(ctx context.Context, row store.Controller, events ...hygiene.Event) error {
+	if c.settings.Load().DryRun {
+		return nil
+	}
+	return c.Store.SaveController(ctx, row, events...)
+}
+
+// LeaveGate tells the crew that its gate is about to be removed: agents that labels alone cannot keep clean lose clean
+// meanwhile, and that it is gone will be no alarm. A gate that is lost is given up at once.
+func (c *Crew) LeaveGate(ctx context.Context, actor, reason string) error {
+	row, err := c.Store.Controller(ctx, c.id)
+	if err != nil || row.Gate == store.LabelsOnly {
+		return err
+	}
+	now := time.Now()
+	row.Gate, row.GateLost, row.GateProblem = store.LeavingGate, now, ""
+	e := hygiene.Event{
+		Type: hygiene.EventGateLeft, At: now, Actor: actor, Subject: string(c.id), Agent: hygiene.AgentID{Controller: c.id},
+		Reason: "the gate is to be removed: " + reason,
+	}
+	if err := c.Store.SaveController(ctx, row, e); err != nil {
+		return err
+	}
+	c.Watch.Changed(e)
+	c.Poke()
+	return nil
+}
+
+// gateOf says in the domain's words what the controller's gate holds of an agent.
+func (l *Look) gateOf(agent string) hygiene.Gate {
+	switch {
+	case l.GateProblem != "":
+		return hygiene.Gate{Mode: hygiene.GateLost, Problem: l.GateProblem}
+	case l.Gate == nil:
+		return hygiene.Gate{}
+	}
+	a, ok := l.Gate.Agents[agent]
+	if !ok {
+		return hygiene.Gate{Mode: hygiene.GateUp, State: hygiene.LedgerUnknown}
+	}
+	return hygiene.Gate{
+		Mode: hygiene.GateUp, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Drift: a.Drift, Why: a.Why,
+	}
+}
+
+// gated reports whether the agent's labels are written by the controller's gate, as far as the newest look knows.
+func (c *Crew) gated() bool {
+	look := c.look.Load()
+	return look != nil && look.Gate != nil
+}
+
+// asOwner is how this daemon presents itself to the gate. Which daemon services the controller is settled by the owner's
+// mark; who stands in the gate's ledger otherwise has lost there.
+func (c *Crew) asOwner() gate.Owner {
+	o := gate.Owner{ID: c.Owner}
+	if look := c.look.Load(); look != nil && look.Gate != nil && look.Gate.Owner != c.Owner {
+		o.InsteadOf = look.Gate.Owner
+	}
+	return o
+}
+
+// writeByGate has the gate write an agent's labels, which changes its ledger in the same breath.
+func (c *Crew) writeByGate(ctx context.Context, id hygiene.AgentID, want hygiene.Labels) error {
+	verb, tell := "revoke", c.gateClient().Revoke
+	switch {
+	case want == 0:
+		verb, tell = "withdraw", c.gateClient().Withdraw
+	case want.Has(hygiene.LabelDirty):
+		verb, tell = "hold", c.gateClient().Hold
+	}
+	answer, err := tell(ctx, c.asOwner(), gate.Ref{Agent: id.Name})
+	switch {
+	case err != nil:
+		return err
+	case answer == gate.Unmanaged || answer == gate.Gone:
+		return &refusal{reason: "the label cleanable was removed"}
+	case answer != gate.OK:
+		return answer.Err(verb, id.Name)
+	}
+	return nil
+}
+
+// claimByGate claims the agent in the gate's ledger for the program that its attempt is about to hand over, which puts
+// dirty on: nothing but the job's build for this attempt starts there from then on. A reason means that the gate says no.
+func (c *Crew) claimByGate(ctx context.Context, w *work, job string) (reason string, err error) {
+	answer, err := c.gateClient().Claim(ctx, c.asOwner(), gate.Claim{
+		Agent: w.agent.ID.Name, Attempt: w.attempt.Number, Job: job,
+		Renew: w.attempt.Reconnect > 0, Offline: w.attempt.Delivery == hygiene.BySSH,
+	})
+	if err != nil {
+		return "", err
+	}
+	switch answer {
+	case gate.OK:
+		return "", nil
+	case gate.Busy:
+		return "a build started on it", c.needAll(ctx, w.agent.ID, "a build started on it", w.now)
+	case gate.Awaits:
+		return "a build that began before the controller's restart is about to come back to it", nil
+	case gate.Offline:
+		return "its connection was lost", nil
+	case gate.Unmanaged, gate.Gone:
+		return "the label cleanable was removed", nil
+	case gate.Stale:
+		return "the gate knows a newer attempt", nil
+	}
+	return "", answer.Err("claim", w.agent.ID.Name)
+}
+
+// grantByGate has the gate declare the agent clean, in the same breath in which it looks that nothing has used the agent
+// since it was claimed, and that its connection is the one it was claimed on.
+func (c *Crew) grantByGate(ctx context.Context, w *work) (gate.Answer, error) {
+	answer, err := c.gateClient().Grant(ctx, c.asOwner(), gate.Ref{Agent: w.agent.ID.Name, Attempt: w.attempt.Number})
+	if err != nil {
+		return "", err
+	}
+	switch answer {
+	case gate.OK, gate.Busy, gate.Offline, gate.Connection, gate.Stale, gate.Unmanaged, gate.Gone:
+		return answer, nil
+	}
+	return "", answer.Err("grant", w.agent.ID.Name)
+}
+
+// whyNotGranted says for people why the gate did not grant, and whether the agent may have been used.
+func whyNotGranted(a gate.Answer) (reason string, used bool) {
+	switch a {
+	case gate.Offline, gate.Connection:
+		return "its connection was lost after it was claimed", false
+	case gate.Unmanaged, gate.Gone:
+		return "the label cleanable was removed", false
+	}
+	return "the gate holds no claim of this attempt any more: something used the agent, or the ledger was emptied by a restart", true
+}
+
+// nameUse finds out which build took an agent's cleanliness, of which the gate told the number in the queue alone. Jenkins
+// forgets that five minutes after the build has left the queue (hudson.model.Queue#leftItems).
+func (c *Crew) nameUse(ctx context.Context, w *work) error {
+	use := *w.agent.Used
+	item, err := c.Jenkins.QueueItem(ctx, use.Item)
+	switch {
+	case jenkins.IsNotFound(err):
+	case err != nil:
+		return err
+	case item.Executable != nil:
+		use.URL = item.Executable.URL
+	case !item.Cancelled:
+		return nil // its build does not exist yet
+	}
+	number, newest := use.Attempt, false
+	use.Item, use.Attempt = 0, 0
+	err = c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.Used == nil || *ch.Agent.Used != *w.agent.Used {
+			return nil, store.ErrUnchanged
+		}
+		ch.Agent.Used = &use
+		if newest = ch.Attempt != nil && ch.Attempt.Number == number; newest && ch.Attempt.UsedBy == "" {
+			ch.Attempt.UsedBy = use.URL
+		}
+		return nil, nil
+	})
+	if err != nil || newest || use.URL == "" {
+		return err
+	}
+	return c.Store.NameUse(ctx, w.agent.ID, number, use.URL)
+}
+
+// gatePatience is how long the gate may keep us waiting for news. A request may take longer.
+const gatePatience = 20 * time.Second
+
+// gateRest is between two waits for news at least: what happens meanwhile is seen by one poll.
+const gateRest = 100 * time.Millisecond
+
+// listen waits for news of the gate, and has the controller looked at when there are some, until ctx ends. Losing any of
+// them costs no more than the time to the next poll.
+func (c *Crew) listen(ctx context.Context) error {
+	var session string
+	var since int64
+	wait := time.Duration(0)
+	return every(ctx, func() time.Duration { return wait }, nil, func(ctx context.Context) {
+		c.Watch.Beat(c.id, "listen", time.Now())
+		look := c.look.Load()
+		if wait = c.settings.Load().Poll; look == nil || look.Gate == nil || c.Refused() != "" {
+			return
+		}
+		if session != look.Gate.Session {
+			session, since = look.Gate.Session, look.Gate.Seq
+		}
+		began := time.Now()
+		news, err := c.gateClient().Events(ctx, session, since, gatePatience)
+		if err != nil {
+			if ctx.Err() == nil && !jenkins.IsRetryable(err) {
+				c.Poke() // the gate is gone, or another one
+			}
+			return
+		}
+		wait = max(gateRest, 2*c.sweepTook())
+		if session, since = news.Session, news.Seq; news.Gap || tells(news.Events) {
+			c.Poke()
+		} else if len(news.Events) == 0 && time.Since(began) < gateRest {
+			wait = c.settings.Load().Poll // a proxy that lets nobody wait
+		}
+	})
+}
+
+// tells reports whether one of the events is more than the echo of what we did ourselves.
+func tells(events []gate.Event) bool {
+	for _, e := range events {
+		switch e.Event {
+		case "claimed", "started", "granted", "revoked", "held", "withdrawn", "consumed":
+		default:
+			return true
+		}
+	}
+	return false
+}
