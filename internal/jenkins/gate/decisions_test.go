@@ -21,13 +21,13 @@ var causes = map[string]string{
 }
 
 // rules are the lines of the table, each with its six words.
-func rules(t *testing.T) [][]string {
-	t.Helper()
+func rules(tb testing.TB) [][]string {
+	tb.Helper()
 	var all [][]string
 	for line := range strings.Lines(decisions) {
 		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
 			if len(words) != 6 || causes[words[5]] == "" && words[5] != "take" {
-				t.Fatalf("decisions.txt: %q", line)
+				tb.Fatalf("decisions.txt: %q", line)
 			}
 			all = append(all, words)
 		}
@@ -37,53 +37,54 @@ func rules(t *testing.T) [][]string {
 
 // TestDecisions brings about every case there is and compares what the gate says with the table.
 func TestDecisions(t *testing.T) {
-	j := boot(t)
-	table := rules(t)
-	used := make([]bool, len(table))
-	cases := 0
-	for _, agent := range []string{"built-in", "foreign", "labelled", "claimed", "sticky"} {
-		states := []string{"unknown", "claimed", "clean", "used", "held"}
-		if agent == "built-in" || agent == "foreign" || agent == "labelled" {
-			states = []string{"none"}
-		}
-		for _, state := range states {
-			drifts := []string{"none"}
-			if state == "clean" {
-				drifts = []string{"none", "computer", "class", "connection", "executors", "busy", "label"}
+	both(t, func(j *jenkins) {
+		table := rules(j)
+		used := make([]bool, len(table))
+		cases := 0
+		for _, agent := range []string{"built-in", "foreign", "labelled", "claimed", "sticky"} {
+			states := []string{"unknown", "claimed", "clean", "used", "held"}
+			if agent == "built-in" || agent == "foreign" || agent == "labelled" {
+				states = []string{"none"}
 			}
-			for _, drift := range drifts {
-				items := []string{"real", "stale", "returning"}
-				if state == "claimed" {
-					items = append(items, "cleanup")
+			for _, state := range states {
+				drifts := []string{"none"}
+				if state == "clean" {
+					drifts = []string{"none", "computer", "class", "connection", "executors", "busy", "label"}
 				}
-				for _, item := range items {
-					for _, breaks := range []string{"nothing", "labels", "channel"} {
-						if breaks != "nothing" && (agent == "built-in" || drift != "none") {
-							continue // the one cannot break; of the others it depends on what is looked at first
-						}
-						facts := []string{agent, state, drift, item, breaks}
-						want := ""
-						for i, rule := range table {
-							if fits(rule, facts) {
-								want, used[i] = rule[5], true
-								break
+				for _, drift := range drifts {
+					items := []string{"real", "stale", "returning"}
+					if state == "claimed" {
+						items = append(items, "cleanup")
+					}
+					for _, item := range items {
+						for _, breaks := range []string{"nothing", "labels", "channel"} {
+							if breaks != "nothing" && (agent == "built-in" || drift != "none") {
+								continue // the one cannot break; of the others it depends on what is looked at first
 							}
-						}
-						cases++
-						if got := stage(j, agent, state, drift, item, breaks); want == "" || got != causes[want] {
-							t.Errorf("%v: %q, want %q", facts, got, causes[want])
+							facts := []string{agent, state, drift, item, breaks}
+							want := ""
+							for i, rule := range table {
+								if fits(rule, facts) {
+									want, used[i] = rule[5], true
+									break
+								}
+							}
+							cases++
+							if got := stage(j, agent, state, drift, item, breaks); want == "" || got != causes[want] {
+								j.Errorf("%v: %q, want %q", facts, got, causes[want])
+							}
 						}
 					}
 				}
 			}
 		}
-	}
-	for i, rule := range table {
-		if !used[i] {
-			t.Errorf("no case comes to %v", rule)
+		for i, rule := range table {
+			if !used[i] {
+				j.Errorf("no case comes to %v", rule)
+			}
 		}
-	}
-	t.Logf("%d cases", cases)
+		j.Logf("%d cases", cases)
+	})
 }
 
 func fits(rule, facts []string) bool {

@@ -41,395 +41,414 @@ func TestScriptNamesItsLabels(t *testing.T) {
 }
 
 func TestACleanAgentTakesOneBuild(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable el7", "executors", 2)
-	first, second := j.item("job", "first"), j.item("job", "second")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	if got := j.labels("a"); got != "cleanable el7 dirty" {
-		t.Errorf("claimed: %q", got)
-	}
-	cleanup := j.item("job", "slot", "attempt", "1")
-	if got := j.take("a", cleanup); got != "" {
-		t.Fatalf("the cleanup may not start: %s", got)
-	}
-	j.on("a", "start", "item", cleanup)
-	if got := j.take("a", first); got != causes["unclean"] {
-		t.Errorf("beside the cleanup: %q", got)
-	}
-	if got := j.ask("grant", "a", "attempt", 1); got != "busy" {
-		t.Errorf("granted while the cleanup runs: %s", got)
-	}
-	j.on("a", "end", "item", cleanup)
-	j.must("grant", "a", "attempt", 1)
-	j.must("grant", "a", "attempt", 1) // whoever lost the first answer asks again
-	if got := j.labels("a"); got != "cleanable el7 clean" {
-		t.Errorf("granted: %q", got)
-	}
-	if got := j.take("a", cleanup); got != causes["unclaimed"] {
-		t.Errorf("a cleanup on a clean agent: %q", got)
-	}
-	if got := j.take("a", first); got != "" {
-		t.Fatalf("the agent is clean, and: %s", got)
-	}
-	j.on("a", "assign", "item", first)
-	if got := j.take("a", second); got != causes["drifted"] {
-		t.Errorf("while the first is assigned, the second: %q", got)
-	}
-	j.on("a", "giveBack", "item", first)
-	if got := j.take("a", second); got != causes["drifted"] {
-		t.Errorf("an executor was chosen and given back: %q", got)
-	}
-	j.must("claim", "a", "attempt", 2, "job", "slot")
-	j.must("grant", "a", "attempt", 2)
-	j.on("a", "start", "item", first)
-	if got := j.labels("a"); got != "cleanable el7" {
-		t.Errorf("used: %q", got)
-	}
-	j.on("a", "again", "item", first) // the second work unit of a matrix or a multijob
-	j.on("a", "end", "item", first)
-	if got := j.take("a", second); got != causes["unclean"] {
-		t.Errorf("after the first: %q", got)
-	}
-	if got := j.ask("grant", "a", "attempt", 2); got != "stale" {
-		t.Errorf("granted what was used: %s", got)
-	}
-	status := j.read(j.do(command{"do": "status"}))
-	events := j.read(j.do(command{"do": "events", "session": status.Session, "since": "0"}))
-	var told []string
-	for _, e := range events.Events {
-		told = append(told, e["event"].(string))
-	}
-	want := []string{"claimed", "started", "ended", "granted", "claimed", "granted", "consumed", "ended"}
-	if diff := cmp.Diff(want, told); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
-	}
-	if c := events.Events[6]; c["attempt"] != 2.0 || c["item"] != first || c["task"] != "first" || c["was"] != "clean" {
-		t.Errorf("the certificate is %v", c)
-	}
-	if a := status.Agents["a"]; a.State != "used" || a.Attempt != 2 || a.Item != int(first) {
-		t.Errorf("status: %+v", a)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable el7", "executors", 2)
+		first, second := j.item("job", "first"), j.item("job", "second")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		if got := j.labels("a"); got != "cleanable el7 dirty" {
+			j.Errorf("claimed: %q", got)
+		}
+		cleanup := j.item("job", "slot", "attempt", "1")
+		if got := j.take("a", cleanup); got != "" {
+			j.Fatalf("the cleanup may not start: %s", got)
+		}
+		j.on("a", "start", "item", cleanup)
+		if got := j.take("a", first); got != causes["unclean"] {
+			j.Errorf("beside the cleanup: %q", got)
+		}
+		if got := j.ask("grant", "a", "attempt", 1); got != "busy" {
+			j.Errorf("granted while the cleanup runs: %s", got)
+		}
+		j.on("a", "end", "item", cleanup)
+		j.must("grant", "a", "attempt", 1)
+		j.must("grant", "a", "attempt", 1) // whoever lost the first answer asks again
+		if got := j.labels("a"); got != "cleanable el7 clean" {
+			j.Errorf("granted: %q", got)
+		}
+		if got := j.take("a", cleanup); got != causes["unclaimed"] {
+			j.Errorf("a cleanup on a clean agent: %q", got)
+		}
+		if got := j.take("a", first); got != "" {
+			j.Fatalf("the agent is clean, and: %s", got)
+		}
+		j.on("a", "assign", "item", first)
+		if got := j.take("a", second); got != causes["drifted"] {
+			j.Errorf("while the first is assigned, the second: %q", got)
+		}
+		j.on("a", "giveBack", "item", first)
+		if got := j.take("a", second); got != causes["drifted"] {
+			j.Errorf("an executor was chosen and given back: %q", got)
+		}
+		j.must("claim", "a", "attempt", 2, "job", "slot")
+		j.must("grant", "a", "attempt", 2)
+		j.on("a", "start", "item", first)
+		if got := j.labels("a"); got != "cleanable el7" {
+			j.Errorf("used: %q", got)
+		}
+		j.on("a", "again", "item", first) // the second work unit of a matrix or a multijob
+		j.on("a", "end", "item", first)
+		if got := j.take("a", second); got != causes["unclean"] {
+			j.Errorf("after the first: %q", got)
+		}
+		if got := j.ask("grant", "a", "attempt", 2); got != "stale" {
+			j.Errorf("granted what was used: %s", got)
+		}
+		status := j.read(j.do(command{"do": "status"}))
+		events := j.read(j.do(command{"do": "events", "session": status.Session, "since": "0"}))
+		var told []string
+		for _, e := range events.Events {
+			told = append(told, e["event"].(string))
+		}
+		want := []string{"claimed", "started", "ended", "granted", "claimed", "granted", "consumed", "ended"}
+		if diff := cmp.Diff(want, told); diff != "" {
+			j.Errorf("events (-want +got):\n%s", diff)
+		}
+		if c := events.Events[6]; c["attempt"] != 2.0 || c["item"] != first || c["task"] != "first" || c["was"] != "clean" {
+			j.Errorf("the certificate is %v", c)
+		}
+		if a := status.Agents["a"]; a.State != "used" || a.Attempt != 2 || a.Item != int(first) {
+			j.Errorf("status: %+v", a)
+		}
+	})
 }
 
 func TestARestartLeavesNothingClean(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.must("claim", "a", "attempt", 4, "job", "slot")
-	j.must("grant", "a", "attempt", 4)
-	before := j.read(j.do(command{"do": "status"}))
-	j.do(command{"do": "boot"})
-	j.on("a", "node", "labels", "cleanable clean")
-	if got := j.take("a", j.item("job", "restored")); got != causes["unclean"] {
-		t.Errorf("after the restart: %q", got)
-	}
-	after := j.read(j.do(command{"do": "status"}))
-	if before.Session == after.Session || after.Seq != 0 || after.Agents["a"].State != "unknown" {
-		t.Errorf("before %+v, after %+v", before, after)
-	}
-	if got := j.read(j.do(command{"do": "events", "session": before.Session, "since": "2"})); !got.Gap || got.Session != after.Session {
-		t.Errorf("the events of the old session: %+v", got)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 4, "job", "slot")
+		j.must("grant", "a", "attempt", 4)
+		before := j.read(j.do(command{"do": "status"}))
+		j.do(command{"do": "boot"})
+		j.on("a", "node", "labels", "cleanable clean")
+		if got := j.take("a", j.item("job", "restored")); got != causes["unclean"] {
+			j.Errorf("after the restart: %q", got)
+		}
+		after := j.read(j.do(command{"do": "status"}))
+		if before.Session == after.Session || after.Seq != 0 || after.Agents["a"].State != "unknown" {
+			j.Errorf("before %+v, after %+v", before, after)
+		}
+		if got := j.read(j.do(command{"do": "events", "session": before.Session, "since": "2"})); !got.Gap || got.Session != after.Session {
+			j.Errorf("the events of the old session: %+v", got)
+		}
+	})
 }
 
 func TestANewCopyTakesThePlaceOfTheOld(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	j.must("grant", "a", "attempt", 1)
-	if got, want := j.do(command{"do": "register", "console": true}), "pitcrew gate test: registered by the console, in the place of another copy"; got != want {
-		t.Errorf("said %q, want %q", got, want)
-	}
-	one := map[string]any{"QueueTaskDispatcher": 1.0, "QueueListener": 1.0, "ExecutorListener": 1.0, "ComputerListener": 1.0, "NodeListener": 1.0, "actions": 1.0}
-	if diff := cmp.Diff(one, j.do(command{"do": "extensions"})); diff != "" {
-		t.Errorf("copies (-want +got):\n%s", diff)
-	}
-	item := j.item("job", "real")
-	if got := j.take("a", item); got != "" {
-		t.Errorf("what the old copy granted is lost: %s", got)
-	}
-	j.on("a", "start", "item", item)
-	j.on("a", "end", "item", item)
-	if got := j.take("a", item); got != causes["unclean"] {
-		t.Errorf("the new copy did not see the start: %q", got)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		j.must("grant", "a", "attempt", 1)
+		if got, want := j.do(command{"do": "register", "console": true}), "pitcrew gate test: registered by the console, in the place of another copy"; got != want {
+			j.Errorf("said %q, want %q", got, want)
+		}
+		if j.groovy {
+			one := map[string]any{"QueueTaskDispatcher": 1.0, "QueueListener": 1.0, "ExecutorListener": 1.0, "ComputerListener": 1.0, "NodeListener": 1.0, "actions": 1.0}
+			if diff := cmp.Diff(one, j.do(command{"do": "extensions"})); diff != "" {
+				j.Errorf("copies (-want +got):\n%s", diff)
+			}
+		}
+		item := j.item("job", "real")
+		if got := j.take("a", item); got != "" {
+			j.Errorf("what the old copy granted is lost: %s", got)
+		}
+		j.on("a", "start", "item", item)
+		j.on("a", "end", "item", item)
+		if got := j.take("a", item); got != causes["unclean"] {
+			j.Errorf("the new copy did not see the start: %q", got)
+		}
+	})
 }
 
 func TestFlyweights(t *testing.T) {
-	j := boot(t)
-	j.on("plain", "node", "labels", "el7")
-	j.on("a", "node", "labels", "cleanable el7", "normal", true)
-	may := func(item float64) string {
-		said, _ := j.do(command{"do": "may", "item": item}).(string)
-		return said
-	}
-	const refused = "pitcrew: could start on an agent that is not clean, where nothing could stop it"
-	labelled, own, pipeline := j.item("flyweight", "matrix", "label", "el7"), j.item("flyweight", "other", "label", "plain"), j.item("flyweight", "pipeline")
-	if may(labelled) != refused || may(own) != "" || may(pipeline) != "" || may(j.item("job", "no flyweight", "label", "el7")) != "" {
-		t.Errorf("%q %q %q", may(labelled), may(own), may(pipeline))
-	}
-	j.on("", "disconnect") // without the built-in node, what has no label goes to any agent that takes such
-	if may(pipeline) != refused {
-		t.Error("a pipeline may fall onto an agent that is not clean")
-	}
-	j.on("", "connect")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	j.must("grant", "a", "attempt", 1)
-	if got := may(labelled); got != "" {
-		t.Errorf("all agents it could start on are clean: %s", got)
-	}
-	j.on("a", "start", "item", labelled, "flyweight", true)
-	real := j.item("job", "real")
-	if got := j.take("a", real); got != causes["unclean"] {
-		t.Errorf("beside the flyweight: %q", got)
-	}
-	j.on("a", "end", "item", labelled)
-	if got := j.take("a", real); got != causes["unclean"] {
-		t.Errorf("after the flyweight, which no executor shows: %q", got)
-	}
+	both(t, func(j *jenkins) {
+		j.on("plain", "node", "labels", "el7")
+		j.on("a", "node", "labels", "cleanable el7", "normal", true)
+		may := func(item float64) string {
+			said, _ := j.do(command{"do": "may", "item": item}).(string)
+			return said
+		}
+		const refused = "pitcrew: could start on an agent that is not clean, where nothing could stop it"
+		labelled, own, pipeline := j.item("flyweight", "matrix", "label", "el7"), j.item("flyweight", "other", "label", "plain"), j.item("flyweight", "pipeline")
+		if may(labelled) != refused || may(own) != "" || may(pipeline) != "" || may(j.item("job", "no flyweight", "label", "el7")) != "" {
+			j.Errorf("%q %q %q", may(labelled), may(own), may(pipeline))
+		}
+		j.on("", "disconnect") // without the built-in node, what has no label goes to any agent that takes such
+		if may(pipeline) != refused {
+			j.Error("a pipeline may fall onto an agent that is not clean")
+		}
+		j.on("", "connect")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		j.must("grant", "a", "attempt", 1)
+		if got := may(labelled); got != "" {
+			j.Errorf("all agents it could start on are clean: %s", got)
+		}
+		j.on("a", "start", "item", labelled, "flyweight", true)
+		real := j.item("job", "real")
+		if got := j.take("a", real); got != causes["unclean"] {
+			j.Errorf("beside the flyweight: %q", got)
+		}
+		j.on("a", "end", "item", labelled)
+		if got := j.take("a", real); got != causes["unclean"] {
+			j.Errorf("after the flyweight, which no executor shows: %q", got)
+		}
+	})
 }
 
 func TestAFlyweightDuringACleanupSpoilsIt(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	fly := j.item("flyweight", "matrix", "label", "a")
-	j.on("a", "start", "item", fly, "flyweight", true) // it was there before the gate
-	j.on("a", "end", "item", fly)
-	if got := j.ask("grant", "a", "attempt", 1); got != "stale" {
-		t.Errorf("granted: %s", got)
-	}
-	status := j.read(j.do(command{"do": "status"}))
-	events := j.read(j.do(command{"do": "events", "session": status.Session, "since": "1"}))
-	if len(events.Events) == 0 || events.Events[0]["event"] != "contaminated" || events.Events[0]["was"] != "claimed" {
-		t.Errorf("events: %+v", events.Events)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		fly := j.item("flyweight", "matrix", "label", "a")
+		j.on("a", "start", "item", fly, "flyweight", true) // it was there before the gate
+		j.on("a", "end", "item", fly)
+		if got := j.ask("grant", "a", "attempt", 1); got != "stale" {
+			j.Errorf("granted: %s", got)
+		}
+		status := j.read(j.do(command{"do": "status"}))
+		events := j.read(j.do(command{"do": "events", "session": status.Session, "since": "1"}))
+		if len(events.Events) == 0 || events.Events[0]["event"] != "contaminated" || events.Events[0]["was"] != "claimed" {
+			j.Errorf("events: %+v", events.Events)
+		}
+	})
 }
 
 func TestWhatComesBackAfterARestartGoesFirst(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	item := j.item("returning", "part of pipeline #1", "label", "a")
-	if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "awaits" {
-		t.Errorf("claimed: %s", got)
-	}
-	if got := j.take("a", item); got != "" {
-		t.Errorf("it may not come back: %s", got)
-	}
-	j.on("a", "start", "item", item)
-	if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "busy" {
-		t.Errorf("claimed beside it: %s", got)
-	}
-	j.on("a", "end", "item", item)
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	if got := j.take("a", j.item("begun", "part of pipeline #2", "label", "a")); got != causes["unclean"] {
-		t.Errorf("a part that begins: %q", got)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		item := j.item("returning", "part of pipeline #1", "label", "a")
+		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "awaits" {
+			j.Errorf("claimed: %s", got)
+		}
+		if got := j.take("a", item); got != "" {
+			j.Errorf("it may not come back: %s", got)
+		}
+		j.on("a", "start", "item", item)
+		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "busy" {
+			j.Errorf("claimed beside it: %s", got)
+		}
+		j.on("a", "end", "item", item)
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		if got := j.take("a", j.item("begun", "part of pipeline #2", "label", "a")); got != causes["unclean"] {
+			j.Errorf("a part that begins: %q", got)
+		}
+	})
 }
 
 func TestWhatComesBackDuringACleanupOrAfterItSpoilsIt(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	late := j.item("returning", "part of pipeline #1", "label", "a")
-	j.on("a", "start", "item", late)
-	j.on("a", "end", "item", late)
-	if got := j.ask("grant", "a", "attempt", 1); got != "stale" {
-		t.Errorf("granted: %s", got)
-	}
-	if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "stale" {
-		t.Errorf("claimed by the attempt that was spoilt: %s", got)
-	}
-	j.must("claim", "a", "attempt", 2, "job", "slot")
-	j.must("grant", "a", "attempt", 2)
-	later := j.item("returning", "part of pipeline #2", "label", "a")
-	j.on("a", "start", "item", later)
-	if got := j.labels("a"); got != "cleanable" {
-		t.Errorf("labels: %q", got)
-	}
-	if s := j.read(j.do(command{"do": "status"})).Agents["a"]; s.State != "used" {
-		t.Errorf("status: %+v", s)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		late := j.item("returning", "part of pipeline #1", "label", "a")
+		j.on("a", "start", "item", late)
+		j.on("a", "end", "item", late)
+		if got := j.ask("grant", "a", "attempt", 1); got != "stale" {
+			j.Errorf("granted: %s", got)
+		}
+		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "stale" {
+			j.Errorf("claimed by the attempt that was spoilt: %s", got)
+		}
+		j.must("claim", "a", "attempt", 2, "job", "slot")
+		j.must("grant", "a", "attempt", 2)
+		later := j.item("returning", "part of pipeline #2", "label", "a")
+		j.on("a", "start", "item", later)
+		if got := j.labels("a"); got != "cleanable" {
+			j.Errorf("labels: %q", got)
+		}
+		if s := j.read(j.do(command{"do": "status"})).Agents["a"]; s.State != "used" {
+			j.Errorf("status: %+v", s)
+		}
+	})
 }
 
 func TestVerbsAreFenced(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.on("foreign", "node", "labels", "clean el7")
-	j.on("off", "node", "labels", "cleanable", "offline", true)
-	for _, step := range []struct {
-		verb, agent string
-		more        []any
-		want        string
-	}{
-		{"claim", "nobody", []any{"attempt", 1, "job", "slot"}, "gone"},
-		{"claim", "foreign", []any{"attempt", 1, "job", "slot"}, "unmanaged"},
-		{"revoke", "foreign", nil, "unmanaged"},
-		{"hold", "foreign", nil, "unmanaged"},
-		{"withdraw", "foreign", nil, "unmanaged"},
-		{"grant", "a", []any{"attempt", 1}, "stale"},
-		{"claim", "off", []any{"attempt", 1, "job", "slot"}, "offline"},
-		{"claim", "off", []any{"attempt", 1, "offline", true}, "ok"}, // over SSH
-		{"grant", "off", []any{"attempt", 1}, "offline"},
-		{"claim", "a", []any{"attempt", 5, "job", "slot"}, "ok"},
-		{"claim", "a", []any{"attempt", 5, "job", "slot"}, "ok"},
-		{"claim", "a", []any{"attempt", 5, "job", "another"}, "stale"},
-		{"claim", "a", []any{"attempt", 4, "job", "slot"}, "stale"},
-		{"grant", "a", []any{"attempt", 4}, "stale"},
-		{"hold", "a", []any{"attempt", 4}, "stale"},
-		{"grant", "a", []any{"attempt", 5}, "ok"},
-		{"revoke", "a", []any{"attempt", 4}, "stale"},
-		{"revoke", "a", []any{"attempt", 5}, "ok"},
-		{"grant", "a", []any{"attempt", 5}, "stale"},
-		{"claim", "a", []any{"attempt", 5, "job", "slot"}, "stale"},
-		{"claim", "a", []any{"attempt", 6, "job", "slot"}, "ok"},
-		{"hold", "a", nil, "ok"},
-		{"grant", "a", []any{"attempt", 6}, "stale"},
-	} {
-		if got := j.ask(step.verb, step.agent, step.more...); got != step.want {
-			t.Errorf("%s %s %v: %s, want %s", step.verb, step.agent, step.more, got, step.want)
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.on("foreign", "node", "labels", "clean el7")
+		j.on("off", "node", "labels", "cleanable", "offline", true)
+		for _, step := range []struct {
+			verb, agent string
+			more        []any
+			want        string
+		}{
+			{"claim", "nobody", []any{"attempt", 1, "job", "slot"}, "gone"},
+			{"claim", "foreign", []any{"attempt", 1, "job", "slot"}, "unmanaged"},
+			{"revoke", "foreign", nil, "unmanaged"},
+			{"hold", "foreign", nil, "unmanaged"},
+			{"withdraw", "foreign", nil, "unmanaged"},
+			{"grant", "a", []any{"attempt", 1}, "stale"},
+			{"claim", "off", []any{"attempt", 1, "job", "slot"}, "offline"},
+			{"claim", "off", []any{"attempt", 1, "offline", true}, "ok"}, // over SSH
+			{"grant", "off", []any{"attempt", 1}, "offline"},
+			{"claim", "a", []any{"attempt", 5, "job", "slot"}, "ok"},
+			{"claim", "a", []any{"attempt", 5, "job", "slot"}, "ok"},
+			{"claim", "a", []any{"attempt", 5, "job", "another"}, "stale"},
+			{"claim", "a", []any{"attempt", 4, "job", "slot"}, "stale"},
+			{"grant", "a", []any{"attempt", 4}, "stale"},
+			{"hold", "a", []any{"attempt", 4}, "stale"},
+			{"grant", "a", []any{"attempt", 5}, "ok"},
+			{"revoke", "a", []any{"attempt", 4}, "stale"},
+			{"revoke", "a", []any{"attempt", 5}, "ok"},
+			{"grant", "a", []any{"attempt", 5}, "stale"},
+			{"claim", "a", []any{"attempt", 5, "job", "slot"}, "stale"},
+			{"claim", "a", []any{"attempt", 6, "job", "slot"}, "ok"},
+			{"hold", "a", nil, "ok"},
+			{"grant", "a", []any{"attempt", 6}, "stale"},
+		} {
+			if got := j.ask(step.verb, step.agent, step.more...); got != step.want {
+				j.Errorf("%s %s %v: %s, want %s", step.verb, step.agent, step.more, got, step.want)
+			}
 		}
-	}
-	if got := j.labels("a"); got != "cleanable dirty" {
-		t.Errorf("held: %q", got)
-	}
-	j.must("withdraw", "a")
-	if got := j.labels("a"); got != "cleanable" {
-		t.Errorf("withdrawn: %q", got)
-	}
+		if got := j.labels("a"); got != "cleanable dirty" {
+			j.Errorf("held: %q", got)
+		}
+		j.must("withdraw", "a")
+		if got := j.labels("a"); got != "cleanable" {
+			j.Errorf("withdrawn: %q", got)
+		}
+	})
 }
 
 func TestAnotherConnectionIsNotTheOneThatWasCleaned(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	j.on("a", "disconnect")
-	j.on("a", "connect")
-	if got := j.ask("grant", "a", "attempt", 1); got != "connection" {
-		t.Errorf("granted: %s", got)
-	}
-	j.must("claim", "a", "attempt", 1, "job", "slot") // asked again, it changes nothing
-	if got := j.ask("grant", "a", "attempt", 1); got != "connection" {
-		t.Errorf("granted after the claim was asked again: %s", got)
-	}
-	j.must("claim", "a", "attempt", 1, "job", "slot", "renew", true) // the verification runs on the new connection
-	j.must("grant", "a", "attempt", 1)
-	j.on("a", "disconnect")
-	if s := j.read(j.do(command{"do": "status"})).Agents["a"]; s.State != "unknown" || s.Why != "offline" {
-		t.Errorf("status: %+v", s)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		j.on("a", "disconnect")
+		j.on("a", "connect")
+		if got := j.ask("grant", "a", "attempt", 1); got != "connection" {
+			j.Errorf("granted: %s", got)
+		}
+		j.must("claim", "a", "attempt", 1, "job", "slot") // asked again, it changes nothing
+		if got := j.ask("grant", "a", "attempt", 1); got != "connection" {
+			j.Errorf("granted after the claim was asked again: %s", got)
+		}
+		j.must("claim", "a", "attempt", 1, "job", "slot", "renew", true) // the verification runs on the new connection
+		j.must("grant", "a", "attempt", 1)
+		j.on("a", "disconnect")
+		if s := j.read(j.do(command{"do": "status"})).Agents["a"]; s.State != "unknown" || s.Why != "offline" {
+			j.Errorf("status: %+v", s)
+		}
+	})
 }
 
 func TestStickyUntilWithdrawn(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	real := j.item("job", "real")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	j.on("a", "relabel", "labels", "el7 clean")
-	if got := j.take("a", real); got != causes["unclean"] {
-		t.Errorf("without its label: %q", got)
-	}
-	if got := j.ask("grant", "a", "attempt", 1); got != "unmanaged" {
-		t.Errorf("granted: %s", got)
-	}
-	j.on("a", "remove")
-	if got := j.read(j.do(command{"do": "status"})).Agents["a"]; got.Drift != "gone" {
-		t.Errorf("status of a node that is gone: %+v", got)
-	}
-	j.on("a", "node", "labels", "el7 clean")
-	if got := j.take("a", real); got != causes["unclean"] {
-		t.Errorf("made anew without its label: %q", got)
-	}
-	j.must("withdraw", "a")
-	if got := j.take("a", real); got != "" {
-		t.Errorf("withdrawn, and: %s", got)
-	}
-	if got := j.labels("a"); got != "el7" {
-		t.Errorf("withdrawn: %q", got)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		real := j.item("job", "real")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		j.on("a", "relabel", "labels", "el7 clean")
+		if got := j.take("a", real); got != causes["unclean"] {
+			j.Errorf("without its label: %q", got)
+		}
+		if got := j.ask("grant", "a", "attempt", 1); got != "unmanaged" {
+			j.Errorf("granted: %s", got)
+		}
+		j.on("a", "remove")
+		if got := j.read(j.do(command{"do": "status"})).Agents["a"]; got.Drift != "gone" {
+			j.Errorf("status of a node that is gone: %+v", got)
+		}
+		j.on("a", "node", "labels", "el7 clean")
+		if got := j.take("a", real); got != causes["unclean"] {
+			j.Errorf("made anew without its label: %q", got)
+		}
+		j.must("withdraw", "a")
+		if got := j.take("a", real); got != "" {
+			j.Errorf("withdrawn, and: %s", got)
+		}
+		if got := j.labels("a"); got != "el7" {
+			j.Errorf("withdrawn: %q", got)
+		}
+	})
 }
 
 func TestOneDaemonAtATime(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.must("claim", "a", "attempt", 1, "job", "slot")
-	other := func(insteadOf any) string {
-		request, err := json.Marshal(map[string]any{"protocol": Protocol, "owner": "other", "insteadOf": insteadOf, "agents": []any{map[string]any{"agent": "a"}}})
-		if err != nil {
-			t.Fatal(err)
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		other := func(insteadOf any) string {
+			request, err := json.Marshal(map[string]any{"protocol": Protocol, "owner": "other", "insteadOf": insteadOf, "agents": []any{map[string]any{"agent": "a"}}})
+			if err != nil {
+				j.Fatal(err)
+			}
+			return j.read(j.do(command{"do": "call", "verb": "revoke", "request": string(request)})).Results[0].Result
 		}
-		return j.read(j.do(command{"do": "call", "verb": "revoke", "request": string(request)})).Results[0].Result
-	}
-	if got := other(nil); got != "owner daemon" {
-		t.Errorf("another daemon: %s", got)
-	}
-	if got := other("somebody"); got != "owner daemon" {
-		t.Errorf("in the place of somebody else: %s", got)
-	}
-	if got := other("daemon"); got != "ok" {
-		t.Errorf("in its place: %s", got)
-	}
-	if got := j.ask("claim", "a", "attempt", 2, "job", "slot"); got != "owner other" {
-		t.Errorf("the first one: %s", got)
-	}
+		if got := other(nil); got != "owner daemon" {
+			j.Errorf("another daemon: %s", got)
+		}
+		if got := other("somebody"); got != "owner daemon" {
+			j.Errorf("in the place of somebody else: %s", got)
+		}
+		if got := other("daemon"); got != "ok" {
+			j.Errorf("in its place: %s", got)
+		}
+		if got := j.ask("claim", "a", "attempt", 2, "job", "slot"); got != "owner other" {
+			j.Errorf("the first one: %s", got)
+		}
+	})
 }
 
 func TestAFullDisk(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.on("a", "breaks", "what", "save", "how", "full")
-	if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); !strings.HasPrefix(got, "error ") || !strings.Contains(got, "No space left") {
-		t.Errorf("claim: %s", got)
-	}
-	j.on("a", "breaks", "what", "save", "how", nil)
-	j.must("claim", "a", "attempt", 2, "job", "slot")
-	j.on("a", "breaks", "what", "save", "how", "full")
-	if got := j.ask("grant", "a", "attempt", 2); !strings.Contains(got, "No space left") {
-		t.Errorf("grant: %s", got)
-	}
-	real := j.item("job", "real")
-	if got := j.take("a", real); got != causes["unclean"] || j.labels("a") != "cleanable dirty" {
-		t.Errorf("half granted: %q, %q", got, j.labels("a"))
-	}
-	j.on("a", "breaks", "what", "save", "how", nil)
-	j.must("grant", "a", "attempt", 2)
-	j.on("a", "breaks", "what", "save", "how", "full")
-	j.on("a", "start", "item", real) // what is in memory counts
-	j.on("a", "end", "item", real)
-	if got := j.take("a", real); got != causes["unclean"] {
-		t.Errorf("used, though that could not be written: %q", got)
-	}
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.on("a", "breaks", "what", "save", "how", "full")
+		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); !strings.HasPrefix(got, "error ") || !strings.Contains(got, "No space left") {
+			j.Errorf("claim: %s", got)
+		}
+		j.on("a", "breaks", "what", "save", "how", nil)
+		j.must("claim", "a", "attempt", 2, "job", "slot")
+		j.on("a", "breaks", "what", "save", "how", "full")
+		if got := j.ask("grant", "a", "attempt", 2); !strings.Contains(got, "No space left") {
+			j.Errorf("grant: %s", got)
+		}
+		real := j.item("job", "real")
+		if got := j.take("a", real); got != causes["unclean"] || j.labels("a") != "cleanable dirty" {
+			j.Errorf("half granted: %q, %q", got, j.labels("a"))
+		}
+		j.on("a", "breaks", "what", "save", "how", nil)
+		j.must("grant", "a", "attempt", 2)
+		j.on("a", "breaks", "what", "save", "how", "full")
+		j.on("a", "start", "item", real) // what is in memory counts
+		j.on("a", "end", "item", real)
+		if got := j.take("a", real); got != causes["unclean"] {
+			j.Errorf("used, though that could not be written: %q", got)
+		}
+	})
 }
 
 func TestWhoMayWhat(t *testing.T) {
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		j.on("b", "node", "labels", "cleanable")
+		request := fmt.Sprintf(`{"protocol":%d,"owner":"daemon","agents":[{"agent":"a","attempt":1,"job":"slot"},{"agent":"b","attempt":1,"job":"slot"}]}`, Protocol)
+		claim := func(as ...string) answered {
+			return j.read(j.do(command{"do": "call", "verb": "claim", "request": request, "as": append([]string{}, as...)}))
+		}
+		if got := claim(); got.Code != 403 {
+			j.Errorf("nobody: %+v", got)
+		}
+		if got := claim("Overall/Read", "Agent/ExtendedRead", "Agent/Configure on b").Results; len(got) != 2 || got[0].Result != "permission" || got[1].Result != "ok" {
+			j.Errorf("somebody who may configure one of two: %+v", got)
+		}
+		status := func(as ...string) answered {
+			return j.read(j.do(command{"do": "status", "as": append([]string{}, as...)}))
+		}
+		if got := status(); got.Code != 403 {
+			j.Errorf("status for nobody: %+v", got)
+		}
+		if got := status("Overall/Read"); got.Code != 200 || len(got.Agents) != 0 {
+			j.Errorf("status for somebody who sees no agent's configuration: %+v", got)
+		}
+		if got := status("Overall/Read", "Agent/ExtendedRead on a", "Agent/Configure on b"); len(got.Agents) != 2 {
+			j.Errorf("status: %+v", got)
+		}
+		session := status("Overall/Read").Session
+		if got := j.read(j.do(command{"do": "events", "session": session, "since": "0", "as": []string{"Overall/Read", "Agent/ExtendedRead on a"}})); got.Gap || len(got.Events) != 0 {
+			j.Errorf("events of an agent that is none of his: %+v", got)
+		}
+	})
+}
+
+func TestVerbsAnswerToPOSTAlone(t *testing.T) {
 	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	j.on("b", "node", "labels", "cleanable")
-	request := fmt.Sprintf(`{"protocol":%d,"owner":"daemon","agents":[{"agent":"a","attempt":1,"job":"slot"},{"agent":"b","attempt":1,"job":"slot"}]}`, Protocol)
-	claim := func(as ...string) answered {
-		return j.read(j.do(command{"do": "call", "verb": "claim", "request": request, "as": append([]string{}, as...)}))
-	}
-	if got := claim(); got.Code != 403 {
-		t.Errorf("nobody: %+v", got)
-	}
-	if got := claim("Overall/Read", "Agent/ExtendedRead", "Agent/Configure on b").Results; len(got) != 2 || got[0].Result != "permission" || got[1].Result != "ok" {
-		t.Errorf("somebody who may configure one of two: %+v", got)
-	}
-	status := func(as ...string) answered {
-		return j.read(j.do(command{"do": "status", "as": append([]string{}, as...)}))
-	}
-	if got := status(); got.Code != 403 {
-		t.Errorf("status for nobody: %+v", got)
-	}
-	if got := status("Overall/Read"); got.Code != 200 || len(got.Agents) != 0 {
-		t.Errorf("status for somebody who sees no agent's configuration: %+v", got)
-	}
-	if got := status("Overall/Read", "Agent/ExtendedRead on a", "Agent/Configure on b"); len(got.Agents) != 2 {
-		t.Errorf("status: %+v", got)
-	}
-	session := status("Overall/Read").Session
-	if got := j.read(j.do(command{"do": "events", "session": session, "since": "0", "as": []string{"Overall/Read", "Agent/ExtendedRead on a"}})); got.Gap || len(got.Events) != 0 {
-		t.Errorf("events of an agent that is none of his: %+v", got)
-	}
 	methods := j.do(command{"do": "methods"}).(map[string]any)
 	for _, verb := range []string{"doClaim", "doGrant", "doRevoke", "doHold", "doWithdraw"} {
 		if m, _ := methods[verb].(map[string]any); m["post"] != true {
@@ -443,75 +462,78 @@ func TestWhoMayWhat(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	j := boot(t)
-	j.on("a", "node", "labels", "cleanable")
-	for request, want := range map[string]string{
-		``:                                       "the field request is not JSON",
-		`nonsense`:                               "the field request is not JSON",
-		`{`:                                      "protocol null is not spoken here, 1 is", // Groovy does not mind
-		`[]`:                                     "the request is no object",
-		`{}`:                                     "protocol null is not spoken here, 1 is",
-		`{"protocol":2}`:                         "protocol 2 is not spoken here, 1 is",
-		`{"protocol":1}`:                         "owner is missing",
-		`{"protocol":1,"owner":7}`:               "owner is missing",
-		`{"protocol":1,"owner":"d"}`:             "agents is no list of 1 to 1000",
-		`{"protocol":1,"owner":"d","agents":[]}`: "agents is no list of 1 to 1000",
-		`{"protocol":1,"owner":"d","agents":["a"]}`:                                    "an agent has no name",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a"}]}`:                          "attempt of a is no number",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":"1"}]}`:            "attempt of a is no number",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":0}]}`:              "attempt of a is no number",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1.5}]}`:            "attempt of a is no number",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1e30}]}`:           "attempt of a is no number",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1,"job":3}]}`:      "job of a is no text",
-		`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1,"renew":"no"}]}`: "renew of a is neither true nor false",
-	} {
-		got := j.read(j.do(command{"do": "call", "verb": "claim", "request": request}))
-		if got.Code != 400 || got.Error != want || got.Type != "application/json;charset=UTF-8" {
-			t.Errorf("%s: %+v, want %q", request, got, want)
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		for request, want := range map[string]string{
+			``:                                       "the field request is not JSON",
+			`nonsense`:                               "the field request is not JSON",
+			`{`:                                      "protocol null is not spoken here, 1 is", // Groovy does not mind
+			`[]`:                                     "the request is no object",
+			`{}`:                                     "protocol null is not spoken here, 1 is",
+			`{"protocol":2}`:                         "protocol 2 is not spoken here, 1 is",
+			`{"protocol":1}`:                         "owner is missing",
+			`{"protocol":1,"owner":7}`:               "owner is missing",
+			`{"protocol":1,"owner":"d"}`:             "agents is no list of 1 to 1000",
+			`{"protocol":1,"owner":"d","agents":[]}`: "agents is no list of 1 to 1000",
+			`{"protocol":1,"owner":"d","agents":["a"]}`:                                    "an agent has no name",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a"}]}`:                          "attempt of a is no number",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":"1"}]}`:            "attempt of a is no number",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":0}]}`:              "attempt of a is no number",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1.5}]}`:            "attempt of a is no number",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1e30}]}`:           "attempt of a is no number",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1,"job":3}]}`:      "job of a is no text",
+			`{"protocol":1,"owner":"d","agents":[{"agent":"a","attempt":1,"renew":"no"}]}`: "renew of a is neither true nor false",
+		} {
+			got := j.read(j.do(command{"do": "call", "verb": "claim", "request": request}))
+			if got.Code != 400 || got.Error != want || got.Type != "application/json;charset=UTF-8" {
+				j.Errorf("%s: %+v, want %q", request, got, want)
+			}
 		}
-	}
-	if got := j.read(j.do(command{"do": "events", "session": "x", "since": "yesterday"})); got.Code != 400 {
-		t.Errorf("events since yesterday: %+v", got)
-	}
-	if got := j.labels("a"); got != "cleanable" {
-		t.Errorf("a refused request changed the labels: %q", got)
-	}
+		if got := j.read(j.do(command{"do": "events", "session": "x", "since": "yesterday"})); got.Code != 400 {
+			j.Errorf("events since yesterday: %+v", got)
+		}
+		if got := j.labels("a"); got != "cleanable" {
+			j.Errorf("a refused request changed the labels: %q", got)
+		}
+	})
 }
 
 func TestLabelsOfOthersStayAsTheyAre(t *testing.T) {
-	j := boot(t)
-	for before, want := range map[string][3]string{
-		"cleanable":                       {"cleanable dirty", "cleanable clean", "cleanable"},
-		"clean cleanable":                 {"cleanable dirty", "cleanable clean", "cleanable"},
-		"  x   cleanable\ty":              {"x   cleanable\ty dirty", "x   cleanable\ty clean", "x   cleanable\ty"},
-		"unclean cleanable cleaner":       {"unclean cleanable cleaner dirty", "unclean cleanable cleaner clean", "unclean cleanable cleaner"},
-		`"a clean b" cleanable "clean" z`: {`"a clean b" cleanable z dirty`, `"a clean b" cleanable z clean`, `"a clean b" cleanable z`},
-		`'cleanable' clean`:               {`'cleanable' dirty`, `'cleanable' clean`, `'cleanable'`},
-	} {
-		j.do(command{"do": "boot"})
-		j.on("a", "node", "labels", before)
-		j.must("claim", "a", "attempt", 1, "job", "slot")
-		got := [3]string{0: j.labels("a")}
-		j.must("grant", "a", "attempt", 1)
-		got[1] = j.labels("a")
-		item := j.item("job", "real")
-		if said := j.take("a", item); said != "" {
-			t.Errorf("%q: %s", before, said)
+	both(t, func(j *jenkins) {
+		for before, want := range map[string][3]string{
+			"cleanable":                       {"cleanable dirty", "cleanable clean", "cleanable"},
+			"clean cleanable":                 {"cleanable dirty", "cleanable clean", "cleanable"},
+			"  x   cleanable\ty":              {"x   cleanable\ty dirty", "x   cleanable\ty clean", "x   cleanable\ty"},
+			"unclean cleanable cleaner":       {"unclean cleanable cleaner dirty", "unclean cleanable cleaner clean", "unclean cleanable cleaner"},
+			`"a clean b" cleanable "clean" z`: {`"a clean b" cleanable z dirty`, `"a clean b" cleanable z clean`, `"a clean b" cleanable z`},
+			`'cleanable' clean`:               {`'cleanable' dirty`, `'cleanable' clean`, `'cleanable'`},
+		} {
+			j.do(command{"do": "boot"})
+			j.on("a", "node", "labels", before)
+			j.must("claim", "a", "attempt", 1, "job", "slot")
+			got := [3]string{0: j.labels("a")}
+			j.must("grant", "a", "attempt", 1)
+			got[1] = j.labels("a")
+			item := j.item("job", "real")
+			if said := j.take("a", item); said != "" {
+				j.Errorf("%q: %s", before, said)
+			}
+			j.on("a", "start", "item", item)
+			got[2] = j.labels("a")
+			if got != want {
+				j.Errorf("%q: %q, want %q", before, got, want)
+			}
 		}
-		j.on("a", "start", "item", item)
-		got[2] = j.labels("a")
-		if got != want {
-			t.Errorf("%q: %q, want %q", before, got, want)
-		}
-	}
+	})
 }
 
 func TestNamesAreWrittenAsJSON(t *testing.T) {
-	j := boot(t)
-	const name = "a \"b\" 'c' \u00fc \U0001F600 + (x)"
-	j.on(name, "node", "labels", "cleanable")
-	j.must("claim", name, "attempt", 1, "job", "slot")
-	if got := j.read(j.do(command{"do": "status"})).Agents[name]; got.State != "claimed" {
-		t.Errorf("status: %+v", got)
-	}
+	both(t, func(j *jenkins) {
+		const name = "a \"b\" 'c' \u00fc \U0001F600 + (x)"
+		j.on(name, "node", "labels", "cleanable")
+		j.must("claim", name, "attempt", 1, "job", "slot")
+		if got := j.read(j.do(command{"do": "status"})).Agents[name]; got.State != "claimed" {
+			j.Errorf("status: %+v", got)
+		}
+	})
 }

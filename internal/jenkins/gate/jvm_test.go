@@ -19,11 +19,21 @@ import (
 // groovy is where Debian's package of that name puts the whole of it, in the version that Jenkins carries (jenkins-reference 10).
 const groovy = "/usr/share/java/groovy-all.jar"
 
-// jenkins is the gate in a Jenkins of stubs, on a Java machine of its own. See testdata/harness.groovy.
+// jenkins is a gate in a Jenkins of stubs: that of Groovy, on a Java machine of its own (testdata/harness.groovy), or the model
+// of it in Go (model_test.go). Both do the same commands.
 type jenkins struct {
 	testing.TB
-	in  io.Writer
-	out *bufio.Scanner
+	target interface {
+		send(line []byte) (answer []byte, err error)
+	}
+	groovy bool
+}
+
+// both runs a test against either gate: what one of them says and the other does not is a bug of one of them.
+func both(t *testing.T, test func(j *jenkins)) {
+	t.Helper()
+	t.Run("model", func(t *testing.T) { test(booted(t, &jenkins{TB: t, target: newWorld()})) })
+	t.Run("groovy", func(t *testing.T) { test(boot(t)) })
 }
 
 // command is one line to the harness: what to do, and its arguments.
@@ -53,7 +63,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// boot begins a test: Jenkins has just started, with the gate as its init script.
+// booted begins a test: Jenkins has just started, with the gate as its init script.
+func booted(tb testing.TB, j *jenkins) *jenkins {
+	tb.Helper()
+	if said := j.do(command{"do": "boot"}); said != "pitcrew gate test: registered by the init script, as the first copy" {
+		tb.Fatalf("the init script said %q", said)
+	}
+	return j
+}
+
+// boot begins a test of the gate in Groovy.
 func boot(tb testing.TB) *jenkins {
 	tb.Helper()
 	if testing.Short() {
@@ -73,11 +92,23 @@ func boot(tb testing.TB) *jenkins {
 	if machine.failed != nil {
 		tb.Fatal(machine.failed)
 	}
-	j := &jenkins{TB: tb, in: machine.in, out: machine.out}
-	if said := j.do(command{"do": "boot"}); said != "pitcrew gate test: registered by the init script, as the first copy" {
-		tb.Fatalf("the init script said %q", said)
+	return booted(tb, &jenkins{TB: tb, target: javaMachine{machine.in, machine.out}, groovy: true})
+}
+
+// javaMachine is the harness.
+type javaMachine struct {
+	in  io.Writer
+	out *bufio.Scanner
+}
+
+func (m javaMachine) send(line []byte) ([]byte, error) {
+	if _, err := fmt.Fprintf(m.in, "%s\n", line); err != nil {
+		return nil, err
 	}
-	return j
+	if !m.out.Scan() {
+		return nil, fmt.Errorf("the harness is gone: %w", m.out.Err())
+	}
+	return m.out.Bytes(), nil
 }
 
 func exists(path string) bool {
@@ -130,22 +161,20 @@ func start() error {
 func (j *jenkins) do(c command) any {
 	j.Helper()
 	line, err := json.Marshal(c)
-	if err == nil {
-		_, err = fmt.Fprintf(j.in, "%s\n", line)
-	}
 	if err != nil {
 		j.Fatal(err)
 	}
-	if !j.out.Scan() {
-		j.Fatalf("the harness is gone: %v", j.out.Err())
+	said, err := j.target.send(line)
+	if err != nil {
+		j.Fatal(err)
 	}
 	var answer struct {
 		OK     any
 		Failed string
 		At     []string
 	}
-	if err := json.Unmarshal(j.out.Bytes(), &answer); err != nil {
-		j.Fatalf("%v: %s", err, j.out.Bytes())
+	if err := json.Unmarshal(said, &answer); err != nil {
+		j.Fatalf("%v: %s", err, said)
 	}
 	if answer.Failed != "" {
 		j.Fatalf("%s: %s\n%s", line, answer.Failed, strings.Join(answer.At, "\n"))

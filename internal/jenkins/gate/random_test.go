@@ -25,45 +25,46 @@ type truth struct {
 // each step, for each agent, whether a real build may start. It may where it is proved that nothing happened since the agent was
 // cleaned, and where the gate has no business; nowhere else.
 func TestI1NothingStartsOnAnAgentThatIsNotClean(t *testing.T) {
-	j := boot(t)
-	rounds, seed := 6, uint64(1)
-	if os.Getenv("PITCREW_LONG") == "1" {
-		rounds, seed = 300, rand.Uint64()
-	}
-	t.Logf("seed %d", seed)
-	taken := 0
-	for round := range rounds {
-		random := rand.New(rand.NewPCG(seed, uint64(round)))
-		j.do(command{"do": "boot"})
-		agents := map[string]*truth{}
-		names := []string{"a", "b", "c"}
-		var log []string
-		for _, name := range names {
-			agents[name] = &truth{cleanable: name != "c", online: true}
-			j.on(name, "node", "labels", map[bool]string{true: "cleanable", false: "clean"}[name != "c"], "executors", 1+random.IntN(2))
-			agents[name].clean = name == "c"
+	both(t, func(j *jenkins) {
+		rounds, seed := 6, uint64(1)
+		if os.Getenv("PITCREW_LONG") == "1" {
+			rounds, seed = 300, rand.Uint64()
 		}
-		real := j.item("job", "asked for")
-		for range 60 {
-			name := names[random.IntN(len(names))]
-			log = append(log, name+" "+happen(j, random, name, agents[name]))
+		j.Logf("seed %d", seed)
+		taken := 0
+		for round := range rounds {
+			random := rand.New(rand.NewPCG(seed, uint64(round)))
+			j.do(command{"do": "boot"})
+			agents := map[string]*truth{}
+			names := []string{"a", "b", "c"}
+			var log []string
 			for _, name := range names {
-				a := agents[name]
-				managed := a.cleanable || a.ledger
-				want := !managed || a.proven && a.clean && a.online && a.busy == 0
-				got := j.take(name, real) == ""
-				if got != want {
-					t.Fatalf("round %d: %s may start: %v, want %v; %+v\n%s", round, name, got, want, *a, strings.Join(log, "\n"))
-				}
-				if got && managed {
-					taken++
+				agents[name] = &truth{cleanable: name != "c", online: true}
+				j.on(name, "node", "labels", map[bool]string{true: "cleanable", false: "clean"}[name != "c"], "executors", 1+random.IntN(2))
+				agents[name].clean = name == "c"
+			}
+			real := j.item("job", "asked for")
+			for range 60 {
+				name := names[random.IntN(len(names))]
+				log = append(log, name+" "+happen(j, random, name, agents[name]))
+				for _, name := range names {
+					a := agents[name]
+					managed := a.cleanable || a.ledger
+					want := !managed || a.proven && a.clean && a.online && a.busy == 0
+					got := j.take(name, real) == ""
+					if got != want {
+						j.Fatalf("round %d: %s may start: %v, want %v; %+v\n%s", round, name, got, want, *a, strings.Join(log, "\n"))
+					}
+					if got && managed {
+						taken++
+					}
 				}
 			}
 		}
-	}
-	if taken < rounds {
-		t.Errorf("a clean agent was asked for only %d times", taken)
-	}
+		if taken < rounds {
+			j.Errorf("a clean agent was asked for only %d times", taken)
+		}
+	})
 }
 
 // happen does one thing to an agent, keeps the truth about it, and says what it was.
