@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	api "github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 )
 
 // root is the gate's address, below that of its controller.
@@ -79,12 +79,12 @@ type Status struct {
 
 // Client speaks with the gate of one controller.
 type Client struct {
-	jenkins *api.Client
+	jenkins *jenkins.Client
 	labels  Labels
 }
 
 // NewClient returns a client. Labels are those that the gate must have been loaded for.
-func NewClient(j *api.Client, labels Labels) *Client { return &Client{j, labels} }
+func NewClient(j *jenkins.Client, labels Labels) *Client { return &Client{j, labels} }
 
 // Status reads the ledger: one request. The error is [ErrAbsent] or [*UnusableError] where the controller answered and
 // the gate is of no use, and that of the request otherwise.
@@ -99,9 +99,9 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 
 // judge tells a gate that cannot be used from a controller that cannot be asked.
 func (c *Client) judge(h Head, err error) error {
-	if e, ok := errors.AsType[*api.Error](err); ok && e.Kind == api.KindNotFound {
+	if e, ok := errors.AsType[*jenkins.Error](err); ok && e.Kind == jenkins.KindNotFound {
 		return ErrAbsent
-	} else if ok && e.Status != 0 && e.Kind != api.KindUnauthorized {
+	} else if ok && e.Status != 0 && e.Kind != jenkins.KindUnauthorized {
 		return &UnusableError{Reason: err.Error()}
 	}
 	want := [3]string{c.labels.Cleanable, c.labels.Dirty, c.labels.Clean}

@@ -37,7 +37,7 @@ func rules(tb testing.TB) [][]string {
 
 // TestDecisions brings about every case there is and compares what the gate says with the table.
 func TestDecisions(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		table := rules(j)
 		used := make([]bool, len(table))
 		cases := 0
@@ -97,7 +97,7 @@ func fits(rule, facts []string) bool {
 }
 
 // stage brings about one case and asks.
-func stage(j *jenkins, agent, state, drift, kind, breaks string) string {
+func stage(j *controller, agent, state, drift, kind, breaks string) string {
 	j.Helper()
 	j.do(command{"do": "boot"})
 	name := "a"

@@ -41,7 +41,7 @@ func TestScriptNamesItsLabels(t *testing.T) {
 }
 
 func TestACleanAgentTakesOneBuild(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable el7", "executors", 2)
 		first, second := j.item("job", "first"), j.item("job", "second")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
@@ -113,7 +113,7 @@ func TestACleanAgentTakesOneBuild(t *testing.T) {
 }
 
 func TestARestartLeavesNothingClean(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.must("claim", "a", "attempt", 4, "job", "slot")
 		j.must("grant", "a", "attempt", 4)
@@ -134,7 +134,7 @@ func TestARestartLeavesNothingClean(t *testing.T) {
 }
 
 func TestANewCopyTakesThePlaceOfTheOld(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		j.must("grant", "a", "attempt", 1)
@@ -160,7 +160,7 @@ func TestANewCopyTakesThePlaceOfTheOld(t *testing.T) {
 }
 
 func TestFlyweights(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("plain", "node", "labels", "el7")
 		j.on("a", "node", "labels", "cleanable el7", "normal", true)
 		may := func(item float64) string {
@@ -195,7 +195,7 @@ func TestFlyweights(t *testing.T) {
 }
 
 func TestAFlyweightDuringACleanupSpoilsIt(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		fly := j.item("flyweight", "matrix", "label", "a")
@@ -213,7 +213,7 @@ func TestAFlyweightDuringACleanupSpoilsIt(t *testing.T) {
 }
 
 func TestWhatComesBackAfterARestartGoesFirst(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		item := j.item("returning", "part of pipeline #1", "label", "a")
 		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "awaits" {
@@ -235,7 +235,7 @@ func TestWhatComesBackAfterARestartGoesFirst(t *testing.T) {
 }
 
 func TestWhatComesBackDuringACleanupOrAfterItSpoilsIt(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		late := j.item("returning", "part of pipeline #1", "label", "a")
@@ -261,7 +261,7 @@ func TestWhatComesBackDuringACleanupOrAfterItSpoilsIt(t *testing.T) {
 }
 
 func TestVerbsAreFenced(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.on("foreign", "node", "labels", "clean el7")
 		j.on("off", "node", "labels", "cleanable", "offline", true)
@@ -309,7 +309,7 @@ func TestVerbsAreFenced(t *testing.T) {
 }
 
 func TestAnotherConnectionIsNotTheOneThatWasCleaned(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		j.on("a", "disconnect")
@@ -331,7 +331,7 @@ func TestAnotherConnectionIsNotTheOneThatWasCleaned(t *testing.T) {
 }
 
 func TestStickyUntilWithdrawn(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		real := j.item("job", "real")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
@@ -361,7 +361,7 @@ func TestStickyUntilWithdrawn(t *testing.T) {
 }
 
 func TestOneDaemonAtATime(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		other := func(insteadOf any) string {
@@ -387,7 +387,7 @@ func TestOneDaemonAtATime(t *testing.T) {
 }
 
 func TestAFullDisk(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.on("a", "breaks", "what", "save", "how", "full")
 		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); !strings.HasPrefix(got, "error ") || !strings.Contains(got, "No space left") {
@@ -415,7 +415,7 @@ func TestAFullDisk(t *testing.T) {
 }
 
 func TestWhoMayWhat(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		j.on("b", "node", "labels", "cleanable")
 		request := fmt.Sprintf(`{"protocol":%d,"owner":"daemon","agents":[{"agent":"a","attempt":1,"job":"slot"},{"agent":"b","attempt":1,"job":"slot"}]}`, Protocol)
@@ -462,7 +462,7 @@ func TestVerbsAnswerToPOSTAlone(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		for request, want := range map[string]string{
 			``:                                       "the field request is not JSON",
@@ -499,7 +499,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestLabelsOfOthersStayAsTheyAre(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		for before, want := range map[string][3]string{
 			"cleanable":                       {"cleanable dirty", "cleanable clean", "cleanable"},
 			"clean cleanable":                 {"cleanable dirty", "cleanable clean", "cleanable"},
@@ -528,7 +528,7 @@ func TestLabelsOfOthersStayAsTheyAre(t *testing.T) {
 }
 
 func TestNamesAreWrittenAsJSON(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		const name = "a \"b\" 'c' \u00fc \U0001F600 + (x)"
 		j.on(name, "node", "labels", "cleanable")
 		j.must("claim", name, "attempt", 1, "job", "slot")

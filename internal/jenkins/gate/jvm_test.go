@@ -19,9 +19,9 @@ import (
 // groovy is where Debian's package of that name puts the whole of it, in the version that Jenkins carries (jenkins-reference 10).
 const groovy = "/usr/share/java/groovy-all.jar"
 
-// jenkins is a gate in a Jenkins of stubs: that of Groovy, on a Java machine of its own (testdata/harness.groovy), or the model
+// controller is a gate in a Jenkins of stubs: that of Groovy, on a Java machine of its own (testdata/harness.groovy), or the model
 // of it in Go (model_test.go). Both do the same commands.
-type jenkins struct {
+type controller struct {
 	testing.TB
 	target interface {
 		send(line []byte) (answer []byte, err error)
@@ -30,9 +30,9 @@ type jenkins struct {
 }
 
 // both runs a test against either gate: what one of them says and the other does not is a bug of one of them.
-func both(t *testing.T, test func(j *jenkins)) {
+func both(t *testing.T, test func(j *controller)) {
 	t.Helper()
-	t.Run("model", func(t *testing.T) { test(booted(t, &jenkins{TB: t, target: newWorld()})) })
+	t.Run("model", func(t *testing.T) { test(booted(t, &controller{TB: t, target: newWorld()})) })
 	t.Run("groovy", func(t *testing.T) { test(boot(t)) })
 }
 
@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 }
 
 // booted begins a test: Jenkins has just started, with the gate as its init script.
-func booted(tb testing.TB, j *jenkins) *jenkins {
+func booted(tb testing.TB, j *controller) *controller {
 	tb.Helper()
 	if said := j.do(command{"do": "boot"}); said != "pitcrew gate test: registered by the init script, as the first copy" {
 		tb.Fatalf("the init script said %q", said)
@@ -73,7 +73,7 @@ func booted(tb testing.TB, j *jenkins) *jenkins {
 }
 
 // boot begins a test of the gate in Groovy.
-func boot(tb testing.TB) *jenkins {
+func boot(tb testing.TB) *controller {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("mostly runs another program")
@@ -92,7 +92,7 @@ func boot(tb testing.TB) *jenkins {
 	if machine.failed != nil {
 		tb.Fatal(machine.failed)
 	}
-	return booted(tb, &jenkins{TB: tb, target: javaMachine{machine.in, machine.out}, groovy: true})
+	return booted(tb, &controller{TB: tb, target: javaMachine{machine.in, machine.out}, groovy: true})
 }
 
 // javaMachine is the harness.
@@ -158,7 +158,7 @@ func start() error {
 }
 
 // do sends a command and returns its answer.
-func (j *jenkins) do(c command) any {
+func (j *controller) do(c command) any {
 	j.Helper()
 	line, err := json.Marshal(c)
 	if err != nil {
@@ -183,7 +183,7 @@ func (j *jenkins) do(c command) any {
 }
 
 // on does something to an agent.
-func (j *jenkins) on(agent, what string, more ...any) any {
+func (j *controller) on(agent, what string, more ...any) any {
 	j.Helper()
 	c := command{"do": what, "name": agent}
 	for i := 0; i < len(more); i += 2 {
@@ -193,7 +193,7 @@ func (j *jenkins) on(agent, what string, more ...any) any {
 }
 
 // item queues a task of a kind, and returns its number.
-func (j *jenkins) item(kind, task string, more ...any) float64 {
+func (j *controller) item(kind, task string, more ...any) float64 {
 	j.Helper()
 	c := command{"do": "queue", "kind": kind, "task": task}
 	for i := 0; i < len(more); i += 2 {
@@ -203,7 +203,7 @@ func (j *jenkins) item(kind, task string, more ...any) float64 {
 }
 
 // take is what the gate says to an item on an agent, "" if it may start there.
-func (j *jenkins) take(agent string, item float64) string {
+func (j *controller) take(agent string, item float64) string {
 	j.Helper()
 	said, _ := j.on(agent, "take", "item", item).(string)
 	return said
@@ -227,7 +227,7 @@ type answered struct {
 	Events []map[string]any
 }
 
-func (j *jenkins) read(answer any) answered {
+func (j *controller) read(answer any) answered {
 	j.Helper()
 	a := answer.(map[string]any)
 	got := answered{Code: a["code"].(float64)}
@@ -243,7 +243,7 @@ func (j *jenkins) read(answer any) answered {
 }
 
 // ask sends one verb for one agent, as the daemon named "daemon", and returns its result.
-func (j *jenkins) ask(verb, agent string, more ...any) string {
+func (j *controller) ask(verb, agent string, more ...any) string {
 	j.Helper()
 	one := map[string]any{"agent": agent}
 	for i := 0; i < len(more); i += 2 {
@@ -261,7 +261,7 @@ func (j *jenkins) ask(verb, agent string, more ...any) string {
 }
 
 // must is ask, for what has to succeed.
-func (j *jenkins) must(verb, agent string, more ...any) {
+func (j *controller) must(verb, agent string, more ...any) {
 	j.Helper()
 	if got := j.ask(verb, agent, more...); got != "ok" {
 		j.Fatalf("%s %s %v: %s", verb, agent, more, got)
@@ -269,7 +269,7 @@ func (j *jenkins) must(verb, agent string, more ...any) {
 }
 
 // labels are what stands on the agent.
-func (j *jenkins) labels(agent string) string {
+func (j *controller) labels(agent string) string {
 	j.Helper()
 	return j.on(agent, "view").(map[string]any)["labels"].(string)
 }

@@ -25,7 +25,7 @@ type truth struct {
 // each step, for each agent, whether a real build may start. It may where it is proved that nothing happened since the agent was
 // cleaned, and where the gate has no business; nowhere else.
 func TestI1NothingStartsOnAnAgentThatIsNotClean(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		rounds, seed := 6, uint64(1)
 		if os.Getenv("PITCREW_LONG") == "1" {
 			rounds, seed = 300, rand.Uint64()
@@ -68,7 +68,7 @@ func TestI1NothingStartsOnAnAgentThatIsNotClean(t *testing.T) {
 }
 
 // happen does one thing to an agent, keeps the truth about it, and says what it was.
-func happen(j *jenkins, random *rand.Rand, name string, a *truth) string {
+func happen(j *controller, random *rand.Rand, name string, a *truth) string {
 	j.Helper()
 	labels := func() string {
 		var all []string

@@ -134,6 +134,35 @@ class World {
         evaluate(booted, false)
     }
 
+    // What the script console prints (hudson.util.RemotingDiagnostics.Script#call).
+    def console(c) {
+        Jenkins.get().rootDir = new File(c.home)
+        def out = new StringWriter()
+        def printer = new PrintWriter(out)
+        try {
+            def said = new GroovyShell(getClass().classLoader, new Binding(out: printer)).evaluate(c.script as String)
+            if (said != null) printer.println('Result: ' + said)
+        } catch (Throwable e) {
+            e.printStackTrace(printer)
+        }
+        out.toString()
+    }
+
+    // A start with what is in the home directory (jenkins.util.groovy.GroovyHookScript#run).
+    def start_from(c) {
+        boot(c)
+        remove_all()
+        def out = new StringWriter()
+        def files = new File(c.home, 'init.groovy.d').listFiles({ it.name.endsWith('.groovy') } as FileFilter) ?: []
+        for (File f : files.sort()) new GroovyShell(getClass().classLoader, new Binding(out: new PrintWriter(out))).evaluate(new GroovyCodeSource(f))
+        out.toString().trim()
+    }
+
+    private remove_all() {
+        Jenkins.boot()
+        Jenkins.get().computers[Jenkins.get()] = new AgentComputer('', 0)
+    }
+
     def register(c) { evaluate(compile(), c.console as boolean) }
 
     def extensions(c) {

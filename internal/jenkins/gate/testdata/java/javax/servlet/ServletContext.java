@@ -9,5 +9,6 @@ public class ServletContext {
     private final Map<String, Object> attributes = new ConcurrentHashMap<>();
 
     public Object getAttribute(String name) { return attributes.get(name); }
+    public void removeAttribute(String name) { attributes.remove(name); }
     public void setAttribute(String name, Object value) { attributes.put(name, value); }
 }

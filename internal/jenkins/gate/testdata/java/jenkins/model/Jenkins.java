@@ -29,6 +29,15 @@ public class Jenkins extends Node {
     private final Map<Class<?>, ExtensionList<?>> extensions = new ConcurrentHashMap<>();
     private final List<Action> actions = new CopyOnWriteArrayList<>();
     public int updates;
+    public java.io.File rootDir;
+    public final PluginManager pluginManager = new PluginManager();
+
+    public static class PluginManager {
+        public final ClassLoader uberClassLoader = Jenkins.class.getClassLoader();
+    }
+
+    public java.io.File getRootDir() { return rootDir; }
+    public PluginManager getPluginManager() { return pluginManager; }
 
     public static Jenkins get() { return instance; }
 
