@@ -58,15 +58,15 @@ func (a Agent) Open() bool { return a.State == Clean && a.Drift == "" }
 type Head struct {
 	Protocol int       `json:"protocol"`
 	Version  string    `json:"version"` // of pitcrew that the file came with
-	Hook     string    `json:"hook"`    // "init script" or "console"
+	Hook     string    `json:"hook"`    // what registered it: "init script", "console", or "console, and init script"
 	Session  string    `json:"session"` // of the ledger: another one means that it was emptied
 	Seq      int64     `json:"seq"`     // of the newest event
 	Labels   [3]string `json:"labels"`  // cleanable, dirty, clean
 	Owner    string    `json:"owner"`   // the daemon that it serves, "" = none yet
 }
 
-// AtBoot reports whether the gate was there before Jenkins let builds start.
-func (h Head) AtBoot() bool { return h.Hook == "init script" }
+// AtBoot reports whether the gate will be there when Jenkins starts the next time.
+func (h Head) AtBoot() bool { return h.Hook != "console" }
 
 // Status is the whole ledger, as far as the user may see the agents' configuration.
 type Status struct {
@@ -74,6 +74,7 @@ type Status struct {
 	Asked  int64            `json:"asked"`  // questions of the queue, since it was registered
 	Vetoed int64            `json:"vetoed"` // of them, answered with no
 	Failed int64            `json:"failed"` // faults of its own
+	Fault  string           `json:"fault"`  // the newest of them
 	Agents map[string]Agent `json:"agents"` // those that are the gate's, by name
 }
 

@@ -50,10 +50,18 @@ func TestInstalledByTheConsoleItIsThereAtTheNextStart(t *testing.T) {
 		t.Errorf("what was written is not the gate: %v", err)
 	}
 	j.must("grant", "a", "attempt", 1) // what the copy of before held
+	hook := func(want string) {
+		t.Helper()
+		if got := j.read(j.do(command{"do": "status"})).Hook; got != want {
+			t.Errorf("hook %q, want %q", got, want)
+		}
+	}
+	hook("console, and init script")
 
 	if diff := cmp.Diff(Installed{File: file}, j.install(home, "v2", false)); diff != "" {
 		t.Errorf("registered alone, beside an older file (-want +got):\n%s", diff)
 	}
+	hook("console")
 	if diff := cmp.Diff(Installed{File: file, Same: true}, j.install(home, "v2", true)); diff != "" {
 		t.Errorf("upgraded (-want +got):\n%s", diff)
 	}
@@ -73,6 +81,7 @@ func TestInstalledByTheConsoleItIsThereAtTheNextStart(t *testing.T) {
 	if got, want := j.do(command{"do": "start_from", "home": home}), "pitcrew gate v2: registered by the init script, as the first copy"; got != want {
 		t.Errorf("the next start said %q, want %q", got, want)
 	}
+	hook("init script")
 }
 
 func TestRemovedItDoesNotComeBack(t *testing.T) {

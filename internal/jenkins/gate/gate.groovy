@@ -104,6 +104,12 @@ class PitcrewLedger {
         return root
     }
 
+    /** Something of ours failed. Nothing here waits: the queue's lock is held. */
+    void fault(Throwable e) {
+        failed.increment()
+        root.put('fault', e.getClass().getName())
+    }
+
     // Labels are read from the node's own text: what Jenkins caches of them lags behind.
 
     static List<String> tokens(String text) {
@@ -183,14 +189,14 @@ class PitcrewLedger {
             entry = entries.get(node.getNodeName())
             if (entry == null && !labelled(node, cleanable)) return null
         } catch (Throwable e) {
-            failed.increment()
+            fault(e)
             return entry == null ? null : PitcrewCause.BROKEN
         }
         try {
             if (cleanup(item)) return ours(entry, item) ? null : PitcrewCause.UNCLAIMED
             return PitcrewTasks.continued(item.task) ? null : refuses(node, entry)
         } catch (Throwable e) {
-            failed.increment()
+            fault(e)
             return PitcrewCause.BROKEN
         }
     }
@@ -210,7 +216,7 @@ class PitcrewLedger {
                 entry = entries.get(node.getNodeName())
                 if (entry == null && !labelled(node, cleanable)) continue
             } catch (Throwable e) {
-                failed.increment()
+                fault(e)
                 if (entry == null) continue
             }
             try {
@@ -218,7 +224,7 @@ class PitcrewLedger {
                 Computer computer = node.toComputer()
                 if (computer == null || computer.isOffline() || refuses(node, entry) == null) continue
             } catch (Throwable e) {
-                failed.increment()
+                fault(e)
             }
             return PitcrewCause.FLYWEIGHT
         }
@@ -395,7 +401,7 @@ class PitcrewLabels {
             node.setLabelString(edited(node.getLabelString(), [ledger.clean], []))
             node.save()
         } catch (Throwable e) {
-            ledger.failed.increment()
+            ledger.fault(e)
             ledger.tell('unsaved', node.getNodeName(), [why: String.valueOf(e)])
         }
         Jenkins.get().getLabelAtom(ledger.clean)?.reset()
@@ -628,12 +634,11 @@ class PitcrewVerbs {
 class PitcrewGate implements RootAction {
     final PitcrewLedger ledger
     final PitcrewVerbs verbs
-    final String version, hook
+    final String version
 
-    PitcrewGate(PitcrewLedger ledger, String version, String hook) {
+    PitcrewGate(PitcrewLedger ledger, String version) {
         this.ledger = ledger
         this.version = version
-        this.hook = hook
         verbs = new PitcrewVerbs(ledger)
     }
 
@@ -648,7 +653,9 @@ class PitcrewGate implements RootAction {
         Jenkins.get().checkPermission(Jenkins.READ)
         StringBuilder out = new StringBuilder(65536)
         head(out).append(',"asked":').append(ledger.asked.sum()).append(',"vetoed":').append(ledger.vetoed.sum())
-            .append(',"failed":').append(ledger.failed.sum()).append(',"agents":{')
+            .append(',"failed":').append(ledger.failed.sum())
+        if (ledger.root.get('fault') != null) text(out.append(',"fault":'), (String) ledger.root.get('fault'))
+        out.append(',"agents":{')
         boolean first = true
         Set<String> seen = new HashSet<String>()
         for (Node node : Jenkins.get().getNodes()) {
@@ -676,7 +683,7 @@ class PitcrewGate implements RootAction {
     private StringBuilder head(StringBuilder out) {
         out.append('{"protocol":').append(PitcrewLedger.PROTOCOL).append(',"version":')
         text(out, version).append(',"hook":')
-        text(out, hook).append(',"session":')
+        text(out, (String) ledger.root.get('hook')).append(',"session":')
         text(out, (String) ledger.root.get('session')).append(',"seq":').append(ledger.sequence.get()).append(',"labels":[')
         text(out, ledger.cleanable).append(',')
         text(out, ledger.dirty).append(',')
@@ -764,7 +771,7 @@ class PitcrewGate implements RootAction {
             try {
                 result = verbs.apply(verb, one + [owner: request.owner, insteadOf: request.insteadOf])
             } catch (Throwable e) {
-                ledger.failed.increment()
+                ledger.fault(e)
                 result = 'error ' + e
             }
             if (i > 0) out.append(',')
@@ -861,7 +868,8 @@ class PitcrewRegistration {
             [(QueueTaskDispatcher): new PitcrewDispatcher(ledger), (QueueListener): new PitcrewQueueListener(ledger),
              (ExecutorListener): new PitcrewExecutorListener(ledger), (ComputerListener): new PitcrewComputerListener(ledger),
              (NodeListener): new PitcrewNodeListener(ledger)].each { type, mine -> replaced += place(jenkins.getExtensionList(type), mine) }
-            place(jenkins.getActions(), new PitcrewGate(ledger, version, hook))
+            place(jenkins.getActions(), new PitcrewGate(ledger, version))
+            root.put('hook', hook)
         } as Runnable)
         return "pitcrew gate $version: registered by the $hook, ${replaced > 0 ? 'in the place of another copy' : 'as the first copy'}"
     }

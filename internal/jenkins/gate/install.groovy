@@ -32,7 +32,9 @@ if (@WRITE@) {
     }
 }
 if (Files.exists(file)) {
-    println '@SENTINEL@ file ' + MessageDigest.getInstance('SHA-256').digest(Files.readAllBytes(file)).encodeHex() + ' ' + file
+    String found = MessageDigest.getInstance('SHA-256').digest(Files.readAllBytes(file)).encodeHex()
+    println '@SENTINEL@ file ' + found + ' ' + file
+    if (found == digest) Jenkins.get().servletContext.getAttribute('pitcrew.gate').put('hook', 'console, and init script')
 }
 def others = dir.toFile().listFiles({ File f -> f.name.endsWith('.groovy') && f.name != '@FILE@' } as FileFilter) ?: []
 for (File other : others) if (other.getText('UTF-8').contains('class PitcrewRegistration')) println '@SENTINEL@ another ' + other

@@ -218,6 +218,7 @@ type answered struct {
 	Seq      int
 	Gap      bool
 	Owner    string
+	Hook     string
 	Error    string
 	Results  []struct{ Agent, Result string }
 	Agents   map[string]struct {
