@@ -184,12 +184,18 @@ func answers() map[string]any {
 		"/api/v1/controllers":            page(state),
 		"/api/v1/controllers/main/audit": api.Audit{At: noon, Jobs: 12, Agents: 3, Unknown: 1, Findings: findings},
 		"/api/v1/controllers/main/slots": page(slots...),
-		"/api/v1/pauses":                 page(pauses...),
-		"/api/v1/tokens":                 page(api.Token{Name: "anna", Role: "operator", Created: ago(time.Hour)}),
-		"/api/v1/plan":                   page(api.Plan{Controller: "main", Agent: "el9-1", Pool: "el9", Action: "begin", Now: true, Turn: 1, Labels: "cleanable dirty", Reason: "used by build app 17"}, api.Plan{Controller: "main", Agent: "el9-2", Pool: "rest", Action: "begin", Turn: 2, DryRun: true, Reason: "waits: the controller's cap on cleanups is reached"}),
-		"/api/v1/whoami":                 api.Identity{Name: "anna", Role: "admin"},
-		"/healthz":                       api.Health{Status: "ok"},
-		"/api/v1/doctor":                 diagnosed(state, slots, pauses),
+		"/api/v1/controllers/main/gate":  api.Gate{Controller: "main", Mode: "gate", Version: "1.2.3", Protocol: 1, Hook: "init script", Asked: 4711, Vetoed: 42, States: api.GateStates{Clean: 3, Claimed: 1, Used: 2}, Drifted: []api.GateDrift{{Agent: "büro (2)", Drift: "label"}}},
+		"/api/v1/certificates": page(api.Certificate{
+			Build: builds[1].URL, Controller: "main", Agent: "el9-1", Pool: "el9", Cleaned: ago(61 * time.Minute), Used: ago(time.Hour), Attempt: 11, AttemptID: 40,
+			Recipe: "linux", Revision: "0123456789abcdef0123", Ran: "cleanup", Depth: "standard", Delivery: "job", By: "https://jenkins.example/job/pitcrew-slot-01/8/",
+			Proof: "all phases of the recipe ran on the agent, and its verify phase found it as it has to be",
+		}),
+		"/api/v1/pauses": page(pauses...),
+		"/api/v1/tokens": page(api.Token{Name: "anna", Role: "operator", Created: ago(time.Hour)}),
+		"/api/v1/plan":   page(api.Plan{Controller: "main", Agent: "el9-1", Pool: "el9", Action: "begin", Now: true, Turn: 1, Labels: "cleanable dirty", Reason: "used by build app 17"}, api.Plan{Controller: "main", Agent: "el9-2", Pool: "rest", Action: "begin", Turn: 2, DryRun: true, Reason: "waits: the controller's cap on cleanups is reached"}),
+		"/api/v1/whoami": api.Identity{Name: "anna", Role: "admin"},
+		"/healthz":       api.Health{Status: "ok"},
+		"/api/v1/doctor": diagnosed(state, slots, pauses),
 	}
 }
 
@@ -238,7 +244,7 @@ func TestOutputFits80Columns(t *testing.T) {
 		"agents": "agents", "agent": "agent main/x", "attempts": "attempts", "attempt": "attempt 41", "events": "events", "builds": "builds",
 		"residue": "residue", "residue-names": "residue -o name",
 		"audit": "jobs audit", "audit-hints": "jobs audit --fix-hint", "slots": "slots list", "pauses": "pauses", "plan": "plan",
-		"tokens": "token list", "doctor": "doctor",
+		"tokens": "token list", "doctor": "doctor", "gate": "gate status", "certificate": "certificate https://jenkins.example/job/team/job/app/16/",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ import (
 // needs says which role each operation needs. An operation that is not here fails the test.
 var needs = map[string]store.Role{
 	"listAgents": store.Viewer, "getAgent": store.Viewer, "listEvents": store.Viewer, "watchEvents": store.Viewer,
+	"getGate": store.Viewer, "leaveGate": store.Admin, "listCertificates": store.Viewer,
 	"listAttempts": store.Viewer, "getAttempt": store.Viewer, "getAttemptLog": store.Viewer, "listBuilds": store.Viewer,
 	"listCulprits": store.Viewer, "listAgentResidue": store.Viewer,
 	"listControllers": store.Viewer, "listPools": store.Viewer, "listPauses": store.Viewer, "listSlots": store.Viewer,

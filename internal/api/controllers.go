@@ -21,6 +21,7 @@ type ControllerState struct {
 	Poll      string    `json:"poll" doc:"Interval of looks" example:"1s"`
 	DryRun    bool      `json:"dry_run,omitempty" doc:"Nothing is written there"`
 	Problem   string    `json:"problem,omitempty" doc:"Why it is not serviced, or not seen"`
+	Mode      string    `json:"mode" enum:"labels,gate,gate lost,gate leaving" doc:"What keeps builds off agents that are not clean"`
 	Queue     int       `json:"queue" doc:"Items in its queue, ours not counted"`
 	Counts    Counts    `json:"counts"`
 }
@@ -93,7 +94,8 @@ func (s *Server) controllerStates(seen []sight, now time.Time) []ControllerState
 		v := c.View()
 		w := ControllerState{
 			Name: string(c.ID), URL: v.URL, LastSweep: utc(v.lastSweep()), Poll: v.Poll.String(), DryRun: v.DryRun,
-			Problem: cmp.Or(v.Refused, v.Problem, v.late(s.Started, now)),
+			Problem: cmp.Or(v.Refused, v.Problem, v.late(s.Started, now), v.lost()),
+			Mode:    v.gate().mode(),
 			Counts:  countAll(seen, func(v sight) bool { return v.agent.ID.Controller == c.ID }),
 		}
 		if v.Look != nil {
@@ -102,6 +104,14 @@ func (s *Server) controllerStates(seen []sight, now time.Time) []ControllerState
 		out = append(out, w)
 	}
 	return out
+}
+
+// lost says that the controller's gate is lost, or "".
+func (v View) lost() string {
+	if v.gate().Problem == "" {
+		return ""
+	}
+	return "its gate is lost, and nothing there is clean" + because(v.gate().Problem)
 }
 
 // waiting counts the queue without our own jobs.

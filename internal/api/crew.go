@@ -30,6 +30,8 @@ type Orders interface {
 	OrderExclusive(ctx context.Context, agent, actor, reason string) error
 	// OrderTrial closes a pool's open breaker, and reports whether it was open.
 	OrderTrial(ctx context.Context, pool, actor, reason string) (bool, error)
+	// LeaveGate tells the crew that its gate is about to be removed, or that one that is lost does not come back.
+	LeaveGate(ctx context.Context, actor, reason string) error
 	// Poke makes the crew look at its controller now.
 	Poke()
 }
@@ -63,6 +65,7 @@ type Look struct {
 	Version string
 	Agents  map[string]jenkins.Agent // by name
 	Queue   jenkins.Queue
+	Gate    GateView
 }
 
 // Decision is what was decided about one agent, and why.

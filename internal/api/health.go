@@ -62,6 +62,8 @@ func (s *Server) unhealthy(ctx context.Context, now time.Time) []string {
 			reasons = append(reasons, fmt.Sprintf("controller %s is not serviced: %s", c.ID, v.Refused))
 		} else if late := v.late(s.Started, now); late != "" {
 			reasons = append(reasons, fmt.Sprintf("controller %s %s", c.ID, late))
+		} else if lost := v.lost(); lost != "" {
+			reasons = append(reasons, fmt.Sprintf("controller %s: %s", c.ID, lost))
 		}
 		for _, p := range v.Pools {
 			row, err := s.Store.PoolState(ctx, p.Scope)

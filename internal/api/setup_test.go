@@ -273,6 +273,18 @@ func escape(segment string) string {
 	return b.String()
 }
 
+// LeaveGate stores that the gate is about to be removed.
+func (c *crew) LeaveGate(ctx context.Context, actor, reason string) error {
+	row, err := c.store.Controller(ctx, "main")
+	if err != nil {
+		return err
+	}
+	row.Gate, row.GateLost = store.LeavingGate, began
+	return c.store.SaveController(ctx, row, hygiene.Event{
+		Type: hygiene.EventGateLeft, At: time.Now(), Actor: actor, Subject: "main", Agent: hygiene.AgentID{Controller: "main"}, Reason: reason,
+	})
+}
+
 // OrderTrial closes the breaker of a pool in the store.
 func (c *crew) OrderTrial(ctx context.Context, pool, actor, reason string) (bool, error) {
 	rows, err := c.store.Breakers(ctx)

@@ -261,7 +261,7 @@ func (a *App) controllers() []api.Controller {
 	defer a.mu.Unlock()
 	out := make([]api.Controller, 0, len(a.crews))
 	for _, name := range slices.Sorted(maps.Keys(a.crews)) {
-		out = append(out, apiController(a.crews[name]))
+		out = append(out, apiController(a.crews[name], a.Version.Version))
 	}
 	return out
 }

@@ -25,6 +25,7 @@ var noticed = map[string][]hygiene.EventType{
 	config.OnDeadman:        {hygiene.EventDead, hygiene.EventAlive},
 	config.OnController:     {hygiene.EventController},
 	config.OnContaminated:   {hygiene.EventBuildsBad, hygiene.EventBuildsGood, hygiene.EventPoolUnread, hygiene.EventPoolRead},
+	config.OnGate:           {hygiene.EventGateUp, hygiene.EventGateLost, hygiene.EventGateLeft},
 	config.OnOwnerConflict:  {hygiene.EventRival},
 	config.OnConfigRejected: {hygiene.EventConfig},
 }

@@ -3,16 +3,31 @@
 package app
 
 import (
+	"context"
+
 	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
 // apiController shows a crew to the API.
-func apiController(r *crewRun) api.Controller {
+func apiController(r *crewRun, version string) api.Controller {
 	return api.Controller{
-		ID: r.crew.ID(), Orders: r.crew, Jenkins: r.client,
+		ID: r.crew.ID(), Orders: r.crew, Jenkins: examined{r.client, version},
 		View: func() api.View { return viewOf(r) },
 	}
+}
+
+// examined is a controller whose check includes its gate's.
+type examined struct {
+	*jenkins.Client
+	version string // of this pitcrew
+}
+
+// Check implements [api.Jenkins].
+func (e examined) Check(ctx context.Context, o jenkins.CheckOptions) []jenkins.Finding {
+	return append(e.Client.Check(ctx, o), gate.Check(ctx, e.Client, e.version, gate.Labels(o.Names))...)
 }
 
 func viewOf(r *crewRun) api.View {
@@ -26,7 +41,10 @@ func viewOf(r *crewRun) api.View {
 		v.Pools = append(v.Pools, poolView(r.crew, &s.Pools[i]))
 	}
 	if look := r.crew.Seen(); look != nil {
-		v.Look = &api.Look{At: look.At, Session: look.Session, Version: look.Version, Agents: look.Agents, Queue: look.Queue}
+		v.Look = &api.Look{
+			At: look.At, Session: look.Session, Version: look.Version, Agents: look.Agents, Queue: look.Queue,
+			Gate: api.GateView{Status: look.Gate, Problem: look.GateProblem, Leaving: look.LeavingGate},
+		}
 	}
 	for name, d := range r.crew.Decisions() {
 		v.Decisions[name] = api.Decision{

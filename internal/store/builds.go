@@ -28,6 +28,7 @@ type Build struct {
 type BuildFilter struct {
 	Agent        hygiene.AgentID
 	Controller   hygiene.ControllerID
+	URL          string    // only this one
 	Contaminated bool      // only those
 	Since        time.Time // only those that started then or later
 	After        *Build    // only those that follow it in the list; its agent, URL and start count
@@ -118,6 +119,9 @@ func (s *Store) FeedState(ctx context.Context, id hygiene.AgentID) (asked, newes
 func (s *Store) Builds(ctx context.Context, f BuildFilter) ([]Build, error) {
 	var q query
 	q.ofAgent(f.Agent, f.Controller)
+	if f.URL != "" {
+		q.and("url = ?", f.URL)
+	}
 	if f.Contaminated {
 		q.where = append(q.where, "contaminated = 1")
 	}

@@ -21,6 +21,23 @@ func (c *Client) Controllers(ctx context.Context) ([]api.ControllerState, error)
 	return list[api.ControllerState](ctx, c, "/controllers", nil)
 }
 
+// Gate returns what is known of a controller's gate.
+func (c *Client) Gate(ctx context.Context, controller string) (api.Gate, error) {
+	return get[api.Gate](ctx, c, where("controllers", controller, "gate"), nil)
+}
+
+// LeaveGate announces that a controller's gate is about to be removed, or gives up one that is lost.
+func (c *Client) LeaveGate(ctx context.Context, controller, reason string) (api.Gate, error) {
+	var out api.Gate
+	err := c.call(ctx, http.MethodPost, where("controllers", controller, "gate", "leave"), nil, api.Order{Reason: reason}, &out)
+	return out, err
+}
+
+// Certificates says how clean the agents were that a build took.
+func (c *Client) Certificates(ctx context.Context, build string) ([]api.Certificate, error) {
+	return list[api.Certificate](ctx, c, "/certificates", url.Values{"build": {build}})
+}
+
 // Pools returns the pools of all controllers.
 func (c *Client) Pools(ctx context.Context) ([]api.Pool, error) {
 	return list[api.Pool](ctx, c, "/pools", nil)
