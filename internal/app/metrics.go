@@ -14,6 +14,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/notify"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
@@ -38,6 +39,10 @@ type metrics struct {
 	lastSweep     *prometheus.GaugeVec
 	heartbeat     *prometheus.GaugeVec
 	notifications *prometheus.CounterVec
+	gateUp        *prometheus.GaugeVec
+	gateAtBoot    *prometheus.GaugeVec
+	gateFaults    *prometheus.GaugeVec
+	gateLedger    *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -74,6 +79,10 @@ func newMetrics() *metrics {
 	m.lastSweep = gauge("last_sweep_timestamp_seconds", "When the newest successful poll ended.", "controller")
 	m.heartbeat = gauge("loop_heartbeat_timestamp_seconds", "When a loop last began a round.", "controller", "loop")
 	m.notifications = counter("notifications_total", "Deliveries of notifications by result.", "sink", "result")
+	m.gateUp = gauge("gate_up", "1 where a gate keeps builds off agents, 0 where it is lost; absent where labels alone do.", "controller")
+	m.gateAtBoot = gauge("gate_at_boot", "1 if the gate will be there when the controller starts the next time, 0 if only the console registered it.", "controller")
+	m.gateFaults = gauge("gate_faults", "Faults of the gate since it was loaded.", "controller")
+	m.gateLedger = gauge("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
 	return m
 }
 
@@ -163,6 +172,38 @@ func (m *metrics) Found(a hygiene.Agent, t hygiene.Attempt, r reconcile.Residue)
 // Beat implements [reconcile.Watcher].
 func (m *metrics) Beat(controller hygiene.ControllerID, loop string, at time.Time) {
 	m.heartbeat.WithLabelValues(string(controller), loop).Set(float64(at.UnixMilli()) / 1000)
+}
+
+// Gated implements [reconcile.Watcher].
+func (m *metrics) Gated(controller hygiene.ControllerID, s *gate.Status, lost bool) {
+	name := prometheus.Labels{"controller": string(controller)}
+	if s == nil {
+		for _, v := range []*prometheus.GaugeVec{m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger} {
+			v.DeletePartialMatch(name)
+		}
+		if lost {
+			m.gateUp.With(name).Set(0)
+		}
+		return
+	}
+	m.gateUp.With(name).Set(1)
+	m.gateFaults.With(name).Set(float64(s.Failed))
+	atBoot := 0.0
+	if s.AtBoot() {
+		atBoot = 1
+	}
+	m.gateAtBoot.With(name).Set(atBoot)
+	counts := map[string]int{"drifted": 0, string(gate.Unknown): 0, string(gate.Claimed): 0, string(gate.Clean): 0, string(gate.Used): 0, string(gate.Held): 0}
+	for _, a := range s.Agents {
+		if a.Drift != "" {
+			counts["drifted"]++
+		} else {
+			counts[string(a.State)]++
+		}
+	}
+	for state, n := range counts {
+		m.gateLedger.WithLabelValues(string(controller), state).Set(float64(n))
+	}
 }
 
 // observe counts the requests to one controller.

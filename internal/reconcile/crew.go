@@ -16,6 +16,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/engine"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -42,6 +43,8 @@ type Watcher interface {
 	Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Duration)
 	Found(a hygiene.Agent, t hygiene.Attempt, r Residue)
 	Beat(controller hygiene.ControllerID, loop string, at time.Time)
+	// Gated is told of the gate at each successful poll: status is nil where none answers, and lost says that there was one.
+	Gated(controller hygiene.ControllerID, status *gate.Status, lost bool)
 }
 
 // Crew services one controller. Make it with [New], then [Crew.Run].
