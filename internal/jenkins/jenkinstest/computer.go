@@ -10,6 +10,7 @@ import (
 
 // computer is the run-time face of a node. It may outlive the node.
 type computer struct {
+	id        uint64 // identity: a node that is deleted and made again has another computer
 	name      string // of its node; "" for the built-in node
 	hash      uint64 // of the name
 	cfg       *node  // as of the last setNode: launcher and executor count

@@ -66,6 +66,7 @@ func (j *Jenkins) online(c *computer, link AgentLink) {
 	c.link, c.channel, c.lostCause, c.launching = link, j.fleet.lastChannel, nil, false
 	c.idleSince = time.Now()
 	j.noteAgent(EntryOnline, c, "")
+	j.onConnection(c)
 	j.scheduleMaintenance()
 	j.spawn(func() { j.watch(c, link) })
 }
@@ -91,5 +92,6 @@ func (j *Jenkins) unlink(c *computer, cause *offlineCause) {
 	c.link, c.lostCause = nil, cause
 	j.noteAgent(EntryOffline, c, cause.reason(english))
 	link.Close(cause.reason(english))
+	j.onConnection(c)
 	j.scheduleMaintenance()
 }

@@ -16,6 +16,7 @@ type fleet struct {
 	changes      changeLog
 	computers    map[string]*computer
 	sorted       []*computer // by name; the built-in node's is empty and sorts first
+	lastComputer uint64
 	lastExecutor uint64
 	lastChannel  uint64
 }
@@ -139,6 +140,7 @@ func (j *Jenkins) putNode(n *node) *computer {
 	c := j.updateComputer(n)
 	if old != nil {
 		j.labels.trim(old, n)
+		j.onUpdated(old, n)
 	} else {
 		j.labels.trim(n)
 	}
@@ -152,7 +154,8 @@ func (j *Jenkins) updateComputer(n *node) *computer {
 	c := j.fleet.computers[n.name]
 	switch {
 	case c == nil && (n.executors > 0 || n.builtIn()):
-		c = &computer{name: n.name, hash: hashName(n.name), idleSince: time.Now()}
+		j.fleet.lastComputer++
+		c = &computer{id: j.fleet.lastComputer, name: n.name, hash: hashName(n.name), idleSince: time.Now()}
 		j.fleet.addComputer(c)
 		j.setNode(c, n)
 	case c != nil:
@@ -175,6 +178,7 @@ func (j *Jenkins) dropNode(n *node) {
 		j.killComputer(c, "node is being removed")
 	}
 	j.labels.trim(n)
+	j.onDeleted(n)
 	j.scheduleMaintenance()
 }
 

@@ -28,6 +28,16 @@ type Hooks struct {
 	// TaskAccepted runs on the executor's goroutine, without the lock, before the
 	// build's body.
 	TaskAccepted func(node string, item ItemView)
+	// TaskCompleted is told that the work of an executor is over; the executor is still
+	// there, and not idle. The node is gone if it was deleted meanwhile.
+	TaskCompleted func(NodeView, ItemView)
+	// OnOnline and OnOffline are told of connections, not of marks.
+	OnOnline, OnOffline func(NodeView)
+	// OnUpdated is told of a node that was saved; before and after are the same object if
+	// it was edited in place. A reload tells nobody.
+	OnUpdated func(before, after NodeView)
+	// OnDeleted is told of a node that is gone.
+	OnDeleted func(NodeView)
 	// Labels adds dynamic labels to a node. If it panics, the node is missing from
 	// listings.
 	Labels func(node string) []string
@@ -37,7 +47,9 @@ type Hooks struct {
 type ItemView struct {
 	ID        int64
 	Class     string // of the task
+	Task      string // full display name of the task
 	Job       string // full name
+	Block     bool   // a Pipeline's node block, which belongs to the job but is not it
 	Label     string // assigned label, "" for none
 	Params    map[string]string
 	Flyweight bool
@@ -49,13 +61,19 @@ type ItemView struct {
 // call of the hook.
 type NodeView struct {
 	Name      string
+	Class     string   // of the node
 	Labels    []string // the node's own, without any cache
+	Computer  uint64   // identity of the computer, 0 if there is none
 	Executors []uint64 // identities of the regular executors
+	OneOffs   []uint64 // identities of the executors of flyweights
+	Executor  uint64   // the one that this is about, in OnLeft and TaskCompleted
 	Idle      bool     // no executor has work, one-off executors included
 	Online    bool
 	Channel   uint64 // identity of the connection, 0 if there is none
 
 	j *Jenkins
+	n *node     // nil if it is gone
+	c *computer // nil if it has none
 }
 
 // SetLabels edits the node's labels in place and updates the node.
@@ -76,16 +94,24 @@ func (j *Jenkins) Register(h Hooks) (remove func()) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	entry := &h
-	j.hooks.list = append(slices.Clone(j.hooks.list), entry)
-	j.labels.reset()
-	j.scheduleMaintenance()
+	j.addHooks(entry)
 	return func() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
-		j.hooks.list = slices.DeleteFunc(slices.Clone(j.hooks.list), func(x *Hooks) bool { return x == entry })
-		j.labels.reset()
-		j.scheduleMaintenance()
+		j.removeHooks(entry)
 	}
+}
+
+func (j *Jenkins) addHooks(h *Hooks) {
+	j.hooks.list = append(slices.Clone(j.hooks.list), h)
+	j.labels.reset()
+	j.scheduleMaintenance()
+}
+
+func (j *Jenkins) removeHooks(h *Hooks) {
+	j.hooks.list = slices.DeleteFunc(slices.Clone(j.hooks.list), func(x *Hooks) bool { return x == h })
+	j.labels.reset()
+	j.scheduleMaintenance()
 }
 
 // Registered counts the registrations of that name.
@@ -165,16 +191,48 @@ func (r *registry) leaveBuildable(it *item) {
 	}
 }
 
-func (j *Jenkins) onLeft(c *computer, it *item) {
+// onLeft is about an executor, nil if the item was cancelled.
+func (j *Jenkins) onLeft(e *executor, it *item) {
 	for _, h := range j.hooks.list {
-		if h.OnLeft == nil {
-			continue
+		if h.OnLeft != nil {
+			swallow(func() { h.OnLeft(j.executorView(e), it.view()) })
 		}
-		var v NodeView
-		if c != nil {
-			v = j.nodeView(c)
+	}
+}
+
+func (j *Jenkins) taskCompleted(e *executor, it *item) {
+	for _, h := range j.hooks.list {
+		if h.TaskCompleted != nil {
+			swallow(func() { h.TaskCompleted(j.executorView(e), it.view()) })
 		}
-		swallow(func() { h.OnLeft(v, it.view()) })
+	}
+}
+
+func (j *Jenkins) onConnection(c *computer) {
+	for _, h := range j.hooks.list {
+		f := h.OnOffline
+		if c.link != nil {
+			f = h.OnOnline
+		}
+		if f != nil {
+			swallow(func() { f(j.nodeView(c)) })
+		}
+	}
+}
+
+func (j *Jenkins) onUpdated(before, after *node) {
+	for _, h := range j.hooks.list {
+		if h.OnUpdated != nil {
+			swallow(func() { h.OnUpdated(j.viewOf(before), j.viewOf(after)) })
+		}
+	}
+}
+
+func (j *Jenkins) onDeleted(n *node) {
+	for _, h := range j.hooks.list {
+		if h.OnDeleted != nil {
+			swallow(func() { h.OnDeleted(j.viewOf(n)) })
+		}
 	}
 }
 
@@ -186,16 +244,38 @@ func taskAccepted(hooks []*Hooks, node string, view ItemView) {
 	}
 }
 
-func (j *Jenkins) nodeView(c *computer) NodeView {
-	v := NodeView{Name: c.name, Idle: c.idle(), Online: !j.offline(c), j: j}
-	if n := j.nodeOf(c); n != nil {
-		v.Labels = slices.Clone(n.labels)
+// nodeView is what a hook sees of a computer and its node.
+func (j *Jenkins) nodeView(c *computer) NodeView { return j.view(j.nodeOf(c), c) }
+
+// viewOf is what a hook sees of a node, which may be one that is gone.
+func (j *Jenkins) viewOf(n *node) NodeView { return j.view(n, j.fleet.computers[n.name]) }
+
+func (j *Jenkins) executorView(e *executor) NodeView {
+	if e == nil {
+		return NodeView{}
 	}
+	v := j.nodeView(e.owner)
+	v.Executor = e.id
+	return v
+}
+
+func (j *Jenkins) view(n *node, c *computer) NodeView {
+	v := NodeView{j: j, n: n, c: c}
+	if n != nil {
+		v.Name, v.Class, v.Labels = n.name, n.class, slices.Clone(n.labels)
+	}
+	if c == nil {
+		return v
+	}
+	v.Name, v.Computer, v.Idle, v.Online = c.name, c.id, c.idle(), !j.offline(c)
 	if c.link != nil {
 		v.Channel = c.channel
 	}
 	for _, e := range c.executors {
 		v.Executors = append(v.Executors, e.id)
+	}
+	for _, e := range c.oneOff {
+		v.OneOffs = append(v.OneOffs, e.id)
 	}
 	return v
 }

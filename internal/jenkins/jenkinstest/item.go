@@ -37,6 +37,7 @@ type task interface {
 	taskJob() *job
 	taskClass() string
 	taskName() string
+	taskFullName() string // for people
 	// assignedLabel is the text of the label expression, "" for none.
 	assignedLabel() string
 	flyweight() bool
@@ -88,12 +89,13 @@ func (it *item) paramsText() string {
 
 func (it *item) view() ItemView {
 	v := ItemView{
-		ID: it.id, Class: it.task.taskClass(), Job: it.task.taskJob().fullName(), Label: it.label(),
+		ID: it.id, Class: it.task.taskClass(), Task: it.task.taskFullName(), Job: it.task.taskJob().fullName(), Label: it.label(),
 		Flyweight: it.task.flyweight(), Continued: it.continued, Cancelled: it.cancelled, Params: make(map[string]string, len(it.params)),
 	}
 	for _, p := range it.params {
 		v.Params[p.name] = p.value
 	}
+	_, v.Block = it.task.(*placeholder)
 	return v
 }
 

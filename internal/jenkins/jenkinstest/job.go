@@ -211,10 +211,11 @@ func (jb *job) find(fullName string) *job {
 
 // The job as a task of the queue.
 
-func (jb *job) taskJob() *job     { return jb }
-func (jb *job) taskClass() string { return jobClasses[jb.kind] }
-func (jb *job) taskName() string  { return jb.name }
-func (jb *job) flyweight() bool   { return jb.kind == kindPipeline || jb.kind == kindMatrix }
+func (jb *job) taskJob() *job        { return jb }
+func (jb *job) taskClass() string    { return jobClasses[jb.kind] }
+func (jb *job) taskName() string     { return jb.name }
+func (jb *job) taskFullName() string { return jb.fullDisplayName() }
+func (jb *job) flyweight() bool      { return jb.kind == kindPipeline || jb.kind == kindMatrix }
 
 func (jb *job) concurrent() bool { return jb.conf.concurrent || jb.kind == kindPipeline }
 

@@ -72,6 +72,7 @@ func (j *Jenkins) replaceNode(ctx context.Context, previous, n *node, who string
 		j.updateComputer(n)
 	}
 	j.labels.trim(previous, n)
+	j.onUpdated(previous, n)
 	j.scheduleMaintenance()
 }
 
@@ -116,14 +117,19 @@ func (j *Jenkins) editLabels(name, labelString string, update bool) {
 	before := n.labelString
 	j.fleet.relabel(n, labelString)
 	j.noteLabels(name, before, n.labelString, "script")
-	if !update {
-		return
+	if update {
+		j.saveInPlace(old, n)
 	}
+}
+
+// saveInPlace is Nodes.updateNode of a node object that was edited in place.
+func (j *Jenkins) saveInPlace(old, n *node) {
 	if j.version.since(507) || !j.version.since(321) {
 		j.labels.trim(old, n)
 	} else {
 		j.labels.trim(n)
 	}
+	j.onUpdated(n, n)
 	j.scheduleMaintenance()
 }
 

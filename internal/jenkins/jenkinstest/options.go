@@ -87,6 +87,9 @@ type Timing struct {
 	Create time.Duration
 	// PostBuild is the time from a result being visible to the executor being free.
 	PostBuild time.Duration
+	// Retire is the time from the hooks being told that work is over to the executor being
+	// free; without hooks there is none.
+	Retire time.Duration
 	// Notice is how long the controller takes to see that a connection is lost.
 	Notice time.Duration
 	// Reconnect is how long simulated agents take to return after a restart.

@@ -65,6 +65,7 @@ type block struct {
 func (p *placeholder) taskJob() *job          { return p.run.build.job }
 func (p *placeholder) taskClass() string      { return classPlaceholder }
 func (p *placeholder) taskName() string       { return "part of " + p.run.build.fullDisplay() }
+func (p *placeholder) taskFullName() string   { return p.taskName() }
 func (p *placeholder) flyweight() bool        { return false }
 func (p *placeholder) concurrent() bool       { return true }
 func (p *placeholder) blockage(locale) string { return "" }

@@ -30,6 +30,19 @@ func (j *Jenkins) runExecutor(ctx context.Context, e *executor, it *item) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.complete(e, it)
+}
+
+// complete tells that the work is over, and frees the executor.
+func (j *Jenkins) complete(e *executor, it *item) {
+	if !j.hooks.none() && j.alive(e) {
+		j.taskCompleted(e, it)
+		if d := j.timing().Retire; d > 0 {
+			j.mu.Unlock()
+			pause(j.ctx, d)
+			j.mu.Lock()
+		}
+	}
 	j.endExecutor(e)
 }
 
@@ -51,7 +64,7 @@ func (j *Jenkins) startItem(e *executor, it *item) ([]*Hooks, bool) {
 	}
 	j.queue.leave(it)
 	j.queue.enter(it, stageLeft)
-	j.onLeft(c, it)
+	j.onLeft(e, it)
 	return j.hooks.list, true
 }
 
