@@ -270,10 +270,12 @@ func (w *world) Nodes() []gatemodel.Node {
 
 func (w *world) BuiltIn() gatemodel.Computer { return w.builtIn }
 
-func (w *world) Queued() []gatemodel.Item {
+func (w *world) Returning() []gatemodel.Item {
 	var all []gatemodel.Item
 	for _, id := range w.queued {
-		all = append(all, w.items[id])
+		if it := w.items[id]; it.Continued {
+			all = append(all, it)
+		}
 	}
 	return all
 }

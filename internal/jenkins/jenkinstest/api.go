@@ -5,6 +5,7 @@ package jenkinstest
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -78,6 +79,18 @@ func (c *call) field(name string) string {
 		return c.r.PostFormValue(name)
 	}
 	return ""
+}
+
+// formLimit is how long an url-encoded form may be before the server ignores all of it (Tomcat's, as seen
+// live). Parts of a multipart form have no such limit.
+const formLimit = 2 << 20
+
+// parameter is a value of the query or form, as ServletRequest.getParameter has it.
+func (c *call) parameter(name string) string {
+	if c.r.ContentLength > formLimit && !strings.HasPrefix(c.r.Header.Get("Content-Type"), "multipart/") {
+		return c.r.URL.Query().Get(name)
+	}
+	return c.field(name)
 }
 
 // sizes remembers how large the last answer of each class was, so that buffers need not

@@ -17,7 +17,12 @@
 // computer with an identity of its own, an item an entry of the queue, a task
 // what an item will run (a job, or a node block of a Pipeline).
 //
-// Not emulated: Groovy (scriptText is refused), the TCP agent port, the XML flavour of
+// pitcrew's own part inside Jenkins, the gate, is there on demand: Options.Boot calls
+// [Jenkins.InstallGate], as an init script does at each start, or a test calls it at any
+// time, as the script console does; in its place stands a model of it in Go (package
+// gatemodel), under /pitcrew-gate/. Options.Script plays the script console itself.
+//
+// Not emulated: Groovy (whoever plays the console has to know the script), the TCP agent port, the XML flavour of
 // the API, pages for people beyond a title, load prediction, Agent/Build permissions. A
 // Pipeline is a sequence of node blocks with one sh step each, and a step that a
 // restart interrupts is run again where a durable one would go on.

@@ -44,6 +44,8 @@ type state struct {
 	labels   labels
 	queue    queue
 	hooks    registry
+	gate     *gate
+	gates    int // that were installed anew, so that no session comes twice
 	journal  journal
 	root     *job
 	machines map[string]*Agent

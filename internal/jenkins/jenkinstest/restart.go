@@ -173,7 +173,7 @@ func (j *Jenkins) load() bool {
 		return false
 	}
 	j.fleet.computers, j.fleet.sorted = map[string]*computer{}, nil
-	j.hooks = registry{}
+	j.hooks, j.gate = registry{}, nil
 	j.life.begin(j)
 	j.life.phase, j.life.loaded = phaseBooting, j.timing().Init > 0
 	j.labels = newLabels(j)

@@ -157,7 +157,7 @@ var closedPaths = map[string]func(*call){
 	"": (*call).front, "api": (*call).front, "computer": (*call).computerSet, "label": (*call).labelPage, "queue": (*call).queuePages,
 	"job": (*call).rootJob, "view": (*call).viewPage, "createItem": (*call).rootCreateItem, "createView": (*call).createView, "me": (*call).me, "user": (*call).userPage,
 	"quietDown": (*call).quietDown, "cancelQuietDown": (*call).cancelQuietDown, "restart": (*call).restart, "safeRestart": (*call).safeRestart,
-	"reload": (*call).reload, "scriptText": (*call).scriptText, "pluginManager": (*call).pluginManager,
+	"reload": (*call).reload, "pitcrew-gate": (*call).gatePages, "scriptText": (*call).scriptText, "pluginManager": (*call).pluginManager,
 	"rssAll": (*call).rootFeed, "rssLatest": (*call).rootFeed, "rssFailed": (*call).rootFeed,
 }
 

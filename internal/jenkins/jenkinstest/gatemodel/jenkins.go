@@ -10,7 +10,7 @@ type Jenkins interface {
 	Node(name string) Node // nil if there is none; the built-in node has no name
 	Nodes() []Node         // all but the built-in one, by name
 	BuiltIn() Computer     // nil if it has none
-	Queued() []Item        // what has not left the queue, whoever asks
+	Returning() []Item     // items of the queue that are continued, whether or not whoever asks may see them
 	Update(n Node) error   // writes the file of a node that was edited in place, and corrects all label caches
 	ForgetLabel(label string)
 	Now() time.Time

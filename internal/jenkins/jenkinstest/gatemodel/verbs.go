@@ -114,8 +114,8 @@ func idle(c Computer) bool {
 
 // awaits reports whether a build that ran before Jenkins was restarted is queued to come back to this agent.
 func (g *Gate) awaits(n Node) bool {
-	for _, it := range g.jenkins.Queued() {
-		if it.Continued && it.Label != nil && it.Label.Matches(n) {
+	for _, it := range g.jenkins.Returning() {
+		if it.Label != nil && it.Label.Matches(n) {
 			return true
 		}
 	}
