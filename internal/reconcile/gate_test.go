@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// behindGate is a setup whose controller has the gate among its init scripts.
+func behindGate(agents ...jenkinstest.AgentSpec) setup {
+	return setup{agents: agents, jenkins: func(o *jenkinstest.Options) {
+		o.Boot = func(j *jenkinstest.Jenkins) { j.InstallGate(jenkinstest.GateOptions{}) }
+	}}
+}
+
+// contaminated counts the real builds that began on an agent of ours which no cleanup had proved since another one.
+func contaminated(journal []jenkinstest.Entry) (bad, real int) {
+	proved := map[string]bool{}
+	for _, e := range journal {
+		ours := strings.HasPrefix(e.Job, "pitcrew-")
+		switch {
+		case e.Kind == jenkinstest.EntryBuildEnd && ours:
+			proved[e.Agent] = e.Result == "SUCCESS"
+		case e.Kind == jenkinstest.EntryBuildStart && !ours && !e.Continued:
+			real++
+			if !proved[e.Agent] {
+				bad++
+			}
+			proved[e.Agent] = false
+		}
+	}
+	return bad, real
+}
+
+// controllerRow is what is stored of the controller.
+func (r *rig) controllerRow() store.Controller {
+	r.t.Helper()
+	row, err := r.store.Controller(r.t.Context(), "ci")
+	must(r.t, err)
+	return row
+}
+
+func TestBehindAGateABuildTakesACleanAgentAndItIsCleanedAgain(t *testing.T) {
+	s := behindGate(one[0])
+	s.settings = func(s *reconcile.Settings) { s.Poll = time.Minute } // what is quicker is told by the gate
+	inRig(t, s, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.labels("linux-7"); got != "cleanable clean" {
+			t.Errorf("labels: %s", got)
+		}
+		r.runBuild("app", "clean")
+		if got := r.labels("linux-7"); got != "cleanable" {
+			t.Errorf("labels while it is used: %s", got)
+		}
+		r.wait(2*time.Minute, "another cleanup", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+		r.waitState("linux-7", hygiene.Clean)
+		ended, claimed := endOf(r.jenkins.Journal(), "app"), r.attempt("linux-7", 2).Claimed
+		if took := claimed.Sub(ended); took < 0 || took > 5*time.Second {
+			t.Errorf("claimed %s after the build, with polls of a minute", took)
+		}
+		if got := r.attempt("linux-7", 1); got.UsedBy != "http://ci.test/job/app/1/" || got.Lost.IsZero() {
+			t.Errorf("what the first cleanup gave was used by %q at %s", got.UsedBy, got.Lost)
+		}
+		if bad, real := contaminated(r.jenkins.Journal()); bad != 0 || real != 1 {
+			t.Errorf("%d contaminated of %d", bad, real)
+		}
+		if got := r.events(hygiene.EventContaminated); len(got) != 0 {
+			t.Errorf("reported: %+v", got)
+		}
+	})
+}
+
+func TestAGateKeepsAgentsCleanThatLabelsCannot(t *testing.T) {
+	s := behindGate(
+		jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2, Normal: true},
+		jenkinstest.AgentSpec{Name: "narrow", Labels: "cleanable"},
+	)
+	inRig(t, s, func(r *rig) {
+		r.takesFor(5 * time.Second)
+		for _, job := range []jenkinstest.JobSpec{
+			{Name: "labelled", Label: "clean", Concurrent: true}, {Name: "self", Label: "narrow", Concurrent: true},
+			{Name: "free", Concurrent: true}, {Name: "other", Label: "wide || narrow", Concurrent: true},
+		} {
+			must(r.t, r.jenkins.CreateFreeStyle(job))
+		}
+		jobs := []string{"labelled", "self", "free", "other"}
+		for i := range 60 {
+			_, err := r.jenkins.Schedule(jobs[i%4], nil)
+			must(r.t, err)
+			r.pass(11 * time.Second)
+			switch i % 9 { // somebody meddles
+			case 3:
+				r.jenkins.SaveLabels("wide", "cleanable clean", "eve")
+			case 5:
+				r.jenkins.SaveLabels("narrow", "dirty cleanable clean", "eve")
+			case 7:
+				r.jenkins.SaveLabels("narrow", "cleanable clean", "eve")
+			}
+		}
+		r.pass(time.Hour)
+		if bad, real := contaminated(r.jenkins.Journal()); bad != 0 || real < 20 {
+			t.Errorf("%d contaminated of %d", bad, real)
+		}
+	})
+}
+
+func TestARestartBehindAGateCostsAVerification(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.wait(time.Hour, "a second attempt", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedVerify {
+			t.Errorf("it was to run %s", got.Need)
+		}
+		if got := r.events(hygiene.EventGateLost); len(got) != 0 {
+			t.Errorf("lost: %+v", got)
+		}
+	})
+}
+
+func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
+	for name, lose := range map[string]func(*rig){
+		"gone":              func(r *rig) { r.jenkins.RemoveGate() },
+		"broken":            func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Broken: true}) },
+		"of another time":   func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Protocol: 2}) },
+		"for other labels":  func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Clean: "spotless"}) },
+		"not there at boot": func(r *rig) { must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
+				r.pass(2 * time.Minute)
+				r.waitState("linux-7", hygiene.Clean)
+				lose(r)
+				r.wait(time.Minute, "clean taken off", func() bool { return r.labels("linux-7") == "cleanable" })
+				r.pass(time.Hour)
+				if a := r.agent("linux-7"); a.State != hygiene.Due || a.Attempt != 1 {
+					t.Errorf("an hour later it is %s, attempt %d", a.State, a.Attempt)
+				}
+				if got := r.events(hygiene.EventGateLost); len(got) != 1 {
+					t.Errorf("told %d times: %+v", len(got), got)
+				}
+				if row := r.controllerRow(); row.GateLost.IsZero() || row.GateProblem == "" {
+					t.Errorf("stored: %+v", row)
+				}
+				r.jenkins.InstallGate(jenkinstest.GateOptions{})
+				r.waitState("linux-7", hygiene.Clean)
+				if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedVerify {
+					t.Errorf("it was to run %s", got.Need)
+				}
+				if got := r.events(hygiene.EventGateUp); len(got) != 2 {
+					t.Errorf("up: %+v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
+	s := behindGate(one[0], jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2, Normal: true})
+	s.jenkins = nil
+	inRig(t, s, func(r *rig) {
+		r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
+		r.pass(2 * time.Minute)
+		r.waitState("linux-7", hygiene.Clean)
+		r.waitState("wide", hygiene.Clean)
+		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "moving"))
+		r.wait(time.Minute, "the wide one not clean", func() bool { return r.has("wide", func(a hygiene.Agent) bool { return a.State == hygiene.Due }) && r.labels("wide") == "cleanable" })
+		r.jenkins.RemoveGate()
+		r.pass(10 * time.Minute)
+		if a := r.agent("linux-7"); a.State != hygiene.Clean || a.Attempt != 1 || r.labels("linux-7") != "cleanable clean" {
+			t.Errorf("what labels keep clean is %s, attempt %d, %s", a.State, a.Attempt, r.labels("linux-7"))
+		}
+		if row := r.controllerRow(); row.Gate != store.LabelsOnly {
+			t.Errorf("stored: %+v", row)
+		}
+		if got := r.events(hygiene.EventGateLost); len(got) != 0 {
+			t.Errorf("lost: %+v", got)
+		}
+		if got := r.events(hygiene.EventGateLeft); len(got) != 2 || got[0].Actor != "ann" {
+			t.Errorf("told: %+v", got)
+		}
+	})
+}
+
+func TestALostGateThatIsForgottenLeavesLabels(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		r.pass(2 * time.Minute)
+		r.waitState("linux-7", hygiene.Clean)
+		r.jenkins.RemoveGate()
+		r.waitState("linux-7", hygiene.Due)
+		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "it does not come back"))
+		r.waitState("linux-7", hygiene.Clean)
+		if row := r.controllerRow(); row.Gate != store.LabelsOnly || !row.GateLost.IsZero() {
+			t.Errorf("stored: %+v", row)
+		}
+	})
+}
+
+func TestARemovalThatNobodyMakesLeavesTheGateInForce(t *testing.T) {
+	inRig(t, behindGate(jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2}), func(r *rig) {
+		r.waitState("wide", hygiene.Clean)
+		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "moving"))
+		r.waitState("wide", hygiene.Due)
+		r.waitState("wide", hygiene.Clean)
+		if row := r.controllerRow(); row.Gate != store.Gated || !row.GateLost.IsZero() {
+			t.Errorf("stored: %+v", row)
+		}
+	})
+}
+
+func TestAWithdrawnAgentIsNotTheGatesAnyMore(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.jenkins.SaveLabels("linux-7", "el7 clean", "ann") // which would stay shut
+		r.waitState("linux-7", hygiene.Unmanaged)
+		if got := r.jenkins.Labels("linux-7"); got != "el7" {
+			t.Errorf("labels: %q", got)
+		}
+		must(r.t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "el7"}))
+		_, err := r.jenkins.Schedule("app", nil)
+		must(r.t, err)
+		r.wait(time.Minute, "a build of others", func() bool { return len(r.jenkins.Builds("app")) > 0 })
+	})
+}
+
+func TestAStoreThatIsLostGoesOnAboveTheLedger(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		for range 3 {
+			r.waitState("linux-7", hygiene.Clean)
+			must(r.t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "again", ""))
+			r.pass(time.Second)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		r.end()
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(r.path + suffix); err != nil && !os.IsNotExist(err) {
+				r.t.Fatal(err)
+			}
+		}
+		r.start()
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Attempt != 5 {
+			t.Errorf("attempt %d after the ledger's 4", a.Attempt)
+		}
+	})
+}
+
+func TestANewSessionDuringACleanupIsClaimedAnew(t *testing.T) {
+	s := behindGate(one[0])
+	boot := s.jenkins
+	s.jenkins = func(o *jenkinstest.Options) { boot(o); o.Timing.Reconnect = 15 * time.Second }
+	inRig(t, s, func(r *rig) {
+		session := &session{pid: 100}
+		r.asks(recipe.Reconnect, session)
+		r.waitState("linux-7", hygiene.Reconnecting)
+		session.pid++
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Attempt != 1 {
+			t.Errorf("it took %d attempts", a.Attempt)
+		}
+	})
+}
+
+func TestAConnectionLostAfterTheProofIsNotGranted(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		// As the gate sees it: the agent is back before anybody looks.
+		came := r.at(1, false, isGrant, func() {
+			r.jenkins.Agent("linux-7").Kill()
+			must(r.t, r.jenkins.Agent("linux-7").Connect())
+		})
+		r.waitState("linux-7", hygiene.Clean)
+		if came() == "" {
+			r.t.Fatal("no grant was asked for")
+		}
+		if a, first := r.agent("linux-7"), r.attempt("linux-7", 1); a.Attempt != 2 || first.Outcome != hygiene.Lost || a.Failures != 0 {
+			t.Errorf("attempt %d, the first ended %s: %s", a.Attempt, first.Outcome, first.Reason)
+		}
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedVerify {
+			t.Errorf("then it was to run %s", got.Need)
+		}
+	})
+}
+
+func isGrant(q *http.Request) bool { return strings.HasSuffix(q.URL.Path, "/pitcrew-gate/grant") }
+
+func TestAHeldAgentIsHeldByTheGate(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		must(r.t, r.crew.OrderHold(r.t.Context(), "linux-7", "ann", "disk", time.Time{}))
+		r.wait(time.Minute, "dirty", func() bool { return r.labels("linux-7") == "cleanable dirty" })
+		r.pass(10 * time.Second)
+		if held := r.crew.Seen().Gate.Agents["linux-7"]; held.Open() {
+			t.Errorf("in the ledger: %+v", held)
+		}
+		must(r.t, r.crew.OrderRelease(r.t.Context(), "linux-7", "ann", "done"))
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+// endOf is when the newest build of a job ended.
+func endOf(journal []jenkinstest.Entry, job string) time.Time {
+	var at time.Time
+	for _, e := range journal {
+		if e.Kind == jenkinstest.EntryBuildEnd && e.Job == job {
+			at = e.At
+		}
+	}
+	return at
+}
