@@ -40,6 +40,9 @@ type Options struct {
 	Timing Timing
 	// Boot is called at each start, before requests are served, as an init script is.
 	Boot func(*Jenkins)
+	// Script plays the script console: what it prints for a script that an administrator posted to /scriptText, and the
+	// status, 0 for 200. It may call the Jenkins. Nil answers 500.
+	Script func(j *Jenkins, script string) (output string, status int)
 	// Ahead is how far the controller's clock is ahead of real time, in all times that it
 	// shows. The journal bears real time.
 	Ahead time.Duration

@@ -2,7 +2,10 @@
 
 package jenkinstest
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+)
 
 func (c *call) quietDown() {
 	if c.isPOST() && c.allowed(Manage) {
@@ -50,12 +53,36 @@ func (c *call) reload() {
 	}
 }
 
-// scriptText is refused: without Overall/Administer as Jenkins does, otherwise because
-// no Groovy runs here.
+// scriptText is the console: Options.Script plays it, for no Groovy runs here. Without a script it says nothing
+// (jenkins.model.Jenkins#_doScript).
 func (c *call) scriptText() {
-	if c.allowed(Administer) && c.isPOST() {
-		c.refuse(http.StatusInternalServerError, "unsupported: this controller runs no scripts")
+	if !c.allowed(Administer) {
+		return
 	}
+	script := c.parameter("script")
+	output, status := "", http.StatusOK
+	switch {
+	case script == "":
+	case !c.isPOST():
+		return
+	case c.j.opts.Script == nil:
+		c.unscripted()
+		return
+	default:
+		output, status = c.j.opts.Script(c.j, script)
+	}
+	c.w.Header().Set("Content-Type", "text/plain;charset=utf-8")
+	c.w.WriteHeader(cmp.Or(status, http.StatusOK))
+	_, _ = c.w.Write([]byte(output)) // the client went away
 }
 
-func (c *call) agentScript(*computer) { c.scriptText() }
+func (c *call) unscripted() {
+	c.refuse(http.StatusInternalServerError, "unsupported: this controller runs no scripts")
+}
+
+// agentScript would run on the agent's Java machine.
+func (c *call) agentScript(*computer) {
+	if c.allowed(Administer) && c.isPOST() {
+		c.unscripted()
+	}
+}
