@@ -25,6 +25,7 @@ import hudson.model.queue.CauseOfBlockage
 import hudson.model.queue.QueueListener
 import hudson.model.queue.QueueTaskDispatcher
 import hudson.remoting.VirtualChannel
+import hudson.security.ACL
 import hudson.slaves.ComputerListener
 import hudson.slaves.OfflineCause
 import hudson.util.QuotedStringTokenizer
@@ -584,11 +585,16 @@ class PitcrewVerbs {
         return 'ok'
     }
 
-    /** Whether a build that ran before Jenkins was restarted is queued to come back to this agent. */
+    /** Whether a build that ran before Jenkins was restarted is queued to come back to this agent. It counts whether or not whoever asks may see it. */
     @CompileDynamic
     private static boolean awaits(Node node) {
-        return Queue.getInstance().getItems().any { Queue.Item item ->
-            PitcrewTasks.continued(item.task) && item.getAssignedLabel()?.matches(node)
+        def context = ACL.as2(ACL.SYSTEM2)
+        try {
+            return Queue.getInstance().getItems().any { Queue.Item item ->
+                PitcrewTasks.continued(item.task) && item.getAssignedLabel()?.matches(node)
+            }
+        } finally {
+            context.close()
         }
     }
 

@@ -219,6 +219,12 @@ func TestWhatComesBackAfterARestartGoesFirst(t *testing.T) {
 		if got := j.ask("claim", "a", "attempt", 1, "job", "slot"); got != "awaits" {
 			j.Errorf("claimed: %s", got)
 		}
+		// Who may not see that job has to be told all the same.
+		request := fmt.Sprintf(`{"protocol":%d,"owner":"daemon","agents":[{"agent":"a","attempt":1,"job":"slot"}]}`, Protocol)
+		as := []string{"Overall/Read", "Agent/Configure on a"}
+		if got := j.read(j.do(command{"do": "call", "verb": "claim", "request": request, "as": as})).Results; len(got) != 1 || got[0].Result != "awaits" {
+			j.Errorf("claimed by somebody who does not see the queue: %+v", got)
+		}
 		if got := j.take("a", item); got != "" {
 			j.Errorf("it may not come back: %s", got)
 		}

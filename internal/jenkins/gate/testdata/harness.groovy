@@ -94,7 +94,8 @@ class Plain implements Queue.Task {
     Label getAssignedLabel() { label }
 }
 
-class Returning extends Plain implements ContinuedTask {
+class Returning extends Plain implements ContinuedTask, AccessControlled {
+    String getDisplayName() { name }
     boolean back = true
     boolean isContinued() { back }
 }

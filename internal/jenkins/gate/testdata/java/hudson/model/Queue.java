@@ -3,6 +3,7 @@
 package hudson.model;
 
 import hudson.model.queue.CauseOfBlockage;
+import hudson.security.AccessControlled;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -15,7 +16,12 @@ public class Queue {
     public final List<Item> queued = new CopyOnWriteArrayList<>();
 
     public static Queue getInstance() { return INSTANCE; }
-    public Item[] getItems() { return queued.toArray(new Item[0]); }
+
+    /** What whoever asks may see, and nothing of tasks that have no permissions at all. */
+    public Item[] getItems() {
+        return queued.stream().filter(i -> i.task instanceof AccessControlled && ((AccessControlled) i.task).hasPermission(hudson.model.Item.READ)).toArray(Item[]::new);
+    }
+
     public static boolean locked() { return LOCK.isHeldByCurrentThread(); }
 
     public static void withLock(Runnable runnable) {

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.springframework.security.core;
+
+public interface Authentication {}
