@@ -120,6 +120,9 @@ class PitcrewLedger {
         return all
     }
 
+    /** What Jenkins cuts labels at. */
+    static boolean blank(char c) { return c == (char) 32 || c == (char) 9 || c == (char) 10 || c == (char) 13 }
+
     static boolean labelled(Node node, String label) {
         String text = node.getLabelString()
         if (text == null) return false
@@ -129,7 +132,7 @@ class PitcrewLedger {
         int at = text.indexOf(label)
         while (at >= 0) {
             int end = at + label.length()
-            if ((at == 0 || text.charAt(at - 1) <= (char) 32) && (end == text.length() || text.charAt(end) <= (char) 32)) return true
+            if ((at == 0 || blank(text.charAt(at - 1))) && (end == text.length() || blank(text.charAt(end)))) return true
             at = text.indexOf(label, at + 1)
         }
         return false
@@ -374,17 +377,20 @@ class PitcrewLabels {
 
     @CompileStatic
     private static String without(String text, String label) {
-        // Words are cut at blanks outside of quotes, as Jenkins cuts them; one blank goes with the word.
+        // Words are cut as Jenkins cuts them: at blanks outside of quotes that no backslash makes ordinary. The blanks before a word go with it.
         StringBuilder kept = new StringBuilder()
         int at = 0
         while (at < text.length()) {
             int begin = at
-            while (at < text.length() && text.charAt(at) <= (char) 32) at++
+            while (at < text.length() && PitcrewLedger.blank(text.charAt(at))) at++
             int word = at
             char quote = (char) 0
-            while (at < text.length() && (quote != (char) 0 || text.charAt(at) > (char) 32)) {
+            boolean ordinary = false
+            while (at < text.length() && (ordinary || quote != (char) 0 || !PitcrewLedger.blank(text.charAt(at)))) {
                 char c = text.charAt(at)
-                if (quote == (char) 0 && (c == (char) 34 || c == (char) 39)) quote = c
+                if (ordinary) ordinary = false
+                else if (c == (char) 92 && at > word) ordinary = true
+                else if (quote == (char) 0 && (c == (char) 34 || c == (char) 39)) quote = c
                 else if (c == quote) quote = (char) 0
                 at++
             }
@@ -392,7 +398,7 @@ class PitcrewLabels {
             kept.append(text, begin, at)
         }
         String result = kept.toString()
-        return kept.length() > 0 && text.charAt(0) > (char) 32 ? result.replaceFirst('^[ \\t]+', '') : result
+        return kept.length() > 0 && !PitcrewLedger.blank(text.charAt(0)) ? result.replaceFirst('^[ \\t]+', '') : result
     }
 
     /** The least there is to a used agent: its file is written and two caches are emptied. What else is cached is corrected by the veto. */

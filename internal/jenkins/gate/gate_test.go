@@ -512,6 +512,9 @@ func TestLabelsOfOthersStayAsTheyAre(t *testing.T) {
 			"  x   cleanable\ty":              {"x   cleanable\ty dirty", "x   cleanable\ty clean", "x   cleanable\ty"},
 			"unclean cleanable cleaner":       {"unclean cleanable cleaner dirty", "unclean cleanable cleaner clean", "unclean cleanable cleaner"},
 			`"a clean b" cleanable "clean" z`: {`"a clean b" cleanable z dirty`, `"a clean b" cleanable z clean`, `"a clean b" cleanable z`},
+			`"a\" clean b" cleanable clean`:   {`"a\" clean b" cleanable dirty`, `"a\" clean b" cleanable clean`, `"a\" clean b" cleanable`},
+			`a\ clean cleanable clean`:        {`a\ clean cleanable dirty`, `a\ clean cleanable clean`, `a\ clean cleanable`},
+			"cleanable a\vclean":              {"cleanable a\vclean dirty", "cleanable a\vclean clean", "cleanable a\vclean"},
 			`'cleanable' clean`:               {`'cleanable' dirty`, `'cleanable' clean`, `'cleanable'`},
 		} {
 			j.do(command{"do": "boot"})
