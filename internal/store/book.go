@@ -28,6 +28,13 @@ type book struct {
 	ordered map[hygiene.ControllerID][]*Change // by name
 	open    map[hygiene.AgentID]*Change        // those with an attempt in progress
 	pauses  []Pause
+
+	// What is read when it is asked for, and then kept. Each poll and each cleanup asks for it, and a connection that
+	// reads forgets all pages of the file as soon as the other one has written any.
+	controllers map[hygiene.ControllerID]Controller
+	feeds       map[hygiene.AgentID]feedState
+	proofs      map[hygiene.AgentID][]hygiene.Attempt // the newest, newest first
+	edition     int64                                 // counts what may have changed these
 }
 
 // consult calls f with the book open, reading the file first if it must.
@@ -52,6 +59,7 @@ func (s *Store) consult(ctx context.Context, f func(*book)) error {
 
 // fill reads everything. The caller holds the book closed, so that nothing is committed meanwhile.
 func (b *book) fill(ctx context.Context, q *rows.Queries) error {
+	b.clear()
 	b.agents, b.ordered, b.open = map[hygiene.AgentID]*Change{}, map[hygiene.ControllerID][]*Change{}, map[hygiene.AgentID]*Change{}
 	newest, err := newestAttempts(ctx, q)
 	if err != nil {
@@ -119,17 +127,23 @@ func (b *book) enter(c Change) {
 // commit ends a transaction. Whoever can see the change in the file sees it in
 // the book, too.
 func (b *book) commit(tx *sql.Tx, t *txn) error {
-	if len(t.changed) == 0 && !t.paused {
+	if len(t.changed) == 0 && !t.paused && len(t.feeds) == 0 && len(t.controllers) == 0 {
 		return tx.Commit()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := tx.Commit(); err != nil {
-		b.read = false // the file alone knows whether it was
+		b.clear() // the file alone knows whether it was
 		return err
 	}
 	if t.paused {
 		b.read = false // which is rare enough to read everything anew
+	}
+	b.edition++
+	maps.Copy(b.controllers, t.controllers)
+	maps.Copy(b.feeds, t.feeds)
+	for _, p := range t.proofs {
+		b.prove(p)
 	}
 	if b.read {
 		for _, c := range t.changed {
@@ -143,7 +157,72 @@ func (b *book) commit(tx *sql.Tx, t *txn) error {
 func (b *book) distrust() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.clear()
+}
+
+// clear forgets everything. The caller holds the book closed.
+func (b *book) clear() {
 	b.read = false
+	b.controllers, b.feeds, b.proofs = map[hygiene.ControllerID]Controller{}, map[hygiene.AgentID]feedState{}, map[hygiene.AgentID][]hygiene.Attempt{}
+	b.edition++
+}
+
+// recall returns what a shelf of the book has for a key; what it does not have yet is read and kept, unless it may have
+// changed meanwhile.
+func recall[K comparable, V any](s *Store, shelf func(*book) map[K]V, key K, read func() (V, error)) (V, error) {
+	s.book.mu.RLock()
+	v, ok := shelf(&s.book)[key]
+	edition := s.book.edition
+	s.book.mu.RUnlock()
+	if ok {
+		return v, nil
+	}
+	v, err := read()
+	if err != nil {
+		return v, err
+	}
+	s.book.mu.Lock()
+	defer s.book.mu.Unlock()
+	if s.book.edition == edition {
+		shelf(&s.book)[key] = v
+	}
+	return v, nil
+}
+
+// keptProofs is how many of an agent's newest proofs are kept: as many as a reading of its feed usually asks for.
+const keptProofs = 4
+
+// forgetProofs has them read anew, because some are gone.
+func (b *book) forgetProofs() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.proofs)
+	b.edition++
+}
+
+// isProof reports whether an attempt is one of those that [Store.Proofs] returns.
+func isProof(t *hygiene.Attempt) bool {
+	return !t.Proved.IsZero() && (t.Outcome == hygiene.Cleaned || t.Outcome == hygiene.Lost)
+}
+
+// prove enters a proof, in place of what the book says of it, where the agent's proofs are kept.
+func (b *book) prove(p hygiene.Attempt) {
+	kept, ok := b.proofs[p.Agent]
+	if !ok {
+		return
+	}
+	i := slices.IndexFunc(kept, func(t hygiene.Attempt) bool { return t.Number <= p.Number })
+	kept = slices.Clone(kept) // which somebody may be reading
+	switch {
+	case i < 0 && len(kept) == keptProofs: // older than all that are kept
+	case i >= 0 && kept[i].Number == p.Number:
+		kept[i] = p
+	case i < 0:
+		kept = append(kept, p)
+	default:
+		kept = slices.Insert(kept, i, p)
+	}
+	b.proofs[p.Agent] = kept[:min(len(kept), keptProofs)]
 }
 
 // known returns an agent as committed, the zero one with its ID if it is unknown.

@@ -21,6 +21,9 @@ import (
 type toldOfAgents struct {
 	Agents, One []hygiene.Agent
 	Newest      []*hygiene.Attempt
+	Proofs      [][]hygiene.Attempt
+	Feeds       [][2]time.Time
+	Controllers []store.Controller
 	Unproven    map[string]int
 }
 
@@ -36,6 +39,25 @@ func agentsOf(t *testing.T, s *store.Store) (out toldOfAgents) {
 			t.Fatal(err)
 		}
 		out.One, out.Newest = append(out.One, one), append(out.Newest, newest)
+		for _, most := range []int{2, 5, 4} {
+			proofs, err := s.Proofs(t.Context(), a.ID, most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Proofs = append(out.Proofs, proofs)
+		}
+		asked, last, err := s.FeedState(t.Context(), a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Feeds = append(out.Feeds, [2]time.Time{asked, last})
+	}
+	for _, id := range []hygiene.ControllerID{"c0", "c1", "none"} {
+		c, err := s.Controller(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Controllers = append(out.Controllers, c)
 	}
 	if out.Unproven, err = s.Unproven(t.Context()); err != nil {
 		t.Fatal(err)
@@ -59,7 +81,7 @@ func TestAgentsAreReadAsTheyStandInTheFile(t *testing.T) {
 		if random.IntN(2) == 0 {
 			agentsOf(t, s) // or the first change is the first to ask
 		}
-		for range 150 {
+		for range 300 {
 			now = now.Add(time.Duration(random.IntN(1e9)))
 			id := hygiene.AgentID{Controller: hygiene.ControllerID("c" + strconv.Itoa(random.IntN(3))), Name: strconv.Itoa(random.IntN(12))}
 			if err := s.Change(t.Context(), id, now, anything(random, now)); err != nil {
@@ -67,11 +89,7 @@ func TestAgentsAreReadAsTheyStandInTheFile(t *testing.T) {
 			} else {
 				stored++
 			}
-			if random.IntN(100) == 0 {
-				if err := s.NewEpoch(t.Context(), "test", now); err != nil {
-					t.Fatal(err)
-				}
-			}
+			beside(t, s, random, id, now)
 		}
 		before := agentsOf(t, s)
 		if err := s.Close(); err != nil {
@@ -87,6 +105,27 @@ func TestAgentsAreReadAsTheyStandInTheFile(t *testing.T) {
 	}
 	if refused < 20 || stored < 100 {
 		t.Errorf("%d changes were refused and %d stored: the test tests too little", refused, stored)
+	}
+}
+
+// beside sometimes does something that is stored beside agents, or asks for all.
+func beside(t *testing.T, s *store.Store, random *rand.Rand, id hygiene.AgentID, now time.Time) {
+	t.Helper()
+	var err error
+	switch random.IntN(100) {
+	case 0:
+		err = s.NewEpoch(t.Context(), "test", now)
+	case 1, 2, 3, 4, 5:
+		_, err = s.RecordBuilds(t.Context(), id, now, []store.Build{{Agent: id, URL: "u", Job: "j", Number: 1, At: now}})
+	case 6, 7:
+		err = s.SaveController(t.Context(), store.Controller{ID: id.Controller, Ahead: time.Duration(random.IntN(9)) * time.Second})
+	case 8:
+		_, err = s.Purge(t.Context(), now, store.Retention{Attempts: 30 * time.Second})
+	case 9, 10, 11, 12:
+		agentsOf(t, s)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -81,10 +81,13 @@ func (t *txn) recordBuilds(ctx context.Context, id hygiene.AgentID, asked time.T
 	if asked.IsZero() {
 		return known, nil
 	}
-	return known, t.SaveFeed(ctx, rows.SaveFeedParams{
-		Controller: string(id.Controller), Agent: id.Name, Asked: max(feed.Asked, millis(asked)), Newest: feed.Newest,
-	})
+	feed.Asked = max(feed.Asked, millis(asked))
+	t.feeds[id] = feedState(feed)
+	return known, t.SaveFeed(ctx, rows.SaveFeedParams{Controller: string(id.Controller), Agent: id.Name, Asked: feed.Asked, Newest: feed.Newest})
 }
+
+// feedState is how far an agent's build feed was read.
+type feedState rows.FeedRow
 
 // recordBuild stores one build and reports whether it was known to be contaminated.
 func (t *txn) recordBuild(ctx context.Context, id hygiene.AgentID, b Build) (known bool, err error) {
@@ -108,9 +111,15 @@ func (t *txn) recordBuild(ctx context.Context, id hygiene.AgentID, b Build) (kno
 // FeedState returns when an agent's build feed was last asked, and the start of the newest build
 // that it told of. Both are zero before the first time.
 func (s *Store) FeedState(ctx context.Context, id hygiene.AgentID) (asked, newest time.Time, err error) {
-	feed, err := s.reads.Feed(ctx, string(id.Controller), id.Name)
-	if err != nil && !isNoRow(err) {
-		return asked, newest, fmt.Errorf("read feed state of agent %s: %w", id, explain(s.path, err))
+	feed, err := recall(s, func(b *book) map[hygiene.AgentID]feedState { return b.feeds }, id, func() (feedState, error) {
+		feed, err := s.reads.Feed(ctx, string(id.Controller), id.Name)
+		if err != nil && !isNoRow(err) {
+			return feedState{}, fmt.Errorf("read feed state of agent %s: %w", id, explain(s.path, err))
+		}
+		return feedState(feed), nil
+	})
+	if err != nil {
+		return asked, newest, err
 	}
 	return moment(feed.Asked), moment(feed.Newest), nil
 }

@@ -167,6 +167,9 @@ func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) 
 		Asked: row.Asked, Outcome: row.Outcome, Reason: row.Reason, Step: row.Step, Run: row.Run,
 		Began: row.Began, Lost: row.Lost, UsedBy: row.UsedBy, Depth: row.Depth,
 	})
+	if err == nil && isProof(&stored) {
+		t.proofs = append(t.proofs, stored)
+	}
 	return &stored, err
 }
 

@@ -38,14 +38,16 @@ const (
 
 // Controller returns what is known of a controller: nothing but its ID before the first save.
 func (s *Store) Controller(ctx context.Context, id hygiene.ControllerID) (Controller, error) {
-	row, err := s.reads.Controller(ctx, string(id))
-	if isNoRow(err) {
-		return Controller{ID: id}, nil
-	}
-	if err != nil {
-		return Controller{}, fmt.Errorf("read controller %s: %w", id, explain(s.path, err))
-	}
-	return controllerOf(row)
+	return recall(s, func(b *book) map[hygiene.ControllerID]Controller { return b.controllers }, id, func() (Controller, error) {
+		row, err := s.reads.Controller(ctx, string(id))
+		if isNoRow(err) {
+			return Controller{ID: id}, nil
+		}
+		if err != nil {
+			return Controller{}, fmt.Errorf("read controller %s: %w", id, explain(s.path, err))
+		}
+		return controllerOf(row)
+	})
 }
 
 // Controllers returns all controllers that were ever saved, ordered by name.
@@ -68,11 +70,15 @@ func (s *Store) SaveController(ctx context.Context, c Controller, events ...hygi
 		if len(events) == 0 && old.Session != "" && old.Session != c.Session {
 			events = []hygiene.Event{restarted(c)}
 		}
-		if err := t.SaveController(ctx, rows.SaveControllerParams{
+		row := rows.Controller{
 			ID: string(c.ID), URL: c.URL, Session: c.Session, SessionSince: millis(c.SessionSince),
 			Version: c.Version, LastSweep: millis(c.LastSweep), Problem: c.Problem, ClockAhead: c.Ahead.Milliseconds(),
 			Gate: string(c.Gate), GateLost: millis(c.GateLost), GateProblem: c.GateProblem,
-		}); err != nil {
+		}
+		if err := t.SaveController(ctx, rows.SaveControllerParams(row)); err != nil {
+			return err
+		}
+		if t.controllers[c.ID], err = controllerOf(row); err != nil {
 			return err
 		}
 		return t.tell(ctx, events...)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -209,6 +210,19 @@ const attemptColumns = `SELECT id, controller, agent, number, nonce, pool, recip
 // Proofs returns an agent's newest attempts that were proven and are over, newest first: those that
 // ended in clean, and those that could not be granted any more.
 func (s *Store) Proofs(ctx context.Context, id hygiene.AgentID, most int) ([]hygiene.Attempt, error) {
+	if most > keptProofs {
+		return s.readProofs(ctx, id, most)
+	}
+	kept, err := recall(s, func(b *book) map[hygiene.AgentID][]hygiene.Attempt { return b.proofs }, id, func() ([]hygiene.Attempt, error) {
+		return s.readProofs(ctx, id, keptProofs)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(kept[:min(len(kept), most)]), nil
+}
+
+func (s *Store) readProofs(ctx context.Context, id hygiene.AgentID, most int) ([]hygiene.Attempt, error) {
 	var q query
 	q.ofAgent(id, "")
 	q.and("proved > 0 AND outcome IN (?, ?)", string(hygiene.Cleaned), string(hygiene.Lost))

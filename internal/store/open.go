@@ -67,6 +67,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		o.Now = time.Now()
 	}
 	s := &Store{path: path, log: o.Logger, turn: make(chan struct{}, 1)}
+	s.book.clear()
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -77,6 +77,7 @@ func (s *Store) repeat(ctx context.Context, remove func(context.Context, *txn) (
 }
 
 func (s *Store) purgeAttempts(ctx context.Context, cutoff int64) (int64, error) {
+	defer s.book.forgetProofs()
 	return purgeFound(ctx, s,
 		func(after int64) ([]int64, error) { return s.reads.OldAttempts(ctx, after, cutoff, purgeBatch) },
 		func(id int64) int64 { return id },

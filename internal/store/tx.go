@@ -21,8 +21,11 @@ type txn struct {
 	told          bool                       // events were appended
 	epoch         string                     // a new one was started
 	changed       map[hygiene.AgentID]Change // as they would be read back
-	paused        bool                       // the pauses changed
-	wrote         bool                       // the change at hand may have written something
+	proofs        []hygiene.Attempt          // that were among the changed attempts, oldest first
+	feeds         map[hygiene.AgentID]feedState
+	controllers   map[hygiene.ControllerID]Controller
+	paused        bool // the pauses changed
+	wrote         bool // the change at hand may have written something
 }
 
 // begin begins the transaction in the file if that was not done yet. Whoever begins it late must do so
