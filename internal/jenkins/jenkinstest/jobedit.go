@@ -3,8 +3,10 @@
 package jenkinstest
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -129,6 +131,10 @@ func (c *call) postJobConfig(jb *job) {
 	if !ok {
 		return
 	}
+	if c.j.retarget(jb, data) {
+		c.empty(http.StatusOK)
+		return
+	}
 	root, err := parseXML(data)
 	if err != nil || kind(root.name) != jb.kind {
 		c.oops()
@@ -140,6 +146,46 @@ func (c *call) postJobConfig(jb *job) {
 	c.j.mu.Unlock()
 	c.empty(http.StatusOK)
 }
+
+// retarget takes a document that is the job's but for the label that it is tied to, and reports whether it was one: that
+// is what most posts are, and all else of it was read before.
+func (j *Jenkins) retarget(jb *job, data []byte) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	label, same := assignment(data, jb.posted)
+	old, back := assignment(jb.posted, data)
+	field := jb.doc.child("assignedNode")
+	if !same || !back || field == nil || field.text != string(old) {
+		return false
+	}
+	rendered := jb.rendered
+	field.text = string(label)
+	j.reconfigure(jb, jb.doc)
+	if _, same := assignment(rendered, rendered); same {
+		before, rest, _ := bytes.Cut(rendered, assignedNode)
+		_, after, _ := bytes.Cut(rest, assignedNodeEnd)
+		jb.rendered = slices.Concat(before, assignedNode, label, assignedNodeEnd, after)
+	}
+	jb.posted = data
+	return true
+}
+
+var assignedNode, assignedNodeEnd = []byte("<assignedNode>"), []byte("</assignedNode>")
+
+// assignment returns the text of a document's only assignedNode, if it is nothing but plain characters, and reports
+// whether another document is the same before and behind it.
+func assignment(doc, other []byte) (label []byte, same bool) {
+	before, rest, found := bytes.Cut(doc, assignedNode)
+	label, after, ended := bytes.Cut(rest, assignedNodeEnd)
+	if !found || !ended || len(label) == 0 || bytes.Contains(after, assignedNode) || bytes.ContainsFunc(label, notPlain) {
+		return nil, false
+	}
+	middle, ok := bytes.CutPrefix(other, before)
+	middle, end := bytes.CutSuffix(middle, after)
+	return label, ok && end && bytes.HasPrefix(middle, assignedNode) && bytes.HasSuffix(middle, assignedNodeEnd)
+}
+
+func notPlain(r rune) bool { return r < ' ' || r > '~' || strings.ContainsRune(`<>&'"`, r) }
 
 // reconfigure loads a new document. Items already buildable are regrouped, because
 // labels are evaluated at each maintenance run.

@@ -46,6 +46,33 @@ func TestJobIsCreatedUpdatedAndDeleted(t *testing.T) {
 	})
 }
 
+// TestAJobIsTiedAsIfItsDocumentWereReadWhole posts documents one after another to one job, and each to a job of its own.
+func TestAJobIsTiedAsIfItsDocumentWereReadWhole(t *testing.T) {
+	on := func(label string) string { return strings.Replace(plainJob, ">clean<", ">"+label+"<", 1) }
+	docs := []string{
+		plainJob, on("a1"), on("a1"), on("'a 2'||b"), on("&quot;a 3&quot;"), on("a4"), on(""), on("a5"), on("<!-- no -->a6"), on(" a7 "), on("ä"),
+		strings.Replace(on("a8"), "<description>d", "<description><![CDATA[<assignedNode>x</assignedNode>]]>", 1),
+		strings.Replace(on("a9"), "<description>d", "<description><![CDATA[<assignedNode>y</assignedNode>]]>", 1),
+		strings.Replace(on("b1"), "false", "true", 1), on("b2</assignedNode><assignedNode>b3"), on("b4"), on("b5</assignedNode><assignedNode>b3"),
+	}
+	inBubble(t, Options{}, func(b *bench) {
+		b.postXML(200, "/createItem?name=one", plainJob)
+		for i, doc := range docs {
+			own := fmt.Sprintf("/job/own-%d", i)
+			b.postXML(200, fmt.Sprintf("/createItem?name=own-%d", i), doc)
+			for range i % 2 {
+				b.get(200, "/job/one/config.xml") // or the document before was never shown
+			}
+			b.postXML(200, "/job/one/config.xml", doc)
+			b.want(b.get(200, "/job/one/config.xml").body, b.get(200, own+"/config.xml").body, doc)
+			b.want(b.json("/job/one/api/json", "labelExpression"), b.json(own+"/api/json", "labelExpression"), "label of "+doc)
+			if i == 6 {
+				b.post(302, "/job/one/disable", nil) // Jenkins itself writes the document
+			}
+		}
+	})
+}
+
 func TestFoldersNestOnlyWithThePlugin(t *testing.T) {
 	const folder = `<com.cloudbees.hudson.plugins.folder.Folder/>`
 	inBubble(t, Options{}, func(b *bench) { b.postXML(500, "/createItem?name=a", folder) })
