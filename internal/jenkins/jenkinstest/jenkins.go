@@ -26,7 +26,7 @@ type Jenkins struct {
 	prefix  string          // context path, "" or "/x"
 	ctx     context.Context //nolint:containedctx // ends at Close; the controller's own life
 	cancel  context.CancelFunc
-	crew    crew
+	crew    *crew
 	wake    chan struct{} // asks for a maintenance run
 
 	cookie    string // JENKINS_SERVER_COOKIE
@@ -62,6 +62,7 @@ type edge struct {
 	trees   treeCache
 	answers sizes
 	delays  atomic.Pointer[Timing]
+	dated   atomic.Pointer[dated]
 }
 
 // New starts a controller: it is ready to serve when New returns.
@@ -85,7 +86,7 @@ func New(opts Options) (*Jenkins, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	j := &Jenkins{opts: opts, version: v, log: opts.Logger, prefix: prefix, wake: make(chan struct{}, 1)}
+	j := &Jenkins{opts: opts, version: v, log: opts.Logger, prefix: prefix, crew: newCrew(), wake: make(chan struct{}, 1)}
 	j.state = state{
 		fleet: newFleet(), queue: newQueue(), root: &job{children: map[string]*job{}},
 		machines: map[string]*Agent{}, leases: map[lease]bool{}, history: map[string][]*build{},
@@ -150,27 +151,72 @@ func (j *Jenkins) builtInNode() *node {
 	return n
 }
 
-// crew is the goroutines of a controller.
+// crew is the goroutines of a controller. A few stay for the next piece of work: a new one has to grow its stack first,
+// which takes longer than most requests.
 type crew struct {
 	mu     sync.Mutex
 	closed bool
 	wg     sync.WaitGroup
+	idle   int           // goroutines that wait for work
+	hands  chan func()   // takes work to one of them
+	home   chan struct{} // closed when no more work comes
 }
 
+// mostIdle bounds how many goroutines wait for work.
+const mostIdle = 16
+
+func newCrew() *crew { return &crew{hands: make(chan func()), home: make(chan struct{})} }
+
 // spawn runs f on a goroutine that Close waits for; false after Close.
-func (j *Jenkins) spawn(f func()) bool {
-	j.crew.mu.Lock()
-	defer j.crew.mu.Unlock()
-	if !j.crew.closed {
-		j.crew.wg.Go(f)
+func (j *Jenkins) spawn(f func()) bool { return j.crew.spawn(f) }
+
+func (c *crew) spawn(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return false
+	case c.idle > 0:
+		c.idle--
+		c.hands <- f // somebody waits, or is about to
+	default:
+		c.wg.Go(func() { c.work(f) })
 	}
-	return !j.crew.closed
+	return true
+}
+
+// work runs f and what comes after it.
+func (c *crew) work(f func()) {
+	for f != nil {
+		f()
+		f = c.next()
+	}
+}
+
+// next waits for work; nil when this goroutine is not needed any more.
+func (c *crew) next() func() {
+	c.mu.Lock()
+	if c.closed || c.idle == mostIdle {
+		c.mu.Unlock()
+		return nil
+	}
+	c.idle++
+	c.mu.Unlock()
+	select {
+	case f := <-c.hands:
+		return f
+	case <-c.home:
+		return nil
+	}
 }
 
 // dismiss lets no more goroutines start and waits for those that run.
 func (c *crew) dismiss() {
 	c.mu.Lock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		close(c.home)
+	}
 	c.mu.Unlock()
 	c.wg.Wait()
 }

@@ -25,7 +25,7 @@ type call struct {
 
 // ServeHTTP answers as the controller would in its present phase.
 func (j *Jenkins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Date", j.clock(time.Now()).UTC().Format(http.TimeFormat)) // servers do so by the real clock
+	w.Header()["Date"] = j.date() // servers set it by the real clock
 	f := j.faults.take(r)
 	if f != nil {
 		if f = f.before(w, r); f == nil {
@@ -35,6 +35,23 @@ func (j *Jenkins) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer f.after(j, w, r) //nolint:contextcheck // a restart outlives the request that caused it
 	}
 	j.serve(w, r)
+}
+
+// date is the value of the header for now, which is that of the request before as long as the second lasts.
+func (j *Jenkins) date() []string {
+	now := j.clock(time.Now())
+	d := j.dated.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &dated{now.Unix(), []string{now.UTC().Format(http.TimeFormat)}}
+		j.dated.Store(d)
+	}
+	return d.text
+}
+
+// dated is the text of a second; it is never changed.
+type dated struct {
+	second int64
+	text   []string
 }
 
 // clock returns what the controller's clock showed at a time.

@@ -49,9 +49,9 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// request copies a client's request into a server's.
+// request makes a server's request of a client's. The two share headers and address, which neither changes.
 func (m memory) request(req *http.Request) (*http.Request, error) {
-	in := req.Clone(req.Context())
+	in := req.WithContext(req.Context())
 	in.RequestURI = req.URL.RequestURI()
 	in.RemoteAddr = "192.0.2.1:1234"
 	if in.Host == "" {
@@ -76,13 +76,13 @@ type recorder struct {
 	body         []byte
 }
 
-// Header is what the handler sets; what it sets after WriteHeader is lost.
+// Header is what the handler sets; what it sets in a later one after WriteHeader is lost.
 func (r *recorder) Header() http.Header { return r.header }
 
 // WriteHeader fixes status and headers.
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
-		r.status, r.sent = status, r.header.Clone()
+		r.status, r.sent, r.header = status, r.header, http.Header{}
 	}
 }
 
