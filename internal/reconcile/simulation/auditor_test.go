@@ -24,6 +24,7 @@ import (
 type auditor struct {
 	shop   *workshop
 	polled func(time.Time) // told when a poll was sent; may be nil
+	tell   func(string)    // told of each problem when it is found, with what came before; may be nil
 
 	mu        sync.Mutex
 	agents    map[string]*truth
@@ -35,6 +36,64 @@ type auditor struct {
 	counts    map[hygiene.EventType]int
 	builds    int // real ones that started
 	cleanups  int // programs that started as builds
+	past      []moment
+	pasts     int // moments that ever were
+}
+
+// moment is something that happened at a controller: an entry of its journal, an event, or what was done to it.
+type moment struct {
+	at    time.Time
+	entry jenkinstest.Entry
+	event hygiene.Event
+	deed  string
+}
+
+// pastKept is how many moments are kept for the telling of a problem.
+const pastKept = 2000
+
+// remember keeps a moment, in place of the oldest.
+func (a *auditor) remember(m moment) {
+	if a.tell == nil {
+		return
+	}
+	if len(a.past) < pastKept {
+		a.past = append(a.past, m)
+	} else {
+		a.past[a.pasts%pastKept] = m
+	}
+	a.pasts++
+}
+
+// trace is the newest moments that concern an agent named in a problem, or no agent alone, oldest first.
+func (a *auditor) trace(problem string) string {
+	var lines []string
+	for n := a.pasts - 1; n >= max(0, a.pasts-pastKept) && len(lines) < 40; n-- {
+		m := a.past[n%pastKept]
+		if agent := m.entry.Agent + m.event.Agent.Name; agent == "" || strings.Contains(problem, agent) {
+			lines = append(lines, m.String())
+		}
+	}
+	slices.Reverse(lines)
+	return strings.Join(lines, "\n")
+}
+
+func (m moment) String() string {
+	at := m.at.Format("02 15:04:05.000 ")
+	switch e, ev := m.entry, m.event; {
+	case m.deed != "":
+		return at + "done: " + m.deed
+	case ev.Type != "":
+		return fmt.Sprintf("%sevent %s %s attempt %d, %s to %s: %s", at, ev.Type, ev.Agent.Name, ev.Attempt, ev.Before, ev.After, ev.Reason)
+	default:
+		return fmt.Sprintf("%struth %s %s %s #%d %s labels %q by %s", at, e.Kind, e.Agent, e.Job, e.Number, e.Result, e.Labels, e.Who)
+	}
+}
+
+// did notes what was done to the controller or its daemon.
+func (a *auditor) did(deed string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.remember(moment{at: time.Now(), deed: deed})
 }
 
 // tally is the requests of one operation.
@@ -92,8 +151,19 @@ const maxProblems = 20
 
 func (a *auditor) fault(format string, args ...any) {
 	if len(a.problems) < maxProblems {
-		a.problems = append(a.problems, time.Now().Format("02 15:04:05.000 ")+fmt.Sprintf(format, args...))
+		problem := time.Now().Format("02 15:04:05.000 ") + fmt.Sprintf(format, args...)
+		a.problems = append(a.problems, problem)
+		if a.tell != nil {
+			a.tell(problem + "\n" + a.trace(problem))
+		}
 	}
+}
+
+// accuse is fault for those who do not hold the lock.
+func (a *auditor) accuse(problem string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fault("%s", problem)
 }
 
 // found returns the problems so far.
@@ -114,6 +184,8 @@ func (a *auditor) found() []string {
 func (a *auditor) entry(e jenkinstest.Entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.remember(moment{at: e.At, entry: e})
+	a.convict(e.At.Add(-soon))
 	if e.Kind == jenkinstest.EntryRestart {
 		a.restarted = e.At
 		a.excuse("", e.At)
@@ -261,7 +333,21 @@ type suspect struct {
 // excuse drops the suspects of an agent, "" for all, that failed just before now.
 func (a *auditor) excuse(agent string, now time.Time) {
 	a.suspects = slices.DeleteFunc(a.suspects, func(s suspect) bool {
-		return (agent == "" || agent == s.agent) && now.Sub(s.at) < 5*time.Second
+		return (agent == "" || agent == s.agent) && now.Sub(s.at) < soon
+	})
+}
+
+// soon is how long after a build has failed the loss of its agent is noticed.
+const soon = 5 * time.Second
+
+// convict makes problems of the suspects up to a time.
+func (a *auditor) convict(until time.Time) {
+	a.suspects = slices.DeleteFunc(a.suspects, func(s suspect) bool {
+		late := !s.at.After(until)
+		if late {
+			a.fault("%s %s", s.at.Format("02 15:04:05.000:"), s.fault)
+		}
+		return late
 	})
 }
 
@@ -323,6 +409,7 @@ func (a *auditor) Changed(e hygiene.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.counts[e.Type]++
+	a.remember(moment{at: e.At, event: e})
 	if e.Agent.Name == "" {
 		return
 	}
@@ -395,6 +482,9 @@ func (a *auditor) sees(agent string, at time.Time) {
 	a.of(agent).looked = at
 }
 
+// pollsKept is how many polls are kept at least: more than are asked for, see [enough].
+const pollsKept = 1000
+
 // call counts a request of the engine.
 func (a *auditor) call(c jenkins.Call) {
 	a.mu.Lock()
@@ -403,6 +493,9 @@ func (a *auditor) call(c jenkins.Call) {
 		a.polled(time.Now().Add(-c.Duration))
 	}
 	if c.Op == "read queue" && c.Err == nil {
+		if len(a.polls) >= 2*pollsKept {
+			a.polls = slices.Clone(a.polls[len(a.polls)-pollsKept:])
+		}
 		a.polls = append(a.polls, time.Now())
 	}
 	t := a.requests[c.Op]

@@ -88,6 +88,7 @@ type site struct {
 	calm   atomic.Bool // no recipe fails any more
 
 	troubles int
+	reported map[string]bool // contaminated builds that the daemon told of, by URL
 }
 
 // usedPerDay is how often each agent is used on average.
@@ -143,7 +144,9 @@ func (f *fleet) site(n int) *site {
 	s.rig = newRig(f.t, jenkinstest.Timing{
 		PostBuild: 150 * time.Millisecond, Notice: 2 * time.Second, Reconnect: 20 * time.Second, Down: 20 * time.Second, Boot: time.Minute,
 	}, specs, f.bend)
-	s.name = hygiene.ControllerID(fmt.Sprintf("ci-%d", n))
+	s.name, s.reported = hygiene.ControllerID(fmt.Sprintf("ci-%d", n)), map[string]bool{}
+	s.audit.tell = func(problem string) { s.t.Errorf("%s: %s", s.name, problem) }
+	s.shop.tell = s.audit.accuse
 	s.prepare()
 	return s
 }
@@ -185,8 +188,11 @@ func (f *fleet) purge() {
 	var again *time.Timer
 	again = time.AfterFunc(24*time.Hour, func() {
 		f.tell(func() {
+			for _, s := range f.sites {
+				s.readReported()
+			}
 			day := 24 * time.Hour
-			_, err := f.store.Purge(f.t.Context(), time.Now(), store.Retention{Events: 2 * day, Attempts: 2 * day, Logs: day})
+			_, err := f.store.Purge(f.t.Context(), time.Now(), store.Retention{Events: 2 * day, Attempts: 2 * day, Logs: day, Builds: 2 * day})
 			must(f.t, err)
 		})
 		days++
@@ -200,13 +206,20 @@ func (f *fleet) purge() {
 	f.t.Cleanup(func() { again.Stop() })
 }
 
-// count adds up what happened at a controller, and tells of what was wrong.
-func (s *site) count(counts map[string]int) {
-	for _, p := range s.audit.found() {
-		s.t.Errorf("%s: %s", s.name, p)
+// readReported remembers which builds the daemon told of as contaminated, before it forgets them.
+func (s *site) readReported() {
+	builds, err := s.fleet.store.Builds(s.t.Context(), store.BuildFilter{Controller: s.name, Contaminated: true, Limit: 1 << 20})
+	must(s.t, err)
+	for _, b := range builds {
+		s.reported[b.URL] = true
 	}
+}
+
+// count adds up what happened at a controller. What was wrong has been told.
+func (s *site) count(counts map[string]int) {
 	s.audit.mu.Lock()
 	defer s.audit.mu.Unlock()
+	s.audit.convict(time.Now())
 	counts["builds"] += s.audit.builds
 	counts["cleanups"] += s.audit.cleanups
 	counts["troubles"] += s.troubles
@@ -274,11 +287,22 @@ func (s *site) live(end time.Time) {
 	}
 }
 
+// troubles are the words for what trouble does.
+var troubles = [24]string{
+	"restart of the controller", "restart of the controller", "restart of the daemon", "lost connection",
+	"503 for ten minutes", "503 for ten minutes", "lost answers", "lost answers", "dropped writes", "dropped writes",
+	"labels changed by a person", "labels changed by a person", "marked offline by a person", "marked offline by a person",
+	"held by a person", "held by a person", "lost connection", "lost connection", "lost connection", "lost connection",
+	"lost connection", "lost connection", "lost connection", "lost connection",
+}
+
 func (s *site) trouble() {
 	name := agentName(s.number, s.rand.IntN(s.fleet.agents))
 	agent := s.jenkins.Agent(name)
 	ctx := s.t.Context()
-	switch s.rand.IntN(24) {
+	what := s.rand.IntN(24)
+	s.audit.did(troubles[what] + ", " + name)
+	switch what {
 	case 0, 1:
 		go func() { _ = s.jenkins.Restart(ctx, jenkinstest.RestartMode(2*s.rand.IntN(2))) }()
 	case 2:
@@ -336,13 +360,8 @@ func (f *fleet) settle() {
 	}
 	time.Sleep(4 * time.Hour) // each clean agent is asked for its builds
 	for _, s := range f.sites {
-		urls := map[string]bool{}
-		builds, err := f.store.Builds(f.t.Context(), store.BuildFilter{Controller: s.name, Contaminated: true, Limit: 1 << 20})
-		must(f.t, err)
-		for _, b := range builds {
-			urls[b.URL] = true
-		}
-		s.audit.reported(urls)
+		s.readReported()
+		s.audit.reported(s.reported)
 	}
 }
 

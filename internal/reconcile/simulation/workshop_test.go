@@ -47,6 +47,7 @@ type workshop struct {
 	proofs   map[run]bool // attempts whose newest report said cleaned and verified
 	session  map[string]int
 	overlaps []string
+	tell     func(string) // told of each overlap; may be nil
 }
 
 type run struct {
@@ -130,16 +131,33 @@ func idle(ctx context.Context, d time.Duration) jenkinstest.StepResult {
 }
 
 func (w *workshop) enter(key run) {
+	for _, overlap := range w.begin(key) {
+		if w.tell != nil {
+			w.tell(overlap)
+		}
+	}
+}
+
+// attemptsKept is how many of an agent's newest attempts are remembered.
+const attemptsKept = 20
+
+func (w *workshop) begin(key run) (overlaps []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.runs[key]++
 	w.working[key.agent]++
+	for _, phases := range []string{"all", "verify"} {
+		delete(w.runs, run{key.agent, key.attempt - attemptsKept, phases})
+	}
+	delete(w.proofs, run{key.agent, key.attempt - attemptsKept, ""})
 	if n := w.working[key.agent]; n > 1 {
-		w.overlaps = append(w.overlaps, fmt.Sprintf("I3: %d programs at once on %s", n, key.agent))
+		overlaps = append(overlaps, fmt.Sprintf("I3: %d programs at once on %s", n, key.agent))
 	}
 	if n := w.runs[key]; !w.forgetful && (key.phases == "all" && n > 1 || n > 3) {
-		w.overlaps = append(w.overlaps, fmt.Sprintf("I3: attempt %d of %s ran %d times (%s)", key.attempt, key.agent, n, key.phases))
+		overlaps = append(overlaps, fmt.Sprintf("I3: attempt %d of %s ran %d times (%s)", key.attempt, key.agent, n, key.phases))
 	}
+	w.overlaps = append(w.overlaps, overlaps...)
+	return overlaps
 }
 
 func (w *workshop) leave(key run) {
