@@ -72,6 +72,7 @@ type Client struct {
 	observe func(Call)
 	labels  []string // advertised ones, nil for all
 	logger  *slog.Logger
+	fleet   fleetMemory
 }
 
 // New returns a client. It makes no request.

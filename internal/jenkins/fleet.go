@@ -3,11 +3,14 @@
 package jenkins
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"html"
+	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -102,28 +105,79 @@ type wireExecutable struct {
 
 // Fleet returns all agents: one request, about 330 bytes of answer per idle agent before compression. It needs Overall/Read; what runs is
 // seen with Job/Read only. An agent that is missing need not be gone: ask [Client.Agent].
+//
+// Agents of which the answer says what the one before said share labels and executables with that: do not change them.
 func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 	var f Fleet
 	err := c.do(ctx, request{
 		op: "read fleet", method: http.MethodGet, path: "/computer/api/json", query: tree("computer[" + computerFields + "]"),
-	}, func(r *reply) error {
+	}, func(r *reply) (err error) {
 		f.Session, f.Version, f.Clock = sessionOf(r.header), r.header.Get("X-Jenkins"), r.clock
-		var w wireComputer
-		return elements(json.NewDecoder(r.body), "computer", func(dec *json.Decoder) error {
-			w.reset()
-			if err := dec.Decode(&w); err != nil {
-				return err
-			}
-			if w.DisplayName != "" {
-				f.Agents = append(f.Agents, w.agent())
-			}
-			return nil
-		})
+		f.Agents, err = c.fleet.read(r.body)
+		return err
 	})
 	if err != nil {
 		return Fleet{}, err
 	}
 	return f, nil
+}
+
+// fleetMemory is the newest answer about all agents. Most agents are from poll to poll what they were, and decoding what
+// is said of one takes twenty times longer than to see that it is the same.
+type fleetMemory struct {
+	seen atomic.Pointer[[]seenComputer] // which are not changed
+	size atomic.Int64                   // of the answer
+}
+
+// seenComputer is a computer with what the answer said of it.
+type seenComputer struct {
+	raw   []byte
+	agent Agent
+}
+
+func (m *fleetMemory) read(body io.Reader) ([]Agent, error) {
+	answer := bytes.NewBuffer(make([]byte, 0, m.size.Load()+bytes.MinRead))
+	if _, err := answer.ReadFrom(body); err != nil {
+		return nil, err
+	}
+	m.size.Store(int64(answer.Len()))
+	var before []seenComputer
+	if seen := m.seen.Load(); seen != nil {
+		before = *seen
+	}
+	now := make([]seenComputer, 0, len(before)+1)
+	var w wireComputer
+	err := eachElement(answer.Bytes(), "computer", func(s *scan) error {
+		if n := len(now); n < len(before) && s.same(before[n].raw) {
+			now = append(now, before[n])
+			return nil
+		}
+		raw, err := s.value()
+		if err != nil {
+			return err
+		}
+		w.reset()
+		if err := json.Unmarshal(raw, &w); err != nil {
+			return err
+		}
+		now = append(now, seenComputer{bytes.Clone(raw), w.agent()})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.seen.Store(&now)
+	var agents []Agent
+	for i := range now {
+		if now[i].agent.Name == "" {
+			continue
+		}
+		if agents == nil {
+			agents = make([]Agent, 0, len(now)-i)
+		}
+		agents = append(agents, now[i].agent)
+	}
+	return agents, nil
 }
 
 // sessionOf returns the mark of one run of the controller (jenkins.model.Jenkins#computeVersion). Only answers of the

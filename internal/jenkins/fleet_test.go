@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // The answers are shaped as by hudson.model.ComputerSet for the tree asked for.
@@ -162,10 +163,21 @@ func FuzzFleet(f *testing.F) {
 	f.Add(`{"computer":[null,{},{"displayName":"x","executors":null,"offlineCause":[]}]}`)
 	f.Add(`{"computer":[{"displayName":"x","executors":[{"currentExecutable":{"url":"/job/%"}}]}]} trailing`)
 	f.Add(`{"computer":[` + idleComputer + `,{"displayName":"x","assignedLabels":[{}],"executors":[{}],"oneOffExecutors":[{}]}]}`)
+	f.Add(`{"computer" : [ {"displayName":"a"} , {"displayName":"\\"}]"} ],"x":[{"y":"]"}]}`)
+	f.Add(`{"computer":[{"displayName":"a"},]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		fleet, err := clientOf(t, answering(200, body)).Fleet(t.Context())
 		if err != nil && len(fleet.Agents) > 0 {
 			t.Fatalf("half a fleet with error %v", err)
+		}
+		// Whatever the answer before was, it must be the same.
+		for _, before := range []string{body, strings.ReplaceAll(body, "false", "true"), strings.ReplaceAll(body, "},{", ","), strings.ReplaceAll(body, "x", "xx")} {
+			var m fleetMemory
+			_, _ = m.read(strings.NewReader(before)) // which may be nonsense
+			again, againErr := m.read(strings.NewReader(body))
+			if diff := cmp.Diff(fleet.Agents, again, cmpopts.EquateEmpty()); diff != "" || (err == nil) != (againErr == nil) {
+				t.Fatalf("after %s: error %v, want %v\n%s", before, againErr, err, diff)
+			}
 		}
 		// Read at once, with nothing left over from one agent to the next, it must be the same.
 		var whole struct {
@@ -184,6 +196,37 @@ func FuzzFleet(f *testing.F) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// TestAFleetIsReadAnewWhereItChanged answers polls in which agents come, change, go and are others.
+func TestAFleetIsReadAnewWhereItChanged(t *testing.T) {
+	t.Parallel()
+	agent := func(name, more string) string {
+		return `{"displayName":"` + name + `","executors":[{"idle":true}]` + more + `}`
+	}
+	var m fleetMemory
+	for _, polled := range [][]string{
+		{agent("a", ""), agent("b", "")},
+		{agent("a", ""), agent("b", `,"offline":true`)},
+		{agent("a", ""), agent("b", `,"offline":true`), agent("c", "")},
+		{agent("b", `,"offline":true`), agent("c", "")},
+		{agent("b", ""), "null", agent("c", "")},
+		{},
+		{agent("b", ""), agent("c", `,"x":"}"`)},
+	} {
+		body := `{"_class":"x","computer":[` + strings.Join(polled, " , ") + `]}`
+		var fresh fleetMemory
+		want, wantErr := fresh.read(strings.NewReader(body))
+		got, err := m.read(strings.NewReader(body))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil || wantErr != nil {
+			t.Errorf("%s: %v, %v\n%s", body, err, wantErr, diff)
+		}
+		for range 2 { // a poll that goes wrong in between changes nothing
+			if _, err := m.read(strings.NewReader(body[:len(body)-3])); err == nil {
+				t.Errorf("%s: half of it was taken for all", body)
+			}
+		}
+	}
 }
 
 func fleetOf(n int) string {
