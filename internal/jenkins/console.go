@@ -5,11 +5,13 @@ package jenkins
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -31,7 +33,7 @@ func (c *Client) ConsoleText(ctx context.Context, job string, number int64, limi
 	err = c.do(ctx, request{
 		op: "read console", object: buildObject(job, number), method: http.MethodGet, path: path + "/consoleText", limit: maxConsole,
 	}, func(r *reply) error {
-		_, err := io.Copy(&t, r.body)
+		_, err := t.ReadFrom(r.body)
 		return err
 	})
 	if err != nil {
@@ -40,19 +42,30 @@ func (c *Client) ConsoleText(ctx context.Context, job string, number int64, limi
 	return t.bytes(), t.dropped, nil
 }
 
-// tail keeps the last limit bytes written. Its buffer grows to twice that.
+// ReadFrom reads into what is kept: most consoles are shorter than the buffer that copying them takes.
+func (t *tail) ReadFrom(r io.Reader) (total int64, err error) {
+	for {
+		t.kept = slices.Grow(t.kept, bytes.MinRead)
+		n, err := r.Read(t.kept[len(t.kept):cap(t.kept)])
+		total += int64(n)
+		t.kept = t.kept[:len(t.kept)+n]
+		if len(t.kept) >= 2*t.limit {
+			t.trim()
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return total, nil
+		case err != nil:
+			return total, err
+		}
+	}
+}
+
+// tail keeps the last limit bytes read. Its buffer grows to a little more than twice that.
 type tail struct {
 	limit   int
 	kept    []byte
 	dropped bool
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if len(t.kept) >= 2*t.limit {
-		t.trim()
-	}
-	return len(p), nil
 }
 
 func (t *tail) trim() {

@@ -112,7 +112,7 @@ func (c *Client) credential(ctx context.Context) (credential, error) {
 
 func (c *Client) exchange(ctx context.Context, r request, cred credential, s *session, use func(*reply) error, call *Call) (refused bool, err error) {
 	caller := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no complete answer within %s: %w", c.timeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, tooLate(c.timeout))
 	defer cancel()
 	req, err := c.newRequest(ctx, r, cred, s)
 	if err != nil {
@@ -146,6 +146,15 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	err = use(answer)
 	return false, c.unusable(ctx, caller, r, resp, err, cred.secrets)
 }
+
+// tooLate is the cause of the end of an exchange that took so long; a text is made of it only where it is told.
+type tooLate time.Duration
+
+func (d tooLate) Error() string {
+	return fmt.Sprintf("no complete answer within %s: %v", time.Duration(d), context.DeadlineExceeded)
+}
+
+func (d tooLate) Unwrap() error { return context.DeadlineExceeded }
 
 // size is the number of bytes of the whole body.
 func (r *request) size() int64 {

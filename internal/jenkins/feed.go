@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
+	"slices"
 	"time"
 )
 
@@ -57,25 +57,36 @@ func (c *Client) AgentBuilds(ctx context.Context, agent string, since time.Time)
 	return builds, err
 }
 
-var publication = regexp.MustCompile(`<published>([^<]*)</published>`)
+// A publication is the start of a build.
+var publication, publicationEnd = []byte("<published>"), []byte("</published>")
+
+// nextPublication returns where the first publication of a document begins, what it says, and where it ends.
+func nextPublication(doc []byte) (start int, text []byte, end int, ok bool) {
+	start = bytes.Index(doc, publication)
+	if start < 0 {
+		return 0, nil, 0, false
+	}
+	text, _, ok = bytes.Cut(doc[start+len(publication):], publicationEnd)
+	return start, text, start + len(publication) + len(text) + len(publicationEnd), ok
+}
 
 // readFeed reads a feed as far as the first entry that is older than since, and ends the document before it. Cut tells
 // that there was one.
 func readFeed(r io.Reader, since time.Time) (doc []byte, cut bool, err error) {
-	chunk := make([]byte, 16<<10)
 	for seen := 0; ; {
-		n, err := r.Read(chunk)
-		doc = append(doc, chunk[:n]...)
+		doc = slices.Grow(doc, 4<<10)
+		n, err := r.Read(doc[len(doc):cap(doc)])
+		doc = doc[:len(doc)+n]
 		for {
-			m := publication.FindSubmatchIndex(doc[seen:])
-			if m == nil {
+			start, text, end, ok := nextPublication(doc[seen:])
+			if !ok {
 				break
 			}
-			at, timeErr := time.Parse(time.RFC3339, string(doc[seen+m[2]:seen+m[3]]))
-			if entry := bytes.LastIndex(doc[:seen+m[0]], []byte("<entry>")); timeErr == nil && at.Before(since) && entry >= 0 {
+			at, timeErr := time.Parse(time.RFC3339, string(text))
+			if entry := bytes.LastIndex(doc[:seen+start], []byte("<entry>")); timeErr == nil && at.Before(since) && entry >= 0 {
 				return append(doc[:entry], "</feed>"...), true, nil
 			}
-			seen += m[1]
+			seen += end
 		}
 		switch {
 		case errors.Is(err, io.EOF):

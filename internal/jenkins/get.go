@@ -3,6 +3,7 @@
 package jenkins
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,11 +45,17 @@ func (c *Client) getJSON(ctx context.Context, op, object, path, query string, v 
 	return header, err
 }
 
+// documentSize is what most documents that are read stay below: the configurations of agents, and of jobs with small
+// programs.
+const documentSize = 4 << 10
+
 // getBytes reads a document: one request. paced: the rate limiter was asked before.
 func (c *Client) getBytes(ctx context.Context, op, object, path string, paced bool) ([]byte, error) {
 	var doc []byte
 	err := c.do(ctx, request{op: op, object: object, method: http.MethodGet, path: path, paced: paced}, func(r *reply) (err error) {
-		doc, err = io.ReadAll(r.body)
+		b := bytes.NewBuffer(make([]byte, 0, documentSize))
+		_, err = b.ReadFrom(r.body)
+		doc = b.Bytes()
 		return err
 	})
 	return doc, err

@@ -3,7 +3,7 @@
 package jenkinstest
 
 import (
-	"io"
+	"bytes"
 	"net/http"
 )
 
@@ -107,12 +107,12 @@ func (c *call) xml(doc []byte) {
 
 // body reads what was posted; false after answering.
 func (c *call) body() ([]byte, bool) {
-	data, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	if err != nil {
+	data := bytes.NewBuffer(make([]byte, 0, min(max(0, c.r.ContentLength), maxBody)+bytes.MinRead))
+	if _, err := data.ReadFrom(http.MaxBytesReader(c.w, c.r.Body, maxBody)); err != nil {
 		c.refuse(http.StatusBadRequest, "unreadable body")
 		return nil, false
 	}
-	return data, true
+	return data.Bytes(), true
 }
 
 // postNodeConfig is Computer.updateByXml. A change that lost the race is dropped and

@@ -59,12 +59,13 @@ func (m memory) request(req *http.Request) (*http.Request, error) {
 	}
 	in.Body = http.NoBody
 	if req.Body != nil {
-		data, err := io.ReadAll(req.Body)
+		data := bytes.NewBuffer(make([]byte, 0, max(0, req.ContentLength)+bytes.MinRead))
+		_, err := data.ReadFrom(req.Body)
 		if err = errors.Join(err, req.Body.Close()); err != nil {
 			return nil, fmt.Errorf("read request body: %w", err)
 		}
-		in.Body = io.NopCloser(bytes.NewReader(data))
-		in.ContentLength = int64(len(data))
+		in.Body = io.NopCloser(data)
+		in.ContentLength = int64(data.Len())
 	}
 	return in, nil
 }
