@@ -98,6 +98,7 @@ func (s *Store) NameUse(ctx context.Context, id hygiene.AgentID, number int64, u
 	if err != nil {
 		return fmt.Errorf("save which build used agent %s, attempt %d: %w", id, number, err)
 	}
+	s.book.forgetProofs()
 	return nil
 }
 
