@@ -40,6 +40,7 @@ type Agent struct {
 	Quarantine *Quarantine
 	Hold       *Hold
 	Used       *Use
+	Stuck      *Stuck    // its labels cannot be written; nil = they can, as far as is known
 	Adopted    time.Time // when it came into our care last, by the controller's clock
 	// Mark is the text of a node monitor's offline mark that was lifted for a cleanup; "" = none. It is
 	// owed until a cleanup succeeds: the agent must not run short of space because we took the mark away.
@@ -170,7 +171,7 @@ func (a Agent) Leave(reason string, now time.Time) (Agent, error) {
 	if err != nil {
 		return a, err
 	}
-	a.Failures, a.NextLook, a.LabelsAt = 0, time.Time{}, now
+	a.Failures, a.NextLook, a.LabelsAt, a.Stuck = 0, time.Time{}, now, nil
 	if a.Quarantine.byPerson() {
 		a.NextLook = a.Quarantine.NextLook
 	} else {

@@ -49,6 +49,10 @@ const (
 	EventRead         EventType = "builds.known"
 	EventPoolUnread   EventType = "pool.builds_unknown"
 	EventPoolRead     EventType = "pool.builds_known"
+	EventStuck        EventType = "agent.stuck"
+	EventUnstuck      EventType = "agent.unstuck"
+	EventPoolStuck    EventType = "pool.stuck"
+	EventPoolUnstuck  EventType = "pool.unstuck"
 	EventController   EventType = "controller.changed"
 	EventRival        EventType = "controller.rival"
 	EventGateUp       EventType = "gate.up"
@@ -73,7 +77,8 @@ func EventTypes() []EventType {
 		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,
 		EventMarked, EventConfigured, EventPaused, EventResumed, EventBreakerOpen, EventBreakerShut,
 		EventDead, EventAlive, EventShort, EventEnough, EventBuildsBad, EventBuildsGood,
-		EventUnread, EventRead, EventPoolUnread, EventPoolRead, EventController,
+		EventUnread, EventRead, EventPoolUnread, EventPoolRead,
+		EventStuck, EventUnstuck, EventPoolStuck, EventPoolUnstuck, EventController,
 		EventRival, EventGateUp, EventGateLost, EventGateLeft, EventConfig, EventConfigTaken, EventSlot, EventEpoch, EventBackup, EventTokenMade, EventTokenRevoked,
 	}
 }

@@ -127,8 +127,8 @@ func (c *Crew) stopped(pool string) (reason string, trial bool) {
 	return "", false
 }
 
-// poolAlarms raises and lowers the alarms of a pool: nothing is cleaned although agents wait, or
-// fewer agents than the capacity floor are of use to anybody.
+// poolAlarms raises and lowers the alarms of a pool: nothing is cleaned although agents wait, fewer agents than the
+// capacity floor are of use to anybody, or the labels of some cannot be written.
 func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.Time) error {
 	row, err := c.poolRow(ctx, p)
 	if err != nil {
@@ -160,6 +160,14 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 	case usable >= floor && !row.ShortSince.IsZero():
 		row.ShortSince = time.Time{}
 		say(hygiene.EventEnough, fmt.Sprintf("%d agents are usable again, and the floor is %d", usable, floor))
+	}
+	switch reason := stuckIn(p, views); {
+	case reason != "" && row.StuckSince.IsZero():
+		row.StuckSince = now
+		say(hygiene.EventPoolStuck, reason)
+	case reason == "" && !row.StuckSince.IsZero():
+		row.StuckSince = time.Time{}
+		say(hygiene.EventPoolUnstuck, "the labels of all its agents can be written again")
 	}
 	if len(events) == 0 {
 		return nil
@@ -216,6 +224,17 @@ func usable(p *Pool, views []view, now time.Time) (usable, floor int) {
 		floor = p.Floor(total)
 	}
 	return usable, floor
+}
+
+// stuckIn says of one agent of a pool whose labels cannot be written why, "" when those of all can: a permission that is
+// missing on all is one change of state.
+func stuckIn(p *Pool, views []view) string {
+	for i := range views {
+		if a := &views[i].agent; a.Stuck != nil && a.Pool == p.Name {
+			return fmt.Sprintf("on %s: %s; for others of the pool it is in their events", a.ID.Name, a.Stuck.Reason)
+		}
+	}
+	return ""
 }
 
 // isDead reports whether the dead-man alarm of a pool is due, or stays.

@@ -71,6 +71,7 @@ type Crew struct {
 	launched  map[string]launches  // agents that were launched because they are wanted, and have not come yet
 	retries   map[string]retry     // agents whose work met errors
 	owed      map[string]loss      // agents that are clean no more, which could not be stored yet
+	unwritten map[string]unwritten // agents whose labels could not be written when that was last tried
 	borrowed  map[string]borrowed  // labels of ours that agents showed and their configurations did not have
 	refusals  map[string]string    // why agents are not managed, as it was told
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
@@ -108,7 +109,7 @@ func New(d Deps, s Settings) *Crew {
 		wake: make(chan struct{}, 1), sweep: make(chan struct{}, 1),
 		busySince: map[string]busy{}, missing: map[string]int{},
 		remote: map[hygiene.AgentID]*remoteRun{}, asked: map[string]time.Time{}, launched: map[string]launches{}, unread: time.Now(), unreads: map[string]unread{},
-		retries: map[string]retry{}, owed: map[string]loss{}, borrowed: map[string]borrowed{}, refusals: map[string]string{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
+		retries: map[string]retry{}, owed: map[string]loss{}, unwritten: map[string]unwritten{}, borrowed: map[string]borrowed{}, refusals: map[string]string{}, stale: map[string]time.Time{}, tripped: map[string]trip{}, witnessed: map[string]string{},
 		poolRows: map[string]store.PoolRow{}, slotTexts: map[string]slotText{},
 	}
 	c.Log = c.Log.With("controller", string(s.ID))

@@ -24,6 +24,7 @@ type Decision struct {
 	Hygiene  hygiene.Hygiene
 	Action   hygiene.Action
 	Sighting hygiene.Sighting
+	Stuck    bool   // its labels cannot be written
 	Chosen   bool   // for actions that the caps may keep waiting
 	Turn     int    // of such an action: its place in the order of choice, from 1; 0 = it is none
 	Reason   string // why it waits, or the action's own reason
@@ -152,6 +153,7 @@ func (c *Crew) forgetOthers(views []view) {
 	keep(c.launched, known)
 	keep(c.retries, known)
 	keep(c.owed, known)
+	keep(c.unwritten, known)
 	keep(c.borrowed, known)
 	keep(c.refusals, known)
 	keep(c.stale, known)
@@ -169,7 +171,7 @@ func beginsOn(v *view, d *Decision, machine string) bool {
 }
 
 func (v *view) decide(d *Decision, now time.Time) {
-	*d = Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Action: v.action, Sighting: v.sighting, Chosen: true, Reason: v.action.Reason}
+	*d = Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Action: v.action, Sighting: v.sighting, Stuck: v.agent.Stuck != nil, Chosen: true, Reason: v.action.Reason}
 	if v.pool != nil {
 		d.Pool = v.pool.Name
 	}

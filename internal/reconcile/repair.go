@@ -42,6 +42,9 @@ func (c *Crew) show(ctx context.Context, w *work, want hygiene.Labels, guard fun
 		}
 		return names.Apply(n.Labels, want), nil
 	})
+	if _, refused := errors.AsType[*refusal](err); !refused {
+		c.noteEdit(ctx, w.agent.ID, want, err)
+	}
 	if err != nil {
 		return fmt.Errorf("show %s: %w", want, err)
 	}
@@ -298,6 +301,9 @@ func (c *Crew) leave(ctx context.Context, w *work, kind hygiene.EventType, reaso
 		events := []hygiene.Event{event(kind, a, reason)}
 		if ch.Agent.Quarantine != nil && a.Quarantine == nil {
 			events = append(events, event(hygiene.EventReleased, a, reason))
+		}
+		if ch.Agent.Stuck != nil {
+			events = append(events, event(hygiene.EventUnstuck, a, "its labels are nobody's business any more"))
 		}
 		ch.Agent = a
 		return events, nil

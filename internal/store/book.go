@@ -284,7 +284,7 @@ func (c *Change) copied() Change {
 }
 
 func copiedAgent(a hygiene.Agent) hygiene.Agent {
-	a.Quarantine, a.Hold, a.Used = copyOf(a.Quarantine), copyOf(a.Hold), copyOf(a.Used)
+	a.Quarantine, a.Hold, a.Used, a.Stuck = copyOf(a.Quarantine), copyOf(a.Hold), copyOf(a.Used), copyOf(a.Stuck)
 	return a
 }
 

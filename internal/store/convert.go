@@ -28,6 +28,9 @@ func agentRow(a hygiene.Agent) (r rows.Agent, err error) {
 	if r.Used, err = encode(a.Used); err != nil {
 		return r, fmt.Errorf("used: %w", err)
 	}
+	if r.Stuck, err = encode(a.Stuck); err != nil {
+		return r, fmt.Errorf("stuck: %w", err)
+	}
 	return r, nil
 }
 
@@ -48,6 +51,9 @@ func agentOf(r rows.Agent) (a hygiene.Agent, err error) {
 	}
 	if a.Used, err = decode[hygiene.Use](r.Used); err != nil {
 		return a, fmt.Errorf("read use of agent %s: %w", a.ID, err)
+	}
+	if a.Stuck, err = decode[hygiene.Stuck](r.Stuck); err != nil {
+		return a, fmt.Errorf("read why agent %s is stuck: %w", a.ID, err)
 	}
 	return a, nil
 }

@@ -26,6 +26,7 @@ type PoolRow struct {
 	LastCleaned time.Time // when clean was last granted in it
 	DeadSince   time.Time // when the dead-man alarm was raised; zero = it is not
 	ShortSince  time.Time // when it fell under its capacity floor; zero = it has not
+	StuckSince  time.Time // when the labels of one of its agents could not be written; zero = those of all can
 }
 
 // Breakers returns all breakers that ever opened.
@@ -63,7 +64,10 @@ func (s *Store) PoolState(ctx context.Context, pool string) (PoolRow, error) {
 	if err != nil && !isNoRow(err) {
 		return PoolRow{}, fmt.Errorf("read pool %s: %w", pool, explain(s.path, err))
 	}
-	return PoolRow{Pool: pool, LastCleaned: moment(r.LastCleaned), DeadSince: moment(r.DeadSince), ShortSince: moment(r.ShortSince)}, nil
+	return PoolRow{
+		Pool: pool, LastCleaned: moment(r.LastCleaned), DeadSince: moment(r.DeadSince), ShortSince: moment(r.ShortSince),
+		StuckSince: moment(r.StuckSince),
+	}, nil
 }
 
 // SavePoolState stores what is known of a pool and the events that tell of it.
@@ -71,6 +75,7 @@ func (s *Store) SavePoolState(ctx context.Context, p PoolRow, events ...hygiene.
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		if err := t.SavePool(ctx, rows.SavePoolParams{
 			Name: p.Pool, LastCleaned: millis(p.LastCleaned), DeadSince: millis(p.DeadSince), ShortSince: millis(p.ShortSince),
+			StuckSince: millis(p.StuckSince),
 		}); err != nil {
 			return err
 		}

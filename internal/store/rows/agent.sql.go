@@ -10,7 +10,7 @@ import (
 )
 
 const agents = `-- name: Agents :many
-SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth FROM agent ORDER BY controller, name
+SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck FROM agent ORDER BY controller, name
 `
 
 func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
@@ -46,6 +46,7 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 			&i.Adopted,
 			&i.Mark,
 			&i.Depth,
+			&i.Stuck,
 		); err != nil {
 			return nil, err
 		}
@@ -62,8 +63,8 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 
 const insertAgent = `-- name: InsertAgent :execrows
 INSERT INTO agent (controller, name, pool, state, since, need, reason, attempt, epoch, failures,
-    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
 ON CONFLICT DO NOTHING
 `
 
@@ -91,6 +92,7 @@ type InsertAgentParams struct {
 	Adopted     int64
 	Mark        string
 	Depth       string
+	Stuck       string
 }
 
 func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64, error) {
@@ -118,6 +120,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 		arg.Adopted,
 		arg.Mark,
 		arg.Depth,
+		arg.Stuck,
 	)
 	if err != nil {
 		return 0, err
@@ -128,7 +131,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 const updateAgent = `-- name: UpdateAgent :execrows
 UPDATE agent SET pool = $3, state = $4, since = $5, need = $6, reason = $7, attempt = $8, epoch = $9,
     failures = $10, next_look = $11, last_served = $12, last_cleaned = $13, labels_at = $14,
-    settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20, adopted = $21, mark = $22, depth = $23
+    settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20, adopted = $21, mark = $22, depth = $23, stuck = $24
 WHERE controller = $1 AND name = $2 AND version = $20 - 1
 `
 
@@ -156,6 +159,7 @@ type UpdateAgentParams struct {
 	Adopted     int64
 	Mark        string
 	Depth       string
+	Stuck       string
 }
 
 func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64, error) {
@@ -183,6 +187,7 @@ func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64
 		arg.Adopted,
 		arg.Mark,
 		arg.Depth,
+		arg.Stuck,
 	)
 	if err != nil {
 		return 0, err

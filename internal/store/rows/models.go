@@ -28,6 +28,7 @@ type Agent struct {
 	Adopted     int64
 	Mark        string
 	Depth       string
+	Stuck       string
 }
 
 type Attempt struct {
@@ -144,6 +145,7 @@ type Pool struct {
 	LastCleaned int64
 	DeadSince   int64
 	ShortSince  int64
+	StuckSince  int64
 }
 
 type Report struct {

@@ -71,7 +71,7 @@ func (q *Queries) EndContamination(ctx context.Context, pool string, newest int6
 }
 
 const pool = `-- name: Pool :one
-SELECT name, last_cleaned, dead_since, short_since FROM pool WHERE name = $1
+SELECT name, last_cleaned, dead_since, short_since, stuck_since FROM pool WHERE name = $1
 `
 
 func (q *Queries) Pool(ctx context.Context, name string) (Pool, error) {
@@ -82,6 +82,7 @@ func (q *Queries) Pool(ctx context.Context, name string) (Pool, error) {
 		&i.LastCleaned,
 		&i.DeadSince,
 		&i.ShortSince,
+		&i.StuckSince,
 	)
 	return i, err
 }
@@ -133,8 +134,9 @@ func (q *Queries) SaveContamination(ctx context.Context, arg SaveContaminationPa
 }
 
 const savePool = `-- name: SavePool :exec
-INSERT INTO pool (name, last_cleaned, dead_since, short_since) VALUES ($1, $2, $3, $4)
-ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since, short_since = excluded.short_since
+INSERT INTO pool (name, last_cleaned, dead_since, short_since, stuck_since) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since,
+    short_since = excluded.short_since, stuck_since = excluded.stuck_since
 `
 
 type SavePoolParams struct {
@@ -142,6 +144,7 @@ type SavePoolParams struct {
 	LastCleaned int64
 	DeadSince   int64
 	ShortSince  int64
+	StuckSince  int64
 }
 
 func (q *Queries) SavePool(ctx context.Context, arg SavePoolParams) error {
@@ -150,6 +153,7 @@ func (q *Queries) SavePool(ctx context.Context, arg SavePoolParams) error {
 		arg.LastCleaned,
 		arg.DeadSince,
 		arg.ShortSince,
+		arg.StuckSince,
 	)
 	return err
 }
