@@ -81,6 +81,7 @@ func (c *cli) agentFacts(a api.AgentDetail) []fact {
 		{"Next look", c.moment(a.NextLook)},
 		{"Hold", c.holdText(a.Hold)},
 		{"Quarantine", c.quarantineText(a.Quarantine)},
+		{"Stuck", c.stuckText(a.Stuck)},
 		{"Asked for", depthText(a.Depth)},
 		{"Failures", failuresText(a.Failures)},
 		{"Cleaned", cmp.Or(c.moment(a.LastCleaned), "never")},
@@ -133,6 +134,13 @@ func (c *cli) quarantineText(q *api.Quarantine) string {
 		return ""
 	}
 	return fmt.Sprintf("by %s for %s: %s", q.By, c.since(q.Since), oneLine(q.Reason))
+}
+
+func (c *cli) stuckText(s *api.Stuck) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf("for %s: %s", c.since(s.Since), oneLine(s.Reason))
 }
 
 // shownOfAgent is how much of each list a person sees; the lists of their own show the rest.

@@ -170,5 +170,6 @@ var eventColours = map[hygiene.EventType]colour{
 	hygiene.EventFailed: red, hygiene.EventQuarantined: red, hygiene.EventContaminated: red, hygiene.EventDead: red, hygiene.EventShort: red,
 	hygiene.EventBuildsBad: red, hygiene.EventBuildsGood: green, hygiene.EventUnread: red, hygiene.EventPoolUnread: red,
 	hygiene.EventRead: green, hygiene.EventPoolRead: green,
+	hygiene.EventStuck: red, hygiene.EventPoolStuck: red, hygiene.EventUnstuck: green, hygiene.EventPoolUnstuck: green,
 	hygiene.EventBreakerOpen: red, hygiene.EventRival: red, hygiene.EventConfig: red, hygiene.EventSlot: red,
 }

@@ -33,6 +33,7 @@ type Agent struct {
 	Depth       string      `json:"depth,omitempty" enum:"light,standard,deep" doc:"How deep a person asked to have it cleaned; absent when a cleanup of that depth succeeded, or nobody asked"`
 	Quarantine  *Quarantine `json:"quarantine,omitempty"`
 	Hold        *Hold       `json:"hold,omitempty"`
+	Stuck       *Stuck      `json:"stuck,omitempty" doc:"Its labels cannot be written; what Jenkins shows of it may be wrong"`
 }
 
 // Quarantine says why an agent is kept out after failures.
@@ -49,6 +50,12 @@ type Hold struct {
 	By      string    `json:"by" doc:"Name of a token"`
 	Since   time.Time `json:"since"`
 	Expires time.Time `json:"expires,omitzero" doc:"Absent: until it is released"`
+}
+
+// Stuck says why the labels of an agent cannot be written.
+type Stuck struct {
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
 }
 
 // Use is the newest real build known to have started on an agent.
@@ -79,7 +86,7 @@ func (s sight) wire() Agent {
 		Since: utc(a.Since), Reason: a.Reason, NextLook: utc(s.nextLook()), Next: string(hygiene.Rest),
 		Labels:  slices.Sorted(slices.Values(s.view.labelsOf(a.ID.Name))),
 		Attempt: a.Attempt, Failures: a.Failures, LastCleaned: utc(a.LastCleaned), Depth: string(a.Depth),
-		Quarantine: quarantineOf(a.Quarantine), Hold: holdOf(a.Held(s.now)),
+		Quarantine: quarantineOf(a.Quarantine), Hold: holdOf(a.Held(s.now)), Stuck: stuckOf(a.Stuck),
 	}
 	if w.State == "" {
 		w.State = string(hygiene.Unmanaged)
@@ -133,6 +140,13 @@ func holdOf(h *hygiene.Hold) *Hold {
 		return nil
 	}
 	return &Hold{Reason: h.Reason, By: h.By, Since: utc(h.Since), Expires: utc(h.Expires)}
+}
+
+func stuckOf(s *hygiene.Stuck) *Stuck {
+	if s == nil {
+		return nil
+	}
+	return &Stuck{Reason: s.Reason, Since: utc(s.Since)}
 }
 
 func useOf(u *hygiene.Use) *Use {

@@ -40,6 +40,7 @@ func furnish(t *testing.T, h *house) {
 	log := "cleaning\n#### " + nonce + " report\n"
 	must(h.store.SaveReport(ctx, first, 2, []byte(`{"outcome":"failed","steps":[{"name":"processes","exit":1}]}`), []byte(log)))
 	h.claim(t, hygiene.AgentID{Controller: "main", Name: "el9-2"})
+	h.stick(t, hygiene.AgentID{Controller: "main", Name: "el9-2"})
 	_, err := h.store.RecordBuilds(ctx, first, began, []store.Build{
 		{Agent: first, URL: "http://jenkins.example/job/a/1/", Job: "a", Number: 1, At: began, Attempt: 1},
 		{Agent: first, URL: "http://jenkins.example/job/a/2/", Job: "a", Number: 2, At: began.Add(time.Minute), Contaminated: true, Reason: "it is not the first build since the agent was cleaned"},

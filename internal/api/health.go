@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
 // Health is what /healthz and /readyz answer.
@@ -20,7 +23,7 @@ type Health struct {
 const healthLimit = 5 * time.Second
 
 // healthz says whether pitcrew does its work: the database can be written, every controller is looked
-// at and serviced, and no pool's dead-man alarm is raised.
+// at and serviced, no pool's dead-man alarm is raised, and the labels of every agent can be written.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthLimit)
 	defer cancel()
@@ -65,6 +68,12 @@ func (s *Server) unhealthy(ctx context.Context, now time.Time) []string {
 		} else if lost := v.lost(); lost != "" {
 			reasons = append(reasons, fmt.Sprintf("controller %s: %s", c.ID, lost))
 		}
+		stuck, err := s.stuck(ctx, c.ID)
+		if err != nil {
+			_, detail := translate(err)
+			return append(reasons, "the store cannot be read: "+detail)
+		}
+		reasons = append(reasons, stuck...)
 		for _, p := range v.Pools {
 			row, err := s.Store.PoolState(ctx, p.Scope)
 			if err != nil {
@@ -78,6 +87,22 @@ func (s *Server) unhealthy(ctx context.Context, now time.Time) []string {
 		}
 	}
 	return reasons
+}
+
+// stuck names agents of a controller whose labels cannot be written, a few of many: a permission that is missing on all
+// is one fault.
+func (s *Server) stuck(ctx context.Context, id hygiene.ControllerID) ([]string, error) {
+	const few = 5
+	agents, err := s.Store.Agents(ctx, id)
+	agents = slices.DeleteFunc(agents, func(a hygiene.Agent) bool { return a.Stuck == nil })
+	var reasons []string
+	for _, a := range agents[:min(few, len(agents))] {
+		reasons = append(reasons, fmt.Sprintf("agent %s is stuck since %s: %s", a.ID, a.Stuck.Since.UTC().Format(time.RFC3339), a.Stuck.Reason))
+	}
+	if more := len(agents) - few; more > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d more agents of controller %s are stuck", more, id))
+	}
+	return reasons, err
 }
 
 // late says that the newest poll is too old, or "". A daemon that has just started gets its time.

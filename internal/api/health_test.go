@@ -3,6 +3,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -34,6 +35,16 @@ func TestHealth(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "pool linux of controller main: agents wait"},
+		{"stuck", nil, func(t *testing.T, h *house) {
+			t.Helper()
+			h.stick(t, h.adopt(t, "el9-3"))
+		}, "agent main/el9-3 is stuck since 2026-11-22T10:00:00Z: its labels cannot be made cleanable"},
+		{"many stuck", nil, func(t *testing.T, h *house) {
+			t.Helper()
+			for i := range 7 {
+				h.stick(t, h.adopt(t, fmt.Sprintf("el9-%d", i)))
+			}
+		}, "2 more agents of controller main are stuck"},
 		{"stopping", nil, func(_ *testing.T, h *house) { h.EndStreams() }, "the daemon stops"},
 		{"no store", nil, func(t *testing.T, h *house) {
 			t.Helper()

@@ -115,6 +115,11 @@ func alerts(o *Overview, pauses []Pause, seen []sight) []Alert {
 			out = append(out, Alert{Level: "fail", About: "pool " + p.Name, Text: "cleanups stopped, because the recipe fails: " + p.Breaker, Since: p.BreakerAt})
 		}
 	}
+	for _, v := range seen {
+		if s := v.agent.Stuck; s != nil {
+			out = append(out, Alert{Level: "fail", About: "agent " + v.agent.ID.Name, Text: s.Reason, Since: utc(s.Since)})
+		}
+	}
 	for _, p := range pauses {
 		out = append(out, Alert{Level: "warn", About: p.Scope, Text: fmt.Sprintf("paused by %s: %s", p.By, p.Reason), Since: p.Since})
 	}

@@ -123,6 +123,15 @@ func (h *house) adopt(t *testing.T, name string) hygiene.AgentID {
 	return id
 }
 
+// stick stores an agent whose labels cannot be written.
+func (h *house) stick(t *testing.T, id hygiene.AgentID) {
+	t.Helper()
+	h.change(t, id, func(c *store.Change) ([]hygiene.Event, error) {
+		c.Agent.Stuck = &hygiene.Stuck{Reason: "its labels cannot be made cleanable: grant pitcrew's user Agent/Configure on it", Since: began}
+		return []hygiene.Event{{Type: hygiene.EventStuck, Before: c.Agent.State, After: c.Agent.State, Reason: c.Agent.Stuck.Reason}}, nil
+	})
+}
+
 // claim stores an agent's next attempt.
 func (h *house) claim(t *testing.T, id hygiene.AgentID) {
 	t.Helper()

@@ -24,6 +24,7 @@ import (
 type metrics struct {
 	registry      *prometheus.Registry
 	agents        *prometheus.GaugeVec
+	stuck         *prometheus.GaugeVec
 	cleanups      *prometheus.CounterVec
 	failedSteps   *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
@@ -64,6 +65,7 @@ func newMetrics() *metrics {
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.agents = gauge("agents", "Managed agents by pool, hygiene and occupancy.", "controller", "pool", "hygiene", "occupancy")
+	m.stuck = gauge("stuck_agents", "Agents whose labels cannot be written, by pool.", "controller", "pool")
 	m.cleanups = counter("cleanups_total", "Ended cleanups by outcome.", "controller", "pool", "outcome")
 	m.failedSteps = counter("cleanup_failed_steps_total", "Failed cleanups by the step that failed.", "controller", "pool", "step")
 	m.duration = histogram("cleanup_duration_seconds", "From the start of a cleanup's program to its end, by how deep it cleans.", prometheus.ExponentialBuckets(1, 2, 13), "controller", "pool", "depth")
@@ -129,14 +131,23 @@ func (m *metrics) Decided(controller hygiene.ControllerID, decisions []reconcile
 		h    hygiene.Hygiene
 		o    hygiene.Occupancy
 	}
-	counts := map[key]int{}
+	counts, stuck := map[key]int{}, map[string]int{}
 	for i := range decisions {
 		d := &decisions[i]
 		counts[key{d.Pool, d.Hygiene, d.Sighting.Occupancy()}]++
+		if d.Stuck {
+			stuck[d.Pool]++
+		} else {
+			stuck[d.Pool] += 0 // a series that begins with its first agent alarms nobody who watches for a change
+		}
 	}
 	m.agents.DeletePartialMatch(prometheus.Labels{"controller": string(controller)})
 	for k, n := range counts {
 		m.agents.WithLabelValues(string(controller), k.pool, string(k.h), string(k.o)).Set(float64(n))
+	}
+	m.stuck.DeletePartialMatch(prometheus.Labels{"controller": string(controller)})
+	for pool, n := range stuck {
+		m.stuck.WithLabelValues(string(controller), pool).Set(float64(n))
 	}
 }
 

@@ -26,6 +26,7 @@ var noticed = map[string][]hygiene.EventType{
 	config.OnController:     {hygiene.EventController},
 	config.OnContaminated:   {hygiene.EventBuildsBad, hygiene.EventBuildsGood, hygiene.EventPoolUnread, hygiene.EventPoolRead},
 	config.OnGate:           {hygiene.EventGateUp, hygiene.EventGateLost, hygiene.EventGateLeft},
+	config.OnStuck:          {hygiene.EventPoolStuck, hygiene.EventPoolUnstuck},
 	config.OnOwnerConflict:  {hygiene.EventRival},
 	config.OnConfigRejected: {hygiene.EventConfig},
 }

@@ -32,6 +32,7 @@ func TestMetricsAreNamedByTheRulesAndBeginAtZero(t *testing.T) {
 		`pitcrew_contaminated_builds_total{controller="ci",pool="all"} 0`,
 		`pitcrew_residue_found_total{controller="ci",kind="processes",pool="all"} 0`,
 		`pitcrew_residue_removed_bytes_total{controller="ci",kind="files",pool="all"} 0`,
+		`pitcrew_stuck_agents{controller="ci",pool="all"} 0`,
 		`pitcrew_sweeps_total{controller="ci",result="failed"} 0`,
 		`pitcrew_cleanup_duration_seconds_count{controller="ci",depth="standard",pool="all"} 1`,
 		`pitcrew_jenkins_requests_total{controller="ci",operation="read fleet",status="200"}`,
