@@ -37,6 +37,8 @@ type Agent struct {
 	Settled     string    // controller session in which it is known that no earlier build lives on
 
 	Machine    string // machine id from the last report; "" unknown
+	Host       string // name of its host from the last report
+	Boots      Boots
 	Quarantine *Quarantine
 	Hold       *Hold
 	Used       *Use

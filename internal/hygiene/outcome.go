@@ -43,7 +43,9 @@ type Verdict struct {
 	// verification alone is due.
 	Unused  bool
 	Machine string // machine id, "" unknown
+	Host    string
 	BootID  string
+	Uptime  time.Duration // since that boot, when the report was made; 0 unknown
 	Process string
 }
 
@@ -57,9 +59,7 @@ func Judge(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attem
 	if err := fence(a, t, v); err != nil {
 		return a, t, err
 	}
-	if v.Machine != "" {
-		a.Machine = v.Machine
-	}
+	a.seeMachine(v, t, now)
 	if v.BootID != "" {
 		t.Run.BootID, t.Run.Process = v.BootID, v.Process
 	}

@@ -46,7 +46,7 @@ verify:
 			if s := r.step(t, "not here"); s.Outcome != StepSkipped || s.Reason != "labels do not match !el7" {
 				t.Errorf("step %+v, want skipped with its reason", s)
 			}
-			if r.Machine.BootID == "" || r.Disk.After.BytesFree == 0 || r.Disk.Before.InodesFree == 0 || r.Machine.Arch == "" {
+			if r.Machine.BootID == "" || r.Machine.Up() <= 0 || r.Disk.After.BytesFree == 0 || r.Disk.Before.InodesFree == 0 || r.Machine.Arch == "" {
 				t.Errorf("facts are missing: %+v %+v", r.Machine, r.Disk)
 			}
 			empty(t, m.tmp)

@@ -84,10 +84,21 @@ type Machine struct {
 	ID       string `json:"id"`
 	BootID   string `json:"bootId"`
 	Hostname string `json:"hostname"`
+	// Uptime is the seconds since that boot when the report was made; 0 where the machine does not tell.
+	Uptime int64 `json:"uptime,omitempty"`
 	// OS holds all words by which conditions know the system, separated by blanks.
 	OS   string `json:"os"`
 	Arch string `json:"arch"`
 	User string `json:"user"`
+}
+
+// Up is how long the machine had been up, 0 if it does not say so in earnest.
+func (m Machine) Up() time.Duration {
+	const longest = 100 * 365 * 24 * 60 * 60
+	if m.Uptime < 0 || m.Uptime > longest {
+		return 0
+	}
+	return time.Duration(m.Uptime) * time.Second
 }
 
 // AgentProcess identifies the process of the agent if the program descends from it; else Pid is 0. Start is opaque:

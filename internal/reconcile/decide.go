@@ -105,11 +105,11 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	unstored = errors.Join(unstored, c.alarms(ctx, s, views, now), c.witness(ctx, s, views, now), c.noteUses(ctx, s, views, now), c.tellRefused(ctx, s, views, now))
 	begun := map[string]bool{}
 	for i := range views {
-		if machine := views[i].agent.Machine; beginsOn(&views[i], &decisions[i], machine) {
-			if begun[machine] {
+		if v := &views[i]; begins(v, &decisions[i]) {
+			if slices.ContainsFunc(v.sighting.Neighbour.Names, func(name string) bool { return begun[name] }) {
 				continue // one agent of a machine at a time; the next poll sees that the other is cleaned
 			}
-			begun[machine] = true
+			begun[v.agent.ID.Name] = true
 		}
 		unstored = errors.Join(unstored, c.start(ctx, &views[i], &decisions[i], now))
 	}
@@ -165,9 +165,9 @@ func keep[V any](m map[string]V, known map[string]bool) {
 	maps.DeleteFunc(m, func(name string, _ V) bool { return !known[name] })
 }
 
-// beginsOn reports whether a decision is to begin a cleanup on a machine that agents may share.
-func beginsOn(v *view, d *Decision, machine string) bool {
-	return d.Chosen && v.action.Kind == hygiene.Begin && machine != "" && !v.policy.Disjoint
+// begins reports whether a decision is to begin a cleanup beside which no other of its machine may begin.
+func begins(v *view, d *Decision) bool {
+	return d.Chosen && v.action.Kind == hygiene.Begin && !v.policy.Disjoint
 }
 
 func (v *view) decide(d *Decision, now time.Time) {

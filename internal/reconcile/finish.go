@@ -173,7 +173,7 @@ func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
 	v := hygiene.Verdict{
 		Number: r.Attempt, Nonce: w.attempt.Nonce, On: w.agent.ID.Name,
 		Outcome: hygiene.Outcome(r.Outcome), Verified: r.Verified, Reason: r.Reason, Step: failedStep(r),
-		Machine: r.Machine.ID, BootID: r.Machine.BootID, Process: process(r.AgentProcess),
+		Machine: r.Machine.ID, Host: r.Machine.Hostname, BootID: r.Machine.BootID, Uptime: r.Machine.Up(), Process: process(r.AgentProcess),
 	}
 	switch {
 	case r.Controller != string(w.agent.ID.Controller):
@@ -343,7 +343,7 @@ func (c *Crew) machineCleaned(ctx context.Context, w *work) (bool, error) {
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return false, err
 		}
-		if err == nil && a.Machine == w.agent.Machine && holdsPlace(a.State) {
+		if err == nil && hygiene.OneMachine(a, w.agent) && holdsPlace(a.State) {
 			return true, nil
 		}
 	}

@@ -99,6 +99,66 @@ func TestAMachineIsNotCleanedThroughOneAgentWhileAnotherRunsABuild(t *testing.T)
 	})
 }
 
+// kernels are boot ids.
+var kernels = []string{"11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"}
+
+// A VM that was made of the image of another one often bears its machine id.
+func TestClonesAreCleanedBesideEachOthersBuilds(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7 first"}, {Name: "linux-8", Labels: "cleanable el7 second"}}
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.bend(func(rep recipe.Report) recipe.Report {
+			rep.Machine = recipe.Machine{ID: "the-one-image", BootID: kernels[0], Hostname: rep.Agent, Uptime: 86400}
+			if rep.Agent == "linux-8" {
+				rep.Machine.BootID = kernels[1]
+			}
+			return rep
+		})
+		r.wait(time.Hour, "both clean", r.allClean(agents))
+		r.runBuild("app", "clean&&first")
+		r.wait(time.Minute, "the agent being due", func() bool { return r.agent("linux-7").State == hygiene.Due })
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "while the other is busy", ""))
+		r.wait(50*time.Second, "a cleanup beside the build", func() bool { return r.agent("linux-8").Attempt == 2 && r.has("linux-8", isClean) })
+		r.wait(time.Hour, "both clean again", r.allClean(agents))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "test", ""))
+		r.wait(2*time.Minute, "both clean again", r.allClean(agents))
+		if a, b := r.attempt("linux-7", 3), r.attempt("linux-8", 3); !a.Claimed.Equal(b.Claimed) {
+			t.Errorf("one waited for the other: %s and %s", a.Claimed, b.Claimed)
+		}
+	})
+}
+
+func TestAMachineThatIsRebootedBetweenTheCleanupsOfItsAgentsIsOneMachine(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		var kernel, up atomic.Int64
+		up.Store(time.Now().Add(-24 * time.Hour).Unix())
+		r.bend(func(rep recipe.Report) recipe.Report {
+			rep.Machine = recipe.Machine{ID: "the-one-machine", BootID: kernels[kernel.Load()], Hostname: "big", Uptime: time.Now().Unix() - up.Load()}
+			return rep
+		})
+		r.waitState("linux-7", hygiene.Clean)
+		r.pass(10 * time.Minute)
+		kernel.Store(1)
+		up.Store(time.Now().Unix())
+		r.pass(time.Minute)
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "linux-7", Script: "make"}))
+		_, err := r.jenkins.AddAgent(jenkinstest.AgentSpec{Name: "linux-8", Labels: "cleanable el7"})
+		must(t, err)
+		r.waitState("linux-8", hygiene.Running)
+		_, err = r.jenkins.Schedule("app", nil) // nobody knows yet that it is on that machine
+		must(t, err)
+		r.waitState("linux-8", hygiene.Clean)
+		if a := r.agent("linux-7"); len(a.Boots) != 1 || a.Boots[0].ID != kernels[0] || a.State != hygiene.Due {
+			t.Fatalf("the first agent: %+v", a)
+		}
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "while the other is busy", ""))
+		r.wait(time.Minute, "a reason to wait", func() bool {
+			d, _ := r.crew.Explain("linux-8")
+			return d.Reason == "a build runs on its machine, on linux-7"
+		})
+	})
+}
+
 func TestCleaningAMachineTakesTheCleanlinessOfItsOtherAgents(t *testing.T) {
 	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
 	inRig(t, setup{agents: agents}, func(r *rig) {

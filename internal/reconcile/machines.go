@@ -16,7 +16,7 @@ import (
 type Machines struct {
 	mu    sync.Mutex
 	faces map[hygiene.AgentID]face                 // guarded by mu
-	on    map[string][]hygiene.AgentID             // by machine; guarded by mu
+	on    map[string][]hygiene.AgentID             // by machine id, which clones share; guarded by mu
 	of    map[hygiene.ControllerID]map[string]bool // names of the agents that each crew showed last; guarded by mu
 	await map[hygiene.ControllerID]bool            // serviced, and nothing is known of their agents yet; guarded by mu
 	held  map[hygiene.ControllerID]map[string]int  // cleanups under way, by failure domain; guarded by mu
@@ -25,6 +25,7 @@ type Machines struct {
 // face is what an agent's neighbours must know of it.
 type face struct {
 	machine string
+	boots   hygiene.Boots
 	real    bool
 	state   hygiene.State
 	labels  hygiene.Labels
@@ -82,7 +83,7 @@ func (m *Machines) recall(controller hygiene.ControllerID, stored []hygiene.Agen
 	m.of[controller] = map[string]bool{}
 	for _, a := range stored {
 		if a.Machine != "" && a.Managed() {
-			m.enter(a.ID, face{machine: a.Machine, state: a.State, unseen: true})
+			m.enter(a.ID, face{machine: a.Machine, boots: a.Boots, state: a.State, unseen: true})
 			m.of[controller][a.ID.Name] = true
 		}
 	}
@@ -141,7 +142,7 @@ func (m *Machines) meet(controller hygiene.ControllerID, views []view, now time.
 			continue
 		}
 		for _, id := range m.on[v.agent.Machine] {
-			if id != v.agent.ID {
+			if id != v.agent.ID && !m.faces[id].boots.Apart(v.agent.Boots) {
 				m.faces[id].show(&v.sighting.Neighbour, id, controller)
 			}
 		}
@@ -174,7 +175,7 @@ func faceOf(v *view, now time.Time) face {
 	a, s := v.agent, v.sighting
 	lifts := s.OfflineBy == hygiene.ByMonitor && v.policy.Monitor == hygiene.MonitorLift
 	return face{
-		machine: a.Machine, real: s.Real, state: a.State, labels: s.Labels,
+		machine: a.Machine, boots: a.Boots, real: s.Real, state: a.State, labels: s.Labels,
 		waiting: a.State == hygiene.Due && a.Quarantine == nil && !now.Before(a.NextLook) && a.Held(now) == nil &&
 			s.Present && s.Idle && (!s.Offline || lifts) && s.Unfit == "" && !s.Awaited && v.policy.Paused == "" && !v.trial,
 	}

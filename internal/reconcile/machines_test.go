@@ -37,6 +37,11 @@ func TestAgentsOfOneMachineMeet(t *testing.T) {
 		v.sighting.Offline, v.sighting.OfflineBy, v.policy.Monitor = true, hygiene.ByMonitor, hygiene.MonitorLift
 	}
 	unfit := func(v *view) { v.sighting.Unfit = "two executors" }
+	booted := func(id string, after time.Duration) func(*view) {
+		return func(v *view) {
+			v.agent.Boots = hygiene.Boots{{ID: id, From: noon.Add(after), To: noon.Add(after + time.Hour)}}
+		}
+	}
 	tests := []struct {
 		name  string
 		other view
@@ -50,13 +55,15 @@ func TestAgentsOfOneMachineMeet(t *testing.T) {
 		{"one whose disk mark is lifted for that", on("ci", "b", "m1", hygiene.Due, full), hygiene.Neighbours{Waiting: "b", Names: []string{"b"}}},
 		{"one that can never be cleaned does not wait", on("ci", "b", "m1", hygiene.Due, unfit), hygiene.Neighbours{Names: []string{"b"}}},
 		{"one that still wears clean", on("ci", "b", "m1", hygiene.Due, labelled), hygiene.Neighbours{Leaving: "b", Names: []string{"b"}}},
+		{"a clone is nobody's neighbour", on("ci", "b", "m1", hygiene.Due, real, booted("2", 0)), hygiene.Neighbours{}},
+		{"a machine that was rebooted since", on("ci", "b", "m1", hygiene.Due, real, booted("2", 5*time.Hour)), hygiene.Neighbours{Real: "b", Names: []string{"b"}}},
 		{"an agent of another controller", on("lab", "b", "m1", hygiene.Running), hygiene.Neighbours{Cleaning: "lab/b"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := NewMachines()
-			views := []view{on("ci", "a", "m1", hygiene.Due)}
+			views := []view{on("ci", "a", "m1", hygiene.Due, booted("1", 0))}
 			if tt.other.agent.ID.Controller == "ci" {
 				views = append(views, tt.other)
 			} else {

@@ -26,7 +26,7 @@ func TestChangeStoresAgentAttemptAndEvents(t *testing.T) {
 		ID: a1, Pool: "el7", State: hygiene.Claimed, Since: t0, Need: hygiene.NeedVerify, Reason: "because",
 		Attempt: 1, Epoch: s.Epoch(), Failures: 3, NextLook: t0.Add(time.Hour), LastServed: t0.Add(1), LastCleaned: t0.Add(-time.Hour),
 		LabelsAt: t0.Add(time.Second), Settled: "s2", Machine: "m", Adopted: t0, Mark: "disk", Depth: hygiene.Deep,
-		Stuck:      &hygiene.Stuck{Reason: "403", Since: t0},
+		Stuck: &hygiene.Stuck{Reason: "403", Since: t0}, Host: "h", Boots: hygiene.Boots{{ID: "b", From: t0, To: t0.Add(time.Hour)}},
 		Quarantine: &hygiene.Quarantine{Reason: "q", Since: t0, NextLook: t0.Add(time.Minute), By: "pitcrew"},
 		Hold:       &hygiene.Hold{Reason: "h", By: "ann", Since: t0, Expires: t0.Add(time.Hour)},
 		Used:       &hygiene.Use{URL: "https://ci/1", At: t0},

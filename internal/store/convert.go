@@ -16,7 +16,7 @@ func agentRow(a hygiene.Agent) (r rows.Agent, err error) {
 		Pool: a.Pool, State: string(a.State), Since: millis(a.Since), Need: string(a.Need), Reason: a.Reason,
 		Attempt: a.Attempt, Epoch: a.Epoch, Failures: int64(a.Failures), NextLook: millis(a.NextLook),
 		LastServed: millis(a.LastServed), LastCleaned: millis(a.LastCleaned), LabelsAt: millis(a.LabelsAt),
-		Settled: a.Settled, Machine: a.Machine, Version: a.Version,
+		Settled: a.Settled, Machine: a.Machine, Host: a.Host, Version: a.Version,
 		Adopted: millis(a.Adopted), Mark: a.Mark, Depth: string(a.Depth),
 	}
 	if r.Quarantine, err = encode(a.Quarantine); err != nil {
@@ -31,6 +31,11 @@ func agentRow(a hygiene.Agent) (r rows.Agent, err error) {
 	if r.Stuck, err = encode(a.Stuck); err != nil {
 		return r, fmt.Errorf("stuck: %w", err)
 	}
+	if len(a.Boots) > 0 {
+		if r.Boots, err = encode(&a.Boots); err != nil {
+			return r, fmt.Errorf("boots: %w", err)
+		}
+	}
 	return r, nil
 }
 
@@ -40,7 +45,7 @@ func agentOf(r rows.Agent) (a hygiene.Agent, err error) {
 		Pool: r.Pool, State: hygiene.State(r.State), Since: moment(r.Since), Need: hygiene.Need(r.Need), Reason: r.Reason,
 		Attempt: r.Attempt, Epoch: r.Epoch, Failures: int(r.Failures), NextLook: moment(r.NextLook),
 		LastServed: moment(r.LastServed), LastCleaned: moment(r.LastCleaned), LabelsAt: moment(r.LabelsAt),
-		Settled: r.Settled, Machine: r.Machine, Version: r.Version,
+		Settled: r.Settled, Machine: r.Machine, Host: r.Host, Version: r.Version,
 		Adopted: moment(r.Adopted), Mark: r.Mark, Depth: hygiene.Depth(r.Depth),
 	}
 	if a.Quarantine, err = decode[hygiene.Quarantine](r.Quarantine); err != nil {
@@ -54,6 +59,13 @@ func agentOf(r rows.Agent) (a hygiene.Agent, err error) {
 	}
 	if a.Stuck, err = decode[hygiene.Stuck](r.Stuck); err != nil {
 		return a, fmt.Errorf("read why agent %s is stuck: %w", a.ID, err)
+	}
+	boots, err := decode[hygiene.Boots](r.Boots)
+	if err != nil {
+		return a, fmt.Errorf("read boots of agent %s: %w", a.ID, err)
+	}
+	if boots != nil {
+		a.Boots = *boots
 	}
 	return a, nil
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision cbf53356551ed8d7cef5ce1a1619f66c6f54ba612cd7f09c52b72cdc4ca09751. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision dd2a67b4639bfe712db09d2dae23e9331f6ff3fa577b93e9fbdd11d0ccb4f556. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has.
@@ -318,7 +318,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=cbf53356551ed8d7cef5ce1a1619f66c6f54ba612cd7f09c52b72cdc4ca09751
+revision=dd2a67b4639bfe712db09d2dae23e9331f6ff3fa577b93e9fbdd11d0ccb4f556
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -992,6 +992,7 @@ report_begin() {
 
 # report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
 report_end() {
+	boot_age
 	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
 \"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",\"depth\":\"$PITCREW_DEPTH\",
 \"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
@@ -1000,7 +1001,7 @@ report_end() {
 $report_steps
 ],
 \"disk\":{\"before\":$before,\"after\":$(disk)},
-\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$hostname"),\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
+\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$hostname"),\"uptime\":$up,\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
 \"agentProcess\":$(agent_process)}"
 	if [ "$PITCREW_MODE" = hand ]; then
 		say "outcome: $outcome${reason:+ ($reason)}"
@@ -1661,7 +1662,7 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check a3d1d6904ff6774bc4d0436895f67f4bfce1f6eacbe807a95bec0b6fc653f4d5 '2909346423:41421' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 40f01412136d83b453cf6108266fa43dd4c0c7b1f0dd06a6a2f0ad3aa5bb73f1 '21436492:41446' 'lib/engine' '1/script' '1/files/blob' '2/script'
 }
 
 pitcrew_main "$@"

@@ -10,7 +10,7 @@ import (
 )
 
 const agents = `-- name: Agents :many
-SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck FROM agent ORDER BY controller, name
+SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck, host, boots FROM agent ORDER BY controller, name
 `
 
 func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
@@ -47,6 +47,8 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 			&i.Mark,
 			&i.Depth,
 			&i.Stuck,
+			&i.Host,
+			&i.Boots,
 		); err != nil {
 			return nil, err
 		}
@@ -63,8 +65,8 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 
 const insertAgent = `-- name: InsertAgent :execrows
 INSERT INTO agent (controller, name, pool, state, since, need, reason, attempt, epoch, failures,
-    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck, host, boots)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 ON CONFLICT DO NOTHING
 `
 
@@ -93,6 +95,8 @@ type InsertAgentParams struct {
 	Mark        string
 	Depth       string
 	Stuck       string
+	Host        string
+	Boots       string
 }
 
 func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64, error) {
@@ -121,6 +125,8 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 		arg.Mark,
 		arg.Depth,
 		arg.Stuck,
+		arg.Host,
+		arg.Boots,
 	)
 	if err != nil {
 		return 0, err
@@ -131,7 +137,8 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 const updateAgent = `-- name: UpdateAgent :execrows
 UPDATE agent SET pool = $3, state = $4, since = $5, need = $6, reason = $7, attempt = $8, epoch = $9,
     failures = $10, next_look = $11, last_served = $12, last_cleaned = $13, labels_at = $14,
-    settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20, adopted = $21, mark = $22, depth = $23, stuck = $24
+    settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20, adopted = $21, mark = $22, depth = $23, stuck = $24,
+    host = $25, boots = $26
 WHERE controller = $1 AND name = $2 AND version = $20 - 1
 `
 
@@ -160,6 +167,8 @@ type UpdateAgentParams struct {
 	Mark        string
 	Depth       string
 	Stuck       string
+	Host        string
+	Boots       string
 }
 
 func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64, error) {
@@ -188,6 +197,8 @@ func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64
 		arg.Mark,
 		arg.Depth,
 		arg.Stuck,
+		arg.Host,
+		arg.Boots,
 	)
 	if err != nil {
 		return 0, err

@@ -29,6 +29,8 @@ type Agent struct {
 	Mark        string
 	Depth       string
 	Stuck       string
+	Host        string
+	Boots       string
 }
 
 type Attempt struct {
