@@ -4,10 +4,12 @@ package api_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,4 +226,23 @@ func TestDoctorAsksEachController(t *testing.T) {
 		t.Errorf("store %+v, process %+v, health %+v", d.Store, d.Process, d.Health)
 	}
 	h.refused(t, store.Admin, http.MethodGet, "/api/v1/doctor?controller=other", "", http.StatusNotFound)
+}
+
+func TestDoctorNamesClones(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for i := range 7 {
+		h.change(t, h.adopt(t, fmt.Sprintf("vm-%d", i)), func(c *store.Change) ([]hygiene.Event, error) {
+			c.Agent.Machine, c.Agent.Boots = "3d1219c7", hygiene.Boots{{ID: fmt.Sprint(i), From: began, To: began.Add(time.Hour)}}
+			return []hygiene.Event{{Type: hygiene.EventStale}}, nil
+		})
+	}
+	d := decode[api.Doctor](t, h.ask(t, store.Admin, http.MethodGet, "/api/v1/doctor", ""))
+	want := api.Finding{
+		Level: "warn", Topic: "machines",
+		Message: "agents main/vm-0, main/vm-1, main/vm-2, main/vm-3, main/vm-4 and 2 more report one machine id, 3d1219c7, and are proved to be on several machines: clones of one image",
+	}
+	if !slices.ContainsFunc(d.Controllers[0].Findings, func(f api.Finding) bool { f.Remedy = ""; return f == want }) {
+		t.Errorf("findings: %+v", d.Controllers[0].Findings)
+	}
 }

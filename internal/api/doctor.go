@@ -5,11 +5,15 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 )
@@ -142,11 +146,47 @@ func (s *Server) examineOne(ctx context.Context, d *DoctorController, jobs bool)
 		d.Session = v.Look.Session
 	}
 	slots, err := s.Store.Slots(ctx, c.ID)
+	if err != nil {
+		return err
+	}
 	d.Slots = each(slots, slotOf)
 	d.Findings = each(c.Jenkins.Check(ctx, jenkins.CheckOptions{
 		Names: labelexpr.Names(v.Labels), Folder: v.Folder, SkipJobs: !jobs,
 	}), findingOf)
+	clones, err := s.clones(ctx, c.ID)
+	d.Findings = append(d.Findings, clones...)
 	return err
+}
+
+// clones tells of agents, some of them a controller's, on machines that bear one machine id.
+func (s *Server) clones(ctx context.Context, id hygiene.ControllerID) ([]Finding, error) {
+	agents, err := s.Store.Agents(ctx, "")
+	var found []Finding
+	for _, c := range hygiene.FindClones(agents) {
+		if !slices.ContainsFunc(c.Agents, func(a hygiene.AgentID) bool { return a.Controller == id }) {
+			continue
+		}
+		found = append(found, Finding{
+			Level: "warn", Topic: "machines",
+			Message: fmt.Sprintf("agents %s report one machine id, %s, and are proved to be on several machines: clones of one image", someOf(c.Agents), c.Machine),
+			Remedy:  "Give each machine an id of its own (rm /etc/machine-id && systemd-machine-id-setup): where it cannot be told that two of them are two, cleanups wait for builds of the other.",
+		})
+	}
+	return found, err
+}
+
+// someOf names the first few agents.
+func someOf(ids []hygiene.AgentID) string {
+	const few = 5
+	names := make([]string, 0, few)
+	for _, id := range ids[:min(few, len(ids))] {
+		names = append(names, id.String())
+	}
+	text := strings.Join(names, ", ")
+	if more := len(ids) - few; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func findingOf(f jenkins.Finding) Finding {
