@@ -149,3 +149,6 @@ func RunsAgent(args ...string) bool { return runsAgent(args) }
 func Fusermount(ctx context.Context, here Here, point string) error {
 	return fusermount(ctx, here, point)
 }
+
+// DpkgWell is what can be told from dpkg's file.
+func DpkgWell(status []byte, names []string) (sound, complete bool) { return dpkgWell(status, names) }

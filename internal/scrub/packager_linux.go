@@ -35,7 +35,7 @@ type packager struct {
 // and dnf before yum, which are installed beside them.
 var packagers = []packager{
 	{
-		name: "apt-get", tools: []string{"dpkg", "dpkg-query"}, data: "/var/lib/dpkg/status",
+		name: "apt-get", tools: []string{"dpkg", "dpkg-query"}, data: dpkgStatus,
 		caches: []cache{
 			{root: "/var/cache/apt/archives", suffix: ".deb", flat: true},
 			{root: "/var/cache/apt/archives/partial", flat: true},

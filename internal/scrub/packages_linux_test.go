@@ -78,7 +78,7 @@ func shell(t *testing.T, script string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// installed are the packages of the machine by the file of dpkg, which the code under test never reads.
+// installed are the packages of the machine by the file of dpkg, read by nothing of the code under test.
 func installed(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("/var/lib/dpkg/status")

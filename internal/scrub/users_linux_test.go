@@ -91,7 +91,7 @@ func TestAccountsOfTheSystemAreOwnedByThatNameOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	script(t, dir, "getent", `case "$3" in
-		ci) echo ci:x:500:500::/:/bin/sh ;; postgres) echo postgres:x:499:499::/:/bin/sh ;; nobody) echo nobody:x:65534:65534::/:/bin/sh ;;
+		pitci) echo pitci:x:500:500::/:/bin/sh ;; pitdb) echo pitdb:x:499:499::/:/bin/sh ;; nobody) echo nobody:x:65534:65534::/:/bin/sh ;;
 		toor) echo toor:x:0:0::/:/bin/sh ;; *) exit 2 ;; esac`)
 	step := func(owned spec.Ownership) spec.Result {
 		step, err := scrub.New(spec.Spec{Owned: owned, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}, scrub.Here{Tools: []string{dir}})
@@ -101,7 +101,7 @@ func TestAccountsOfTheSystemAreOwnedByThatNameOnly(t *testing.T) {
 		r, _ := scrub.Reach(t.Context(), spec.KindFiles, step, scrub.Do)
 		return r
 	}
-	for name, why := range map[string]string{"ci": "", "gone": "", "postgres": "an account of the system (499, below UID_MIN 500): name it in systemUsers", "nobody": "services share"} {
+	for name, why := range map[string]string{"pitci": "", "gone": "", "pitdb": "an account of the system (499, below UID_MIN 500): name it in systemUsers", "nobody": "services share"} {
 		if r := step(spec.Ownership{Users: []string{name}}); (r.State == spec.Unmet) != (why != "") || !strings.Contains(r.Reason, why) {
 			t.Errorf("%s: %+v; want a refusal because of %q", name, r, why)
 		}
@@ -113,7 +113,7 @@ func TestAccountsOfTheSystemAreOwnedByThatNameOnly(t *testing.T) {
 		t.Errorf("root: %+v", r)
 	}
 	t.Setenv("SUDO_UID", "499")
-	if r := step(spec.Ownership{Users: []string{"postgres"}}); r.State != spec.Unchanged {
+	if r := step(spec.Ownership{Users: []string{"pitdb"}}); r.State != spec.Unchanged {
 		t.Errorf("the user that the agent runs as: %+v", r)
 	}
 }
@@ -129,5 +129,46 @@ func TestWhatGetentAnswersHasToBeAboutTheUser(t *testing.T) {
 	r, _ := scrub.Reach(t.Context(), "", step, scrub.Plan)
 	if r.State != spec.Unmet || !strings.Contains(r.Reason, "getent answers") {
 		t.Errorf("%+v; want a failure", r)
+	}
+}
+
+func TestGetentIsNotAskedForWhatItWouldReadInTheFile(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	dir, shared := open(t), open(t)
+	script(t, dir, "getent", "echo 'out of reach' >&2; exit 1")
+	services := filepath.Join(dir, "nsswitch.conf")
+	if err := os.WriteFile(services, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount(services, "/etc/nsswitch.conf", "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		services, user string
+		asked          bool
+	}{
+		{"passwd: files sss", "daemon", false},
+		{"group: sss\n passwd:\tfiles", "daemon", false},
+		{"passwd: files sss", "somebody-else", true},
+		{"passwd: sss files", "daemon", true},
+		{"passwd: compat", "daemon", true},
+		{"passwd: files [SUCCESS=continue] sss", "daemon", true},
+		{"passwd: files[SUCCESS=continue] sss", "daemon", true},
+		{"passwd:", "daemon", true},
+		{"", "daemon", true},
+	} {
+		if err := os.WriteFile(services, []byte(c.services+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{c.user}}, Goal: spec.Goal{Files: &spec.Files{Shared: []string{shared}}}}
+		step, err := scrub.New(s, scrub.Here{Tools: []string{dir}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, _ := scrub.Reach(t.Context(), spec.KindFiles, step, scrub.Do); strings.Contains(r.Reason, "out of reach") != c.asked {
+			t.Errorf("%s with %q: %s %s", c.user, c.services, r.State, r.Reason)
+		}
 	}
 }
