@@ -42,7 +42,7 @@ func TestWhatMakesNoSense(t *testing.T) {
 		{"a backoff that shrinks", "recipe: el", "recipe: el\n  backoff: {first: 2h}", "14:12: pools[0].backoff: first (2h) is longer than max (1h)"},
 		{"labels that are not three", "version: 1", "version: 1\nlabels: {clean: dirty}", `2:9: labels: labels "cleanable", "dirty", "dirty": want three different ones`},
 		{"a receiver without a way", "version: 1", "version: 1\nnotifications: [{name: a}]", `2:17: notifications[0]: "webhook" or "exec" is missing`},
-		{"an unknown event", "version: 1", "version: 1\nnotifications: [{name: a, exec: [/x], events: [breakers]}]", `2:48: notifications[0].events[0]: "breakers" is none of quarantined, released, breaker, capacity, deadman, controller, contaminated, stuck, owner-conflict, config-rejected (did you mean "breaker"?)`},
+		{"an unknown event", "version: 1", "version: 1\nnotifications: [{name: a, exec: [/x], events: [breakers]}]", `2:48: notifications[0].events[0]: "breakers" is none of quarantined, released, breaker, capacity, deadman, controller, contaminated, stuck, gate, owner-conflict, config-rejected (did you mean "breaker"?)`},
 		{"a webhook that is no address", "version: 1", "version: 1\nnotifications: [{name: a, webhook: {url: chat}}]", `2:42: notifications[0].webhook.url: want an http or https address, or a reference to one: env:NAME, file:/path, credential:NAME or exec:/path arguments`},
 	}
 	for _, tt := range tests {
