@@ -75,7 +75,7 @@ func (g *garage) openController(ctx context.Context, name string) (url string, e
 		return "", err
 	}
 	url = "http://" + l.Addr().String() + "/"
-	j, err := jenkinstest.New(jenkinstest.Options{RootURL: url, Dir: g.path("controller-" + name), Seed: 1, Security: security()})
+	j, err := jenkinstest.New(jenkinstest.Options{RootURL: url, Dir: g.path("controller-" + name), Seed: 1, Security: security(), Script: console(g.path("home-" + name))})
 	if err != nil {
 		return "", errors.Join(err, l.Close())
 	}
@@ -100,7 +100,7 @@ func security() jenkinstest.Security {
 			jenkinstest.JobRead, jenkinstest.JobCreate, jenkinstest.JobConfigure, jenkinstest.JobBuild,
 			jenkinstest.JobCancel, jenkinstest.JobDelete, jenkinstest.RunUpdate,
 		},
-	}}}
+	}, {Name: "root", Tokens: []string{adminToken}, Permissions: []jenkinstest.Permission{jenkinstest.Administer}}}}
 }
 
 const controllerBlock = `- name: %s

@@ -15,7 +15,7 @@ import (
 )
 
 // gateEvery is how often a controller without a gate is asked whether it has one now.
-const gateEvery = time.Minute
+const gateEvery = 20 * time.Second
 
 // leavingFor is how long a gate that is about to be removed may still be there before it is taken for one that stays.
 const leavingFor = 15 * time.Minute
@@ -181,15 +181,14 @@ func (c *Crew) writeByGate(ctx context.Context, id hygiene.AgentID, want hygiene
 		verb, tell = "hold", c.gateClient().Hold
 	}
 	answer, err := tell(ctx, c.asOwner(), gate.Ref{Agent: id.Name})
-	switch {
-	case err != nil:
-		return err
-	case answer == gate.Unmanaged || answer == gate.Gone:
+	if answer == gate.Unmanaged || answer == gate.Gone {
 		return &refusal{reason: "the label cleanable was removed"}
-	case answer != gate.OK:
-		return answer.Err(verb, id.Name)
 	}
-	return nil
+	if err == nil {
+		err = answer.Err(verb, id.Name)
+	}
+	c.noteEdit(ctx, id, want, err)
+	return err
 }
 
 // claimByGate claims the agent in the gate's ledger for the program that its attempt is about to hand over, which puts
@@ -204,6 +203,7 @@ func (c *Crew) claimByGate(ctx context.Context, w *work, job string) (reason str
 	}
 	switch answer {
 	case gate.OK:
+		c.noteEdit(ctx, w.agent.ID, hygiene.ShowDirty, nil)
 		return "", nil
 	case gate.Busy:
 		return "a build started on it", c.needAll(ctx, w.agent.ID, "a build started on it", w.now)
@@ -216,7 +216,9 @@ func (c *Crew) claimByGate(ctx context.Context, w *work, job string) (reason str
 	case gate.Stale:
 		return "the gate knows a newer attempt", nil
 	}
-	return "", answer.Err("claim", w.agent.ID.Name)
+	err = answer.Err("claim", w.agent.ID.Name)
+	c.noteEdit(ctx, w.agent.ID, hygiene.ShowDirty, err)
+	return "", err
 }
 
 // grantByGate has the gate declare the agent clean, in the same breath in which it looks that nothing has used the agent
@@ -230,7 +232,9 @@ func (c *Crew) grantByGate(ctx context.Context, w *work) (gate.Answer, error) {
 	case gate.OK, gate.Busy, gate.Offline, gate.Connection, gate.Stale, gate.Unmanaged, gate.Gone:
 		return answer, nil
 	}
-	return "", answer.Err("grant", w.agent.ID.Name)
+	err = answer.Err("grant", w.agent.ID.Name)
+	c.noteEdit(ctx, w.agent.ID, hygiene.ShowClean, err)
+	return "", err
 }
 
 // whyNotGranted says for people why the gate did not grant, and whether the agent may have been used.

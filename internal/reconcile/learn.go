@@ -253,6 +253,9 @@ func (v *view) intruder() (store.Build, bool) {
 	if !s.Real || !a.Managed() || a.State == hygiene.Clean || a.Used != nil && a.Used.URL == s.RealURL {
 		return store.Build{}, false
 	}
+	if a.Used != nil && a.Used.Item != 0 {
+		return store.Build{}, false // most likely the very one, which is not named yet
+	}
 	began := s.At.Add(-s.BusyFor)
 	if !began.After(a.Since) {
 		return store.Build{}, false // it may have begun before the agent was due

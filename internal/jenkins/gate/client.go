@@ -148,12 +148,19 @@ const (
 	Awaits     Answer = "awaits"     // a build of before the restart of Jenkins is queued to return to it
 	Unmanaged  Answer = "unmanaged"  // it has not the label, and was never claimed
 	Gone       Answer = "gone"       // there is no such agent
+
+	permission Answer = "permission" // the user may not configure it
 )
 
-// Err returns an answer other than [OK] as an error.
+// Err returns an answer other than [OK] as an error: a missing permission as that of a request that Jenkins refuses for it.
 func (a Answer) Err(verb, agent string) error {
-	if a == OK {
+	switch a {
+	case OK:
 		return nil
+	case permission:
+		return &jenkins.Error{
+			Op: verb + " by gate", Object: "agent " + strconv.Quote(agent), Kind: jenkins.KindForbidden, Permission: "Agent/Configure",
+		}
 	}
 	return &RefusedError{verb, agent, a}
 }
