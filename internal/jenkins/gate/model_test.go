@@ -174,7 +174,7 @@ func (w *world) node(o order) {
 		c.executors = slices.DeleteFunc(c.executors, func(x *stubExecutor) bool { return !x.used })
 		c.resize(count)
 	}
-	if !o.Offline && c.channel == 0 {
+	if !o.Offline && c.Channel() == 0 {
 		w.connect(o)
 	}
 	if old != nil && !o.Quiet {
@@ -210,7 +210,7 @@ func key(o order) string { return fmt.Sprint(o.Name, " ", o.Item) }
 func (w *world) start(o order) any {
 	c := w.at(o.Name)
 	x := &stubExecutor{owner: c, id: w.next()}
-	if o.Flyweight {
+	if o.Flyweight && o.Do == "start" {
 		c.oneOff = append(c.oneOff, x)
 	} else {
 		i := slices.IndexFunc(c.executors, func(x *stubExecutor) bool { return !x.used })
@@ -229,7 +229,9 @@ func (w *world) start(o order) any {
 
 func (w *world) left(item int64, x *stubExecutor) {
 	w.queued = slices.DeleteFunc(w.queued, func(id int64) bool { return id == item })
-	w.gate.Left(w.items[item], x.owner, x.id)
+	if x != nil {
+		w.gate.Left(w.items[item], x.owner, x.id)
+	}
 }
 
 func (w *world) ran(o order) *stubExecutor {
@@ -430,5 +432,5 @@ type stubExecutor struct {
 type stubLabel string
 
 func (l stubLabel) Matches(n gatemodel.Node) bool {
-	return n.Name() == string(l) || slices.Contains(labelexpr.Tokens(n.LabelString()), string(l))
+	return slices.Contains(append(labelexpr.Tokens(n.LabelString()), n.Name()), string(l)) // what breaks the labels breaks this
 }
