@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 const pollTree = "computer[displayName,idle,offline,temporarilyOffline,offlineCauseReason,assignedLabels[name],executors[idle,currentExecutable[url,number]]]"
@@ -120,6 +121,36 @@ func TestThousandAgentsAllJobsAreBuilt(t *testing.T) {
 		}
 		if n := len(j.Journal()); n > 100 {
 			t.Errorf("journal kept %d entries", n)
+		}
+	})
+}
+
+// BenchmarkGate is one maintenance run with a hundred items that a thousand unclean agents could take but for the gate, and one
+// status of the gate.
+func BenchmarkGate(b *testing.B) {
+	j := fleetBench(b, 1000, Options{})
+	defer j.Close()
+	j.InstallGate(GateOptions{})
+	for i := range 100 {
+		if err := j.CreateFreeStyle(JobSpec{Name: fmt.Sprint("j", i), Label: "linux"}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := j.Schedule(fmt.Sprint("j", i), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("maintain", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			j.mu.Lock()
+			j.maintain(time.Now())
+			j.mu.Unlock()
+		}
+	})
+	b.Run("status", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			request(b, j, "GET", "/pitcrew-gate/status")
 		}
 	})
 }

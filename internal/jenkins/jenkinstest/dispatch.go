@@ -118,7 +118,8 @@ func (j *Jenkins) offer(it *item, candidates []*computer) {
 		return
 	}
 	if j.hooks.vetoes() {
-		candidates = slices.DeleteFunc(slices.Clone(candidates), func(c *computer) bool { return j.canTakeHooks(c, it).refused() })
+		view := it.view()
+		candidates = slices.DeleteFunc(slices.Clone(candidates), func(c *computer) bool { return j.canTakeHooks(c, view).refused() })
 	}
 	if c := balance(it, candidates); c != nil {
 		j.assign(it, c.parked())

@@ -19,6 +19,7 @@ type GateOptions struct {
 	Hook                    string // what registers it, "" means "init script"
 	Protocol                int    // that it speaks, 0 means the present one
 	Broken                  bool   // its address answers 500; what it vetoes stays vetoed
+	DiskFull                bool   // no node can be saved
 }
 
 // gateName is what the gate's hooks are registered under.
@@ -49,8 +50,8 @@ func (j *Jenkins) InstallGate(o GateOptions) string {
 	installed.model = gatemodel.New(gatemodel.Config{
 		Cleanable: cmp.Or(o.Cleanable, "cleanable"), Dirty: cmp.Or(o.Dirty, "dirty"), Clean: cmp.Or(o.Clean, "clean"),
 		Version: cmp.Or(o.Version, "test"), Hook: cmp.Or(o.Hook, "init script"), Protocol: o.Protocol,
-	}, installed.ledger, gateWorld{j})
-	installed.hooks = installed.register(j)
+	}, installed.ledger, gateWorld{j, o.DiskFull})
+	installed.hooks = installed.register(j, o.DiskFull)
 	j.addHooks(installed.hooks)
 	if old != nil {
 		j.removeHooks(old.hooks)
@@ -70,7 +71,7 @@ func (j *Jenkins) RemoveGate() {
 }
 
 // register connects the gate with the extension points.
-func (g *gate) register(j *Jenkins) *Hooks {
+func (g *gate) register(j *Jenkins, full bool) *Hooks {
 	m := g.model
 	return &Hooks{
 		Name:    gateName,
@@ -78,7 +79,7 @@ func (g *gate) register(j *Jenkins) *Hooks {
 		CanTake: func(v NodeView, it ItemView) string { return m.CanTake(&gateNode{j: j, n: v.n}, gateItem(j, it)) },
 		OnLeft: func(v NodeView, it ItemView) {
 			if !it.Cancelled {
-				m.Left(gateItem(j, it), gateComputer{j, v.c}, v.Executor)
+				m.Left(gateItem(j, it), gateComputer{j, v.c, full}, v.Executor)
 			}
 		},
 		TaskCompleted: func(v NodeView, _ ItemView) { m.Ended(v.Name) },

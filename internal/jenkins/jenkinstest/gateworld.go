@@ -15,13 +15,18 @@ import (
 
 var errReplaced = errors.New("java.io.IOException: the node was replaced meanwhile")
 
-type gateWorld struct{ j *Jenkins }
+var errDiskFull = errors.New("java.io.IOException: No space left on device")
+
+type gateWorld struct {
+	j    *Jenkins
+	full bool // no node can be saved
+}
 
 func (w gateWorld) Now() time.Time { return w.j.clock(time.Now()) }
 
 func (w gateWorld) Node(name string) gatemodel.Node {
 	if n := w.j.fleet.nodes[name]; n != nil && name != "" {
-		return &gateNode{j: w.j, n: n}
+		return &gateNode{j: w.j, n: n, full: w.full}
 	}
 	return nil
 }
@@ -30,13 +35,15 @@ func (w gateWorld) Nodes() []gatemodel.Node {
 	all := make([]gatemodel.Node, 0, len(w.j.fleet.nodes))
 	for _, name := range sortedKeys(w.j.fleet.nodes) {
 		if name != "" {
-			all = append(all, &gateNode{j: w.j, n: w.j.fleet.nodes[name]})
+			all = append(all, &gateNode{j: w.j, n: w.j.fleet.nodes[name], full: w.full})
 		}
 	}
 	return all
 }
 
-func (w gateWorld) BuiltIn() gatemodel.Computer { return gateComputer{w.j, w.j.fleet.computers[""]} }
+func (w gateWorld) BuiltIn() gatemodel.Computer {
+	return gateComputer{w.j, w.j.fleet.computers[""], w.full}
+}
 
 func (w gateWorld) Returning() []gatemodel.Item {
 	var all []gatemodel.Item
@@ -61,6 +68,9 @@ func (w gateWorld) Update(n gatemodel.Node) error {
 	if !ok || w.j.fleet.nodes[edited.n.name] != edited.n {
 		return errReplaced
 	}
+	if err := n.Save(); err != nil {
+		return err
+	}
 	w.j.saveInPlace(&node{name: edited.n.name, labels: edited.before}, edited.n)
 	return nil
 }
@@ -72,6 +82,7 @@ type gateNode struct {
 	j      *Jenkins
 	n      *node
 	before []string
+	full   bool
 }
 
 func (g *gateNode) Name() string        { return g.n.name }
@@ -90,20 +101,24 @@ func (g *gateNode) SetLabelString(text string) {
 
 // Save writes the file, which wakes the queue and corrects no cache.
 func (g *gateNode) Save() error {
+	if g.full {
+		return errDiskFull
+	}
 	g.j.scheduleMaintenance()
 	return nil
 }
 
 func (g *gateNode) Computer() gatemodel.Computer {
 	if c := g.j.fleet.computers[g.n.name]; c != nil {
-		return gateComputer{g.j, c}
+		return gateComputer{g.j, c, g.full}
 	}
 	return nil
 }
 
 type gateComputer struct {
-	j *Jenkins
-	c *computer
+	j    *Jenkins
+	c    *computer
+	full bool
 }
 
 func (g gateComputer) ID() uint64           { return g.c.id }
@@ -114,7 +129,7 @@ func (g gateComputer) OneOffs() int         { return len(g.c.oneOff) }
 
 func (g gateComputer) Node() gatemodel.Node {
 	if n := g.j.nodeOf(g.c); n != nil {
-		return &gateNode{j: g.j, n: n}
+		return &gateNode{j: g.j, n: n, full: g.full}
 	}
 	return nil
 }

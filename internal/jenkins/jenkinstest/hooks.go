@@ -166,12 +166,12 @@ func (r *registry) canRun(it *item) veto {
 	return veto{}
 }
 
-func (j *Jenkins) canTakeHooks(c *computer, it *item) veto {
+func (j *Jenkins) canTakeHooks(c *computer, it ItemView) veto {
 	for _, h := range j.hooks.list {
 		if h.CanTake == nil {
 			continue
 		}
-		if v := guarded(func() string { return h.CanTake(j.nodeView(c), it.view()) }); v.refused() {
+		if v := guarded(func() string { return h.CanTake(j.nodeView(c), it) }); v.refused() {
 			return v
 		}
 	}

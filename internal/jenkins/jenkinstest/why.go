@@ -112,7 +112,7 @@ func (j *Jenkins) refusal(c *computer, n *node, it *item, lab *label, l locale) 
 	case lab == nil && n.mode == modeExclusive:
 		return l.reserved(n.displayName())
 	}
-	if v := j.canTakeHooks(c, it); v.refused() {
+	if v := j.canTakeHooks(c, it.view()); v.refused() {
 		return v.reason(l)
 	}
 	if c.rejecting {
