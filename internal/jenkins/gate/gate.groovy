@@ -210,9 +210,11 @@ class PitcrewLedger {
         if (!(item.task instanceof Queue.FlyweightTask)) return null
         Jenkins jenkins = Jenkins.get()
         Label label = item.getAssignedLabel()
+        boolean spills = false
         if (label == null) {
-            Computer builtIn = jenkins.toComputer()
-            if (builtIn != null && builtIn.isOnline() && builtIn.isAcceptingTasks()) return null
+            if (builtInTakes(jenkins, item)) return null
+            // Jenkins gives these to EXCLUSIVE nodes too, if the built-in one is no place for anything.
+            spills = jenkins.getNumExecutors() < 1 || jenkins.getMode() == Node.Mode.EXCLUSIVE
         }
         for (Node node : jenkins.getNodes()) {
             Map<String, Object> entry = null
@@ -224,7 +226,8 @@ class PitcrewLedger {
                 if (entry == null) continue
             }
             try {
-                if (label == null ? node.getMode() == Node.Mode.EXCLUSIVE : !label.matches(node)) continue
+                // The queue goes by what is cached of the label, which may lag behind the node's own text.
+                if (label == null ? !spills && node.getMode() == Node.Mode.EXCLUSIVE : !label.matches(node) && !label.contains(node)) continue
                 Computer computer = node.toComputer()
                 if (computer == null || computer.isOffline() || refuses(node, entry) == null) continue
             } catch (Throwable e) {
@@ -233,6 +236,20 @@ class PitcrewLedger {
             return PitcrewCause.FLYWEIGHT
         }
         return null
+    }
+
+    /** Whether a flyweight that asks for no label goes to the built-in node, as it does unless that one refuses it. */
+    private boolean builtInTakes(Jenkins jenkins, Queue.Item item) {
+        Computer computer = jenkins.toComputer()
+        if (computer == null || !computer.isOnline() || !computer.isAcceptingTasks()) return false
+        try {
+            if (item instanceof Queue.BuildableItem) return jenkins.canTake((Queue.BuildableItem) item) == null
+            if (item instanceof Queue.WaitingItem) return jenkins.canTake(new Queue.BuildableItem((Queue.WaitingItem) item)) == null
+            return jenkins.canTake(new Queue.BuildableItem((Queue.NotWaitingItem) item)) == null
+        } catch (Throwable e) {
+            failed.increment()
+            return false
+        }
     }
 
     // Events: hints for the daemon, which reads the whole ledger whenever it has missed one.

@@ -177,6 +177,16 @@ func TestFlyweights(t *testing.T) {
 			j.Error("a pipeline may fall onto an agent that is not clean")
 		}
 		j.on("", "connect")
+		for _, stage := range []string{"waiting", "blocked", "buildable"} {
+			j.do(command{"do": "builtIn", "executors": 2, "normal": true, "refuses": true})
+			if said := j.do(command{"do": "may", "item": pipeline, "stage": stage}); said != refused {
+				j.Errorf("%s, and the built-in node does not take it, so that it may fall onto an agent: %v", stage, said)
+			}
+			j.do(command{"do": "builtIn", "executors": 2, "normal": true})
+			if said := j.do(command{"do": "may", "item": pipeline, "stage": stage}); said != nil {
+				j.Errorf("%s, and the built-in node takes it: %v", stage, said)
+			}
+		}
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		j.must("grant", "a", "attempt", 1)
 		if got := may(labelled); got != "" {
@@ -190,6 +200,47 @@ func TestFlyweights(t *testing.T) {
 		j.on("a", "end", "item", labelled)
 		if got := j.take("a", real); got != causes["unclean"] {
 			j.Errorf("after the flyweight, which no executor shows: %q", got)
+		}
+	})
+}
+
+func TestFlyweightsGoWhereJenkinsBelievesThatALabelIs(t *testing.T) {
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable el7")
+		fly := j.item("flyweight", "matrix", "label", "el7")
+		if j.do(command{"do": "may", "item": fly}) == nil || j.on("a", "believes", "label", "el7") != true {
+			j.Error("it may start where its label is")
+		}
+		j.on("a", "relabel", "labels", "cleanable") // in place: what Jenkins remembers of the label is not forgotten
+		if j.do(command{"do": "may", "item": fly}) == nil {
+			j.Error("it may start where Jenkins believes its label to be")
+		}
+		j.on("a", "node", "labels", "cleanable")
+		if said := j.do(command{"do": "may", "item": fly}); said != nil {
+			j.Errorf("the label is forgotten, and: %v", said)
+		}
+	})
+}
+
+func TestFlyweightsWithoutALabelMayGoToExclusiveAgents(t *testing.T) {
+	both(t, func(j *jenkins) {
+		j.on("a", "node", "labels", "cleanable")
+		fly := j.item("flyweight", "pipeline")
+		for _, c := range []struct {
+			executors     int
+			normal, lacks bool
+			refused       bool
+		}{
+			{1, true, false, false},
+			{1, true, true, false}, // it waits for the built-in node
+			{0, true, true, true},  // which never has an executor
+			{1, false, true, true}, // or is as exclusive as the agent
+			{0, false, false, false},
+		} {
+			j.do(command{"do": "builtIn", "executors": c.executors, "normal": c.normal, "refuses": c.lacks})
+			if said := j.do(command{"do": "may", "item": fly}); (said != nil) != c.refused {
+				j.Errorf("%+v: %v", c, said)
+			}
 		}
 	})
 }

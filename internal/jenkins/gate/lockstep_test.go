@@ -176,6 +176,8 @@ func (p *pair) step() {
 	case 9, 10:
 		p.end()
 	case 11:
+		p.both(command{"do": "builtIn", "executors": p.random.IntN(2), "normal": p.one(2), "refuses": p.one(2)})
+		p.both(command{"do": "believes", "name": name, "label": pick(p, "clean", "cleanable")})
 		if p.one(3) {
 			delete(p.nodes, name)
 			p.both(command{"do": "remove", "name": name})
@@ -225,11 +227,18 @@ func (p *pair) call(name string) {
 	var agents []any
 	for range 1 + p.random.IntN(2) {
 		one := map[string]any{"agent": name, "attempt": 1 + p.random.IntN(6)}
-		for key, values := range map[string][]any{
-			"job": {"slot", "slot", "other", nil, 7}, "renew": {true, false, nil, "yes"}, "offline": {true, false, nil}, "attempt": {nil, 0, -1, "3", 2.5, 1e30},
+		for _, may := range []struct {
+			in     int
+			key    string
+			values []any
+		}{
+			{2, "job", []any{"slot", "slot", "other", nil, 7}},
+			{4, "renew", []any{true, false, nil, "yes"}},
+			{4, "offline", []any{true, false, nil}},
+			{12, "attempt", []any{nil, 0, -1, "3", 2.5, 1e30}},
 		} {
-			if p.one(map[string]int{"job": 2, "renew": 4, "offline": 4, "attempt": 12}[key]) {
-				one[key] = values[p.random.IntN(len(values))]
+			if p.one(may.in) {
+				one[may.key] = pick(p, may.values...)
 			}
 		}
 		agents = append(agents, one)
@@ -260,7 +269,7 @@ func (p *pair) ask() {
 			p.both(command{"do": "take", "name": name, "item": pick(p, p.items...)})
 		}
 	}
-	p.both(command{"do": "may", "item": pick(p, p.items...)})
+	p.both(command{"do": "may", "item": pick(p, p.items...), "stage": pick(p, "waiting", "blocked", "buildable")})
 	if name := pick(p, "a", "b"); p.nodes[name] {
 		p.both(command{"do": "view", "name": name})
 	}

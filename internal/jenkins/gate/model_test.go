@@ -22,6 +22,9 @@ type world struct {
 	nodes    map[string]*stubNode
 	computer map[string]*stubComputer
 	builtIn  *stubComputer
+	spills   bool                       // of flyweights without a label
+	refuses  bool                       // the built-in node
+	cache    map[string]map[string]bool // by label: the nodes that Jenkins believes have it
 	items    map[int64]gatemodel.Item
 	queued   []int64
 	running  map[string]*stubExecutor
@@ -46,7 +49,7 @@ type order struct {
 	Label, Attempt                          *string
 	As                                      *[]string
 
-	Normal, Other, Fresh, Quiet, Offline, Flyweight, Late, Problem, Console, Loose bool
+	Normal, Other, Fresh, Quiet, Offline, Flyweight, Late, Problem, Console, Loose, Refuses bool
 }
 
 // send answers one command.
@@ -74,6 +77,7 @@ func (w *world) do(o order) any {
 	case "remove":
 		delete(w.nodes, o.Name)
 		delete(w.computer, o.Name)
+		clear(w.cache)
 		w.gate.NodeDeleted(o.Name)
 	case "connect":
 		w.connect(o)
@@ -84,6 +88,10 @@ func (w *world) do(o order) any {
 		}
 	case "relabel":
 		w.nodes[o.Name].SetLabelString(o.Labels)
+	case "believes":
+		return stubLabel{w, *o.Label}.Contains(w.nodes[o.Name])
+	case "builtIn":
+		w.spills, w.refuses = o.Executors == 0 || !o.Normal, o.Refuses
 	case "breaks":
 		if o.What == "channel" {
 			w.at(o.Name).broken = o.How != ""
@@ -132,7 +140,8 @@ func (w *world) do(o order) any {
 
 func (w *world) boot() string {
 	w.nodes, w.computer, w.running = map[string]*stubNode{}, map[string]*stubComputer{}, map[string]*stubExecutor{}
-	w.items, w.queued, w.resets, w.updates = map[int64]gatemodel.Item{}, nil, map[string]int{}, 0
+	w.spills, w.refuses, w.cache = false, false, map[string]map[string]bool{}
+	w.items, w.lastItem, w.queued, w.resets, w.updates = map[int64]gatemodel.Item{}, 0, nil, map[string]int{}, 0
 	w.builtIn = &stubComputer{w: w, id: w.next(), channel: w.next()}
 	w.sessions++
 	w.ledger, w.gate = gatemodel.NewLedger(fmt.Sprint("session ", w.sessions)), nil
@@ -170,6 +179,7 @@ func (w *world) node(o order) {
 		c.resize(count)
 	}
 	w.computer[o.Name] = c
+	clear(w.cache)
 	if len(c.executors) != count {
 		c.executors = slices.DeleteFunc(c.executors, func(x *stubExecutor) bool { return !x.used })
 		c.resize(count)
@@ -196,7 +206,7 @@ func (w *world) queue(o order) int64 {
 		it.Job = o.Task
 	}
 	if o.Label != nil {
-		it.Label = stubLabel(*o.Label)
+		it.Label = stubLabel{w, *o.Label}
 	}
 	w.items[it.ID] = it
 	if !o.Loose {
@@ -270,7 +280,9 @@ func (w *world) Nodes() []gatemodel.Node {
 	return all
 }
 
-func (w *world) BuiltIn() gatemodel.Computer { return w.builtIn }
+func (w *world) BuiltInTakes(gatemodel.Item) bool { return w.builtIn.Online() && !w.refuses }
+
+func (w *world) Spills() bool { return w.spills }
 
 func (w *world) Returning() []gatemodel.Item {
 	var all []gatemodel.Item
@@ -287,6 +299,7 @@ func (w *world) Update(n gatemodel.Node) error {
 		return errors.New("java.io.IOException: the node was replaced meanwhile")
 	}
 	w.updates++
+	clear(w.cache)
 	if err := n.Save(); err != nil {
 		return err
 	}
@@ -294,7 +307,10 @@ func (w *world) Update(n gatemodel.Node) error {
 	return nil
 }
 
-func (w *world) ForgetLabel(label string) { w.resets[label]++ }
+func (w *world) ForgetLabel(label string) {
+	w.resets[label]++
+	delete(w.cache, label)
+}
 
 func (w *world) Now() time.Time { return time.Now() }
 
@@ -388,7 +404,6 @@ func (c *stubComputer) ID() uint64           { return c.id }
 func (c *stubComputer) Name() string         { return c.name }
 func (c *stubComputer) Node() gatemodel.Node { return c.w.Node(c.name) }
 func (c *stubComputer) Online() bool         { return c.Channel() != 0 }
-func (c *stubComputer) AcceptingTasks() bool { return true }
 func (c *stubComputer) OneOffs() int         { return len(c.oneOff) }
 
 func (c *stubComputer) Channel() uint64 {
@@ -429,8 +444,24 @@ type stubExecutor struct {
 }
 
 // stubLabel is one label, which every node has whose name it is.
-type stubLabel string
+type stubLabel struct {
+	w    *world
+	name string
+}
 
 func (l stubLabel) Matches(n gatemodel.Node) bool {
-	return slices.Contains(append(labelexpr.Tokens(n.LabelString()), n.Name()), string(l)) // what breaks the labels breaks this
+	return slices.Contains(append(labelexpr.Tokens(n.LabelString()), n.Name()), l.name) // what breaks the labels breaks this
+}
+
+func (l stubLabel) Contains(n gatemodel.Node) bool {
+	if l.w.cache[l.name] == nil {
+		found := map[string]bool{}
+		for _, n := range l.w.Nodes() {
+			if l.Matches(n) {
+				found[n.Name()] = true
+			}
+		}
+		l.w.cache[l.name] = found
+	}
+	return l.w.cache[l.name][n.Name()]
 }

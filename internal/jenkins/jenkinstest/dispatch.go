@@ -231,7 +231,16 @@ func (j *Jenkins) flyweightFits(c *computer, lab *label) bool {
 	if lab != nil {
 		return j.labels.contains(lab, n)
 	}
-	return n.mode != modeExclusive || n.builtIn()
+	if n.builtIn() {
+		return !c.rejecting
+	}
+	return n.mode != modeExclusive || j.flyweightsSpill()
+}
+
+// flyweightsSpill reports whether flyweights without a label may go to EXCLUSIVE nodes (hudson.model.Node#canTake).
+func (j *Jenkins) flyweightsSpill() bool {
+	n := j.fleet.nodes[""]
+	return n.executors < 1 || n.mode == modeExclusive
 }
 
 func (j *Jenkins) startFlyweight(it *item, c *computer) {

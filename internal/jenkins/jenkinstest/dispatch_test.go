@@ -189,3 +189,17 @@ func TestNodeParameterOverridesTheLabel(t *testing.T) {
 		})
 	}
 }
+
+func TestFlyweightsWithoutALabelMayGoToExclusiveAgents(t *testing.T) {
+	for executors, want := range [][]string{{"a1"}, nil} {
+		opts := Options{Plugins: []string{PluginMatrix}, BuiltIn: BuiltInSpec{Executors: executors}}
+		inBubbleNamed(t, fmt.Sprint(executors, " executors of the built-in node"), opts, func(b *bench) {
+			b.agent(AgentSpec{Name: "a1"})
+			b.postXML(200, "/createItem?name=m", "<matrix-project><canRoam>true</canRoam></matrix-project>")
+			b.post(302, "/computer/(built-in)/toggleOffline", nil)
+			b.post(201, "/job/m/build?delay=0sec", nil)
+			settle()
+			b.want(b.agents("m"), want, "where it ran")
+		})
+	}
+}

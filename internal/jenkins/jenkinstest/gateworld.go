@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest/gatemodel"
-	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 )
 
 // What follows is the controller as the gate sees it, under the queue lock.
@@ -41,9 +40,11 @@ func (w gateWorld) Nodes() []gatemodel.Node {
 	return all
 }
 
-func (w gateWorld) BuiltIn() gatemodel.Computer {
-	return gateComputer{w.j, w.j.fleet.computers[""], w.full}
+func (w gateWorld) BuiltInTakes(gatemodel.Item) bool {
+	return w.j.flyweightFits(w.j.fleet.computers[""], nil)
 }
+
+func (w gateWorld) Spills() bool { return w.j.flyweightsSpill() }
 
 func (w gateWorld) Returning() []gatemodel.Item {
 	var all []gatemodel.Item
@@ -121,11 +122,10 @@ type gateComputer struct {
 	full bool
 }
 
-func (g gateComputer) ID() uint64           { return g.c.id }
-func (g gateComputer) Name() string         { return g.c.name }
-func (g gateComputer) Online() bool         { return !g.j.offline(g.c) }
-func (g gateComputer) AcceptingTasks() bool { return !g.c.rejecting }
-func (g gateComputer) OneOffs() int         { return len(g.c.oneOff) }
+func (g gateComputer) ID() uint64   { return g.c.id }
+func (g gateComputer) Name() string { return g.c.name }
+func (g gateComputer) Online() bool { return !g.j.offline(g.c) }
+func (g gateComputer) OneOffs() int { return len(g.c.oneOff) }
 
 func (g gateComputer) Node() gatemodel.Node {
 	if n := g.j.nodeOf(g.c); n != nil {
@@ -159,17 +159,22 @@ func gateItem(j *Jenkins, v ItemView) gatemodel.Item {
 		it.Attempt = &attempt
 	}
 	if v.Label != "" {
-		it.Label = gateLabel{j, j.labels.lookup(v.Label).expr}
+		it.Label = gateLabel{j, j.labels.lookup(v.Label)}
 	}
 	return it
 }
 
 type gateLabel struct {
-	j    *Jenkins
-	expr labelexpr.Expr
+	j *Jenkins
+	l *label
 }
 
 func (l gateLabel) Matches(n gatemodel.Node) bool {
 	g, ok := n.(*gateNode)
-	return ok && l.expr.Matches(func(label string) bool { return l.j.carries(g.n, label) })
+	return ok && l.l.expr.Matches(func(label string) bool { return l.j.carries(g.n, label) })
+}
+
+func (l gateLabel) Contains(n gatemodel.Node) bool {
+	g, ok := n.(*gateNode)
+	return ok && l.j.labels.contains(l.l, g.n)
 }

@@ -126,6 +126,7 @@ class World {
 
     def boot(c) {
         items.clear()
+        last = 0
         running.clear()
         Queue.instance.queued.clear()
         Jenkins.boot()
@@ -180,6 +181,7 @@ class World {
         if (computer == null || c.fresh || old.getClass() != n.getClass()) computer = new AgentComputer(c.name, c.executors ?: 1)
         if (computer.executors.size() != (c.executors ?: 1)) computer.resize(c.executors ?: 1)
         j.computers[n] = computer
+        j.trimLabels()
         if (!c.offline && computer.channel == null) connect(c)
         if (old != null && !c.quiet) NodeListener.fireOnUpdated(old, n)
         null
@@ -188,6 +190,7 @@ class World {
     def remove(c) {
         def n = Jenkins.get().byName.remove(c.name)
         Jenkins.get().computers.remove(n)
+        Jenkins.get().trimLabels()
         NodeListener.fireOnDeleted(n)
         null
     }
@@ -206,6 +209,18 @@ class World {
         null
     }
 
+    // Whether Jenkins takes the node for one of the label's.
+    def believes(c) { Jenkins.get().getLabelAtom(c.label).contains(Jenkins.get().getNode(c.name)) }
+
+    // How many executors the built-in node has, whether it is EXCLUSIVE, and whether it takes anything.
+    def builtIn(c) {
+        def j = Jenkins.get()
+        j.numExecutors = c.executors ?: 0
+        j.mode = c.normal ? Node.Mode.NORMAL : Node.Mode.EXCLUSIVE
+        j.refuses = c.refuses ? new CauseOfBlockage() { String getShortDescription() { 'no' } } : null
+        null
+    }
+
     // Somebody's edit of the labels alone, in place and without a word to anybody.
     def relabel(c) { Jenkins.get().getNode(c.name).setLabelString(c.labels); null }
 
@@ -221,7 +236,7 @@ class World {
     }
 
     def queue(c) {
-        Label label = c.label == null ? null : new LabelAtom(c.label)
+        Label label = c.label == null ? null : Jenkins.get().getLabelAtom(c.label)
         def task = [job: { new Job(fullName: c.task, label: label) }, flyweight: { new Flyweight(fullName: c.task, label: label) },
             plain: { new Plain(name: c.task, label: label) }, returning: { new Returning(name: c.task, label: label) },
             begun: { new Returning(name: c.task, label: label, back: false) }][c.kind]()
@@ -245,7 +260,8 @@ class World {
 
     def may(c) {
         def (task, actions) = items[c.item as long]
-        first { it.canRun(new Queue.BuildableItem(task, actions, c.item as long)) }
+        def stage = [waiting: Queue.WaitingItem, blocked: Queue.BlockedItem][c.stage] ?: Queue.BuildableItem
+        first { it.canRun(stage.newInstance(task, actions, c.item as long)) }
     }
 
     def left(long id, Executor executor, boolean cancelled) {

@@ -9,9 +9,13 @@ import "time"
 type Jenkins interface {
 	Node(name string) Node // nil if there is none; the built-in node has no name
 	Nodes() []Node         // all but the built-in one, by name
-	BuiltIn() Computer     // nil if it has none
-	Returning() []Item     // items of the queue that are continued, whether or not whoever asks may see them
-	Update(n Node) error   // writes the file of a node that was edited in place, and corrects all label caches
+	// BuiltInTakes reports whether the built-in node is online, accepts tasks, and would take that flyweight without a label.
+	BuiltInTakes(it Item) bool
+	// Spills reports whether flyweights without a label may go to EXCLUSIVE nodes: the built-in one has no executors, or is
+	// EXCLUSIVE itself.
+	Spills() bool
+	Returning() []Item   // items of the queue that are continued, whether or not whoever asks may see them
+	Update(n Node) error // writes the file of a node that was edited in place, and corrects all label caches
 	ForgetLabel(label string)
 	Now() time.Time
 }
@@ -35,7 +39,6 @@ type Computer interface {
 	Name() string
 	Node() Node // nil if it is gone
 	Online() bool
-	AcceptingTasks() bool
 	Channel() uint64 // identity of the connection, 0 if there is none
 	Executors() []Executor
 	OneOffs() int // executors of flyweights
@@ -60,7 +63,8 @@ type Item struct {
 
 // Label is a label expression.
 type Label interface {
-	Matches(n Node) bool // by the node's own labels, without any cache
+	Matches(n Node) bool  // by the node's own labels, without any cache
+	Contains(n Node) bool // by what is cached, which is what the queue goes by
 }
 
 // Caller is who made a request.

@@ -126,8 +126,8 @@ func (g *Gate) CanRun(it Item) string {
 		return ""
 	}
 	if it.Label == nil {
-		if c := g.jenkins.BuiltIn(); c != nil && c.Online() && c.AcceptingTasks() {
-			return "" // it goes there
+		if there, _ := g.try(func() bool { return g.jenkins.BuiltInTakes(it) }); there {
+			return ""
 		}
 	}
 	for _, n := range g.jenkins.Nodes() {
@@ -147,7 +147,7 @@ func (g *Gate) exposed(n Node, it Item) bool {
 		}
 	}
 	harmless, _ := g.try(func() bool {
-		if it.Label == nil && n.Exclusive() || it.Label != nil && !it.Label.Matches(n) {
+		if it.Label == nil && n.Exclusive() && !g.jenkins.Spills() || it.Label != nil && !it.Label.Matches(n) && !it.Label.Contains(n) {
 			return true
 		}
 		c := n.Computer()

@@ -18,6 +18,9 @@ public abstract class Node implements AccessControlled {
     public void setLabelString(String labelString) throws IOException { throw new UnsupportedOperationException(); }
     public void save() throws IOException {}
 
+    /** Why the node itself does not take an item: its label, its mode, permissions, properties. */
+    public hudson.model.queue.CauseOfBlockage canTake(Queue.BuildableItem item) { return null; }
+
     public final Computer toComputer() { return jenkins.model.Jenkins.get().getComputerOf(this); }
 
     /** Own labels and the name; Jenkins returns atoms here and asks its label finders as well. */

@@ -69,6 +69,8 @@ public class Queue {
             this.id = id;
         }
 
+        List<Action> actions() { return actions; }
+
         public long getId() { return id; }
         public Label getAssignedLabel() { return task.getAssignedLabel(); }
 
@@ -78,8 +80,22 @@ public class Queue {
         }
     }
 
-    public static final class BuildableItem extends Item {
+    public static final class WaitingItem extends Item {
+        public WaitingItem(Task task, List<Action> actions, long id) { super(task, actions, id); }
+    }
+
+    public abstract static class NotWaitingItem extends Item {
+        protected NotWaitingItem(Task task, List<Action> actions, long id) { super(task, actions, id); }
+    }
+
+    public static final class BlockedItem extends NotWaitingItem {
+        public BlockedItem(Task task, List<Action> actions, long id) { super(task, actions, id); }
+    }
+
+    public static final class BuildableItem extends NotWaitingItem {
         public BuildableItem(Task task, List<Action> actions, long id) { super(task, actions, id); }
+        public BuildableItem(WaitingItem i) { super(i.task, i.actions(), i.getId()); }
+        public BuildableItem(NotWaitingItem i) { super(i.task, i.actions(), i.getId()); }
     }
 
     public static final class LeftItem extends Item {

@@ -45,8 +45,13 @@ public class Jenkins extends Node {
     public static Jenkins boot() { return instance = new Jenkins(); }
 
     @Override public String getNodeName() { return ""; }
-    @Override public int getNumExecutors() { return 0; }
-    @Override public Mode getMode() { return Mode.NORMAL; }
+    public int numExecutors = 1;
+    public Mode mode = Mode.NORMAL;
+    public hudson.model.queue.CauseOfBlockage refuses;
+
+    @Override public int getNumExecutors() { return numExecutors; }
+    @Override public Mode getMode() { return mode; }
+    @Override public hudson.model.queue.CauseOfBlockage canTake(Queue.BuildableItem item) { return refuses; }
     @Override public String getLabelString() { return "cleanable clean"; } // whatever stands there, it is never ours
 
     public Node getNode(String name) { return byName.get(name); }
@@ -60,10 +65,14 @@ public class Jenkins extends Node {
         return (ExtensionList<T>) extensions.computeIfAbsent(type, t -> new ExtensionList<T>());
     }
 
+    /** Empties the caches of all labels: the real one chooses. */
+    public void trimLabels() { atoms.values().forEach(LabelAtom::forget); }
+
     /** As Nodes.updateNode: a node that was replaced meanwhile is neither saved nor told of. */
     public boolean updateNode(Node node) throws IOException {
         if (byName.get(node.getNodeName()) != node) return false;
         updates++;
+        trimLabels();
         node.save();
         NodeListener.fireOnUpdated(node, node);
         return true;
