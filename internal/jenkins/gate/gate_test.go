@@ -205,7 +205,7 @@ func TestFlyweights(t *testing.T) {
 }
 
 func TestFlyweightsGoWhereJenkinsBelievesThatALabelIs(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable el7")
 		fly := j.item("flyweight", "matrix", "label", "el7")
 		if j.do(command{"do": "may", "item": fly}) == nil || j.on("a", "believes", "label", "el7") != true {
@@ -223,7 +223,7 @@ func TestFlyweightsGoWhereJenkinsBelievesThatALabelIs(t *testing.T) {
 }
 
 func TestFlyweightsWithoutALabelMayGoToExclusiveAgents(t *testing.T) {
-	both(t, func(j *jenkins) {
+	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")
 		fly := j.item("flyweight", "pipeline")
 		for _, c := range []struct {

@@ -17,7 +17,7 @@ import (
 // TestTheModelSaysWhatTheGroovySays has chance do the same to both gates and compares every answer.
 func TestTheModelSaysWhatTheGroovySays(t *testing.T) {
 	groovy := boot(t)
-	model := booted(t, &jenkins{TB: t, target: newWorld()})
+	model := booted(t, &controller{TB: t, target: newWorld()})
 	rounds, seed := 8, uint64(1)
 	if os.Getenv("PITCREW_LONG") == "1" {
 		rounds, seed = 400, rand.Uint64()
@@ -25,7 +25,7 @@ func TestTheModelSaysWhatTheGroovySays(t *testing.T) {
 	t.Logf("seed %d", seed)
 	failures := 0
 	for round := range rounds {
-		p := &pair{TB: t, nodes: map[string]bool{"": true}, random: rand.New(rand.NewPCG(seed, uint64(round))), targets: [2]*jenkins{groovy, model}}
+		p := &pair{TB: t, nodes: map[string]bool{"": true}, random: rand.New(rand.NewPCG(seed, uint64(round))), targets: [2]*controller{groovy, model}}
 		p.both(command{"do": "boot"})
 		for range 150 {
 			p.step()
@@ -42,7 +42,7 @@ func TestTheModelSaysWhatTheGroovySays(t *testing.T) {
 type pair struct {
 	testing.TB
 	random   *rand.Rand
-	targets  [2]*jenkins
+	targets  [2]*controller
 	sessions [2]string
 	nodes    map[string]bool
 	items    []float64
@@ -111,7 +111,7 @@ func scrub(v any) any {
 }
 
 // say is do, for what may fail: the answer is then a text that says so.
-func (j *jenkins) say(c command) any {
+func (j *controller) say(c command) any {
 	line, err := json.Marshal(c)
 	if err != nil {
 		j.Fatal(err)
