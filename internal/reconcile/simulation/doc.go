@@ -9,6 +9,10 @@
 // fails. TestSimulation runs a big fleet for a long time. The benchmarks print the tables of
 // docs/benchmarks.md.
 //
+// Requests of the client are handed to the emulated controller as they are, answers come back the same
+// way: all of the client is real down to its transport. A third of the traces speaks HTTP over
+// connections in memory, and BenchmarkScale over sockets.
+//
 // What is judged is ground truth: the emulated controller tells an auditor what really happened
 // (each start and end of a build, each change of a label, whoever made it), and the auditor
 // compares it with what the engine said it did. Nothing is judged by what the engine believes.

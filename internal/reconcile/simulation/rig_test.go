@@ -43,7 +43,9 @@ type rig struct {
 	bend    func(*reconcile.Settings)
 	watch   *stopwatch     // for benchmarks; may be nil
 	with    reconcile.Deps // shared with other controllers of the same daemon
-	started time.Time      // the daemon
+	wire    http.RoundTripper
+	framed  *framed   // what wire is once [rig.speak] was called
+	started time.Time // the daemon
 
 	stop    context.CancelFunc
 	stopped chan error
@@ -72,6 +74,7 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 		_, err := r.jenkins.AddAgent(spec)
 		must(tb, err)
 	}
+	r.wire = r.jenkins.Transport()
 	r.client, err = jenkins.New(jenkins.Options{Name: "ci", URL: root, Transport: witnessed{r}, RequestsPerSecond: -1, Advertised: []string{"clean"}, Observe: r.audit.call})
 	must(tb, err)
 	return r
@@ -82,12 +85,18 @@ type witnessed struct{ *rig }
 
 func (w witnessed) RoundTrip(req *http.Request) (*http.Response, error) {
 	began := time.Now()
-	resp, err := w.jenkins.Transport().RoundTrip(req)
+	resp, err := w.wire.RoundTrip(req)
 	name, direct := strings.CutSuffix(strings.TrimPrefix(req.URL.Path, "/computer/"), "/api/json")
 	if err == nil && resp.StatusCode == http.StatusOK && direct && !strings.HasPrefix(name, "/") {
 		w.audit.sees(name, began)
 	}
 	return resp, err
+}
+
+// speak has the client speak HTTP from now on.
+func (r *rig) speak() {
+	r.framed = frame(r.jenkins)
+	r.wire = r.framed
 }
 
 // entry passes ground truth on.
@@ -104,6 +113,9 @@ func (r *rig) close() {
 	r.end()
 	r.client.Close()
 	r.jenkins.Close()
+	if r.framed != nil {
+		r.framed.close()
+	}
 }
 
 func must(tb testing.TB, err error) {

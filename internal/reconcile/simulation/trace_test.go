@@ -108,6 +108,9 @@ func check(t *testing.T, tr trace) (problems []string) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, tr.Timing, tr.Agents, func(s *reconcile.Settings) { s.Poll, s.MaxCleanups = tr.Poll, tr.Cap })
 		defer r.close()
+		if len(tr.Deeds)%3 == 0 { // about a third of them
+			r.speak()
+		}
 		p := &play{rig: r, trace: tr}
 		bend := r.bend
 		r.bend = func(s *reconcile.Settings) {
