@@ -40,26 +40,24 @@ type auditor struct {
 	pasts     int // moments that ever were
 }
 
-// moment is something that happened at a controller: an entry of its journal, an event, or what was done to it.
+// moment is something that happened at a controller.
 type moment struct {
-	at    time.Time
-	entry jenkinstest.Entry
-	event hygiene.Event
-	deed  string
+	at   time.Time
+	what any // a jenkinstest.Entry, a hygiene.Event, or in words what was done to it
 }
 
 // pastKept is how many moments are kept for the telling of a problem.
-const pastKept = 2000
+const pastKept = 1000
 
 // remember keeps a moment, in place of the oldest.
-func (a *auditor) remember(m moment) {
+func (a *auditor) remember(at time.Time, what any) {
 	if a.tell == nil {
 		return
 	}
 	if len(a.past) < pastKept {
-		a.past = append(a.past, m)
+		a.past = append(a.past, moment{at, what})
 	} else {
-		a.past[a.pasts%pastKept] = m
+		a.past[a.pasts%pastKept] = moment{at, what}
 	}
 	a.pasts++
 }
@@ -69,23 +67,23 @@ func (a *auditor) trace(problem string) string {
 	var lines []string
 	for n := a.pasts - 1; n >= max(0, a.pasts-pastKept) && len(lines) < 40; n-- {
 		m := a.past[n%pastKept]
-		if agent := m.entry.Agent + m.event.Agent.Name; agent == "" || strings.Contains(problem, agent) {
-			lines = append(lines, m.String())
+		if agent, line := told(m.what); agent == "" || strings.Contains(problem, agent) {
+			lines = append(lines, m.at.Format("02 15:04:05.000 ")+line)
 		}
 	}
 	slices.Reverse(lines)
 	return strings.Join(lines, "\n")
 }
 
-func (m moment) String() string {
-	at := m.at.Format("02 15:04:05.000 ")
-	switch e, ev := m.entry, m.event; {
-	case m.deed != "":
-		return at + "done: " + m.deed
-	case ev.Type != "":
-		return fmt.Sprintf("%sevent %s %s attempt %d, %s to %s: %s", at, ev.Type, ev.Agent.Name, ev.Attempt, ev.Before, ev.After, ev.Reason)
+// told says in a line what happened, and to which agent, if to one.
+func told(what any) (agent, line string) {
+	switch w := what.(type) {
+	case hygiene.Event:
+		return w.Agent.Name, fmt.Sprintf("event %s %s attempt %d, %s to %s: %s", w.Type, w.Agent.Name, w.Attempt, w.Before, w.After, w.Reason)
+	case jenkinstest.Entry:
+		return w.Agent, fmt.Sprintf("truth %s %s %s #%d %s labels %q by %s", w.Kind, w.Agent, w.Job, w.Number, w.Result, w.Labels, w.Who)
 	default:
-		return fmt.Sprintf("%struth %s %s %s #%d %s labels %q by %s", at, e.Kind, e.Agent, e.Job, e.Number, e.Result, e.Labels, e.Who)
+		return "", fmt.Sprintf("done: %v", w)
 	}
 }
 
@@ -93,7 +91,7 @@ func (m moment) String() string {
 func (a *auditor) did(deed string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.remember(moment{at: time.Now(), deed: deed})
+	a.remember(time.Now(), deed)
 }
 
 // tally is the requests of one operation.
@@ -184,7 +182,7 @@ func (a *auditor) found() []string {
 func (a *auditor) entry(e jenkinstest.Entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.remember(moment{at: e.At, entry: e})
+	a.remember(e.At, e)
 	a.convict(e.At.Add(-soon))
 	if e.Kind == jenkinstest.EntryRestart {
 		a.restarted = e.At
@@ -409,7 +407,7 @@ func (a *auditor) Changed(e hygiene.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.counts[e.Type]++
-	a.remember(moment{at: e.At, event: e})
+	a.remember(e.At, e)
 	if e.Agent.Name == "" {
 		return
 	}
