@@ -33,8 +33,8 @@ type book struct {
 	// reads forgets all pages of the file as soon as the other one has written any.
 	controllers map[hygiene.ControllerID]Controller
 	feeds       map[hygiene.AgentID]feedState
-	proofs      map[hygiene.AgentID][]hygiene.Attempt // the newest, newest first
-	edition     int64                                 // counts what may have changed these
+	proofs      map[hygiene.AgentID][]proof // the newest, newest first
+	edition     int64                       // counts what may have changed these
 }
 
 // consult calls f with the book open, reading the file first if it must.
@@ -142,8 +142,8 @@ func (b *book) commit(tx *sql.Tx, t *txn) error {
 	b.edition++
 	maps.Copy(b.controllers, t.controllers)
 	maps.Copy(b.feeds, t.feeds)
-	for _, p := range t.proofs {
-		b.prove(p)
+	for i := range t.proofs {
+		b.prove(t.proofs[i].Agent, proofOf(&t.proofs[i]))
 	}
 	if b.read {
 		for _, c := range t.changed {
@@ -163,7 +163,7 @@ func (b *book) distrust() {
 // clear forgets everything. The caller holds the book closed.
 func (b *book) clear() {
 	b.read = false
-	b.controllers, b.feeds, b.proofs = map[hygiene.ControllerID]Controller{}, map[hygiene.AgentID]feedState{}, map[hygiene.AgentID][]hygiene.Attempt{}
+	b.controllers, b.feeds, b.proofs = map[hygiene.ControllerID]Controller{}, map[hygiene.AgentID]feedState{}, map[hygiene.AgentID][]proof{}
 	b.edition++
 }
 
@@ -200,29 +200,52 @@ func (b *book) forgetProofs() {
 	b.edition++
 }
 
+// proof is what builds are judged by of an attempt, in a quarter of its memory: there are several for each agent.
+type proof struct {
+	number, reconnects          int64
+	handed, began, proved, lost int64
+	need                        hygiene.Need
+	outcome                     hygiene.Outcome
+	url, usedBy                 string
+	swept                       hygiene.Swept
+}
+
+func proofOf(t *hygiene.Attempt) proof {
+	return proof{
+		number: t.Number, reconnects: int64(t.Reconnect), handed: millis(t.Handed), began: millis(t.Began), proved: millis(t.Proved),
+		lost: millis(t.Lost), need: t.Need, outcome: t.Outcome, url: t.Run.URL, usedBy: t.UsedBy, swept: t.Run.Swept,
+	}
+}
+
+func (p *proof) attempt(id hygiene.AgentID) hygiene.Attempt {
+	return hygiene.Attempt{
+		Agent: id, Number: p.number, Reconnect: int(p.reconnects), Handed: moment(p.handed), Began: moment(p.began), Proved: moment(p.proved),
+		Lost: moment(p.lost), Need: p.need, Outcome: p.outcome, UsedBy: p.usedBy, Run: hygiene.Run{URL: p.url, Swept: p.swept},
+	}
+}
+
 // isProof reports whether an attempt is one of those that [Store.Proofs] returns.
 func isProof(t *hygiene.Attempt) bool {
 	return !t.Proved.IsZero() && (t.Outcome == hygiene.Cleaned || t.Outcome == hygiene.Lost)
 }
 
 // prove enters a proof, in place of what the book says of it, where the agent's proofs are kept.
-func (b *book) prove(p hygiene.Attempt) {
-	kept, ok := b.proofs[p.Agent]
+func (b *book) prove(id hygiene.AgentID, p proof) {
+	kept, ok := b.proofs[id]
 	if !ok {
 		return
 	}
-	i := slices.IndexFunc(kept, func(t hygiene.Attempt) bool { return t.Number <= p.Number })
+	i := slices.IndexFunc(kept, func(k proof) bool { return k.number <= p.number })
 	kept = slices.Clone(kept) // which somebody may be reading
 	switch {
-	case i < 0 && len(kept) == keptProofs: // older than all that are kept
-	case i >= 0 && kept[i].Number == p.Number:
-		kept[i] = p
 	case i < 0:
 		kept = append(kept, p)
+	case kept[i].number == p.number:
+		kept[i] = p
 	default:
 		kept = slices.Insert(kept, i, p)
 	}
-	b.proofs[p.Agent] = kept[:min(len(kept), keptProofs)]
+	b.proofs[id] = kept[:min(len(kept), keptProofs)]
 }
 
 // known returns an agent as committed, the zero one with its ID if it is unknown.

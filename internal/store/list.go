@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -208,30 +207,35 @@ const attemptColumns = `SELECT id, controller, agent, number, nonce, pool, recip
 	handed, started, ended, proved, reconnect, asked, outcome, reason, step, run, began, lost, used_by, depth FROM attempt`
 
 // Proofs returns an agent's newest attempts that were proven and are over, newest first: those that
-// ended in clean, and those that could not be granted any more.
+// ended in clean, and those that could not be granted any more. They have what builds are judged by, and no more.
 func (s *Store) Proofs(ctx context.Context, id hygiene.AgentID, most int) ([]hygiene.Attempt, error) {
+	read := func() ([]proof, error) { return s.readProofs(ctx, id, max(most, keptProofs)) }
+	var found []proof
+	var err error
 	if most > keptProofs {
-		return s.readProofs(ctx, id, most)
+		found, err = read()
+	} else {
+		found, err = recall(s, func(b *book) map[hygiene.AgentID][]proof { return b.proofs }, id, read)
 	}
-	kept, err := recall(s, func(b *book) map[hygiene.AgentID][]hygiene.Attempt { return b.proofs }, id, func() ([]hygiene.Attempt, error) {
-		return s.readProofs(ctx, id, keptProofs)
-	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read proofs of agent %s: %w", id, err)
 	}
-	return slices.Clone(kept[:min(len(kept), most)]), nil
+	out := make([]hygiene.Attempt, min(len(found), most))
+	for i := range out {
+		out[i] = found[i].attempt(id)
+	}
+	return out, nil
 }
 
-func (s *Store) readProofs(ctx context.Context, id hygiene.AgentID, most int) ([]hygiene.Attempt, error) {
+func (s *Store) readProofs(ctx context.Context, id hygiene.AgentID, most int) ([]proof, error) {
 	var q query
 	q.ofAgent(id, "")
 	q.and("proved > 0 AND outcome IN (?, ?)", string(hygiene.Cleaned), string(hygiene.Lost))
 	text := q.text(attemptColumns, "number DESC", limit(most)) // as the index of one agent's attempts has them
-	attempts, err := list(ctx, s, text, q.args, attemptFields, attemptOf)
-	if err != nil {
-		return nil, fmt.Errorf("read proofs of agent %s: %w", id, err)
-	}
-	return attempts, nil
+	return list(ctx, s, text, q.args, attemptFields, func(r rows.Attempt) (proof, error) {
+		t, err := attemptOf(r)
+		return proofOf(&t), err
+	})
 }
 
 func attemptFields(r *rows.Attempt) []any {
