@@ -201,7 +201,7 @@ func (c *Crew) claimByGate(ctx context.Context, w *work, job string) (reason str
 	if err != nil {
 		return "", err
 	}
-	switch answer {
+	switch answer { //nolint:exhaustive // what is not expected here is an error
 	case gate.OK:
 		c.noteEdit(ctx, w.agent.ID, hygiene.ShowDirty, nil)
 		return "", nil
@@ -228,7 +228,7 @@ func (c *Crew) grantByGate(ctx context.Context, w *work) (gate.Answer, error) {
 	if err != nil {
 		return "", err
 	}
-	switch answer {
+	switch answer { //nolint:exhaustive // what is not expected here is an error
 	case gate.OK, gate.Busy, gate.Offline, gate.Connection, gate.Stale, gate.Unmanaged, gate.Gone:
 		return answer, nil
 	}
@@ -239,7 +239,7 @@ func (c *Crew) grantByGate(ctx context.Context, w *work) (gate.Answer, error) {
 
 // whyNotGranted says for people why the gate did not grant, and whether the agent may have been used.
 func whyNotGranted(a gate.Answer) (reason string, used bool) {
-	switch a {
+	switch a { //nolint:exhaustive // of the others one sentence is true
 	case gate.Offline, gate.Connection:
 		return "its connection was lost after it was claimed", false
 	case gate.Unmanaged, gate.Gone:

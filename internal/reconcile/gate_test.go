@@ -88,8 +88,10 @@ func TestAGateKeepsAgentsCleanThatLabelsCannot(t *testing.T) {
 	inRig(t, s, func(r *rig) {
 		r.takesFor(5 * time.Second)
 		for _, job := range []jenkinstest.JobSpec{
-			{Name: "labelled", Label: "clean", Concurrent: true}, {Name: "self", Label: "narrow", Concurrent: true},
-			{Name: "free", Concurrent: true}, {Name: "other", Label: "wide || narrow", Concurrent: true},
+			{Name: "labelled", Label: "clean", Concurrent: true},
+			{Name: "self", Label: "narrow", Concurrent: true},
+			{Name: "free", Concurrent: true},
+			{Name: "other", Label: "wide || narrow", Concurrent: true},
 		} {
 			must(r.t, r.jenkins.CreateFreeStyle(job))
 		}
@@ -176,7 +178,9 @@ func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 		r.waitState("linux-7", hygiene.Clean)
 		r.waitState("wide", hygiene.Clean)
 		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "moving"))
-		r.wait(time.Minute, "the wide one not clean", func() bool { return r.has("wide", func(a hygiene.Agent) bool { return a.State == hygiene.Due }) && r.labels("wide") == "cleanable" })
+		r.wait(time.Minute, "the wide one not clean", func() bool {
+			return r.has("wide", func(a hygiene.Agent) bool { return a.State == hygiene.Due }) && r.labels("wide") == "cleanable"
+		})
 		r.jenkins.RemoveGate()
 		r.pass(10 * time.Minute)
 		if a := r.agent("linux-7"); a.State != hygiene.Clean || a.Attempt != 1 || r.labels("linux-7") != "cleanable clean" {

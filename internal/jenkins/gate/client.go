@@ -154,10 +154,10 @@ const (
 
 // Err returns an answer other than [OK] as an error: a missing permission as that of a request that Jenkins refuses for it.
 func (a Answer) Err(verb, agent string) error {
-	switch a {
-	case OK:
+	if a == OK {
 		return nil
-	case permission:
+	}
+	if a == permission {
 		return &jenkins.Error{
 			Op: verb + " by gate", Object: "agent " + strconv.Quote(agent), Kind: jenkins.KindForbidden, Permission: "Agent/Configure",
 		}
