@@ -23,7 +23,7 @@ type Controller struct {
 	// and take at most half of the places; a single place they may hold until their cleanup ends.
 	MaxCleanups int `yaml:"maxCleanups" jsonschema:"default=10,minimum=1,maximum=10000"`
 	// Settle is how long an agent that had a build rests after a restart of the controller, because Pipelines come
-	// back by themselves.
+	// back by themselves. Others, as the newest look before the restart saw them, rest a fifth of it.
 	Settle Duration `yaml:"settle" jsonschema:"default=5m"`
 	// Jobs are the jobs that carry cleanups.
 	Jobs     Jobs `yaml:"jobs"`

@@ -223,7 +223,7 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 	case s.Awaited:
 		return wait("a build that began before the controller's restart may come back to it", time.Time{})
 	case settling(a, s, p, now):
-		return wait("the controller was restarted; a build of before may still run", s.SessionSince.Add(p.Settle))
+		return wait("the controller was restarted; a build of before may still run", s.SessionSince.Add(p.settle(s)))
 	case p.Disjoint:
 		return Action{}, false
 	case s.Neighbour.Real != "":
@@ -241,7 +241,17 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 // settling reports whether a build from before a controller restart may still live on an idle
 // executor's machine (durable steps go on without their controller).
 func settling(a Agent, s Sighting, p Policy, now time.Time) bool {
-	return !s.SessionSince.IsZero() && a.Settled != s.Session && now.Before(s.SessionSince.Add(p.Settle))
+	return !s.SessionSince.IsZero() && a.Settled != s.Session && now.Before(s.SessionSince.Add(p.settle(s)))
+}
+
+// settle is the grace for an agent after a controller restart. Where no build was seen before it, only one that began
+// since that look can live. A Pipeline queues the block of such a one again as soon as the controller has loaded it, which
+// takes no time like that of an agent which has to connect again; once queued the block is awaited without a limit.
+func (p Policy) settle(s Sighting) time.Duration {
+	if s.Quiet {
+		return p.Settle / 5
+	}
+	return p.Settle
 }
 
 // begin is the action of a due agent that nothing speaks against.

@@ -143,6 +143,12 @@ func TestNext(t *testing.T) {
 		{"after the grace time it does not", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.SessionSince = now.Add(-5 * time.Minute)
 		}, hygiene.Begin, ""},
+		{"where none was seen before it, one that began since then may", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.SessionSince, s.Quiet = now.Add(-59*time.Second), true
+		}, hygiene.Rest, "restarted"},
+		{"for a fifth of that time", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.SessionSince, s.Quiet = now.Add(-time.Minute), true
+		}, hygiene.Begin, ""},
 		{"known to be finished, it is not waited for", hygiene.Due, hygiene.ShowDue, func(a *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.SessionSince, a.Settled = now, "s1"
 		}, hygiene.Begin, ""},

@@ -51,7 +51,7 @@ func someSighting(t *rapid.T) hygiene.Sighting {
 		SessionSince: someTime(t, "session since"), Present: rapid.IntRange(0, 5).Draw(t, "present") > 0, Gone: rapid.IntRange(0, 9).Draw(t, "gone") == 0,
 		BuiltIn: rapid.IntRange(0, 9).Draw(t, "built-in") == 0, Labels: hygiene.Labels(rapid.IntRange(0, 7).Draw(t, "labels")),
 		Idle: flag("idle"), BusyFor: time.Duration(rapid.IntRange(0, 300).Draw(t, "busy for")) * time.Second,
-		Launchable: flag("launchable"), Awaited: rapid.IntRange(0, 5).Draw(t, "awaited") == 0,
+		Launchable: flag("launchable"), Awaited: rapid.IntRange(0, 5).Draw(t, "awaited") == 0, Quiet: flag("quiet"),
 		Unfit: rapid.SampledFrom([]string{"", "", "", "two executors"}).Draw(t, "unfit"),
 	}
 	if !s.Idle {
@@ -127,6 +127,14 @@ func writes(t *rapid.T, a hygiene.Agent, s hygiene.Sighting, act hygiene.Action)
 }
 
 // begins holds I4.
+// graceOf is how long an agent rests after a restart.
+func graceOf(s hygiene.Sighting, p hygiene.Policy) time.Duration {
+	if s.Quiet {
+		return p.Settle / 5
+	}
+	return p.Settle
+}
+
 func begins(t *rapid.T, a hygiene.Agent, s hygiene.Sighting, p hygiene.Policy) {
 	switch {
 	case a.State != hygiene.Due:
@@ -137,7 +145,7 @@ func begins(t *rapid.T, a hygiene.Agent, s hygiene.Sighting, p hygiene.Policy) {
 		t.Fatal("I4: begins on an agent that a person took offline")
 	case a.Held(base) != nil:
 		t.Fatal("I4: begins on a held agent")
-	case s.Awaited || !s.SessionSince.IsZero() && a.Settled != s.Session && base.Sub(s.SessionSince) < p.Settle:
+	case s.Awaited || !s.SessionSince.IsZero() && a.Settled != s.Session && base.Sub(s.SessionSince) < graceOf(s, p):
 		t.Fatal("I4: begins before the restarted controller has settled")
 	case !p.Disjoint && (s.Neighbour.Real != "" || s.Neighbour.Cleaning != "" || s.Neighbour.Unseen != ""):
 		t.Fatal("I4: begins beside a neighbour")

@@ -10,6 +10,8 @@ type Sighting struct {
 	Session string    // controller session (X-Jenkins-Session)
 	// SessionSince is when a change to this session was noticed; zero when no change was.
 	SessionSince time.Time
+	// Quiet: the newest look before that change saw no build on it.
+	Quiet bool
 
 	Present bool // it was in the list; absence alone proves nothing
 	Gone    bool // a direct look says that it does not exist

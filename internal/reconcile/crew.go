@@ -77,6 +77,7 @@ type Crew struct {
 	stale     map[string]time.Time // agents that the scheduler offered as clean after they were not; until when
 	tripped   map[string]trip      // breakers by pool
 	poolRows  map[string]store.PoolRow
+	quiet     quiet
 	witnessed map[string]string   // newest build that was witnessed on an agent
 	owned     time.Time           // when the owner's mark was last proved to be ours
 	slotTexts map[string]slotText // by job: its document when it was last looked through

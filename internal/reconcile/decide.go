@@ -209,6 +209,7 @@ func (c *Crew) views(ctx context.Context, s *Settings, look *Look, stored []hygi
 			_, views[i].trial = c.stopped(views[i].pool.Name)
 		}
 		views[i].sighting.Awaited = c.awaited(&views[i], look)
+		views[i].sighting.Quiet = c.wasQuiet(&views[i], look)
 	}
 	return views, nil
 }

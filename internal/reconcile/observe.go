@@ -190,8 +190,10 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 		}
 	}
 	c.forgetOwner()
+	before := c.quietIn(c.look.Load(), look)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.quiet = before
 	clear(c.asked)
 	c.unread = look.At
 	return row.SessionSince, nil

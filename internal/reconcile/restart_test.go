@@ -5,8 +5,10 @@ package reconcile_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,6 +109,94 @@ func TestNoCleanupStartsWithinTheGraceAfterARestart(t *testing.T) {
 			t.Errorf("a cleanup was started within the grace time: %+v", a)
 		}
 		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
+func TestAnAgentWithoutABuildBeforeARestartIsCleanedSoonAfterIt(t *testing.T) {
+	agents := []jenkinstest.AgentSpec{
+		{Name: "used", Labels: "cleanable el7"}, {Name: "unused", Labels: "cleanable el8"}, {Name: "fresh", Labels: "el8"}, {Name: "due", Labels: "cleanable el9"},
+	}
+	spec := setup{agents: agents, jenkins: func(o *jenkinstest.Options) { o.Timing = slowBoot }}
+	inRig(t, spec, func(r *rig) {
+		r.wait(time.Hour, "clean agents", func() bool { return r.has("used", isClean) && r.has("unused", isClean) && r.has("due", isClean) })
+		must(t, r.crew.OrderHold(r.t.Context(), "due", "ann", "test", time.Now().Add(2*time.Minute)))
+		r.runBuild("app", "clean&&el7")
+		r.waitState("used", hygiene.Due)
+		must(t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.jenkins.SaveLabels("fresh", "cleanable el8", "ann")
+		must(t, r.crew.OrderClean(r.t.Context(), "unused", "ann", "test", ""))
+		r.wait(3*time.Minute, "the others clean", func() bool {
+			return r.agent("unused").Attempt == 2 && r.has("unused", isClean) && r.has("due", isClean) && r.has("fresh", isClean)
+		})
+		for name, attempts := range map[string]int64{"used": 1, "unused": 2, "due": 2, "fresh": 1} {
+			if a := r.agent(name); a.Attempt != attempts {
+				t.Errorf("%s is at attempt %d: %s", name, a.Attempt, a.Reason)
+			}
+		}
+		r.pass(time.Minute)
+		if a := r.agent("used"); a.Attempt != 1 {
+			t.Errorf("a cleanup was started within the grace time: %+v", a)
+		}
+		r.waitState("used", hygiene.Clean)
+	})
+}
+
+// What the newest look before a restart saw proves nothing if it was long ago, or soon after another restart.
+func TestWhatWasSeenBeforeARestartMayProveNothing(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(*rig){
+		"another restart": func(r *rig) {
+			must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+			r.pass(30 * time.Second)
+		},
+		"no look for a while": func(r *rig) {
+			defer r.jenkins.Inject(jenkinstest.Fault{Refuse: true})()
+			r.pass(6 * time.Minute)
+		},
+		"another daemon": func(r *rig) { r.end() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one, jenkins: func(o *jenkinstest.Options) { o.Timing = slowBoot }}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				before(r)
+				must(t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+				if r.stop == nil {
+					r.start()
+					r.wait(time.Minute, "a look", func() bool { return r.crew.Seen() != nil })
+				}
+				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
+				r.pass(4 * time.Minute)
+				if a := r.agent("linux-7"); a.Attempt != 1 {
+					t.Errorf("a cleanup was started within the grace time: %+v", a)
+				}
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
+
+// A block that begins right before a restart, after the newest look, comes back before anything is cleaned.
+func TestABlockThatNoLookSawComesBackAfterARestart(t *testing.T) {
+	inRig(t, setup{agents: one, jenkins: pipelines, settings: func(s *reconcile.Settings) { s.Poll = 30 * time.Second }}, func(r *rig) {
+		r.withPipeline()
+		r.waitState("linux-7", hygiene.Clean)
+		var looked atomic.Bool
+		r.at(1, true, func(q *http.Request) bool { return q.URL.Path == "/computer/api/json" }, func() { looked.Store(true) })
+		r.wait(time.Minute, "a look", looked.Load)
+		_, err := r.jenkins.Schedule("pipe", nil)
+		must(t, err)
+		r.wait(25*time.Second, "the block", func() bool {
+			seen, err := r.client.Agent(r.t.Context(), "linux-7")
+			must(t, err)
+			return !seen.Idle
+		})
+		if !isClean(r.agent("linux-7")) {
+			t.Fatal("the block was seen")
+		}
+		must(t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.wait(2*time.Hour, "the Pipeline's end", func() bool { return r.jenkins.Builds("pipe")[0].Complete })
+		r.waitState("linux-7", hygiene.Clean)
+		r.uninterrupted("pipe")
 	})
 }
 
