@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,7 +129,7 @@ func (c *cli) reportText(r recipe.Report) string {
 		}
 	}
 	b.WriteString(c.section("Machine", describe([]fact{
-		{"Host", strings.TrimSpace(r.Machine.Hostname + " " + r.Machine.Arch + " " + strings.Join(strings.Fields(r.Machine.OS), " "))},
+		{"Host", strings.TrimSpace(r.Machine.Hostname + " " + r.Machine.Arch + " " + strings.Join(slices.Compact(strings.Fields(r.Machine.OS)), " "))},
 		{"User", r.Machine.User},
 		{"Disk", fmt.Sprintf("%s free before, %s after", bytesText(r.Disk.Before.BytesFree), bytesText(r.Disk.After.BytesFree))},
 	}, c.narrow())))

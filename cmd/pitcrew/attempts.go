@@ -96,11 +96,15 @@ func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string 
 
 // attemptReason begins with the step that failed: it tells more than the rest.
 func attemptReason(t api.Attempt) string {
-	if t.Step != "" && !strings.Contains(t.Reason, t.Step) {
-		return strings.TrimSuffix(t.Step+": "+t.Reason, ": ")
+	reason := beside(t.Outcome, t.Reason)
+	if t.Step != "" && !strings.Contains(reason, t.Step) {
+		return strings.TrimSuffix(t.Step+": "+reason, ": ")
 	}
-	return t.Reason
+	return reason
 }
+
+// beside is a reason for where the outcome stands beside it: programs begin theirs with "failed: ".
+func beside(outcome, reason string) string { return strings.TrimPrefix(reason, outcome+": ") }
 
 func (c *cli) outcome(t api.Attempt) string {
 	if t.Outcome == "" {

@@ -234,7 +234,7 @@ const reportText = `{"version":1,"attempt":7,"agent":"büro (2)","outcome":"fail
 "milliseconds":700,"more":1,"differs":[{"kind":"service","id":"chronyd.service","what":"not running"}]}},
 {"name":"empty","phase":"verify","outcome":"skipped","reason":"an earlier step failed"}],
 "disk":{"before":{"bytesFree":1073741824},"after":{"bytesFree":2147483648}},
-"machine":{"hostname":"buero-2","arch":"x86_64","os":"linux rhel centos7","user":"jenkins"}}`
+"machine":{"hostname":"buero-2","arch":"x86_64","os":"linux debian debian12 debian12","user":"jenkins"}}`
 
 // TestOutputFits80Columns holds what people see against files; "go test -update" writes them.
 func TestOutputFits80Columns(t *testing.T) {

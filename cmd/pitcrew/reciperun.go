@@ -71,7 +71,7 @@ func (c *cli) runRecipe(ctx context.Context, r recipe.Runner, p *recipe.Program)
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(c.err, "%s in %s%s\n", ran.Report.Outcome, ran.Report.Duration(), because(ran.Report.Reason))
+	fmt.Fprintf(c.err, "%s in %s%s\n", ran.Report.Outcome, ran.Report.Duration(), because(beside(string(ran.Report.Outcome), ran.Report.Reason)))
 	if ran.Exit != 0 {
 		return exit(ran.Exit, errSilent)
 	}

@@ -148,7 +148,11 @@ var launchWait = hygiene.Backoff{First: 2 * time.Minute, Max: 30 * time.Minute}
 
 // String is what is told of an agent that does not come.
 func (l launches) String() string {
-	return fmt.Sprintf("launched %d times since %s, and it has not come", l.times, l.first.UTC().Format(time.RFC3339))
+	at := l.first.UTC().Format(time.RFC3339)
+	if l.times == 1 {
+		return fmt.Sprintf("launched at %s, and it has not come", at)
+	}
+	return fmt.Sprintf("launched %d times since %s, and it has not come", l.times, at)
 }
 
 // launchWanted has Jenkins launch an agent that the queue wants, once per time that a launch takes.

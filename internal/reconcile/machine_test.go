@@ -284,6 +284,9 @@ func TestALaunchThatBringsNoAgentIsToldAndRepeatedLessAndLess(t *testing.T) {
 		must(r.t, err)
 		r.pass(2 * time.Hour)
 		told := r.events(hygiene.EventLaunched)
+		if second := told[1].Reason; second != "the queue wants it; launched at "+told[0].At.UTC().Format(time.RFC3339)+", and it has not come" {
+			t.Errorf("the reason of the second is %q", second)
+		}
 		if n := len(told); n < 4 || n > 9 {
 			t.Fatalf("launched %d times in two hours", n)
 		}
