@@ -166,7 +166,7 @@ func (c *cli) eventLine(e api.Event, width int, w eventColumns) string {
 // eventColours are for what is good or bad news; most is neither.
 var eventColours = map[hygiene.EventType]colour{
 	hygiene.EventGranted: green, hygiene.EventAlive: green, hygiene.EventEnough: green, hygiene.EventBreakerShut: green,
-	hygiene.EventLost: yellow, hygiene.EventLosing: yellow, hygiene.EventGivenBack: yellow, hygiene.EventHeld: yellow, hygiene.EventPaused: yellow,
+	hygiene.EventLost: yellow, hygiene.EventLosing: yellow, hygiene.EventDisputed: yellow, hygiene.EventGivenBack: yellow, hygiene.EventHeld: yellow, hygiene.EventPaused: yellow,
 	hygiene.EventFailed: red, hygiene.EventQuarantined: red, hygiene.EventContaminated: red, hygiene.EventDead: red, hygiene.EventShort: red,
 	hygiene.EventBuildsBad: red, hygiene.EventBuildsGood: green, hygiene.EventUnread: red, hygiene.EventPoolUnread: red,
 	hygiene.EventRead: green, hygiene.EventPoolRead: green,

@@ -47,6 +47,7 @@ type Action struct {
 	Labels Labels // what to write, when Write
 	Write  bool
 	Need   Need // of a due agent
+	Edited bool // for Unclean: somebody else changed our labels
 
 	Displace []string // neighbours whose clean must be taken first
 	Lift     bool     // a mark for a monitor's reason must be lifted for the attempt

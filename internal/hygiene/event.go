@@ -17,6 +17,7 @@ const (
 	EventLaunched     EventType = "agent.launched"
 	EventUncleaned    EventType = "agent.due"
 	EventRelabelled   EventType = "agent.relabelled"
+	EventDisputed     EventType = "agent.disputed"
 	EventClaimed      EventType = "cleanup.claimed"
 	EventHanded       EventType = "cleanup.running"
 	EventReconnecting EventType = "cleanup.reconnecting"
@@ -71,7 +72,7 @@ const (
 // against it.
 func EventTypes() []EventType {
 	return []EventType{
-		EventAdopted, EventWithdrawn, EventForgotten, EventRefused, EventLaunched, EventUncleaned, EventRelabelled,
+		EventAdopted, EventWithdrawn, EventForgotten, EventRefused, EventLaunched, EventUncleaned, EventRelabelled, EventDisputed,
 		EventClaimed, EventHanded, EventReconnecting, EventProved, EventGranted,
 		EventFailed, EventLost, EventGivenBack, EventLosing, EventQuarantined, EventReleased,
 		EventHeld, EventUnheld, EventRequested, EventContaminated, EventStale,

@@ -130,9 +130,13 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 	}
 	switch {
 	case s.Labels.Has(LabelDirty):
-		return lose("somebody labelled it dirty", NeedCleanup, ShowDirty)
+		act := lose("somebody labelled it dirty", NeedCleanup, ShowDirty)
+		act.Edited = true
+		return act
 	case !s.Labels.Has(LabelClean):
-		return lose("somebody removed clean: a cleanup is asked for", NeedCleanup, ShowDue)
+		act := lose("somebody removed clean: a cleanup is asked for", NeedCleanup, ShowDue)
+		act.Edited = true
+		return act
 	case !s.Idle && s.Hidden && s.BusyFor >= p.HiddenAfter:
 		return lose("busy with something that we may not see", NeedCleanup, ShowDue)
 	case !s.Idle:

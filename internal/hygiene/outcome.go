@@ -106,6 +106,20 @@ func fence(a Agent, t Attempt, v Verdict) error {
 // recipe that ends its own agent loses all of them.
 const LossesAtOnce = 2
 
+// EditsAtOnce is how many times in a row an agent may lose its cleanliness to somebody's edit of its labels before the next
+// cleanup waits. A person asks for cleanups that way; what sets the label again and again is no person.
+const EditsAtOnce = 2
+
+// AfterEdits is how long the next cleanup waits after the n-th such edit in a row.
+func (p Policy) AfterEdits(n int, agent string) time.Duration {
+	return p.Backoff.After(n-EditsAtOnce, agent)
+}
+
+// InRow reports whether two edits, of which none but such lay between, are of one row.
+func (p Policy) InRow(earlier, later time.Time) bool {
+	return p.Backoff.Max <= 0 || later.Sub(earlier) <= 2*p.Backoff.Max
+}
+
 // Loses reports whether attempt t, which was lost, was lost while its program ran: as a recipe that
 // ends its own agent loses it.
 func (t *Attempt) Loses() bool {

@@ -352,3 +352,44 @@ func TestAHoldLetsTheCleanupEndAndTheAgentIsVerifiedAfterIt(t *testing.T) {
 		}
 	})
 }
+
+// A plugin, or a job that sets agents up, may put dirty on an agent whenever it sees it without.
+func TestALabelThatSomebodyPutsBackAgainAndAgainIsToldOnceAndSlowsDownTheCleanups(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(labels string) string{
+		"dirty is put on":    func(labels string) string { return labels + " dirty" },
+		"clean is taken off": func(labels string) string { return strings.ReplaceAll(labels, " clean ", " ") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				fight := func(until time.Duration) {
+					for end := time.Now().Add(until); time.Now().Before(end); r.pass(5 * time.Second) {
+						if r.has("linux-7", isClean) && r.labels("linux-7") == "cleanable clean" {
+							r.jenkins.SaveLabels("linux-7", edit("cleanable clean el7"), "plugin")
+							r.pass(5 * time.Second)
+						}
+					}
+				}
+				fight(6 * time.Hour)
+				if n := r.agent("linux-7").Attempt; n < 8 || n > 16 {
+					t.Errorf("%d cleanups in six hours, with a back-off from one minute to one hour", n)
+				}
+				told := r.events(hygiene.EventDisputed)
+				if len(told) != 1 || !strings.Contains(told[0].Reason, "3 times in a row") {
+					t.Errorf("told %+v", told)
+				}
+				r.end()
+				r.start()
+				fight(2 * time.Hour)
+				r.told(map[hygiene.EventType]int{hygiene.EventDisputed: 1})
+				r.waitState("linux-7", hygiene.Clean)
+				r.runBuild("app", "clean&&el7") // which ends the row
+				r.waitState("linux-7", hygiene.Due)
+				r.wait(5*time.Minute, "the next cleanup at once", func() bool { return r.has("linux-7", isClean) })
+				before := r.agent("linux-7").Attempt
+				r.jenkins.SaveLabels("linux-7", "cleanable el7", "ann") // a person asks for a cleanup
+				r.wait(2*time.Minute, "a cleanup", func() bool { return r.agent("linux-7").Attempt == before+1 && r.has("linux-7", isClean) })
+			})
+		})
+	}
+}

@@ -157,6 +157,9 @@ func (c *Crew) relabel(ctx context.Context, w *work, act hygiene.Action) error {
 // written: a way towards dirty must not end at a full disk.
 func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
 	l := loss{need: act.Need, reason: act.Reason, at: w.now}
+	if act.Edited {
+		c.dispute(ctx, w, &l)
+	}
 	switch g := w.sighting.Gate; {
 	case w.sighting.Real:
 		l.use = &hygiene.Use{URL: w.sighting.RealURL, At: w.sighting.At}
@@ -185,6 +188,8 @@ type loss struct {
 	use    *hygiene.Use // the build that took it; nil = it was lost to something else
 	reason string
 	at     time.Time
+	edits  int           // in a row by which it was lost, this one included; 0 = it was not lost to an edit
+	wait   time.Duration // of the next cleanup
 }
 
 // spoil is lose for an agent that is clean no more, whatever the store says of it. What cannot be stored is owed: the
@@ -221,13 +226,16 @@ func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, l loss, now time.Ti
 			return nil, err
 		}
 		a.Need = l.need
+		if l.wait > 0 {
+			a.NextLook = now.Add(l.wait)
+		}
 		usedBy := ""
 		if l.use != nil {
 			a.Used, usedBy = l.use, l.use.URL
 		}
 		ch.Attempt.Lose(theirs, usedBy)
 		ch.Agent = a
-		return []hygiene.Event{event(hygiene.EventUncleaned, a, l.reason)}, nil
+		return l.events(a), nil
 	})
 }
 
