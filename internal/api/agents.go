@@ -88,6 +88,9 @@ func (s *Server) listAgents(ctx context.Context, q *AgentQuery) (*answer[Page[Ag
 	if err != nil {
 		return nil, err
 	}
+	if err := s.knownScope(q.Controller, q.Pool, seen); err != nil {
+		return nil, err
+	}
 	seen = slices.DeleteFunc(seen, func(v sight) bool { return v.agent.ID.String() <= after && after != "" || !wanted(v) })
 	seen = seen[:min(len(seen), q.Limit+1)]
 	return answered(paged(seen, q.Paging, sight.wire, func(v sight) string { return v.agent.ID.String() }), nil)
@@ -112,6 +115,23 @@ func (q *AgentQuery) filter() (func(sight) bool, error) {
 		}
 		return q.Labels == "" || expr.Matches(labelexpr.Has(v.view.labelsOf(w.ID.Name)...))
 	}, nil
+}
+
+// knownScope refuses the name of a controller or pool that there is not: an empty list reads as good news. Agents may be
+// of a pool that is not in the configuration any more.
+func (s *Server) knownScope(controller, pool string, seen []sight) error {
+	views := s.views("")
+	if _, ok := views[hygiene.ControllerID(controller)]; !ok && controller != "" {
+		return invalid("query.controller", "there is no such controller", controller)
+	}
+	has := pool == "" || slices.ContainsFunc(seen, func(v sight) bool { return v.agent.Pool == pool })
+	for _, v := range views {
+		has = has || slices.ContainsFunc(v.Pools, func(p PoolView) bool { return p.Name == pool })
+	}
+	if !has {
+		return invalid("query.pool", "there is no such pool", pool)
+	}
+	return nil
 }
 
 // sights joins what is stored with what the crews know, ordered by [hygiene.AgentID.String]. In a dry run

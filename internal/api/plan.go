@@ -46,6 +46,9 @@ func (s *Server) planRoutes() {
 }
 
 func (s *Server) getPlan(_ context.Context, q *PlanQuery) (*answer[Page[Plan]], error) {
+	if err := s.knownScope(q.Controller, q.Pool, nil); err != nil {
+		return nil, err
+	}
 	page := Page[Plan]{Items: []Plan{}}
 	for id, v := range s.views(hygiene.ControllerID(q.Controller)) {
 		for _, d := range v.Decisions {

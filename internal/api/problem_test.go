@@ -134,6 +134,9 @@ func TestBadInputIsListedWhole(t *testing.T) {
 		want                       []string // locations
 	}{
 		{"filters", http.MethodGet, "/api/v1/agents?limit=0&state=lost,due&lable=x&held=maybe", "", []string{"query.held", "query.lable", "query.limit", "query.state[0]"}},
+		{"a controller that there is not", http.MethodGet, "/api/v1/agents?controller=mian", "", []string{"query.controller"}},
+		{"a pool that there is not", http.MethodGet, "/api/v1/agents?pool=lunix&controller=main", "", []string{"query.pool"}},
+		{"a pool to plan for that there is not", http.MethodGet, "/api/v1/plan?pool=lunix", "", []string{"query.pool"}},
 		{"a label expression", http.MethodGet, "/api/v1/agents?labels=a+%26%26", "", []string{"query.labels"}},
 		{"a cursor", http.MethodGet, "/api/v1/agents?cursor=%21", "", []string{"query.cursor"}},
 		{"a cursor of another list", http.MethodGet, "/api/v1/events?cursor=YWJj", "", []string{"query.cursor"}},
