@@ -169,6 +169,14 @@ func (c *Crew) poolAlarms(ctx context.Context, p *Pool, views []view, now time.T
 		row.StuckSince = time.Time{}
 		say(hygiene.EventPoolUnstuck, "the labels of all its agents can be written again")
 	}
+	switch reason := c.unreadIn(p, views); {
+	case reason != "" && row.UnreadSince.IsZero():
+		row.UnreadSince = now
+		say(hygiene.EventPoolUnread, reason)
+	case reason == "" && !row.UnreadSince.IsZero():
+		row.UnreadSince = time.Time{}
+		say(hygiene.EventPoolRead, "the builds of all its agents are known again")
+	}
 	if len(events) == 0 {
 		return nil
 	}

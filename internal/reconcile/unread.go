@@ -94,13 +94,26 @@ func (c *Crew) readable(ctx context.Context, id hygiene.AgentID, reason string) 
 }
 
 func (c *Crew) saveUnread(ctx context.Context, id hygiene.AgentID, u hygiene.Unread, events ...hygiene.Event) error {
-	told, err := c.Store.SaveUnread(ctx, id, u, events...)
-	if err != nil {
+	if err := c.Store.SaveUnread(ctx, id, u, events...); err != nil {
 		return err
 	}
-	for _, e := range told {
+	for _, e := range events {
 		c.Watch.Changed(e)
 		c.Log.WarnContext(ctx, "alarm changed", "event", string(e.Type), "agent", id.Name, "reason", e.Reason)
 	}
 	return nil
+}
+
+// unreadIn says of one agent of a pool whose builds are unknown since when, "" when those of all are known: what keeps them
+// from being read is often one thing for all.
+func (c *Crew) unreadIn(p *Pool, views []view) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range views {
+		a := &views[i].agent
+		if u := c.unreads[a.ID.Name]; u.Told && a.Pool == p.Name {
+			return fmt.Sprintf("on %s: builds unknown since %s; why, and for others of the pool, is in their events", a.ID.Name, u.Since.UTC().Format(time.RFC3339))
+		}
+	}
+	return ""
 }

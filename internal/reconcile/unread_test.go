@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,32 @@ func TestAnAgentThatIsTakenOutOwesNoBuilds(t *testing.T) {
 		r.pass(time.Minute)
 		if n := len(r.events(hygiene.EventPoolRead)); n != 1 {
 			t.Errorf("the end was told %d times", n)
+		}
+	})
+}
+
+// What was told of a pool ends with the last of its agents, also if that goes to another pool.
+func TestAnAgentThatChangesItsPoolTakesWhatItsBuildsOweAlong(t *testing.T) {
+	spec := setup{agents: one, settings: func(s *reconcile.Settings) {
+		other := s.Pools[0]
+		other.Name, other.Policy.Pool, other.Agents = "gpu", "gpu", mustParse("gpu")
+		s.Pools = []reconcile.Pool{other, s.Pools[0]}
+	}}
+	inRig(t, spec, func(r *rig) {
+		r.unreadable(jenkinstest.Fault{Status: http.StatusForbidden})
+		r.wait(15*time.Minute, "a clean agent", func() bool { return r.has("linux-7", isClean) })
+		r.jenkins.SaveLabels("linux-7", "cleanable clean el7 gpu", "ann")
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
+		r.wait(15*time.Minute, "a clean agent of the other pool", func() bool { return r.has("linux-7", isClean) && r.agent("linux-7").Pool == "gpu" })
+		r.pass(time.Minute)
+		told := func(kind hygiene.EventType) (pools []string) {
+			for _, e := range r.events(kind) {
+				pools = append(pools, e.Pool)
+			}
+			return pools
+		}
+		if began, ended := told(hygiene.EventPoolUnread), told(hygiene.EventPoolRead); !slices.Equal(began, []string{"all", "gpu"}) || !slices.Equal(ended, []string{"all"}) {
+			t.Errorf("unknown were the builds of %q, and known again those of %q", began, ended)
 		}
 	})
 }

@@ -26,6 +26,7 @@ type PoolRow struct {
 	LastCleaned time.Time // when clean was last granted in it
 	DeadSince   time.Time // when the dead-man alarm was raised; zero = it is not
 	ShortSince  time.Time // when it fell under its capacity floor; zero = it has not
+	UnreadSince time.Time // when it was told that the builds of one of its agents are unknown; zero = those of all are known
 	StuckSince  time.Time // when the labels of one of its agents could not be written; zero = those of all can
 }
 
@@ -66,7 +67,7 @@ func (s *Store) PoolState(ctx context.Context, pool string) (PoolRow, error) {
 	}
 	return PoolRow{
 		Pool: pool, LastCleaned: moment(r.LastCleaned), DeadSince: moment(r.DeadSince), ShortSince: moment(r.ShortSince),
-		StuckSince: moment(r.StuckSince),
+		StuckSince: moment(r.StuckSince), UnreadSince: moment(r.UnreadSince),
 	}, nil
 }
 
@@ -75,7 +76,7 @@ func (s *Store) SavePoolState(ctx context.Context, p PoolRow, events ...hygiene.
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		if err := t.SavePool(ctx, rows.SavePoolParams{
 			Name: p.Pool, LastCleaned: millis(p.LastCleaned), DeadSince: millis(p.DeadSince), ShortSince: millis(p.ShortSince),
-			StuckSince: millis(p.StuckSince),
+			StuckSince: millis(p.StuckSince), UnreadSince: millis(p.UnreadSince),
 		}); err != nil {
 			return err
 		}

@@ -167,7 +167,7 @@ func TestPausesBreakersAndPoolsAreStoredWithTheirEvents(t *testing.T) {
 	event := func(kind hygiene.EventType) hygiene.Event { return hygiene.Event{Type: kind, At: t0, Subject: "el7"} }
 	pause := store.Pause{Scope: "pool:el7", Reason: "r", By: "ann", Since: t0, Until: t0.Add(time.Hour)}
 	breaker := store.BreakerRow{Pool: "el7", Revision: "r1", Opened: t0, Since: t0.Add(-time.Hour), Reason: "r"}
-	pool := store.PoolRow{Pool: "el7", LastCleaned: t0, DeadSince: t0.Add(time.Hour), ShortSince: t0.Add(2 * time.Hour), StuckSince: t0.Add(3 * time.Hour)}
+	pool := store.PoolRow{Pool: "el7", LastCleaned: t0, DeadSince: t0.Add(time.Hour), ShortSince: t0.Add(2 * time.Hour), StuckSince: t0.Add(3 * time.Hour), UnreadSince: t0.Add(4 * time.Hour)}
 	for _, err := range []error{
 		s.SetPause(ctx, store.Pause{Scope: pause.Scope}, event(hygiene.EventPaused)),
 		s.SetPause(ctx, pause), // in its place

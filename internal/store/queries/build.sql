@@ -21,7 +21,3 @@ SELECT controller, agent, unread_since, unread_last, unread_told FROM feed WHERE
 INSERT INTO feed (controller, agent, asked, newest, unread_since, unread_last, unread_told) VALUES ($1, $2, 0, 0, $3, $4, $5)
 ON CONFLICT (controller, agent) DO UPDATE SET
     unread_since = excluded.unread_since, unread_last = excluded.unread_last, unread_told = excluded.unread_told;
-
--- name: CountUnread :one
-SELECT count(*) FROM feed JOIN agent ON agent.controller = feed.controller AND agent.name = feed.agent
-WHERE feed.unread_told > 0 AND agent.controller = $1 AND agent.pool = $2;

@@ -9,9 +9,9 @@ ON CONFLICT (pool, revision) DO UPDATE SET opened = excluded.opened, since = exc
 SELECT * FROM pool WHERE name = $1;
 
 -- name: SavePool :exec
-INSERT INTO pool (name, last_cleaned, dead_since, short_since, stuck_since) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO pool (name, last_cleaned, dead_since, short_since, stuck_since, unread_since) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since,
-    short_since = excluded.short_since, stuck_since = excluded.stuck_since;
+    short_since = excluded.short_since, stuck_since = excluded.stuck_since, unread_since = excluded.unread_since;
 
 -- name: Contamination :one
 SELECT * FROM contamination WHERE pool = $1;

@@ -30,18 +30,6 @@ func (q *Queries) Build(ctx context.Context, controller string, agent string, uR
 	return i, err
 }
 
-const countUnread = `-- name: CountUnread :one
-SELECT count(*) FROM feed JOIN agent ON agent.controller = feed.controller AND agent.name = feed.agent
-WHERE feed.unread_told > 0 AND agent.controller = $1 AND agent.pool = $2
-`
-
-func (q *Queries) CountUnread(ctx context.Context, controller string, pool string) (int64, error) {
-	row := q.queryRow(ctx, q.countUnreadStmt, countUnread, controller, pool)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const feed = `-- name: Feed :one
 SELECT asked, newest FROM feed WHERE controller = $1 AND agent = $2
 `

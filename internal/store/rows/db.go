@@ -48,9 +48,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countStartStmt, err = db.PrepareContext(ctx, countStart); err != nil {
 		return nil, fmt.Errorf("error preparing query CountStart: %w", err)
 	}
-	if q.countUnreadStmt, err = db.PrepareContext(ctx, countUnread); err != nil {
-		return nil, fmt.Errorf("error preparing query CountUnread: %w", err)
-	}
 	if q.cursorStmt, err = db.PrepareContext(ctx, cursor); err != nil {
 		return nil, fmt.Errorf("error preparing query Cursor: %w", err)
 	}
@@ -226,11 +223,6 @@ func (q *Queries) Close() error {
 	if q.countStartStmt != nil {
 		if cerr := q.countStartStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countStartStmt: %w", cerr)
-		}
-	}
-	if q.countUnreadStmt != nil {
-		if cerr := q.countUnreadStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing countUnreadStmt: %w", cerr)
 		}
 	}
 	if q.cursorStmt != nil {
@@ -500,7 +492,6 @@ type Queries struct {
 	controllerStmt        *sql.Stmt
 	controllersStmt       *sql.Stmt
 	countStartStmt        *sql.Stmt
-	countUnreadStmt       *sql.Stmt
 	cursorStmt            *sql.Stmt
 	deleteAttemptStmt     *sql.Stmt
 	deleteLogStmt         *sql.Stmt
@@ -559,7 +550,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		controllerStmt:        q.controllerStmt,
 		controllersStmt:       q.controllersStmt,
 		countStartStmt:        q.countStartStmt,
-		countUnreadStmt:       q.countUnreadStmt,
 		cursorStmt:            q.cursorStmt,
 		deleteAttemptStmt:     q.deleteAttemptStmt,
 		deleteLogStmt:         q.deleteLogStmt,

@@ -148,6 +148,7 @@ type Pool struct {
 	DeadSince   int64
 	ShortSince  int64
 	StuckSince  int64
+	UnreadSince int64
 }
 
 type Report struct {

@@ -71,7 +71,7 @@ func (q *Queries) EndContamination(ctx context.Context, pool string, newest int6
 }
 
 const pool = `-- name: Pool :one
-SELECT name, last_cleaned, dead_since, short_since, stuck_since FROM pool WHERE name = $1
+SELECT name, last_cleaned, dead_since, short_since, stuck_since, unread_since FROM pool WHERE name = $1
 `
 
 func (q *Queries) Pool(ctx context.Context, name string) (Pool, error) {
@@ -83,6 +83,7 @@ func (q *Queries) Pool(ctx context.Context, name string) (Pool, error) {
 		&i.DeadSince,
 		&i.ShortSince,
 		&i.StuckSince,
+		&i.UnreadSince,
 	)
 	return i, err
 }
@@ -134,9 +135,9 @@ func (q *Queries) SaveContamination(ctx context.Context, arg SaveContaminationPa
 }
 
 const savePool = `-- name: SavePool :exec
-INSERT INTO pool (name, last_cleaned, dead_since, short_since, stuck_since) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO pool (name, last_cleaned, dead_since, short_since, stuck_since, unread_since) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (name) DO UPDATE SET last_cleaned = excluded.last_cleaned, dead_since = excluded.dead_since,
-    short_since = excluded.short_since, stuck_since = excluded.stuck_since
+    short_since = excluded.short_since, stuck_since = excluded.stuck_since, unread_since = excluded.unread_since
 `
 
 type SavePoolParams struct {
@@ -145,6 +146,7 @@ type SavePoolParams struct {
 	DeadSince   int64
 	ShortSince  int64
 	StuckSince  int64
+	UnreadSince int64
 }
 
 func (q *Queries) SavePool(ctx context.Context, arg SavePoolParams) error {
@@ -154,6 +156,7 @@ func (q *Queries) SavePool(ctx context.Context, arg SavePoolParams) error {
 		arg.DeadSince,
 		arg.ShortSince,
 		arg.StuckSince,
+		arg.UnreadSince,
 	)
 	return err
 }
