@@ -152,3 +152,13 @@ func Fusermount(ctx context.Context, here Here, point string) error {
 
 // DpkgWell is what can be told from dpkg's file.
 func DpkgWell(status []byte, names []string) (sound, complete bool) { return dpkgWell(status, names) }
+
+// Guards reports whether a process of a recorded machine is guarded, of which those in listed were there at first.
+func Guards(proc string, listed, guarded map[int]bool, pid int) bool {
+	j := judge{processes: &processes{proc: procfs.Root(proc)}, guarded: guarded, exes: map[int]string{}}
+	for pid := range listed {
+		j.exes[pid] = ""
+	}
+	s, _ := j.proc.Stat(pid)
+	return j.guards(s)
+}

@@ -29,7 +29,7 @@ type judge struct {
 }
 
 func (p *processes) judge() (*judge, error) {
-	all, err := p.proc.All()
+	all, err := p.proc.List()
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
@@ -123,8 +123,8 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 	if j.goal.Cookies || j.users.owned(uid) {
 		j.proc.Environ(body, func(e procfs.Environ) { earlier, by = j.goal.Cookies && j.earlierBuild(e), culprit(e) })
 	}
-	if !earlier && (j.spared[s.PID] || j.guarded[s.PID] || j.guarded[s.Parent]) {
-		return nil // the last: it is younger than our list
+	if !earlier && (j.spared[s.PID] || j.guards(s)) {
+		return nil
 	}
 	exe, known := j.exes[s.PID]
 	if !known {
@@ -142,6 +142,20 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		return nil
 	}
 	return &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
+}
+
+// guards reports whether a process is guarded. One that is younger than our list is if it descends from one that is.
+func (j *judge) guards(s procfs.Stat) bool {
+	for {
+		if _, listed := j.exes[s.PID]; listed {
+			return j.guarded[s.PID]
+		}
+		parent, there := j.proc.Stat(s.Parent)
+		if !there || parent.Start > s.Start { // it has another parent by now, or none that we see
+			return j.guarded[s.Parent]
+		}
+		s = parent
+	}
 }
 
 // suspect is a process that is judged.

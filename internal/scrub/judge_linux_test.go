@@ -3,6 +3,11 @@
 package scrub_test
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
@@ -58,5 +63,30 @@ func TestOwnedPathsOfProcessesMayLeadThroughLinks(t *testing.T) {
 	s := spec.Spec{Owned: spec.Ownership{Paths: []string{p.path("X/link/a")}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
 	if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Changed || lives(process) {
 		t.Errorf("%+v; want the process ended", r)
+	}
+}
+
+// TestWhatAnAgentStartsWhileWeLookIsGuarded: a list of processes is old once it is made.
+func TestWhatAnAgentStartsWhileWeLookIsGuarded(t *testing.T) {
+	t.Parallel()
+	proc := t.TempDir()
+	for pid, s := range map[int]struct{ parent, start int }{
+		1: {0, 1}, 10: {1, 100}, 11: {1, 100}, // the agent, and another, both listed
+		20: {10, 500}, 21: {20, 500}, 22: {21, 600}, // its own, and theirs
+		30: {11, 500}, 31: {30, 600}, // of the other
+		40: {39, 500},                // an orphan by now
+		50: {51, 500}, 51: {10, 900}, // the number of its parent has gone to one of the agent
+		60: {1, 500},
+	} {
+		dir := filepath.Join(proc, strconv.Itoa(pid))
+		text := fmt.Sprintf("%d (x) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0\n", pid, s.parent, s.start)
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "stat"), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pid, want := range map[int]bool{1: false, 10: true, 11: false, 20: true, 21: true, 22: true, 30: false, 31: false, 40: false, 50: false, 60: false} {
+		if got := scrub.Guards(proc, map[int]bool{1: true, 10: true, 11: true}, map[int]bool{10: true}, pid); got != want {
+			t.Errorf("process %d guarded: %v; want %v", pid, got, want)
+		}
 	}
 }
