@@ -141,7 +141,8 @@ func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []str
 	}
 	fmt.Fprintf(&b, "\npitcrew_engine() {\n\tcat <<'%s'\n%s%[1]s\n}\n", delimiter("PITCREW_ENGINE", []byte(engine)), engine)
 	fmt.Fprintf(&b, "\nPITCREW_KIB=%d\npitcrew_places() { \"$@\" %s; }\n", pack.kib(), r.placeWords())
-	fmt.Fprintf(&b, "\npitcrew_unpack() {\n\tdirs %s\n%s}\n\npitcrew_main \"$@\"\n", quoteAll(pack.dirs), pack.script.String())
+	fmt.Fprintf(&b, "\npitcrew_dirs() { dirs %s; }\n", quoteAll(append([]string{"lib"}, pack.dirs...)))
+	fmt.Fprintf(&b, "\n{\n\tpitcrew_main \"$@\"\n%s\tpitcrew_become\n}\n", pack.script.String())
 	return b.String(), pack.notes
 }
 

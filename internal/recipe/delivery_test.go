@@ -200,7 +200,7 @@ func TestAProcessThatSwapsTheFileNeverHasItsOwnRun(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, "dash")
 	w := m.deliver(t, large(t, ""))
-	evil := bytes.Replace(w.p.Text, []byte("\npitcrew_main \"$@\"\n"), []byte("\necho evil_here ; exit 3\n"), 1)
+	evil := bytes.Replace(w.p.Text, []byte("\n\tpitcrew_main \"$@\"\n"), []byte("\n\techo evil_here ; exit 3\n"), 1)
 	stop, stopped := make(chan struct{}), make(chan int)
 	go func() {
 		swaps := 0

@@ -223,7 +223,7 @@ func TestARunThatCannotBeEndedFailsTheNextOneAtOnce(t *testing.T) {
 	script := r.engine("x", nil) + "end_session() { victims='41 42'; return 1; }\n" + // as if the kernel did not let go of them
 		"exec 3<<'NONCE'\n" + testNonce + "\nNONCE\nengine_main \"$@\"\n"
 	cmd := exec.CommandContext(t.Context(), m.shell, "-c", script, "sh", work, "", m.tmp)
-	cmd.Env = append(issued(), "PATH="+m.path, "TMPDIR="+m.tmp, "PITCREW_TMPDIR=", "PITCREW_MODE=run", "PITCREW_PHASES=all", "PITCREW_NO_REBOOT=", "PITCREW_HASHER=of_sha256sum")
+	cmd.Env = append(issued(), "PATH="+m.path, "TMPDIR="+m.tmp, "PITCREW_TMPDIR=", "PITCREW_MODE=run", "PITCREW_PHASES=all", "PITCREW_NO_REBOOT=", "PITCREW_HASHER=sha256sum")
 	out, _ := cmd.CombinedOutput()
 	got, err := ParseReport(out, testAttempt, testNonce)
 	const reason = "an earlier run of this agent, attempt 6, still lives: processes 41 42"

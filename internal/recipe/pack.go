@@ -55,14 +55,20 @@ func (f File) mode() string {
 	return "644"
 }
 
-// file writes the commands that unpack f and prove it. Text stays readable, so that whoever looks at the job sees what
-// it does; everything that could suffer on its way is sent as base64.
+// file writes the commands that unpack f and prove it.
 func (p *packer) file(f packed) {
+	p.unpack(f)
+	p.paths, p.contents = append(p.paths, f.path), append(p.contents, f.content...)
+}
+
+// unpack writes those that unpack f. Text stays readable, so that whoever looks at the job sees what it does; everything that
+// could suffer on its way is sent as base64.
+func (p *packer) unpack(f packed) {
 	p.size += len(f.content)
 	name := shellQuote(f.path)
 	switch {
 	case f.from == "engine":
-		fmt.Fprintf(&p.script, "\t{ pitcrew_engine && echo 'engine_main \"$@\"'; } | put %s\n", name)
+		fmt.Fprintf(&p.script, "\tpitcrew_engine >\"$pitcrew_work/\"%[1]s && echo 'engine_main \"$@\"' >>\"$pitcrew_work/\"%[1]s || pitcrew_die 'cannot unpack the engine'\n", name)
 	case len(f.content) == 0:
 		fmt.Fprintf(&p.script, "\tput %s </dev/null\n", name)
 	case readable(f.content) && bytes.Count(f.content, []byte("\n")) == 1: // as a goal is
@@ -72,7 +78,6 @@ func (p *packer) file(f packed) {
 	default:
 		fmt.Fprintf(&p.script, "\tput64 %s <<'%s'\n%s%[2]s\n", name, "PITCREW_FILE", wrapped(f.content))
 	}
-	p.paths, p.contents = append(p.paths, f.path), append(p.contents, f.content...)
 	if f.mode != "600" {
 		fmt.Fprintf(&p.script, "\tchmod %s \"$pitcrew_work/\"%s\n", f.mode, name)
 	}

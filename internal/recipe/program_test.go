@@ -53,3 +53,27 @@ verify:
 		})
 	}
 }
+
+// What is cut short on its way here runs nothing of what has arrived.
+func TestAProgramThatIsCutShortDoesNothing(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, "version: 1\nname: cut\nclean: [{name: room, disk: {paths: [/], inodesFree: 1}}]\nverify: [{name: ok, run: 'echo ran'}]\n")
+	text := string(p.Text)
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			for _, size := range []int{
+				strings.Index(text, "\npitcrew_main") + 5, strings.Index(text, "pitcrew_main \"$@\"\n") + 18, len(text) / 2,
+				strings.LastIndex(text, "\tpitcrew_become"), len(text) - len("e\n}\n"), len(text) - len("}\n"),
+			} {
+				cut := *p
+				cut.Text = p.Text[:size]
+				if res := m.run(t, &cut, issued()); res.exit == 0 || strings.Contains(res.out, "pitcrew: ") {
+					t.Errorf("cut to %d of %d: exit %d; want it to fail without a word of ours\n%s", size, len(text), res.exit, res.out)
+				}
+				empty(t, m.tmp)
+			}
+		})
+	}
+}

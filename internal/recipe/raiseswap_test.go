@@ -86,7 +86,7 @@ func (s *swapper) run() error {
 		if running, _ := filepath.Glob(at + "pitcrew.*/lib/step"); len(running) == 0 {
 			continue // what is changed while the program unpacks ends it
 		}
-		for _, pattern := range []string{"pitcrew.*/[0-9]*/script", "pitcrew.*/[0-9]*/files/tool", "pitcrew.*/lib/scrub", "pitcrew.*/1/raised/in", "pitcrew-root.*/*", "pitcrew-root.*"} {
+		for _, pattern := range []string{"pitcrew.*/[0-9]*/script", "pitcrew.*/[0-9]*/files/tool", "pitcrew.*/scrub", "pitcrew.*/lib/scrub.gz", "pitcrew.*/1/raised/in", "pitcrew-root.*/*", "pitcrew-root.*"} {
 			found, _ := filepath.Glob(at + pattern)
 			for _, file := range found {
 				if !strings.HasSuffix(file, ".bad") {

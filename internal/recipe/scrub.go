@@ -45,19 +45,19 @@ func (r *Recipe) scrubs() ([]scrub, error) {
 	return all, nil
 }
 
-// scrubs writes the commands that unpack scrub for the platform the program finds itself on.
+// scrubs writes the commands that unpack scrub for the platform the program finds itself on. What comes of it is proved, and
+// not what it was packed as.
 func (p *packer) scrubs(all []scrub) {
 	if len(all) == 0 {
 		return
 	}
-	p.script.WriteString("\tcase $(uname -sm) in\n")
+	p.script.WriteString("\tcase $pitcrew_machine in\n")
 	for _, s := range all {
 		fmt.Fprintf(&p.script, "\t%s)\n", shellQuote(s.machine))
 		if p.caches {
 			fmt.Fprintf(&p.script, "\tif ! cached %s; then\n", s.Digest)
 		}
-		p.file(packed{path: "lib/scrub.gz", mode: "600", content: s.Packed})
-		p.check()
+		p.unpack(packed{path: "lib/scrub.gz", mode: "600", content: s.Packed})
 		if p.caches {
 			p.script.WriteString("\tfi\n")
 		}
@@ -73,11 +73,11 @@ func defineScrubs(b *strings.Builder, all []scrub) {
 		b.WriteString("goals=no\n\n")
 		return
 	}
-	b.WriteString("goals=yes scrub_sum=none scrub_cksum=none scrub_size=0\ncase $(uname -sm) in\n")
+	b.WriteString("goals=yes\nscrub_here() {\n\tscrub_sum=none scrub_cksum=none scrub_size=0\n\tcase $machine in\n")
 	for _, s := range all {
-		fmt.Fprintf(b, "%s) scrub_sum=%s scrub_cksum=%s scrub_size=%d ;;\n", shellQuote(s.machine), s.Digest, s.cksum, s.Size)
+		fmt.Fprintf(b, "\t%s) scrub_sum=%s scrub_cksum=%s scrub_size=%d ;;\n", shellQuote(s.machine), s.Digest, s.cksum, s.Size)
 	}
-	b.WriteString("esac\n\n" + scrubPart + "\n")
+	b.WriteString("\tesac\n}\n\n" + scrubPart + "\n")
 }
 
 // verb is what scrub is asked to do: what the verify phase finds is judged, not mended.

@@ -173,7 +173,7 @@ func TestAGoalThatCannotBeEndedFails(t *testing.T) {
 	go func() { _, _ = os.ReadFile(filepath.Join(notes, "ready")) }() // its other end
 	p := *compiled(t, asking(Verify, "hang timeout: 1s", "after"))
 	const end = `end_session() { kill -KILL $(members "$1"); victims="41 42"; return 1; }`
-	text := strings.Replace(string(p.Text), "{ pitcrew_engine && ", "{ pitcrew_engine && echo '"+end+"' && ", 1)
+	text := strings.Replace(string(p.Text), "&& echo 'engine_main ", "&& echo '"+end+"\nengine_main ", 1)
 	p.Text = []byte(strings.Replace(text, "\ncheck() {\n", "\ncheck() {\n\treturn 0\n", 1))
 	r, res := m.report(t, &p)
 	if s := r.step(t, "hang 0"); s.Outcome != StepFailed || s.Reason != "cannot kill processes 41 42" {

@@ -1,5 +1,6 @@
-# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
-# the very end runs anything, so that a program cut short in transport does nothing at all.
+# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing runs anything but the braces at the
+# very end, which no shell enters before it has read the last of them: a program cut short in transport does nothing at all. What
+# is unpacked stands there and in no function, of which shells keep a copy.
 
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
@@ -46,8 +47,8 @@ pitcrew_options() {
 	done
 }
 
-# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked, by
-# files that pitcrew_executes removes. It fails if not, with the reason in pitcrew_why.
+# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked: what takes the
+# room for now is to become scrub. It fails if not, with the reason in pitcrew_why.
 pitcrew_try() {
 	pitcrew_work=
 	case $1 in
@@ -59,10 +60,10 @@ pitcrew_try() {
 		pitcrew_work=$1/pitcrew.$$.$(date +%s)
 		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
 	}
-	if ! dd if=/dev/zero of="$pitcrew_work/room" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
+	if ! dd if=/dev/zero of="$pitcrew_work/scrub" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
 		pitcrew_why="no room for $PITCREW_KIB KiB"
-	elif ! mkfifo "$pitcrew_work/pipe" 2>/dev/null; then
-		pitcrew_why='cannot hold a named pipe'
+	elif ! mkfifo "$pitcrew_work/ready" "$pitcrew_work/ask" "$pitcrew_work/answer" 2>/dev/null; then
+		pitcrew_why='cannot hold named pipes'
 	else
 		return 0
 	fi
@@ -74,9 +75,9 @@ pitcrew_try() {
 # pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
 # interpreter), carried tools do.
 pitcrew_executes() {
-	printf '#!/bin/sh\nexit 0\n' >"$1/probe" && chmod 700 "$1/probe" && "$1/probe" 2>/dev/null
+	printf '#!/bin/sh\nexit 0\n' >"$1/scrub" && chmod 700 "$1/scrub" && "$1/scrub" 2>/dev/null
 	set -- "$1" $?
-	rm -f "$1/room" "$1/pipe" "$1/probe"
+	: >"$1/scrub"
 	return "$2"
 }
 
@@ -122,7 +123,12 @@ put64() {
 
 pitcrew_find_decoder() {
 	for pitcrew_decoder in by_base64 by_base64_D by_openssl by_perl by_python3 by_python by_uudecode by_awk; do
-		[ "$(printf 'cGl0Y3Jldwo=\n' | "$pitcrew_decoder" 2>/dev/null)" != pitcrew ] || return 0
+		"$pitcrew_decoder" >"$pitcrew_work/decoded" 2>/dev/null <<'PITCREW_WORD'
+cGl0Y3Jldwo=
+PITCREW_WORD
+		pitcrew_word=
+		read -r pitcrew_word <"$pitcrew_work/decoded"
+		[ "$pitcrew_word" != pitcrew ] || return 0
 	done
 	pitcrew_die 'no way to decode base64 here'
 }
@@ -156,9 +162,9 @@ by_awk() {
 check() {
 	pitcrew_sums="$1 $2"
 	shift 2
-	pitcrew_sum=$(cd "$pitcrew_work" && cat "$@" | "$hasher")
+	digested "$(cd "$pitcrew_work" && cat "$@" | $hasher)"
 	case " $pitcrew_sums " in
-	*" ${pitcrew_sum:-none} "*) ;;
+	*" ${sum:-none} "*) ;;
 	*) pitcrew_die "damaged while unpacking: $*" ;;
 	esac
 }
@@ -168,7 +174,10 @@ pitcrew_main() {
 	pitcrew_options "$@"
 	pitcrew_bind
 	LC_ALL=C
-	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES PITCREW_DEPTH
+	PITCREW_UNAME=$(uname -snrm)
+	set -- $PITCREW_UNAME
+	pitcrew_machine="$1 $4"
+	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES PITCREW_DEPTH PITCREW_UNAME
 	if [ "$PITCREW_MODE" = plan ]; then
 		eval "$(pitcrew_engine)"
 		engine_plan
@@ -180,15 +189,13 @@ pitcrew_main() {
 		exit
 	fi
 	if [ "$PITCREW_MODE" = hand ]; then
-		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
+		PITCREW_AGENT=${pitcrew_here:-$2} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
 		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
 	fi
 	pitcrew_places pitcrew_boot
 }
 
-# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the
-# environment that /proc shows of it: the nonce reaches the engine through a pipe and stands in no environment and no
-# argument from here on.
+# pitcrew_boot makes ready to unpack in one of the places $@.
 pitcrew_boot() {
 	pitcrew_decoder= pitcrew_work= pitcrew_second=
 	find_hasher || pitcrew_die 'no way to compute a checksum here'
@@ -197,18 +204,28 @@ pitcrew_boot() {
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
 	pitcrew_place "$@"
+	pitcrew_dirs
 	# Whose directory this is, for the fence of a later run; the engine keeps the process.
-	dirs lib &&
-		printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
-		process $$ >"$pitcrew_work/lib/process"
+	process $$
+	printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
+		printf '%s\n' "$p_process" >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
 	export PITCREW_TMPDIR TMPDIR
-	pitcrew_unpack
+}
+
+# pitcrew_become replaces this process by the engine, now that it is unpacked. That also replaces the environment that /proc
+# shows of it: the nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
+pitcrew_become() {
 	pitcrew_nonce=$PITCREW_NONCE
 	unset PITCREW_NONCE
 	PITCREW_HASHER=$hasher
 	export PITCREW_HASHER
+	TMPDIR=$PITCREW_TMPDIR # as it was when the places were made out
+	pitcrew_places pitcrew_engage
+}
+pitcrew_engage() {
+	TMPDIR=$pitcrew_work
 	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" "$@" 3<<PITCREW_NONCE
 $pitcrew_nonce
 PITCREW_NONCE

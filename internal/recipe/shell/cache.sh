@@ -5,7 +5,7 @@ cache_dir=/var/cache/pitcrew
 # put it there, or if it is something else or cannot be executed.
 cached() {
 	cache_file=$cache_dir/scrub-$1
-	[ -r "$cache_file" ] && roots "$cache_file" && [ "$("$hasher" <"$cache_file")" = "$1" ] &&
+	[ -r "$cache_file" ] && roots "$cache_file" && digest <"$cache_file" && [ "$sum" = "$1" ] &&
 		"$cache_file" --version >/dev/null 2>&1
 }
 
@@ -31,7 +31,7 @@ keep_scrub() (
 		exit 0
 	fi
 	c_new=$cache_dir/.scrub-$2.$$
-	if cp "$1" "$c_new" && chmod 755 "$c_new" && [ "$("$hasher" <"$c_new")" = "$2" ] && mv -f "$c_new" "$cache_dir/scrub-$2"; then
+	if cp "$1" "$c_new" && chmod 755 "$c_new" && digest <"$c_new" && [ "$sum" = "$2" ] && mv -f "$c_new" "$cache_dir/scrub-$2"; then
 		find "$cache_dir" -type f -name '*scrub-*' -mtime +30 -exec rm -f {} \;
 	else
 		rm -f "$c_new"

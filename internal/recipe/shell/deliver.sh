@@ -23,7 +23,8 @@ pitcrew_deliver() {
 	unset pitcrew_program
 	pitcrew_program=$(pitcrew_take)
 	rm -f "./$pitcrew_file"
-	case $(print_line "$pitcrew_program" | "$hasher") in
+	digested "$(print_line "$pitcrew_program" | $hasher)"
+	case $sum in
 	"$pitcrew_digest") ;;
 	*) pitcrew_die "the file $pitcrew_file in the workspace is not the program that was sent: something on this machine changed it" ;;
 	esac

@@ -123,7 +123,8 @@ run_alone() {
 	[ "$session" != monitor ] || set -m
 	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
-	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
+	process "$step_pid"
+	printf '%s\n' "$p_process" >"$work/lib/step"
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
@@ -387,12 +388,14 @@ engine_main() {
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
 	trap 'stop PIPE 141' PIPE # nobody reads any more: the agent is gone
-	mkfifo "$work/ready" "$work/ask" "$work/answer"
 	fence "$@"
 	gather_facts
 	hasher=$PITCREW_HASHER
 	find_session
-	[ "$goals" = no ] || find_scrub
+	if [ "$goals" = yes ]; then
+		scrub_here
+		find_scrub
+	fi
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
 	run_steps

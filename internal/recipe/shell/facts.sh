@@ -4,10 +4,10 @@
 facts_root=
 
 # os_facts sets os to the words that a condition on "os" may use: the kernel, the distribution, those it is like, and
-# the distribution with its version, whole and major. It sets arch and hostname too, which the same command tells.
+# the distribution with its version, whole and major. It sets arch, hostname and machine too, which the same command tells.
 os_facts() {
-	set -- $(uname -snrm)
-	os_kernel=$1 hostname=$2 os_release=$3 arch=$4
+	set -- ${PITCREW_UNAME:-$(uname -snrm)}
+	os_kernel=$1 hostname=$2 os_release=$3 arch=$4 machine="$1 $4"
 	case $os_kernel in
 	Linux) os_kernel=linux ;;
 	*) os_kernel=$(echo "$os_kernel" | tr '[:upper:]' '[:lower:]') ;;
@@ -47,10 +47,11 @@ container_facts() {
 	for c_file in "$facts_root/.dockerenv" "$facts_root/run/.containerenv" "$facts_root/run/systemd/container"; do
 		[ ! -e "$c_file" ] || return
 	done
-	! tr '\0' '\n' 2>/dev/null <"$facts_root/proc/1/environ" | grep -q '^container=' || return
-	! grep -Eq '/(docker|lxc|libpod|kubepods|containerd|machine\.slice/machine)([-./:]|$)' "$facts_root/proc/1/cgroup" 2>/dev/null || return
+	! tr '\0' '\n' 2>/dev/null <"$facts_root/proc/1/environ" | grep -Eqs "^container=|$c_groups" - "$facts_root/proc/1/cgroup" || return
 	contained=no
 }
+
+c_groups='^[0-9]+:[^:]*:.*/(docker|lxc|libpod|kubepods|containerd|machine\.slice/machine)([-./:]|$)'
 
 # virt_facts sets virt to the words for what this machine is.
 virt_facts() {
@@ -110,8 +111,17 @@ gather_facts() {
 	os_facts
 	package_facts
 	contained= virt=
-	uid=$(id -u)
+	find_uid
 	labels=" ${NODE_LABELS-} "
+}
+
+# find_uid sets uid to the number of our user. The kernel tells it without a process.
+find_uid() {
+	uid=
+	while read -r u_key _ uid _; do
+		[ "$u_key" != Uid: ] || return 0
+	done 2>/dev/null </proc/self/status
+	uid=$(id -u)
 }
 
 # Each of these is one part of a condition; on failure why says which.

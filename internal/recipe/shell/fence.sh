@@ -2,13 +2,19 @@
 # next one ends it before its own first step. Each run writes down whose it is before it looks for others. So of two that
 # start at the same instant at least one sees the other, and the numbers of their attempts say which of them gives way.
 
-# alive succeeds if the process that $1 names, as process prints it, lives.
-alive() { [ -n "$1" ] && [ "$1" = "$(process "${1%% *}")" ]; }
+# alive succeeds if the process that $1 names, as process says it, lives.
+alive() {
+	[ -n "$1" ] || return 1
+	process "${1%% *}"
+	[ "$1" = "$p_process" ]
+}
 
 # each_run calls function $1 for every directory f_dir of another run of this user in the places that follow.
 each_run() {
 	f_do=$1
 	shift
+	process $$
+	f_ours=$p_process
 	for f_place; do
 		case $f_place in /*) ;; *) continue ;; esac
 		for f_dir in "$f_place"/pitcrew.*; do
@@ -22,7 +28,7 @@ know_run() {
 	f_engine= f_attempt=0 f_controller= f_agent=
 	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -r "$f_dir/lib/process" ] || return 1
 	read -r f_engine <"$f_dir/lib/process"
-	[ -n "$f_engine" ] && [ "$f_engine" != "$(process $$)" ] || return 1
+	[ -n "$f_engine" ] && [ "$f_engine" != "$f_ours" ] || return 1
 	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"
 	know_step
 }
@@ -84,8 +90,8 @@ end_run() {
 	fi
 	[ -n "$f_step" ] || return 0
 	# Another process with the number of the step's first means that nothing is left of its session.
-	f_now=$(process "${f_step%% *}")
-	[ "${f_now:-$f_step}" != "$f_step" ] || end_session "${f_step%% *}" 10
+	process "${f_step%% *}"
+	[ "${p_process:-$f_step}" != "$f_step" ] || end_session "${f_step%% *}" 10
 }
 
 # fence makes this the only run of its agent in the places $@. If it cannot, fenced says why.

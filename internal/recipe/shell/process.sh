@@ -1,11 +1,12 @@
-# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+# process sets p_process to "pid start" of process $1, which names it for ever on this boot; to nothing if it is gone.
 process() {
+	p_process=
 	if stat_of "$1"; then
 		p_id=$1
 		set -- $p_stat
-		[ "$1" = Z ] || echo "$p_id ${20}"
+		[ "$1" = Z ] || p_process="$p_id ${20}"
 	elif [ ! -r /proc/self/stat ]; then
-		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && p_process="$1 $p_start"
 	fi
 }
 

@@ -91,5 +91,5 @@ places $((total / 512 + 64)) "$@"
 cd "$root_dir" || deny "$root_dir is gone"
 head -c "$total" >all
 head -c "$stage_size" all >stage
-[ "$("$hasher" <stage)" = "$stage_sum" ] || deny 'what was to be raised did not arrive as it was sent'
+digest <stage && [ "$sum" = "$stage_sum" ] || deny 'what was to be raised did not arrive as it was sent'
 . ./stage

@@ -31,7 +31,7 @@ raise() {
 	shift 3
 	may_raise "$@" || unraised "$why"
 	command -v sudo >/dev/null 2>&1 || unraised 'it needs root, and there is no sudo here'
-	[ "$hasher" != of_cksum ] || unraised 'it needs root, and nothing here computes the SHA-256 by which root proves what it runs'
+	[ "$hasher" != cksum ] || unraised 'it needs root, and nothing here computes the SHA-256 by which root proves what it runs'
 	stage="$raise_stage
 " r_total=0
 	"raised_$r_n" hand_line
@@ -50,9 +50,10 @@ raise() {
 	r_dir=$work/$r_n/raised
 	rm -rf "$r_dir"
 	mkdir "$r_dir" && mkfifo "$r_dir/in" "$r_dir/said" "$r_dir/code" || exit 126
+	digested "$(print_line "$stage" | $hasher)"
 	attend &
 	with_places in_session env -i "PATH=$PATH" LC_ALL=C sh -c "$raise_wait" raise "$r_dir" \
-		sudo -n -- /bin/sh -c "$raise_prove" pitcrew "$r_total" "$r_size" "$(print_line "$stage" | "$hasher")"
+		sudo -n -- /bin/sh -c "$raise_prove" pitcrew "$r_total" "$r_size" "$sum"
 }
 
 # The first process of the step: it ends with the code that the attendant makes of what root's side said.

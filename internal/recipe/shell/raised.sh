@@ -10,13 +10,13 @@ part() {
 	tail -c "+$((at + 1))" all | head -c "$2" >"$1"
 	at=$((at + $2))
 	exec 9<"$1"
-	[ "$("$hasher" <&9)" = "$3" ] || refuse "$1 was changed before root had it"
+	digest <&9 && [ "$sum" = "$3" ] || refuse "$1 was changed before root had it"
 	chmod "$4" "$1"
 }
 
 # from_cache does the same with scrub of digest $1 from the cache.
 from_cache() {
-	cached "$1" && exec 9<"$cache_file" && [ "$("$hasher" <&9)" = "$1" ] || refuse 'scrub has gone from the cache, or was changed there'
+	cached "$1" && exec 9<"$cache_file" && digest <&9 && [ "$sum" = "$1" ] || refuse 'scrub has gone from the cache, or was changed there'
 	scrub=$cache_file
 }
 

@@ -8,7 +8,7 @@ json_string() {
 		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
 	fi
 }
-# json_of sets j to the same for $1; mostly there is nothing in it to change. json_text prints it.
+# json_of sets j to the same for $1; mostly there is nothing in it to change.
 json_of() {
 	case $1 in
 	*[!\ -~]* | *[\"\\]*)
@@ -18,7 +18,6 @@ json_of() {
 	*) j="\"$1\"" ;;
 	esac
 }
-json_text() { json_of "$1" && printf '%s\n' "$j"; }
 
 json_awk='
 function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
@@ -56,14 +55,20 @@ find_json() {
 	[ "$(printf 'a"\303\251\377' | json_string 2>/dev/null)" = '"a\"\u00e9\ufffd"' ] || json_tool=sed
 }
 
-# disk prints free bytes and inodes of the file system that the agent works on.
+# disk sets free to the free bytes and inodes of the file system that the agent works on, as JSON. Not every stat can tell.
 disk() {
 	d_where=${WORKSPACE:-${HOME:-/}}
 	[ -d "$d_where" ] || d_where=/
-	disk_column "$(df -Pk "$d_where" 2>/dev/null)"
-	d_bytes=$((d_free * 1024))
-	disk_column "$(df -Pi "$d_where" 2>/dev/null)"
-	echo "{\"bytesFree\":$d_bytes,\"inodesFree\":$d_free}"
+	set -- $(stat -f -c '%a %S %d' "$d_where" 2>/dev/null)
+	case $#$* in
+	3*[!0-9\ ]* | [!3]*)
+		disk_column "$(df -Pk "$d_where" 2>/dev/null)"
+		set -- "$d_free" 1024
+		disk_column "$(df -Pi "$d_where" 2>/dev/null)"
+		set -- "$@" "$d_free"
+		;;
+	esac
+	free="{\"bytesFree\":$(($1 * $2)),\"inodesFree\":$3}"
 }
 # disk_column sets d_free to the number in the fourth column of the last line of $1, 0 if there is none.
 disk_column() {
@@ -74,23 +79,23 @@ disk_column() {
 line_end='
 '
 
-# agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
+# agent_process sets agent to the process of the agent, the nearest ancestor that is a Java machine, as JSON.
 agent_process() {
-	a_pid=$PPID
+	a_pid=$PPID agent='{"pid":0,"start":""}'
 	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
 		a_name=
 		{ IFS= read -r a_name <"/proc/$a_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$a_pid" 2>/dev/null)
 		case ${a_name##*/} in
 		java*)
-			a_process=$(process "$a_pid")
-			echo "{\"pid\":$a_pid,\"start\":$(json_text "${a_process#* }"),\"image\":\"$(image "$a_pid")\"}"
+			process "$a_pid"
+			json_of "${p_process#* }"
+			agent="{\"pid\":$a_pid,\"start\":$j,\"image\":\"$(image "$a_pid")\"}"
 			return
 			;;
 		esac
 		parent "$a_pid"
 		a_pid=$parent
 	done
-	echo '{"pid":0,"start":""}'
 }
 
 # image prints a number that process $1 keeps until it begins a program anew in its place (exec), as an agent without
@@ -108,41 +113,77 @@ parent() {
 	parent=${2-0}
 }
 
+# machine_id sets id to what names this machine, boot_id to what names this boot of it.
 machine_id() {
+	id=
 	for m_file in /etc/machine-id /var/lib/dbus/machine-id /sys/class/dmi/id/product_uuid; do
-		[ ! -s "$m_file" ] || { cat "$m_file" 2>/dev/null && return; }
+		{ IFS= read -r id <"$m_file"; } 2>/dev/null
+		[ -z "$id" ] || return 0
 	done
-	sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null
+	id=$(sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null)
 }
 boot_id() {
-	cat /proc/sys/kernel/random/boot_id 2>/dev/null || sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null ||
-		sysctl -n kern.boottime 2>/dev/null
+	id=
+	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
+	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
 
+# report_begin notes the time of day, once: until the end, the clock counts.
 report_begin() {
 	find_clock
 	started=$(date +%s)
-	before=$(disk)
+	clock
+	r_clock=$now
+	disk
+	before=$free
+}
+
+# add_json adds to the report what stands before a value, and the value, $2, as JSON.
+add_json() {
+	json_of "$2"
+	report=$report$1$j
 }
 
 # report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
 report_end() {
 	boot_age
-	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
+	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT"
+	add_json ',"agent":' "$PITCREW_AGENT"
+	add_json ',"controller":' "$PITCREW_CONTROLLER"
+	report="$report,
 \"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",\"depth\":\"$PITCREW_DEPTH\",
-\"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
-\"started\":$started,\"ended\":$(date +%s),
+\"outcome\":\"$outcome\",\"verified\":$verified"
+	add_json ',"reason":' "$reason"
+	clock
+	disk
+	report="$report,
+\"started\":$started,\"ended\":$((started + now - r_clock)),
 \"steps\":[
 $report_steps
 ],
-\"disk\":{\"before\":$before,\"after\":$(disk)},
-\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$hostname"),\"uptime\":$up,\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
-\"agentProcess\":$(agent_process)}"
+\"disk\":{\"before\":$before,\"after\":$free}"
+	machine_id
+	add_json ',
+"machine":{"id":' "$id"
+	boot_id
+	add_json ',"bootId":' "$id"
+	add_json ',"hostname":' "$hostname"
+	report="$report,\"uptime\":$up"
+	set -f
+	set -- $os
+	set +f
+	add_json ',"os":' "$*"
+	add_json ',"arch":' "$arch"
+	add_json ',"user":' "$(id -un)"
+	agent_process
+	report="$report},
+\"agentProcess\":$agent}"
 	if [ "$PITCREW_MODE" = hand ]; then
 		say "outcome: $outcome${reason:+ ($reason)}"
 		return
 	fi
 	print_line "PITCREW-REPORT-BEGIN $PITCREW_ATTEMPT $nonce"
 	print_line "$report"
-	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
+	digested "$(print_line "$report" | $hasher)"
+	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $sum"
 }

@@ -3,27 +3,24 @@
 # find_scrub sets scrub to where scrub is: in the cache, or unpacked afresh if this platform has one. If it cannot be had,
 # scrub_why says why. It sets sealed if only root can change it from now on: then it is proved here, once for all steps.
 find_scrub() {
-	scrub_why= scrub=$work/lib/scrub sealed=
+	scrub_why= scrub=$work/scrub sealed=
 	if [ "$cache" = yes ] && cached "$scrub_sum"; then
 		scrub=$cache_file
-		! proved_scrub || sealed=yes
+		! proved_scrub || ! runs_scrub || sealed=yes
 		return
 	fi
 	if [ ! -e "$work/lib/scrub.gz" ]; then
-		scrub_why="this program carries no scrub for $(uname -s) $(uname -m)"
+		scrub_why="this program carries no scrub for $machine"
 		return
 	fi
 	for unpacker in by_gzip by_busybox by_python3 by_python by_perl none; do
 		if [ "$unpacker" = none ]; then
-			scrub_why='no way to unpack scrub here: neither gzip nor busybox, python or perl'
+			scrub_why='scrub cannot be unpacked here: neither gzip nor busybox, python or perl does it, or it was damaged on its way'
 			return
 		fi
-		"$unpacker" <"$work/lib/scrub.gz" >"$work/lib/scrub" 2>/dev/null && proved_scrub && break
+		"$unpacker" <"$work/lib/scrub.gz" >"$scrub" 2>/dev/null && proved_scrub && break
 	done
-	rm -f "$work/lib/scrub.gz"
-	chmod 500 "$work/lib/scrub"
-	"$s_program" --version >/dev/null 2>&1 ||
-		scrub_why="$work does not allow execution, nor does any other place of the recipe"
+	runs_scrub || scrub_why="$work does not allow execution, nor does any other place of the recipe"
 	[ "$uid" != 0 ] || sealed=yes
 	[ "$cache$uid" != yes0 ] || [ -n "$scrub_why" ] || keep_scrub "$scrub" "$scrub_sum"
 }
@@ -36,19 +33,27 @@ by_perl() { perl -MCompress::Zlib -e 'binmode STDIN; binmode STDOUT; print Compr
 
 # is_scrub succeeds if standard input is what was carried.
 is_scrub() {
-	case $("$hasher") in
+	digest
+	case $sum in
 	"$scrub_sum" | "$scrub_cksum") ;;
 	*) return 1 ;;
 	esac
 }
 
-# proved_scrub sets s_program to scrub, proved to be what was carried. That is its open descriptor, not its name, which a
-# process of the same user may have given to another file meanwhile.
+# proved_scrub proves that scrub is what was carried. Descriptor 9 is what was proved.
 proved_scrub() {
 	command exec 9<"$scrub" || return 1 # "command", so that a failure does not end the shell
-	is_scrub <&9 || return 1
+	is_scrub <&9
+}
+
+# runs_scrub sets s_program to what was proved, which has to run. That is its open descriptor, not its name, which a process
+# of the same user may have given to another file meanwhile. Only with no /proc, or a shell that keeps 9 to itself, it is the name.
+runs_scrub() {
 	s_program=/proc/self/fd/9
-	sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || s_program=$scrub # no /proc, or a shell that keeps 9 to itself
+	! env "$s_program" --version >/dev/null 2>&1 || return 0 # by another program, as run_scrub does it
+	! sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || return 1
+	s_program=$scrub
+	"$s_program" --version >/dev/null 2>&1
 }
 
 # run_scrub becomes the server, whose first step is $1; the rest of its arguments begins the command. The server is in a

@@ -45,7 +45,8 @@ begin_server() {
 	launch "$1" <"$work/ask" 2>&5 4>&- 5>&- &
 	server=$!
 	{ command exec 5<"$work/answer"; } 2>/dev/null || exec 5>&-
-	(process "$server" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
+	process "$server"
+	printf '%s\n' "$p_process" >"$work/lib/step"
 }
 
 # end_server ends the server, which has nothing to do. Whoever has stopped it does not hold that up.

@@ -1,13 +1,15 @@
 #!/bin/sh
-# pitcrew recipe test, revision dd2a67b4639bfe712db09d2dae23e9331f6ff3fa577b93e9fbdd11d0ccb4f556. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision ff4629c5382a64ac6db86f4e883fbaaa6a08ccc93432b6b2576ddddb6c8210ca. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
-# Checksums, by whatever this machine has.
+# Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
 
-# find_sha256 sets hasher to the function that prints the SHA-256 of standard input; it fails where nothing can.
+# find_sha256 sets hasher to what computes SHA-256; it fails where nothing can.
 find_sha256() {
-	for hasher in of_sha256sum of_shasum of_openssl; do
-		case $("$hasher" </dev/null 2>/dev/null) in
+	sum=
+	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
+		digest </dev/null 2>/dev/null
+		case $sum in
 		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;
 		esac
 	done
@@ -17,22 +19,28 @@ find_sha256() {
 # find_hasher does the same, and makes do with the checksum of POSIX, which shows damage but no forgery.
 find_hasher() {
 	find_sha256 && return 0
-	hasher=of_cksum
-	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
+	hasher=cksum
+	digest </dev/null 2>/dev/null
+	[ "$sum" = 4294967295:0 ]
 }
-of_sha256sum() { h_line=$(sha256sum) && echo "${h_line%% *}"; }
-of_shasum() { h_line=$(shasum -a 256) && echo "${h_line%% *}"; }
-of_openssl() { h_line=$(openssl dgst -sha256 -r) && echo "${h_line%% *}"; }
-of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
 
-# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+# digest sets sum to the checksum of standard input; digested does so from what hasher has printed. It is empty if that is nothing.
+digest() { digested "$($hasher)"; }
+digested() {
+	set -- $1
+	sum=${1-}
+	[ "$hasher" != cksum ] || sum=$sum:${2-}
+}
+
+# process sets p_process to "pid start" of process $1, which names it for ever on this boot; to nothing if it is gone.
 process() {
+	p_process=
 	if stat_of "$1"; then
 		p_id=$1
 		set -- $p_stat
-		[ "$1" = Z ] || echo "$p_id ${20}"
+		[ "$1" = Z ] || p_process="$p_id ${20}"
 	elif [ ! -r /proc/self/stat ]; then
-		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && p_process="$1 $p_start"
 	fi
 }
 
@@ -99,8 +107,9 @@ pitcrew_bind() {
 	[ ${#PITCREW_NONCE} -ge 16 ] || pitcrew_refuse "PITCREW_NONCE is too short"
 }
 
-# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing above "pitcrew_main" at
-# the very end runs anything, so that a program cut short in transport does nothing at all.
+# Boot stage: prove that this is the right place, unpack privately, become the engine. Nothing runs anything but the braces at the
+# very end, which no shell enters before it has read the last of them: a program cut short in transport does nothing at all. What
+# is unpacked stands there and in no function, of which shells keep a copy.
 
 pitcrew_usage() {
 	cat <<'PITCREW_USAGE'
@@ -147,8 +156,8 @@ pitcrew_options() {
 	done
 }
 
-# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked, by
-# files that pitcrew_executes removes. It fails if not, with the reason in pitcrew_why.
+# pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked: what takes the
+# room for now is to become scrub. It fails if not, with the reason in pitcrew_why.
 pitcrew_try() {
 	pitcrew_work=
 	case $1 in
@@ -160,10 +169,10 @@ pitcrew_try() {
 		pitcrew_work=$1/pitcrew.$$.$(date +%s)
 		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
 	}
-	if ! dd if=/dev/zero of="$pitcrew_work/room" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
+	if ! dd if=/dev/zero of="$pitcrew_work/scrub" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
 		pitcrew_why="no room for $PITCREW_KIB KiB"
-	elif ! mkfifo "$pitcrew_work/pipe" 2>/dev/null; then
-		pitcrew_why='cannot hold a named pipe'
+	elif ! mkfifo "$pitcrew_work/ready" "$pitcrew_work/ask" "$pitcrew_work/answer" 2>/dev/null; then
+		pitcrew_why='cannot hold named pipes'
 	else
 		return 0
 	fi
@@ -175,9 +184,9 @@ pitcrew_try() {
 # pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
 # interpreter), carried tools do.
 pitcrew_executes() {
-	printf '#!/bin/sh\nexit 0\n' >"$1/probe" && chmod 700 "$1/probe" && "$1/probe" 2>/dev/null
+	printf '#!/bin/sh\nexit 0\n' >"$1/scrub" && chmod 700 "$1/scrub" && "$1/scrub" 2>/dev/null
 	set -- "$1" $?
-	rm -f "$1/room" "$1/pipe" "$1/probe"
+	: >"$1/scrub"
 	return "$2"
 }
 
@@ -223,7 +232,12 @@ put64() {
 
 pitcrew_find_decoder() {
 	for pitcrew_decoder in by_base64 by_base64_D by_openssl by_perl by_python3 by_python by_uudecode by_awk; do
-		[ "$(printf 'cGl0Y3Jldwo=\n' | "$pitcrew_decoder" 2>/dev/null)" != pitcrew ] || return 0
+		"$pitcrew_decoder" >"$pitcrew_work/decoded" 2>/dev/null <<'PITCREW_WORD'
+cGl0Y3Jldwo=
+PITCREW_WORD
+		pitcrew_word=
+		read -r pitcrew_word <"$pitcrew_work/decoded"
+		[ "$pitcrew_word" != pitcrew ] || return 0
 	done
 	pitcrew_die 'no way to decode base64 here'
 }
@@ -257,9 +271,9 @@ by_awk() {
 check() {
 	pitcrew_sums="$1 $2"
 	shift 2
-	pitcrew_sum=$(cd "$pitcrew_work" && cat "$@" | "$hasher")
+	digested "$(cd "$pitcrew_work" && cat "$@" | $hasher)"
 	case " $pitcrew_sums " in
-	*" ${pitcrew_sum:-none} "*) ;;
+	*" ${sum:-none} "*) ;;
 	*) pitcrew_die "damaged while unpacking: $*" ;;
 	esac
 }
@@ -269,7 +283,10 @@ pitcrew_main() {
 	pitcrew_options "$@"
 	pitcrew_bind
 	LC_ALL=C
-	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES PITCREW_DEPTH
+	PITCREW_UNAME=$(uname -snrm)
+	set -- $PITCREW_UNAME
+	pitcrew_machine="$1 $4"
+	export PATH LC_ALL NODE_LABELS PITCREW_MODE PITCREW_NO_REBOOT PITCREW_PHASES PITCREW_DEPTH PITCREW_UNAME
 	if [ "$PITCREW_MODE" = plan ]; then
 		eval "$(pitcrew_engine)"
 		engine_plan
@@ -281,15 +298,13 @@ pitcrew_main() {
 		exit
 	fi
 	if [ "$PITCREW_MODE" = hand ]; then
-		PITCREW_AGENT=${pitcrew_here:-$(uname -n)} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
+		PITCREW_AGENT=${pitcrew_here:-$2} PITCREW_CONTROLLER=none PITCREW_ATTEMPT=0 PITCREW_NONCE=by-hand
 		export PITCREW_AGENT PITCREW_CONTROLLER PITCREW_ATTEMPT
 	fi
 	pitcrew_places pitcrew_boot
 }
 
-# pitcrew_boot replaces this process by the engine, having unpacked it in one of the places $@. That also replaces the
-# environment that /proc shows of it: the nonce reaches the engine through a pipe and stands in no environment and no
-# argument from here on.
+# pitcrew_boot makes ready to unpack in one of the places $@.
 pitcrew_boot() {
 	pitcrew_decoder= pitcrew_work= pitcrew_second=
 	find_hasher || pitcrew_die 'no way to compute a checksum here'
@@ -298,18 +313,28 @@ pitcrew_boot() {
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
 	pitcrew_place "$@"
+	pitcrew_dirs
 	# Whose directory this is, for the fence of a later run; the engine keeps the process.
-	dirs lib &&
-		printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
-		process $$ >"$pitcrew_work/lib/process"
+	process $$
+	printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
+		printf '%s\n' "$p_process" >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
 	export PITCREW_TMPDIR TMPDIR
-	pitcrew_unpack
+}
+
+# pitcrew_become replaces this process by the engine, now that it is unpacked. That also replaces the environment that /proc
+# shows of it: the nonce reaches the engine through a pipe and stands in no environment and no argument from here on.
+pitcrew_become() {
 	pitcrew_nonce=$PITCREW_NONCE
 	unset PITCREW_NONCE
 	PITCREW_HASHER=$hasher
 	export PITCREW_HASHER
+	TMPDIR=$PITCREW_TMPDIR # as it was when the places were made out
+	pitcrew_places pitcrew_engage
+}
+pitcrew_engage() {
+	TMPDIR=$pitcrew_work
 	exec sh "$pitcrew_work/lib/engine" "$pitcrew_work" "$@" 3<<PITCREW_NONCE
 $pitcrew_nonce
 PITCREW_NONCE
@@ -318,7 +343,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=dd2a67b4639bfe712db09d2dae23e9331f6ff3fa577b93e9fbdd11d0ccb4f556
+revision=ff4629c5382a64ac6db86f4e883fbaaa6a08ccc93432b6b2576ddddb6c8210ca
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -362,12 +387,14 @@ outcome_2() {
 	esac
 }
 
-# Checksums, by whatever this machine has.
+# Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
 
-# find_sha256 sets hasher to the function that prints the SHA-256 of standard input; it fails where nothing can.
+# find_sha256 sets hasher to what computes SHA-256; it fails where nothing can.
 find_sha256() {
-	for hasher in of_sha256sum of_shasum of_openssl; do
-		case $("$hasher" </dev/null 2>/dev/null) in
+	sum=
+	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
+		digest </dev/null 2>/dev/null
+		case $sum in
 		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;
 		esac
 	done
@@ -377,22 +404,28 @@ find_sha256() {
 # find_hasher does the same, and makes do with the checksum of POSIX, which shows damage but no forgery.
 find_hasher() {
 	find_sha256 && return 0
-	hasher=of_cksum
-	[ "$("$hasher" </dev/null 2>/dev/null)" = 4294967295:0 ]
+	hasher=cksum
+	digest </dev/null 2>/dev/null
+	[ "$sum" = 4294967295:0 ]
 }
-of_sha256sum() { h_line=$(sha256sum) && echo "${h_line%% *}"; }
-of_shasum() { h_line=$(shasum -a 256) && echo "${h_line%% *}"; }
-of_openssl() { h_line=$(openssl dgst -sha256 -r) && echo "${h_line%% *}"; }
-of_cksum() { cksum | { read -r h_crc h_size && echo "$h_crc:$h_size"; }; }
 
-# process prints "pid start" of process $1, which names it for ever on this boot; nothing if it is gone.
+# digest sets sum to the checksum of standard input; digested does so from what hasher has printed. It is empty if that is nothing.
+digest() { digested "$($hasher)"; }
+digested() {
+	set -- $1
+	sum=${1-}
+	[ "$hasher" != cksum ] || sum=$sum:${2-}
+}
+
+# process sets p_process to "pid start" of process $1, which names it for ever on this boot; to nothing if it is gone.
 process() {
+	p_process=
 	if stat_of "$1"; then
 		p_id=$1
 		set -- $p_stat
-		[ "$1" = Z ] || echo "$p_id ${20}"
+		[ "$1" = Z ] || p_process="$p_id ${20}"
 	elif [ ! -r /proc/self/stat ]; then
-		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && echo "$1 $p_start"
+		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && p_process="$1 $p_start"
 	fi
 }
 
@@ -413,10 +446,10 @@ stat_of() {
 facts_root=
 
 # os_facts sets os to the words that a condition on "os" may use: the kernel, the distribution, those it is like, and
-# the distribution with its version, whole and major. It sets arch and hostname too, which the same command tells.
+# the distribution with its version, whole and major. It sets arch, hostname and machine too, which the same command tells.
 os_facts() {
-	set -- $(uname -snrm)
-	os_kernel=$1 hostname=$2 os_release=$3 arch=$4
+	set -- ${PITCREW_UNAME:-$(uname -snrm)}
+	os_kernel=$1 hostname=$2 os_release=$3 arch=$4 machine="$1 $4"
 	case $os_kernel in
 	Linux) os_kernel=linux ;;
 	*) os_kernel=$(echo "$os_kernel" | tr '[:upper:]' '[:lower:]') ;;
@@ -456,10 +489,11 @@ container_facts() {
 	for c_file in "$facts_root/.dockerenv" "$facts_root/run/.containerenv" "$facts_root/run/systemd/container"; do
 		[ ! -e "$c_file" ] || return
 	done
-	! tr '\0' '\n' 2>/dev/null <"$facts_root/proc/1/environ" | grep -q '^container=' || return
-	! grep -Eq '/(docker|lxc|libpod|kubepods|containerd|machine\.slice/machine)([-./:]|$)' "$facts_root/proc/1/cgroup" 2>/dev/null || return
+	! tr '\0' '\n' 2>/dev/null <"$facts_root/proc/1/environ" | grep -Eqs "^container=|$c_groups" - "$facts_root/proc/1/cgroup" || return
 	contained=no
 }
+
+c_groups='^[0-9]+:[^:]*:.*/(docker|lxc|libpod|kubepods|containerd|machine\.slice/machine)([-./:]|$)'
 
 # virt_facts sets virt to the words for what this machine is.
 virt_facts() {
@@ -519,8 +553,17 @@ gather_facts() {
 	os_facts
 	package_facts
 	contained= virt=
-	uid=$(id -u)
+	find_uid
 	labels=" ${NODE_LABELS-} "
+}
+
+# find_uid sets uid to the number of our user. The kernel tells it without a process.
+find_uid() {
+	uid=
+	while read -r u_key _ uid _; do
+		[ "$u_key" != Uid: ] || return 0
+	done 2>/dev/null </proc/self/status
+	uid=$(id -u)
 }
 
 # Each of these is one part of a condition; on failure why says which.
@@ -873,7 +916,7 @@ json_string() {
 		printf '"%s"\n' "$(tr -c ' -~' ' ' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')"
 	fi
 }
-# json_of sets j to the same for $1; mostly there is nothing in it to change. json_text prints it.
+# json_of sets j to the same for $1; mostly there is nothing in it to change.
 json_of() {
 	case $1 in
 	*[!\ -~]* | *[\"\\]*)
@@ -883,7 +926,6 @@ json_of() {
 	*) j="\"$1\"" ;;
 	esac
 }
-json_text() { json_of "$1" && printf '%s\n' "$j"; }
 
 json_awk='
 function u(n) { if (n > 65535) { n -= 65536; return u(55296 + int(n / 1024)) u(56320 + n % 1024) } return sprintf("\\u%04x", n) }
@@ -921,14 +963,20 @@ find_json() {
 	[ "$(printf 'a"\303\251\377' | json_string 2>/dev/null)" = '"a\"\u00e9\ufffd"' ] || json_tool=sed
 }
 
-# disk prints free bytes and inodes of the file system that the agent works on.
+# disk sets free to the free bytes and inodes of the file system that the agent works on, as JSON. Not every stat can tell.
 disk() {
 	d_where=${WORKSPACE:-${HOME:-/}}
 	[ -d "$d_where" ] || d_where=/
-	disk_column "$(df -Pk "$d_where" 2>/dev/null)"
-	d_bytes=$((d_free * 1024))
-	disk_column "$(df -Pi "$d_where" 2>/dev/null)"
-	echo "{\"bytesFree\":$d_bytes,\"inodesFree\":$d_free}"
+	set -- $(stat -f -c '%a %S %d' "$d_where" 2>/dev/null)
+	case $#$* in
+	3*[!0-9\ ]* | [!3]*)
+		disk_column "$(df -Pk "$d_where" 2>/dev/null)"
+		set -- "$d_free" 1024
+		disk_column "$(df -Pi "$d_where" 2>/dev/null)"
+		set -- "$@" "$d_free"
+		;;
+	esac
+	free="{\"bytesFree\":$(($1 * $2)),\"inodesFree\":$3}"
 }
 # disk_column sets d_free to the number in the fourth column of the last line of $1, 0 if there is none.
 disk_column() {
@@ -939,23 +987,23 @@ disk_column() {
 line_end='
 '
 
-# agent_process prints the process of the agent, the nearest ancestor that is a Java machine, as JSON.
+# agent_process sets agent to the process of the agent, the nearest ancestor that is a Java machine, as JSON.
 agent_process() {
-	a_pid=$PPID
+	a_pid=$PPID agent='{"pid":0,"start":""}'
 	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
 		a_name=
 		{ IFS= read -r a_name <"/proc/$a_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$a_pid" 2>/dev/null)
 		case ${a_name##*/} in
 		java*)
-			a_process=$(process "$a_pid")
-			echo "{\"pid\":$a_pid,\"start\":$(json_text "${a_process#* }"),\"image\":\"$(image "$a_pid")\"}"
+			process "$a_pid"
+			json_of "${p_process#* }"
+			agent="{\"pid\":$a_pid,\"start\":$j,\"image\":\"$(image "$a_pid")\"}"
 			return
 			;;
 		esac
 		parent "$a_pid"
 		a_pid=$parent
 	done
-	echo '{"pid":0,"start":""}'
 }
 
 # image prints a number that process $1 keeps until it begins a program anew in its place (exec), as an agent without
@@ -973,56 +1021,98 @@ parent() {
 	parent=${2-0}
 }
 
+# machine_id sets id to what names this machine, boot_id to what names this boot of it.
 machine_id() {
+	id=
 	for m_file in /etc/machine-id /var/lib/dbus/machine-id /sys/class/dmi/id/product_uuid; do
-		[ ! -s "$m_file" ] || { cat "$m_file" 2>/dev/null && return; }
+		{ IFS= read -r id <"$m_file"; } 2>/dev/null
+		[ -z "$id" ] || return 0
 	done
-	sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null
+	id=$(sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null)
 }
 boot_id() {
-	cat /proc/sys/kernel/random/boot_id 2>/dev/null || sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null ||
-		sysctl -n kern.boottime 2>/dev/null
+	id=
+	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
+	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
 
+# report_begin notes the time of day, once: until the end, the clock counts.
 report_begin() {
 	find_clock
 	started=$(date +%s)
-	before=$(disk)
+	clock
+	r_clock=$now
+	disk
+	before=$free
+}
+
+# add_json adds to the report what stands before a value, and the value, $2, as JSON.
+add_json() {
+	json_of "$2"
+	report=$report$1$j
 }
 
 # report_end prints the report. The nonce goes out by a builtin of the shell: an argument could be seen by others.
 report_end() {
 	boot_age
-	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT,\"agent\":$(json_text "$PITCREW_AGENT"),\"controller\":$(json_text "$PITCREW_CONTROLLER"),
+	report="{\"version\":1,\"attempt\":$PITCREW_ATTEMPT"
+	add_json ',"agent":' "$PITCREW_AGENT"
+	add_json ',"controller":' "$PITCREW_CONTROLLER"
+	report="$report,
 \"recipe\":\"$recipe\",\"revision\":\"$revision\",\"phases\":\"$PITCREW_PHASES\",\"depth\":\"$PITCREW_DEPTH\",
-\"outcome\":\"$outcome\",\"verified\":$verified,\"reason\":$(json_text "$reason"),
-\"started\":$started,\"ended\":$(date +%s),
+\"outcome\":\"$outcome\",\"verified\":$verified"
+	add_json ',"reason":' "$reason"
+	clock
+	disk
+	report="$report,
+\"started\":$started,\"ended\":$((started + now - r_clock)),
 \"steps\":[
 $report_steps
 ],
-\"disk\":{\"before\":$before,\"after\":$(disk)},
-\"machine\":{\"id\":$(json_text "$(machine_id)"),\"bootId\":$(json_text "$(boot_id)"),\"hostname\":$(json_text "$hostname"),\"uptime\":$up,\"os\":$(json_text "$(echo $os)"),\"arch\":$(json_text "$arch"),\"user\":$(json_text "$(id -un)")},
-\"agentProcess\":$(agent_process)}"
+\"disk\":{\"before\":$before,\"after\":$free}"
+	machine_id
+	add_json ',
+"machine":{"id":' "$id"
+	boot_id
+	add_json ',"bootId":' "$id"
+	add_json ',"hostname":' "$hostname"
+	report="$report,\"uptime\":$up"
+	set -f
+	set -- $os
+	set +f
+	add_json ',"os":' "$*"
+	add_json ',"arch":' "$arch"
+	add_json ',"user":' "$(id -un)"
+	agent_process
+	report="$report},
+\"agentProcess\":$agent}"
 	if [ "$PITCREW_MODE" = hand ]; then
 		say "outcome: $outcome${reason:+ ($reason)}"
 		return
 	fi
 	print_line "PITCREW-REPORT-BEGIN $PITCREW_ATTEMPT $nonce"
 	print_line "$report"
-	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $(print_line "$report" | "$hasher")"
+	digested "$(print_line "$report" | $hasher)"
+	print_line "PITCREW-REPORT-END $PITCREW_ATTEMPT $nonce $sum"
 }
 
 # Fence: no two runs of one agent work on a machine at once. A run whose agent was cut off lives on, unseen by Jenkins: the
 # next one ends it before its own first step. Each run writes down whose it is before it looks for others. So of two that
 # start at the same instant at least one sees the other, and the numbers of their attempts say which of them gives way.
 
-# alive succeeds if the process that $1 names, as process prints it, lives.
-alive() { [ -n "$1" ] && [ "$1" = "$(process "${1%% *}")" ]; }
+# alive succeeds if the process that $1 names, as process says it, lives.
+alive() {
+	[ -n "$1" ] || return 1
+	process "${1%% *}"
+	[ "$1" = "$p_process" ]
+}
 
 # each_run calls function $1 for every directory f_dir of another run of this user in the places that follow.
 each_run() {
 	f_do=$1
 	shift
+	process $$
+	f_ours=$p_process
 	for f_place; do
 		case $f_place in /*) ;; *) continue ;; esac
 		for f_dir in "$f_place"/pitcrew.*; do
@@ -1036,7 +1126,7 @@ know_run() {
 	f_engine= f_attempt=0 f_controller= f_agent=
 	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -r "$f_dir/lib/process" ] || return 1
 	read -r f_engine <"$f_dir/lib/process"
-	[ -n "$f_engine" ] && [ "$f_engine" != "$(process $$)" ] || return 1
+	[ -n "$f_engine" ] && [ "$f_engine" != "$f_ours" ] || return 1
 	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"
 	know_step
 }
@@ -1098,8 +1188,8 @@ end_run() {
 	fi
 	[ -n "$f_step" ] || return 0
 	# Another process with the number of the step's first means that nothing is left of its session.
-	f_now=$(process "${f_step%% *}")
-	[ "${f_now:-$f_step}" != "$f_step" ] || end_session "${f_step%% *}" 10
+	process "${f_step%% *}"
+	[ "${p_process:-$f_step}" != "$f_step" ] || end_session "${f_step%% *}" 10
 }
 
 # fence makes this the only run of its agent in the places $@. If it cannot, fenced says why.
@@ -1159,7 +1249,8 @@ begin_server() {
 	launch "$1" <"$work/ask" 2>&5 4>&- 5>&- &
 	server=$!
 	{ command exec 5<"$work/answer"; } 2>/dev/null || exec 5>&-
-	(process "$server" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
+	process "$server"
+	printf '%s\n' "$p_process" >"$work/lib/step"
 }
 
 # end_server ends the server, which has nothing to do. Whoever has stopped it does not hold that up.
@@ -1178,7 +1269,7 @@ cache_dir=/var/cache/pitcrew
 # put it there, or if it is something else or cannot be executed.
 cached() {
 	cache_file=$cache_dir/scrub-$1
-	[ -r "$cache_file" ] && roots "$cache_file" && [ "$("$hasher" <"$cache_file")" = "$1" ] &&
+	[ -r "$cache_file" ] && roots "$cache_file" && digest <"$cache_file" && [ "$sum" = "$1" ] &&
 		"$cache_file" --version >/dev/null 2>&1
 }
 
@@ -1204,7 +1295,7 @@ keep_scrub() (
 		exit 0
 	fi
 	c_new=$cache_dir/.scrub-$2.$$
-	if cp "$1" "$c_new" && chmod 755 "$c_new" && [ "$("$hasher" <"$c_new")" = "$2" ] && mv -f "$c_new" "$cache_dir/scrub-$2"; then
+	if cp "$1" "$c_new" && chmod 755 "$c_new" && digest <"$c_new" && [ "$sum" = "$2" ] && mv -f "$c_new" "$cache_dir/scrub-$2"; then
 		find "$cache_dir" -type f -name '*scrub-*' -mtime +30 -exec rm -f {} \;
 	else
 		rm -f "$c_new"
@@ -1359,7 +1450,8 @@ run_alone() {
 	[ "$session" != monitor ] || set -m
 	launch "$1" >"$work/out" 2>&1 </dev/null &
 	step_pid=$!
-	(process "$step_pid" >"$work/lib/step") # in a shell of its own: the output of this one stays where it is
+	process "$step_pid"
+	printf '%s\n' "$p_process" >"$work/lib/step"
 	set +m
 	after "$limit" expire "$step_pid"
 	limiter=$after
@@ -1623,12 +1715,14 @@ engine_main() {
 	trap 'stop INT 130' INT
 	trap 'stop HUP 129' HUP
 	trap 'stop PIPE 141' PIPE # nobody reads any more: the agent is gone
-	mkfifo "$work/ready" "$work/ask" "$work/answer"
 	fence "$@"
 	gather_facts
 	hasher=$PITCREW_HASHER
 	find_session
-	[ "$goals" = no ] || find_scrub
+	if [ "$goals" = yes ]; then
+		scrub_here
+		find_scrub
+	fi
 	say "recipe $recipe, revision $revision, on $PITCREW_AGENT"
 	report_begin
 	run_steps
@@ -1645,12 +1739,14 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=377
+PITCREW_KIB=380
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
-pitcrew_unpack() {
-	dirs '1/files' '2/files'
-	{ pitcrew_engine && echo 'engine_main "$@"'; } | put 'lib/engine'
+pitcrew_dirs() { dirs 'lib' '1/files' '2/files'; }
+
+{
+	pitcrew_main "$@"
+	pitcrew_engine >"$pitcrew_work/"'lib/engine' && echo 'engine_main "$@"' >>"$pitcrew_work/"'lib/engine' || pitcrew_die 'cannot unpack the engine'
 	put '1/script' <<'PITCREW_FILE'
 echo "{}" '{{' '}}' "${A:-{}}" | awk '{ print $1 "{obj:x}" }'   
 echo '<!-- & -->' "]]>" '{x|y}' '\{' '\n' $(printf %s x)
@@ -1662,7 +1758,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 40f01412136d83b453cf6108266fa43dd4c0c7b1f0dd06a6a2f0ad3aa5bb73f1 '21436492:41446' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 915ed29523147a323c7b1fa770d2df1f0f9f62b6a1a3ea35cd132cfc9d932f4c '2796819588:42334' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	pitcrew_become
 }
-
-pitcrew_main "$@"
