@@ -18,6 +18,7 @@ packages=(
 	iproute2                # links and namespaces
 	iptables                # chains, of both sorts
 	jenkins-job-builder     # a client that we did not write, and the judge of rendered jobs
+	ksh93u+m                # the shell that is least like the others
 	libvirt-clients         # virsh
 	libvirt-daemon          # machines that scrub removes
 	mount                   # losetup, swapon

@@ -77,3 +77,27 @@ func TestAProgramThatIsCutShortDoesNothing(t *testing.T) {
 		})
 	}
 }
+
+// The Korn shell keeps descriptors to itself, and reads patterns in its own way.
+func TestAProgramRunsInAKornShell(t *testing.T) {
+	t.Parallel()
+	need(t, "ksh93", "ksh93u+m")
+	m := newMachine(t, "ksh93")
+	r, res := m.report(t, compiled(t, `version: 1
+name: korn
+clean:
+  - {name: room, disk: {paths: [/], inodesFree: 1}}
+  - {name: script, run: echo hello}
+  - {name: hangs, run: sleep 100, timeout: 1s, onFailure: warn}
+  - {name: room again, disk: {paths: [/], inodesFree: 1}}
+verify:
+  - {name: ok, run: "true"}
+`))
+	if r.Outcome != Cleaned || r.Disk.After.BytesFree <= 0 || r.Machine.BootID == "" {
+		t.Errorf("outcome %s (%s): %+v\n%s", r.Outcome, r.Reason, r, res.out)
+	}
+	if s := r.step(t, "hangs"); s.Outcome != StepWarned || !strings.HasPrefix(s.Reason, "no end after 1 s") {
+		t.Errorf("%+v; want a timeout", s)
+	}
+	empty(t, m.tmp)
+}

@@ -14,9 +14,9 @@ process() {
 stat_of() {
 	p_stat=
 	{ IFS= read -r p_stat <"/proc/$1/stat"; } 2>/dev/null
-	p_stat=${p_stat##*) }
+	p_stat=${p_stat##*\) }
 	# The name may contain anything, a line end and ") " included: what counts comes after the last ") ". It has more
 	# characters than fit into a name, whatever that pretends.
 	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-	p_stat=${p_stat##*) }
+	p_stat=${p_stat##*\) }
 }

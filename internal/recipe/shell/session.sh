@@ -53,7 +53,7 @@ processes() {
 	IFS=$p_ifs p_record=
 	for p_line; do
 		p_record="$p_record$p_line "
-		p_stat=${p_record##*) }
+		p_stat=${p_record##*\) }
 		[ "${#p_stat}" -gt 40 ] || continue # the name has a line end in it; see stat_of
 		p_pid=${p_record%% *} p_record=
 		set -- $p_stat

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision ff4629c5382a64ac6db86f4e883fbaaa6a08ccc93432b6b2576ddddb6c8210ca. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 15f0b4b5217ead301afa59a4d6adef3ef16e9cf56a5aff71785acb41e7656cee. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -48,11 +48,11 @@ process() {
 stat_of() {
 	p_stat=
 	{ IFS= read -r p_stat <"/proc/$1/stat"; } 2>/dev/null
-	p_stat=${p_stat##*) }
+	p_stat=${p_stat##*\) }
 	# The name may contain anything, a line end and ") " included: what counts comes after the last ") ". It has more
 	# characters than fit into a name, whatever that pretends.
 	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-	p_stat=${p_stat##*) }
+	p_stat=${p_stat##*\) }
 }
 
 # Binding: what this was issued for, and whether this is that place.
@@ -343,7 +343,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=ff4629c5382a64ac6db86f4e883fbaaa6a08ccc93432b6b2576ddddb6c8210ca
+revision=15f0b4b5217ead301afa59a4d6adef3ef16e9cf56a5aff71785acb41e7656cee
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -433,11 +433,11 @@ process() {
 stat_of() {
 	p_stat=
 	{ IFS= read -r p_stat <"/proc/$1/stat"; } 2>/dev/null
-	p_stat=${p_stat##*) }
+	p_stat=${p_stat##*\) }
 	# The name may contain anything, a line end and ") " included: what counts comes after the last ") ". It has more
 	# characters than fit into a name, whatever that pretends.
 	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-	p_stat=${p_stat##*) }
+	p_stat=${p_stat##*\) }
 }
 
 # Facts of the machine, and the conditions that the recipe's steps ask of them.
@@ -797,7 +797,7 @@ processes() {
 	IFS=$p_ifs p_record=
 	for p_line; do
 		p_record="$p_record$p_line "
-		p_stat=${p_record##*) }
+		p_stat=${p_record##*\) }
 		[ "${#p_stat}" -gt 40 ] || continue # the name has a line end in it; see stat_of
 		p_pid=${p_record%% *} p_record=
 		set -- $p_stat
@@ -1758,6 +1758,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 915ed29523147a323c7b1fa770d2df1f0f9f62b6a1a3ea35cd132cfc9d932f4c '2796819588:42334' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 29ab38e16a7e7984054fa04e34af5396d9d62fa3ccdfb11886eab2cf715bd5fd '4138914714:42337' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
