@@ -4,6 +4,7 @@ package api_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -244,5 +245,49 @@ func TestDoctorNamesClones(t *testing.T) {
 	}
 	if !slices.ContainsFunc(d.Controllers[0].Findings, func(f api.Finding) bool { f.Remedy = ""; return f == want }) {
 		t.Errorf("findings: %+v", d.Controllers[0].Findings)
+	}
+}
+
+func TestDoctorFindsRecipesThatEmptyAnAgentsOwnDirectory(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	for _, name := range []string{"a2", "a1", "b", "off"} {
+		h.crew.see(name, "cleanable")
+	}
+	findings := func() (all []string) {
+		t.Helper()
+		w := h.ask(t, store.Admin, http.MethodGet, "/api/v1/doctor", "")
+		status(t, w, http.StatusOK)
+		for _, f := range decode[api.Doctor](t, w).Controllers[0].Findings {
+			if f.Topic == "recipes" {
+				all = append(all, f.Level+": "+f.Message)
+			}
+		}
+		return all
+	}
+	if got := findings(); len(got) > 0 {
+		t.Errorf("a pool of which nothing is known: %q", got)
+	}
+	h.crew.view.Pools[0].Endangers = func(dir string) []string {
+		if dir == "/srv/ci" {
+			return []string{"step \"x\": it empties " + dir}
+		}
+		return nil
+	}
+	const untold = "warn: whether a recipe empties the own directory of an agent cannot be told: "
+	if got := findings(); len(got) != 1 || !strings.HasPrefix(got[0], untold+"the controller does not show") {
+		t.Errorf("no directory is told: %q", got)
+	}
+	h.crew.roots = map[string]string{"a1": "/srv/ci", "a2": "/srv/ci", "b": "/srv/b", "unmanaged": "/srv/ci"}
+	if want := []string{`fail: recipe scrub, pool linux, agent a1 and 1 more: step "x": it empties /srv/ci`}; !slices.Equal(findings(), want) {
+		t.Errorf("found %q; want %q", findings(), want)
+	}
+	delete(h.crew.roots, "a2")
+	if want := []string{`fail: recipe scrub, pool linux, agent a1: step "x": it empties /srv/ci`}; !slices.Equal(findings(), want) {
+		t.Errorf("found %q; want %q", findings(), want)
+	}
+	h.crew.fault = errors.New("no answer")
+	if got := findings(); len(got) != 1 || got[0] != untold+"no answer" {
+		t.Errorf("the controller does not answer: %q", got)
 	}
 }

@@ -40,6 +40,7 @@ type Orders interface {
 type Jenkins interface {
 	Jobs(ctx context.Context) iter.Seq2[jenkins.JobInfo, error]
 	Check(ctx context.Context, o jenkins.CheckOptions) []jenkins.Finding
+	RootDirs(ctx context.Context) (map[string]string, error)
 }
 
 // View is what a crew knows of its controller. It is read-only.
@@ -92,6 +93,8 @@ type PoolView struct {
 	DryRun      bool
 	DeadMan     time.Duration
 	TTL         time.Duration
+	// Endangers says what of the recipe may not be done where an agent has a directory for itself.
+	Endangers func(dir string) []string
 }
 
 // minStale keeps short polls from raising an alarm for every slow answer.

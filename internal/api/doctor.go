@@ -155,6 +155,9 @@ func (s *Server) examineOne(ctx context.Context, d *DoctorController, jobs bool)
 	}), findingOf)
 	clones, err := s.clones(ctx, c.ID)
 	d.Findings = append(d.Findings, clones...)
+	if v.Look != nil {
+		d.Findings = append(d.Findings, each(ownDirs(ctx, c.Jenkins, v), findingOf)...)
+	}
 	return err
 }
 

@@ -170,6 +170,7 @@ type crew struct {
 	mu     sync.Mutex
 	view   api.View
 	jobs   []jenkins.JobInfo
+	roots  map[string]string
 	fault  error  // what the controller answers
 	before func() // an order is carried out
 	poked  int
@@ -263,6 +264,8 @@ func (c *crew) Jobs(context.Context) iter.Seq2[jenkins.JobInfo, error] {
 func (c *crew) Check(context.Context, jenkins.CheckOptions) []jenkins.Finding {
 	return []jenkins.Finding{{Level: jenkins.LevelWarn, Topic: "agents", Message: "el9-1 has 2 executors", Remedy: "set one"}}
 }
+
+func (c *crew) RootDirs(context.Context) (map[string]string, error) { return c.roots, c.fault }
 
 // status fails the test unless the answer has it.
 func status(t *testing.T, w *httptest.ResponseRecorder, want int) {

@@ -180,6 +180,31 @@ func (m *fleetMemory) read(body io.Reader) ([]Agent, error) {
 	return agents, nil
 }
 
+// RootDirs returns the remote root directory of each agent by its name, absolute as the agent itself tells it: one request. Of one that is
+// offline it is not told, nor to a user without Agent/Connect.
+func (c *Client) RootDirs(ctx context.Context) (map[string]string, error) {
+	dirs := map[string]string{}
+	err := c.do(ctx, request{
+		op: "read root directories", method: http.MethodGet, path: "/computer/api/json", query: tree("computer[displayName,absoluteRemotePath]"),
+	}, func(r *reply) error {
+		return elements(json.NewDecoder(r.body), "computer", func(dec *json.Decoder) error {
+			var w struct {
+				DisplayName        string `json:"displayName"`
+				AbsoluteRemotePath string `json:"absoluteRemotePath"`
+			}
+			err := dec.Decode(&w)
+			if w.AbsoluteRemotePath != "" {
+				dirs[w.DisplayName] = w.AbsoluteRemotePath
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dirs, nil
+}
+
 // sessionOf returns the mark of one run of the controller (jenkins.model.Jenkins#computeVersion). Only answers of the
 // API carry it reliably.
 func sessionOf(h http.Header) string { return h.Get("X-Jenkins-Session") }

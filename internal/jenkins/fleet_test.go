@@ -91,6 +91,28 @@ func TestFleetTellsWhatEachAgentIsDoing(t *testing.T) {
 	}
 }
 
+func TestRootDirectoriesAreThoseThatAgentsTell(t *testing.T) {
+	t.Parallel()
+	var query string
+	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		query = r.URL.Query().Get("tree")
+		answering(200, `{"_class":"hudson.model.ComputerSet","computer":[{"_class":"hudson.model.Hudson$MasterComputer","displayName":"Built-In Node"},`+
+			`{"_class":"hudson.slaves.SlaveComputer","displayName":"a 1","absoluteRemotePath":"/srv/ci"},`+
+			`{"_class":"hudson.slaves.SlaveComputer","displayName":"off","absoluteRemotePath":null}]}`)(w, r)
+	})
+	got, err := c.RootDirs(t.Context())
+	if diff := cmp.Diff(map[string]string{"a 1": "/srv/ci"}, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if query != "computer[displayName,absoluteRemotePath]" {
+		t.Errorf("asked for %s", query)
+	}
+	bad := clientOf(t, answering(200, `{"computer":[{"displayName":1}]}`))
+	if got, err := bad.RootDirs(t.Context()); err == nil || got != nil {
+		t.Errorf("%v, %v; want an error", got, err)
+	}
+}
+
 func TestAnAnswerThatIsNotAFleetIsNotAnEmptyFleet(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{

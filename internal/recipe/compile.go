@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 //go:embed shell/boot.sh
@@ -79,6 +81,8 @@ type Program struct {
 	Steps []StepName
 	// Notes are remarks for the operator, such as that a step carries a large file.
 	Notes []string
+
+	goals []spec.Spec
 }
 
 // Carried is scrub for one platform as a program carries it.
@@ -111,7 +115,7 @@ func (r *Recipe) Compile() (*Program, error) {
 	revision := sha256Hex([]byte(draft))
 	text, notes := r.text(revision, scrubs)
 	p := &Program{
-		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes,
+		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes, goals: r.goals(),
 	}
 	for _, s := range scrubs {
 		p.Carried = append(p.Carried, Carried{Platform: s.platform, Size: s.Size, Packed: len(s.Packed), Digest: s.Digest})

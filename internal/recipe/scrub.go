@@ -88,14 +88,27 @@ func (s Step) verb() string {
 	return "run"
 }
 
-// Endangers says for each step that may not be done where an agent has dir for itself why, by its name; see spec.Spec.Endangers.
-func (r *Recipe) Endangers(dir string) []string {
-	var all []string
+// goals are those of the steps that have one, with what is owned.
+func (r *Recipe) goals() []spec.Spec {
+	var all []spec.Spec
 	for _, s := range r.Steps {
-		if s.Goal == nil {
-			continue
+		if s.Goal != nil {
+			all = append(all, spec.Spec{Name: s.Name, Owned: r.Owned, Goal: *s.Goal})
 		}
-		if why := (spec.Spec{Name: s.Name, Owned: r.Owned, Goal: *s.Goal}).Endangers(dir); why != "" {
+	}
+	return all
+}
+
+// Endangers says for each step that may not be done where an agent has dir for itself why, by its name; see spec.Spec.Endangers.
+func (r *Recipe) Endangers(dir string) []string { return endangers(r.goals(), dir) }
+
+// Endangers says the same of the recipe that p was made of.
+func (p *Program) Endangers(dir string) []string { return endangers(p.goals, dir) }
+
+func endangers(goals []spec.Spec, dir string) []string {
+	var all []string
+	for _, s := range goals {
+		if why := s.Endangers(dir); why != "" {
 			all = append(all, fmt.Sprintf("step %q: %s", s.Name, why))
 		}
 	}
