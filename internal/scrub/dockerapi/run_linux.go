@@ -93,8 +93,13 @@ func (e *Engine) Output(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return said(answer.Body)
+}
+
+// said puts together what a container has said of the pieces in which an engine tells it. The last may be cut off.
+func said(pieces []byte) (string, error) {
 	var text strings.Builder
-	for rest := answer.Body; len(rest) > 0; {
+	for rest := pieces; len(rest) > 0; {
 		// Eight bytes before each piece: which of the two it is of, nothing three times, and its length.
 		const before = 8
 		if len(rest) < before {
