@@ -200,3 +200,5 @@ type crew struct{ api.Orders }
 func (crew) Jobs(context.Context) iter.Seq2[jenkins.JobInfo, error] { return nil }
 
 func (crew) Check(context.Context, jenkins.CheckOptions) []jenkins.Finding { return nil }
+
+func (crew) RootDirs(context.Context) (map[string]string, error) { return nil, nil }
