@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -14,8 +16,16 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// gateEvery is how often a controller without a gate is asked whether it has one now.
-const gateEvery = 20 * time.Second
+// gateEvery is how often a controller without a gate is asked whether it has one now, and nothing in its queue shows it.
+const gateEvery = 5 * time.Minute
+
+// gateWord begins what the gate says of an item that it holds back.
+const gateWord = "pitcrew: "
+
+// showsGate reports whether something in the queue is held back by a gate.
+func (l *Look) showsGate() bool {
+	return slices.ContainsFunc(l.Queue.Items, func(item jenkins.QueueItem) bool { return strings.Contains(item.Why, gateWord) })
+}
 
 // leavingFor is how long a gate that is about to be removed may still be there before it is taken for one that stays.
 const leavingFor = 15 * time.Minute
@@ -32,7 +42,8 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 	if err != nil || c.Refused() != "" {
 		return err
 	}
-	if row.Gate == store.LabelsOnly && look.At.Sub(c.gateAsked) < gateEvery && c.gateSession == look.Session {
+	recent := look.At.Sub(c.gateAsked) < gateEvery && c.gateSession == look.Session
+	if row.Gate == store.LabelsOnly && recent && !look.showsGate() {
 		return nil
 	}
 	status, err := c.gateClient().Status(ctx)

@@ -142,7 +142,7 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, setup{agents: one}, func(r *rig) {
 				r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
-				r.pass(2 * time.Minute)
+				r.pass(6 * time.Minute)
 				r.waitState("linux-7", hygiene.Clean)
 				lose(r)
 				r.wait(time.Minute, "clean taken off", func() bool { return r.labels("linux-7") == "cleanable" })
@@ -174,7 +174,7 @@ func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 	s.jenkins = nil
 	inRig(t, s, func(r *rig) {
 		r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
-		r.pass(2 * time.Minute)
+		r.pass(6 * time.Minute)
 		r.waitState("linux-7", hygiene.Clean)
 		r.waitState("wide", hygiene.Clean)
 		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "moving"))
@@ -201,7 +201,7 @@ func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 func TestALostGateThatIsForgottenLeavesLabels(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.jenkins.InstallGate(jenkinstest.GateOptions{})
-		r.pass(2 * time.Minute)
+		r.pass(6 * time.Minute)
 		r.waitState("linux-7", hygiene.Clean)
 		r.jenkins.RemoveGate()
 		r.waitState("linux-7", hygiene.Due)

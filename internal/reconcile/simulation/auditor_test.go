@@ -22,6 +22,7 @@ import (
 // auditor compares what really happens on a controller with what the engine says, at each entry of
 // the controller's journal and at each event of the engine.
 type auditor struct {
+	gated  bool // no build starts on an agent that another used
 	shop   *workshop
 	polled func(time.Time) // told when a poll was sent; may be nil
 	tell   func(string)    // told of each problem when it is found, with what came before; may be nil
@@ -261,6 +262,9 @@ func (a *auditor) judge(t *truth, e jenkinstest.Entry) {
 		t.maybe[url], t.maybe[buildURL(e.Job, e.Number)] = true, true // feeds know whole seconds
 	case t.used:
 		t.expect(e, "another build used the agent before")
+		if a.gated {
+			a.fault("I1: %s started on %s behind a gate, and another build used the agent before", url, e.Agent)
+		}
 	case t.state == hygiene.Clean:
 	case t.state == hygiene.Granting:
 		t.maybe[url] = true // it has the label, and the store is about to say so

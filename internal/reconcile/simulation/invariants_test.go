@@ -39,10 +39,17 @@ var everything = []string{
 // hold checks random traces of the given kinds. All invariants are judged in each.
 func hold(t *testing.T, kinds ...string) {
 	t.Helper()
+	holdIf(t, false, kinds...)
+}
+
+// holdIf is hold on a controller with a gate, if gated.
+func holdIf(t *testing.T, gated bool, kinds ...string) {
+	t.Helper()
 	t.Parallel()
 	gen := traces(kinds...)
 	rapid.Check(t, func(rt *rapid.T) {
 		tr := gen.Draw(rt, "trace")
+		tr.Gated = gated
 		if problems := check(t, tr); len(problems) > 0 {
 			rt.Fatalf("%s\n%s", strings.Join(problems, "\n"), tr)
 		}
@@ -52,6 +59,12 @@ func hold(t *testing.T, kinds ...string) {
 func TestI1EveryContaminatedBuildIsReported(t *testing.T) {
 	hold(t, "build", "build", "proper build", "labels", "order", "daemon")
 }
+
+func TestI1BehindAGateNoBuildStartsOnAnAgentThatWasUsed(t *testing.T) {
+	holdIf(t, true, "build", "build", "proper build", "labels", "order", "daemon", "controller", "connection")
+}
+
+func TestI6NothingIsStuckBehindAGate(t *testing.T) { holdIf(t, true, everything...) }
 
 func TestI2CleanIsGrantedOnlyForTheCurrentProof(t *testing.T) {
 	hold(t, "proper build", "labels", "connection", "fault", "jcasc")

@@ -156,7 +156,11 @@ func (p *play) quiet() {
 			p.fault("I6: %s was cleaned %d times although nothing happened", name, n)
 		}
 	}
-	if n, most := p.audit.total()-requests, int(2*long/p.trace.Poll)+400; n > most {
+	perPoll := 2
+	if p.trace.Gated {
+		perPoll = 3
+	}
+	if n, most := p.audit.total()-requests, perPoll*int(long/p.trace.Poll)+400; n > most {
 		p.fault("I6: %d requests were made although nothing happened, %d at most", n, most)
 	}
 }

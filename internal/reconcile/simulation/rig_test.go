@@ -53,7 +53,7 @@ type rig struct {
 }
 
 // newRig makes everything but the daemon, which starts with [rig.start].
-func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.AgentSpec, bend func(*reconcile.Settings)) *rig {
+func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.AgentSpec, bend func(*reconcile.Settings), change ...func(*jenkinstest.Options)) *rig {
 	tb.Helper()
 	r := &rig{
 		t: tb, name: "ci", path: filepath.Join(tb.TempDir(), "pitcrew.db"), bend: bend,
@@ -65,10 +65,14 @@ func newRig(tb testing.TB, timing jenkinstest.Timing, agents []jenkinstest.Agent
 	r.shop = newWorkshop(small(compile(tb)), small(compileNext(tb)))
 	r.audit = newAuditor(r.shop)
 	var err error
-	r.jenkins, err = jenkinstest.New(jenkinstest.Options{
+	o := jenkinstest.Options{
 		Execute: r.shop.execute, RootURL: root, Timing: timing, Seed: 1, JournalLimit: 1, FeedLimit: 64, OnEntry: r.entry,
 		Plugins: []string{jenkinstest.PluginPipeline},
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	r.jenkins, err = jenkinstest.New(o)
 	must(tb, err)
 	for _, spec := range agents {
 		_, err := r.jenkins.AddAgent(spec)

@@ -36,6 +36,7 @@ type trace struct {
 	Endings []ending
 	Deeds   []deed
 	Timing  jenkinstest.Timing
+	Gated   bool // the controller has the gate among its init scripts
 }
 
 func (t trace) String() string {
@@ -43,7 +44,7 @@ func (t trace) String() string {
 	for i, a := range t.Agents {
 		fmt.Fprintf(&b, "agent %d: %q labels %q executors %d demand %t launched %t\n", i, a.Name, a.Labels, max(1, a.Executors), a.Demand, a.Launched)
 	}
-	fmt.Fprintf(&b, "%d share a machine, polls each %s, %d cleanups at once, programs end: %q\n", t.Shared, t.Poll, t.Cap, t.Endings)
+	fmt.Fprintf(&b, "%d share a machine, polls each %s, %d cleanups at once, gated %t, programs end: %q\n", t.Shared, t.Poll, t.Cap, t.Gated, t.Endings)
 	for _, d := range t.Deeds {
 		fmt.Fprintf(&b, "%8s  %s, agent %d, way %d, beside %d\n", d.At, d.What, d.Agent, d.How, d.Beside)
 	}
@@ -106,8 +107,13 @@ var slowTiming = jenkinstest.Timing{
 func check(t *testing.T, tr trace) (problems []string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, tr.Timing, tr.Agents, func(s *reconcile.Settings) { s.Poll, s.MaxCleanups = tr.Poll, tr.Cap })
+		r := newRig(t, tr.Timing, tr.Agents, func(s *reconcile.Settings) { s.Poll, s.MaxCleanups = tr.Poll, tr.Cap }, func(o *jenkinstest.Options) {
+			if tr.Gated {
+				o.Boot = func(j *jenkinstest.Jenkins) { j.InstallGate(jenkinstest.GateOptions{}) }
+			}
+		})
 		defer r.close()
+		r.audit.gated = tr.Gated
 		if len(tr.Deeds)%3 == 0 { // about a third of them
 			r.speak()
 		}
