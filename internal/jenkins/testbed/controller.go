@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 )
 
 // Controller is the controller under test.
@@ -30,12 +32,16 @@ type Controller struct {
 	Restartable bool
 	// Prefix begins the name of everything that is made here.
 	Prefix string
+	// Home is its home directory, on this machine; "" if it is not known.
+	Home string
 
-	client *http.Client
-	serial atomic.Int64
-	dir    string // of files that live as long as the controller is open
-	jar    string // its agent.jar
-	end    func() // of a controller of our own
+	client  *http.Client
+	serial  atomic.Int64
+	dir     string               // of files that live as long as the controller is open
+	jar     string               // its agent.jar
+	end     func()               // of a controller of our own
+	fake    *jenkinstest.Jenkins // a controller of our own
+	restart string               // command
 }
 
 // The variables that name a controller.
@@ -45,6 +51,9 @@ const (
 	envToken    = "PITCREW_TEST_JENKINS_TOKEN"    //nolint:gosec // the name of a variable
 	envPassword = "PITCREW_TEST_JENKINS_PASSWORD" //nolint:gosec // the name of a variable
 	envRestart  = "PITCREW_TEST_JENKINS_RESTART"
+	envHome     = "PITCREW_TEST_JENKINS_HOME"
+
+	envRestartCommand = "PITCREW_TEST_JENKINS_RESTART_CMD"
 )
 
 // FromEnvironment returns the controller that the environment names, or nil.
@@ -52,6 +61,7 @@ func FromEnvironment() (*Controller, error) {
 	c := &Controller{
 		URL: strings.TrimRight(os.Getenv(envURL), "/"), User: os.Getenv(envUser), Token: os.Getenv(envToken),
 		Password: os.Getenv(envPassword), Restartable: os.Getenv(envRestart) == "1", Real: true,
+		Home: os.Getenv(envHome), restart: os.Getenv(envRestartCommand),
 	}
 	switch {
 	case c.URL == "":
@@ -63,14 +73,14 @@ func FromEnvironment() (*Controller, error) {
 }
 
 // Open returns the controller that the environment names, or starts one. stem begins
-// its prefix. Close it.
-func Open(ctx context.Context, stem string) (*Controller, error) {
+// its prefix. What bend does is done to the options of one that is started. Close it.
+func Open(ctx context.Context, stem string, bend ...func(*jenkinstest.Options)) (*Controller, error) {
 	c, err := FromEnvironment()
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
-		if c, err = start(ctx); err != nil {
+		if c, err = start(ctx, bend); err != nil {
 			return nil, err
 		}
 	}

@@ -13,6 +13,9 @@
 //	PITCREW_TEST_JENKINS_TOKEN     an API token of that user
 //	PITCREW_TEST_JENKINS_PASSWORD  the user's password: adds tests of crumbs and sessions
 //	PITCREW_TEST_JENKINS_RESTART   1: nobody else uses the controller, it may be restarted
+//	PITCREW_TEST_JENKINS_RESTART_CMD  a command that ends its process with the signal TERM or
+//	                               KILL, its argument, and returns when it answers again
+//	PITCREW_TEST_JENKINS_HOME      its home directory on this machine
 //
 // Invariants: the name of every node and job that is made begins with the prefix of
 // its [Controller], which no two runs share; nothing else on the controller is written

@@ -21,7 +21,7 @@ var ErrNoJDK = inbound.ErrNoJDK
 
 // start starts a jenkinstest on a socket, below a context path, to which agent
 // processes connect.
-func start(ctx context.Context) (*Controller, error) {
+func start(ctx context.Context, bend []func(*jenkinstest.Options)) (*Controller, error) {
 	jar, err := inbound.Build(ctx)
 	if err != nil {
 		return nil, err
@@ -35,17 +35,22 @@ func start(ctx context.Context) (*Controller, error) {
 		URL:  "http://" + server.Listener.Addr().String() + "/ci",
 		User: "Admin", Token: "11bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", Password: "a:password", Restartable: true,
 	}
-	j, err := jenkinstest.New(jenkinstest.Options{
+	options := jenkinstest.Options{
 		RootURL: c.URL, Dir: dir,
 		Timing: jenkinstest.Timing{Down: 200 * time.Millisecond, Boot: 500 * time.Millisecond, Reload: 50 * time.Millisecond},
 		Security: jenkinstest.Security{Users: []jenkinstest.User{
 			{Name: c.User, Password: c.Password, Tokens: []string{c.Token}, Admin: true},
 		}},
-	})
+	}
+	for _, b := range bend {
+		b(&options)
+	}
+	j, err := jenkinstest.New(options)
 	if err != nil {
 		server.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	c.fake = j
 	inbound.Mount(j, jar)
 	server.Config.Handler = Strict(j)
 	server.Start()
