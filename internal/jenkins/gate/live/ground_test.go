@@ -82,8 +82,8 @@ func (t *tally) add(agent, text string) {
 func TestABuildIsContaminatedWhenAnotherStandsBetweenItAndTheCleaning(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][3]int{ // builds, contaminated, cleanings
-		"": {0, 0, 0},
-		"clean\nbuild j 1\nclean\nbuild j 2\n":            {2, 0, 2},
+		"":                                     {0, 0, 0},
+		"clean\nbuild j 1\nclean\nbuild j 2\n": {2, 0, 2},
 		"clean\nbuild j 1\nbuild j 2\nclean\nbuild j 3\n": {3, 1, 2},
 		"clean\nbuild j 1\nbuild j 2\nbuild k 1\n":        {3, 2, 1},
 		"build j 1\nclean\nclean\nbuild j 2\n":            {2, 1, 2},

@@ -20,7 +20,7 @@ func (s *suite) tryLabels(t *testing.T, every time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), s.size.limit)
 	defer cancel()
 	must(t, s.remove(ctx))
-	g := s.newGround(t)
+	g := ground(t.TempDir())
 	for _, name := range s.names() {
 		must(t, g.cleaned(name))
 	}

@@ -160,7 +160,9 @@ func (s *suite) scale(t *testing.T) {
 	must(t, s.nodes(ctx, node, many, most))
 	s.statusAt(ctx, t, most)
 	must(t, s.remove(ctx))
-	must(t, s.clear(ctx, func(name string) bool { return strings.HasPrefix(name, prefix) && name > node(many-1) && !strings.HasSuffix(name, "-slot") }))
+	must(t, s.clear(ctx, func(name string) bool {
+		return strings.HasPrefix(name, prefix) && name > node(many-1) && !strings.HasSuffix(name, "-slot")
+	}))
 	s.maintenance(ctx, t, "without a gate")
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -87,7 +86,7 @@ func (s *suite) try(t *testing.T, u setup) {
 	must(t, s.install(ctx, u.atBoot))
 	must(t, s.copies(ctx))
 	s.configure(ctx, t, labels.Cleanable, u.executors, u.normal)
-	g := s.newGround(t)
+	g := ground(t.TempDir())
 	cleaner := s.newCleaner(t, g, s.cleaning(u))
 	jobs := s.jobs(ctx, t, u, g, cleaner)
 	working, stop := context.WithCancel(ctx)
@@ -179,7 +178,7 @@ func (s *suite) report(t *testing.T, u setup, r row, g ground, c *cleaner) {
 // restart ends the controller's process when some of the builds have run. It says what was seen.
 func (s *suite) restart(ctx context.Context, t *testing.T, u setup) string {
 	t.Helper()
-	pause(ctx, 3*s.cleaning(u)+time.Second)
+	pause(ctx, 3*s.cleaning(u)+200*time.Millisecond)
 	if _, err := s.script(ctx, saveScript); err != nil {
 		t.Error(err)
 	}
@@ -207,13 +206,6 @@ func (s *suite) cleaning(u setup) time.Duration {
 		return s.size.cleaning * 3 / 10
 	}
 	return s.size.cleaning
-}
-
-func (s *suite) newGround(t *testing.T) ground {
-	t.Helper()
-	dir, err := os.MkdirTemp(s.dir, "ground-")
-	must(t, err)
-	return ground(dir)
 }
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9]+`)

@@ -42,6 +42,7 @@ func meddle(ctx context.Context, _ *testing.T, s *suite) string {
 
 // reinstall registers the gate again and again, and looks from the side how many there are.
 func reinstall(ctx context.Context, t *testing.T, s *suite) string {
+	t.Helper()
 	var looks atomic.Int64
 	beside := make(chan struct{})
 	go func() {
@@ -49,6 +50,7 @@ func reinstall(ctx context.Context, t *testing.T, s *suite) string {
 		for ; ctx.Err() == nil; pause(ctx, s.size.installEvery/2) {
 			if err := s.copies(ctx); err != nil && ctx.Err() == nil {
 				t.Error(err)
+				return
 			}
 			looks.Add(1)
 		}

@@ -62,7 +62,9 @@ func (s *suite) submit(ctx context.Context, jobs []string, from, n int) (queued 
 
 // idle reports whether none of our builds waits or runs. What leaves the queue is on an executor, so the queue is asked first.
 func (s *suite) idle(ctx context.Context) bool {
-	var queue struct{ Items []struct{ Task struct{ Name string } } }
+	var queue struct {
+		Items []struct{ Task struct{ Name string } }
+	}
 	if s.read(ctx, "/queue/api/json?tree=items[task[name]]", &queue) != nil {
 		return false
 	}
