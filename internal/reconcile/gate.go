@@ -297,6 +297,10 @@ const gatePatience = 20 * time.Second
 // gateRest is between two waits for news at least: what happens meanwhile is seen by one poll.
 const gateRest = 100 * time.Millisecond
 
+// gateFreed is when an agent is looked at again of which the gate has told that something ended there: Jenkins tells of
+// that before it frees the executor (hudson.model.Executor#finish1).
+const gateFreed = 30 * time.Millisecond
+
 // listen waits for news of the gate, and has the controller looked at when there are some, until ctx ends. Losing any of
 // them costs no more than the time to the next poll.
 func (c *Crew) listen(ctx context.Context) error {
@@ -322,6 +326,9 @@ func (c *Crew) listen(ctx context.Context) error {
 		}
 		wait = max(gateRest, 2*c.sweepTook())
 		if session, since = news.Session, news.Seq; news.Gap || tells(news.Events) {
+			if slices.ContainsFunc(news.Events, func(e gate.Event) bool { return e.Event == "ended" }) {
+				time.AfterFunc(gateFreed, c.Poke)
+			}
 			c.Poke()
 		} else if len(news.Events) == 0 && time.Since(began) < gateRest {
 			wait = c.settings.Load().Poll // a proxy that lets nobody wait

@@ -80,6 +80,29 @@ func TestBehindAGateABuildTakesACleanAgentAndItIsCleanedAgain(t *testing.T) {
 	})
 }
 
+func TestTheEndOfABuildIsSeenThoughItsExecutorIsFreedAfterTheGateTellsOfIt(t *testing.T) {
+	s := behindGate(one[0])
+	s.settings = func(s *reconcile.Settings) { s.Poll = time.Minute }
+	boot := s.jenkins
+	s.jenkins = func(o *jenkinstest.Options) {
+		boot(o)
+		o.Timing.Retire = 20 * time.Millisecond
+	}
+	inRig(t, s, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.runBuild("app", "clean")
+		r.wait(2*time.Minute, "another cleanup", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+		r.waitState("linux-7", hygiene.Clean)
+		ended, attempt := endOf(r.jenkins.Journal(), "app"), r.attempt("linux-7", 2)
+		if took := attempt.Claimed.Sub(ended); took > time.Second {
+			t.Errorf("claimed %s after the build, with polls of a minute", took)
+		}
+		if took := attempt.Ended.Sub(endOf(r.jenkins.Journal(), attempt.Run.Job)); took > time.Second {
+			t.Errorf("granted %s after the cleanup's build, with polls of a minute", took)
+		}
+	})
+}
+
 func TestAGateKeepsAgentsCleanThatLabelsCannot(t *testing.T) {
 	s := behindGate(
 		jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2, Normal: true},
