@@ -50,6 +50,39 @@ func BenchmarkReaction(b *testing.B) {
 	}
 }
 
+// BenchmarkReactionBehindGate measures the same with a gate, which tells of what happens, as the times between: from the
+// end of a build to the claim, and from the end of the program to the grant.
+func BenchmarkReactionBehindGate(b *testing.B) {
+	for _, agents := range []int{10, 100} { // 1,000 did not end in nine minutes: nearly every end brings a poll
+		b.Run(fmt.Sprintf("agents=%d", agents), func(b *testing.B) {
+			for b.Loop() {
+				w := newStopwatch()
+				inBubble(b, func(t *testing.T) {
+					t.Helper()
+					crewCarrying(t, agents, compile(t), w, func(r *rig) {
+						timing := quick
+						timing.Retire = 20 * time.Millisecond // it tells of the end before the executor is free
+						r.jenkins.SetTiming(timing)
+						r.jenkins.InstallGate(jenkinstest.GateOptions{})
+					})
+				})
+				if len(w.overheads) < agents {
+					b.Fatalf("too few cleanups: %d", len(w.overheads))
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(median(w.claims).Seconds(), "claim-s")
+				b.ReportMetric(median(w.reactions).Seconds(), "reaction-s")
+				b.ReportMetric(median(w.grants).Seconds(), "grant-s")
+				b.ReportMetric(median(w.overheads).Seconds(), "overhead-s")
+				b.ReportMetric(w.perPoll, "requests/poll")
+				b.ReportMetric(w.waits, "waits/poll")
+				b.ReportMetric(w.perCleanup, "requests/cleanup")
+				b.Logf("requests per cleanup: %s", w.requests())
+			}
+		})
+	}
+}
+
 // inBubble runs f in virtual time, which needs a test.
 func inBubble(b *testing.B, f func(*testing.T)) {
 	b.Helper()
@@ -82,14 +115,19 @@ func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
 	b.ReportMetric(crew.pollBytes, "B/agent/poll")
 	b.ReportMetric(crew.perCleanup, "requests/cleanup")
 	b.ReportMetric(crew.cleanupBytes, "B/cleanup")
-	var ops []string
-	for _, op := range slices.Sorted(maps.Keys(crew.perOp)) {
-		ops = append(ops, fmt.Sprintf("%s %.2f", op, crew.perOp[op]))
-	}
-	b.Logf("requests per cleanup: %s", strings.Join(ops, ", "))
+	b.Logf("requests per cleanup: %s", crew.requests())
 	if crew.perCleanup > maxRequests {
 		b.Errorf("%.2f requests per cleanup, want at most %d", crew.perCleanup, maxRequests)
 	}
+}
+
+// requests are those of a cleanup, by operation.
+func (w *stopwatch) requests() string {
+	var ops []string
+	for _, op := range slices.Sorted(maps.Keys(w.perOp)) {
+		ops = append(ops, fmt.Sprintf("%s %.2f", op, w.perOp[op]))
+	}
+	return strings.Join(ops, ", ")
 }
 
 // maxRequests is the goal for one cleanup, with everything that is not a poll counted in.
@@ -106,19 +144,23 @@ type stopwatch struct {
 	running   bool // after the warm-up
 	free      map[string]time.Time
 	began     map[string]time.Time
+	proved    map[string]time.Time
 	polled    time.Time
 	reactions []time.Duration // from the end of a build to the start of its cleanup
+	claims    []time.Duration // from the end of a build to the label dirty
+	grants    []time.Duration // from the end of a cleanup's program to the label clean
 	overheads []time.Duration // from the end of a build to the label clean, without the recipe's own time
 	beside    []time.Duration // from the poll that saw the end to the start
 
 	kept int64 // bytes of files on the controller, of the slot that has most
 
 	perPoll, pollBytes, perCleanup, cleanupBytes float64
+	waits                                        float64 // for events of the gate, per poll
 	perOp                                        map[string]float64
 }
 
 func newStopwatch() *stopwatch {
-	return &stopwatch{free: map[string]time.Time{}, began: map[string]time.Time{}, perOp: map[string]float64{}}
+	return &stopwatch{free: map[string]time.Time{}, began: map[string]time.Time{}, proved: map[string]time.Time{}, perOp: map[string]float64{}}
 }
 
 // poll notes when the newest poll was sent.
@@ -145,13 +187,23 @@ func (w *stopwatch) entry(e jenkinstest.Entry) {
 			delete(w.free, e.Agent)
 			w.began[e.Agent] = since
 		}
+	case e.Kind == jenkinstest.EntryBuildEnd:
+		w.proved[e.Agent] = e.At
 	case e.Kind == jenkinstest.EntryLabels:
-		names := hygiene.DefaultNames
-		given := names.Read(labelexpr.Tokens(e.Labels)).Has(hygiene.LabelClean) && !names.Read(labelexpr.Tokens(e.Before)).Has(hygiene.LabelClean)
-		if since, ok := w.began[e.Agent]; ok && given {
-			w.overheads = append(w.overheads, e.At.Sub(since)-recipeTime)
-			delete(w.began, e.Agent)
-		}
+		w.labels(e)
+	}
+}
+
+func (w *stopwatch) labels(e jenkinstest.Entry) {
+	before, after := hygiene.DefaultNames.Read(labelexpr.Tokens(e.Before)), hygiene.DefaultNames.Read(labelexpr.Tokens(e.Labels))
+	given := func(l hygiene.Labels) bool { return after.Has(l) && !before.Has(l) }
+	if since, ok := w.free[e.Agent]; ok && given(hygiene.LabelDirty) {
+		w.claims = append(w.claims, e.At.Sub(since))
+	}
+	if since, ok := w.began[e.Agent]; ok && given(hygiene.LabelClean) {
+		w.overheads = append(w.overheads, e.At.Sub(since)-recipeTime)
+		w.grants = append(w.grants, e.At.Sub(w.proved[e.Agent]))
+		delete(w.began, e.Agent)
 	}
 }
 
@@ -203,8 +255,8 @@ func crewAtWork(t *testing.T, agents int, w *stopwatch) {
 	crewCarrying(t, agents, compile(t), w)
 }
 
-// crewCarrying measures pitcrew with a program of its own.
-func crewCarrying(t *testing.T, agents int, program *recipe.Program, w *stopwatch) {
+// crewCarrying measures pitcrew with a program of its own, on a controller that was prepared.
+func crewCarrying(t *testing.T, agents int, program *recipe.Program, w *stopwatch, prepare ...func(*rig)) {
 	t.Helper()
 	r := newRig(t, quick, benchAgents(agents), func(s *reconcile.Settings) {
 		s.Poll, s.MaxCleanups = time.Second, max(4, agents/10)
@@ -214,6 +266,9 @@ func crewCarrying(t *testing.T, agents int, program *recipe.Program, w *stopwatc
 	r.jenkins.Inject(wire)
 	app(t, r.jenkins)
 	r.watch, r.audit.polled = w, w.poll
+	for _, p := range prepare {
+		p(r)
+	}
 	r.start()
 	for r.audit.granted() < agents {
 		time.Sleep(10 * time.Second)
@@ -236,7 +291,11 @@ func (w *stopwatch) account(before, after map[string]tally, cleanups float64, ag
 	polls := float64(after["read fleet"].n - before["read fleet"].n)
 	for op, a := range after {
 		n, bytes := float64(a.n-before[op].n), float64(a.in+a.out-before[op].in-before[op].out)
-		if op == "read fleet" || op == "read queue" {
+		switch op {
+		case "await events of gate": // whatever happens, and where nothing does, every so often
+			w.waits += n / polls
+			continue
+		case "read fleet", "read queue", "read gate":
 			w.perPoll += n / polls
 			w.pollBytes += bytes / polls / float64(agents)
 			continue
