@@ -111,39 +111,43 @@ func (s *suite) newClient(tb testing.TB) *jenkins.Client {
 	return c
 }
 
-// takeOver refuses a controller that is somebody else's, and clears away what an earlier run has left.
-func (s *suite) takeOver(ctx context.Context, t *testing.T) {
-	t.Helper()
+// occupied says why the controller is somebody else's, nil if it is not.
+func (s *suite) occupied(ctx context.Context) error {
 	files, err := s.script(ctx, filesScript)
 	if err != nil {
-		t.Fatalf("the suite needs the script console, and with it Overall/Administer: %v", err)
+		return fmt.Errorf("the suite needs the script console, and with it Overall/Administer: %w", err)
 	}
 	for _, line := range files {
 		if strings.HasPrefix(line, "file foreign ") {
-			t.Fatalf("there is a gate in init.groovy.d that is not of this suite: %s", line)
+			return fmt.Errorf("there is a gate in init.groovy.d that is not of this suite: %s", line)
 		}
 	}
 	status, err := gate.NewClient(s.client, labels).Status(ctx)
-	if unusable, ok := errors.AsType[*gate.UnusableError](err); ok && unusable.Heard || status != nil && status.Version != version {
-		t.Fatalf("the controller has a gate that is not of this suite: %v", err)
+	switch {
+	case err != nil && !errors.Is(err, gate.ErrAbsent):
+		return fmt.Errorf("the controller may have a gate that is not of this suite: %w", err)
+	case err == nil && status.Version != version:
+		return fmt.Errorf("the controller has the gate of pitcrew %s", status.Version)
 	}
 	fleet, err := s.client.Fleet(ctx)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for _, a := range fleet.Agents {
 		if slices.Contains(a.Labels, labels.Cleanable) && !leftover.MatchString(a.Name) {
-			t.Fatalf("agent %s is labelled %s: this controller is in use", a.Name, labels.Cleanable)
-		}
-		if a.BuiltIn && a.Executors > 0 {
-			t.Logf("the built-in node has %d executors: it takes jobs without a label from the agents of the suite", a.Executors)
+			return fmt.Errorf("agent %s is labelled %s: this controller is in use", a.Name, labels.Cleanable)
 		}
 	}
+	return nil
+}
+
+// takeOver refuses a controller that is somebody else's, and clears away what an earlier run has left.
+func (s *suite) takeOver(ctx context.Context, t *testing.T) {
+	t.Helper()
+	must(t, s.occupied(ctx))
 	// From here on it is ours.
 	t.Cleanup(func() { s.giveBack(context.WithoutCancel(ctx), t) })
-	if err := s.remove(ctx); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.remove(ctx))
 	if err := s.clear(ctx, leftover.MatchString); err != nil {
 		t.Fatalf("remove what an earlier run has left: %v", err)
 	}
