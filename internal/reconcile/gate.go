@@ -294,8 +294,12 @@ func (c *Crew) nameUse(ctx context.Context, w *work) error {
 // gatePatience is how long the gate may keep us waiting for news. A request may take longer.
 const gatePatience = 20 * time.Second
 
-// gateRest is between two waits for news at least: what happens meanwhile is seen by one poll.
-const gateRest = 100 * time.Millisecond
+// gateRest is between two waits for news at least: what happens meanwhile is seen by one poll. In a big fleet it is so many
+// times as long as a poll takes, so that the controller is not kept busy by being looked at.
+const (
+	gateRest  = 100 * time.Millisecond
+	gateRests = 8
+)
 
 // gateFreed is when an agent is looked at again of which the gate has told that something ended there: Jenkins tells of
 // that before it frees the executor (hudson.model.Executor#finish1).
@@ -324,7 +328,7 @@ func (c *Crew) listen(ctx context.Context) error {
 			}
 			return
 		}
-		wait = max(gateRest, 2*c.sweepTook())
+		wait = max(gateRest, gateRests*c.sweepTook())
 		if session, since = news.Session, news.Seq; news.Gap || tells(news.Events) {
 			if slices.ContainsFunc(news.Events, func(e gate.Event) bool { return e.Event == "ended" }) {
 				time.AfterFunc(gateFreed, c.Poke)

@@ -83,6 +83,52 @@ func BenchmarkReactionBehindGate(b *testing.B) {
 	}
 }
 
+// BenchmarkRestartBehindGate measures in virtual time how long it takes until half and all of the agents are clean again after
+// a restart of their controller, which empties the gate's ledger: of agents that were clean and have not been used, the
+// verification alone runs. A tenth of the agents are verified at once, each for five seconds.
+func BenchmarkRestartBehindGate(b *testing.B) {
+	const agents = 1000
+	for b.Loop() {
+		var half, all time.Duration
+		inBubble(b, func(t *testing.T) {
+			t.Helper()
+			half, all = cleanAgain(t, agents)
+		})
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(half.Seconds(), "half-s")
+		b.ReportMetric(all.Seconds(), "all-s")
+	}
+}
+
+// cleanAgain returns when half and all agents were clean again, counted from when the controller answered again.
+func cleanAgain(t *testing.T, agents int) (half, all time.Duration) {
+	t.Helper()
+	r := newRig(t, quick, benchAgents(agents), func(s *reconcile.Settings) {
+		s.Poll, s.MaxCleanups = time.Second, agents/10
+	}, func(o *jenkinstest.Options) {
+		o.Boot = func(j *jenkinstest.Jenkins) { j.InstallGate(jenkinstest.GateOptions{}) }
+	})
+	defer r.close()
+	r.shop.takes = func(jenkinstest.Step) time.Duration { return 5 * time.Second }
+	r.jenkins.Inject(wire)
+	r.start()
+	for r.audit.granted() < agents {
+		time.Sleep(time.Second)
+	}
+	must(t, r.jenkins.Restart(t.Context(), jenkinstest.RestartCrash))
+	began := time.Now()
+	for r.audit.granted() < 2*agents {
+		time.Sleep(100 * time.Millisecond)
+		if half == 0 && r.audit.granted() >= agents+agents/2 {
+			half = time.Since(began)
+		}
+		if time.Since(began) > time.Hour {
+			t.Fatalf("%d of %d agents are clean again after an hour", r.audit.granted()-agents, agents)
+		}
+	}
+	return half, time.Since(began)
+}
+
 // inBubble runs f in virtual time, which needs a test.
 func inBubble(b *testing.B, f func(*testing.T)) {
 	b.Helper()
