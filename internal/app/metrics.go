@@ -44,6 +44,7 @@ type metrics struct {
 	gateAtBoot    *prometheus.GaugeVec
 	gateFaults    *prometheus.GaugeVec
 	gateLedger    *prometheus.GaugeVec
+	gateLaunched  *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -85,6 +86,7 @@ func newMetrics() *metrics {
 	m.gateAtBoot = gauge("gate_at_boot", "1 if the gate will be there when the controller starts the next time, 0 if only the console registered it.", "controller")
 	m.gateFaults = gauge("gate_faults", "Faults of the gate since it was loaded.", "controller")
 	m.gateLedger = gauge("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
+	m.gateLaunched = gauge("gate_launched_agents", "Agents of the gate that the controller launches itself: after a restart they may take a build before the gate is up.", "controller")
 	return m
 }
 
@@ -186,18 +188,19 @@ func (m *metrics) Beat(controller hygiene.ControllerID, loop string, at time.Tim
 }
 
 // Gated implements [reconcile.Watcher].
-func (m *metrics) Gated(controller hygiene.ControllerID, s *gate.Status, lost bool) {
-	name := prometheus.Labels{"controller": string(controller)}
+func (m *metrics) Gated(controller hygiene.ControllerID, sight reconcile.GateSight) {
+	name, s := prometheus.Labels{"controller": string(controller)}, sight.Status
 	if s == nil {
-		for _, v := range []*prometheus.GaugeVec{m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger} {
+		for _, v := range []*prometheus.GaugeVec{m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger, m.gateLaunched} {
 			v.DeletePartialMatch(name)
 		}
-		if lost {
+		if sight.Lost {
 			m.gateUp.With(name).Set(0)
 		}
 		return
 	}
 	m.gateUp.With(name).Set(1)
+	m.gateLaunched.With(name).Set(float64(sight.Launched))
 	m.gateFaults.With(name).Set(float64(s.Failed))
 	atBoot := 0.0
 	if s.AtBoot() {

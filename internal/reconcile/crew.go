@@ -43,8 +43,15 @@ type Watcher interface {
 	Ended(a hygiene.Agent, t hygiene.Attempt, queued, ran time.Duration)
 	Found(a hygiene.Agent, t hygiene.Attempt, r Residue)
 	Beat(controller hygiene.ControllerID, loop string, at time.Time)
-	// Gated is told of the gate at each successful poll: status is nil where none answers, and lost says that there was one.
-	Gated(controller hygiene.ControllerID, status *gate.Status, lost bool)
+	// Gated is told of the gate at each successful poll.
+	Gated(controller hygiene.ControllerID, s GateSight)
+}
+
+// GateSight is what a poll saw of a controller's gate.
+type GateSight struct {
+	Status   *gate.Status // nil = none answers
+	Lost     bool         // there was one
+	Launched int          // agents of the ledger that the controller launches itself, perhaps before its gate is up
 }
 
 // Crew services one controller. Make it with [New], then [Crew.Run].

@@ -19,7 +19,6 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/engine"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
-	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
@@ -286,7 +285,7 @@ func (w *watcher) found(kind spec.Kind) int64 {
 func (w *watcher) Swept(hygiene.ControllerID, time.Duration, error)                   {}
 func (w *watcher) Ended(hygiene.Agent, hygiene.Attempt, time.Duration, time.Duration) {}
 func (w *watcher) Beat(hygiene.ControllerID, string, time.Time)                       {}
-func (w *watcher) Gated(hygiene.ControllerID, *gate.Status, bool)                     {}
+func (w *watcher) Gated(hygiene.ControllerID, reconcile.GateSight)                    {}
 func (w *watcher) Decided(hygiene.ControllerID, []reconcile.Decision) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -166,6 +166,20 @@ func (l *Look) gateOf(agent string) hygiene.Gate {
 	}
 }
 
+// gateSight sums up what the look saw of the gate.
+func (l *Look) gateSight() GateSight {
+	s := GateSight{Status: l.Gate, Lost: l.GateProblem != ""}
+	if l.Gate == nil {
+		return s
+	}
+	for name := range l.Gate.Agents {
+		if l.Agents[name].LaunchSupported {
+			s.Launched++
+		}
+	}
+	return s
+}
+
 // gated reports whether the agent's labels are written by the controller's gate, as far as the newest look knows.
 func (c *Crew) gated() bool {
 	look := c.look.Load()

@@ -150,7 +150,7 @@ func (c *Crew) sweepOnce(ctx context.Context) error {
 	c.noteBusy(look)
 	c.lookAtModes(ctx, look)
 	c.look.Store(look)
-	c.Watch.Gated(c.id, look.Gate, look.GateProblem != "")
+	c.Watch.Gated(c.id, look.gateSight())
 	return nil
 }
 

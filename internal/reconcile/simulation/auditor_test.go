@@ -13,7 +13,6 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
-	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
@@ -475,7 +474,7 @@ func (a *auditor) Decided(hygiene.ControllerID, []reconcile.Decision)           
 func (a *auditor) Ended(hygiene.Agent, hygiene.Attempt, time.Duration, time.Duration) {}
 func (a *auditor) Found(hygiene.Agent, hygiene.Attempt, reconcile.Residue)            {}
 func (a *auditor) Beat(hygiene.ControllerID, string, time.Time)                       {}
-func (a *auditor) Gated(hygiene.ControllerID, *gate.Status, bool)                     {}
+func (a *auditor) Gated(hygiene.ControllerID, reconcile.GateSight)                    {}
 
 // sees notes that an agent was looked at directly.
 func (a *auditor) sees(agent string, at time.Time) {
