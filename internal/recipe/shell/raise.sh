@@ -56,8 +56,9 @@ raise() {
 		sudo -n -- /bin/sh -c "$raise_prove" pitcrew "$r_total" "$r_size" "$sum"
 }
 
-# The first process of the step: it ends with the code that the attendant makes of what root's side said.
-raise_wait='d=$1; shift; "$@" <"$d/in" 2>"$d/said"; IFS= read -r code <"$d/code"; exit "${code:-125}"'
+# The first process of the step: it ends with the code that the attendant makes of what root's side said. It has the pipe for
+# that open from the beginning, in both directions: the attendant of a process that was ended finds nobody, and does not wait.
+raise_wait='d=$1; shift; exec 7<>"$d/code"; "$@" <"$d/in" 2>"$d/said" 7>&-; IFS= read -r code <&7; exit "${code:-125}"'
 
 # hand_line adds to the stage that part $1 comes next: size $2, digest $3, mode $4; hand_bytes prints so many bytes, from
 # file $5, whatever has become of that.
@@ -98,6 +99,7 @@ quote() {
 attend() {
 	trap '' PIPE
 	trap - EXIT TERM INT HUP
+	exec 8>"$r_dir/code"
 	{
 		print_line "$stage"
 		"raised_$r_n" hand_bytes
@@ -125,7 +127,7 @@ SAID
 	elif [ -z "$r_code" ] && [ ! -s "$work/$r_n/reason" ]; then
 		printf 'its raised part ended without a word' >"$work/$r_n/reason"
 	fi
-	echo "${r_code:-125}" >"$r_dir/code"
+	echo "${r_code:-125}" 2>/dev/null >&8
 }
 
 # sudo_refusal says why sudo, which said $1, does not raise.
