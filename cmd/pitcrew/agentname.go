@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -35,7 +36,7 @@ func (d *daemon) agent(ctx context.Context, arg string) (api.Agent, error) {
 	var found []api.Agent
 	for a, err := range d.Agents(ctx, api.AgentQuery{Controller: controller, Name: name, Hygiene: allHygiene}) {
 		if err != nil {
-			return api.Agent{}, err
+			return api.Agent{}, cmp.Or(d.known(ctx, controller, ""), err)
 		}
 		found = append(found, a)
 	}

@@ -94,11 +94,13 @@ func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string 
 	return tabular(append(head, "REASON"), rows, width)
 }
 
-// attemptReason begins with the step that failed: it tells more than the rest.
-func attemptReason(t api.Attempt) string {
-	reason := beside(t.Outcome, t.Reason)
-	if t.Step != "" && !strings.Contains(reason, t.Step) {
-		return strings.TrimSuffix(t.Step+": "+reason, ": ")
+// attemptReason is the reason of an attempt for where its outcome stands beside it.
+func attemptReason(t api.Attempt) string { return stepFirst(t.Step, beside(t.Outcome, t.Reason)) }
+
+// stepFirst has a reason begin with the step that failed: it tells more than the rest.
+func stepFirst(step, reason string) string {
+	if step != "" && !strings.Contains(reason, step) {
+		return strings.TrimSuffix(step+": "+reason, ": ")
 	}
 	return reason
 }

@@ -102,7 +102,7 @@ func phaseOf(t api.Attempt) string {
 func outcomeText(t api.Attempt) string {
 	text := "was cleaned in " + took(t.Claimed, t.Ended)
 	if t.Outcome != string(hygiene.Cleaned) {
-		text = "could not be cleaned" + because(attemptReason(t))
+		text = "could not be cleaned" + because(stepFirst(t.Step, t.Reason))
 	}
 	return fmt.Sprintf("%s (attempt %d, \"pitcrew attempt %d --log\")", text, t.Number, t.ID)
 }
