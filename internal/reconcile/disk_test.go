@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,9 +88,12 @@ func TestAnAgentUsedBetweenTwoPollsLosesItsLabelAlthoughNothingCanBeStored(t *te
 
 func TestCleanIsNotShownWhileItCannotBeStored(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
-		var empty func()
-		r.at(1, false, func(req *http.Request) bool { return strings.HasSuffix(req.URL.Path, "/rssAll") }, func() { empty = r.full() })
-		r.wait(time.Hour, "a proof", func() bool { return empty != nil })
+		var empty atomic.Pointer[func()]
+		r.at(1, false, func(req *http.Request) bool { return strings.HasSuffix(req.URL.Path, "/rssAll") }, func() {
+			f := r.full()
+			empty.Store(&f)
+		})
+		r.wait(time.Hour, "a proof", func() bool { return empty.Load() != nil })
 		r.pass(5 * time.Minute)
 		shown := 0
 		for _, e := range r.jenkins.Journal() {
@@ -100,7 +104,7 @@ func TestCleanIsNotShownWhileItCannotBeStored(t *testing.T) {
 		if shown > 1 || r.labels("linux-7") != "cleanable dirty" {
 			t.Errorf("labelled clean %d times, and %s now", shown, r.labels("linux-7"))
 		}
-		empty()
+		(*empty.Load())()
 		r.waitState("linux-7", hygiene.Clean)
 	})
 }
