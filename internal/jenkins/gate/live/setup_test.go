@@ -95,6 +95,9 @@ func (s *suite) try(t *testing.T, u setup) {
 	defer func() { calm(); stop(); beside.Wait() }()
 	words := ""
 	beside.Go(func() { cleaner.run(working) })
+	if u.trouble != nil {
+		must(t, s.awaitClaims(ctx))
+	}
 	disturbed := make(chan struct{})
 	go func() {
 		defer close(disturbed)
@@ -125,6 +128,23 @@ func (s *suite) try(t *testing.T, u setup) {
 	stop()
 	beside.Wait()
 	s.report(t, u, row{setup: u.name, submitted: submitted, took: took, notes: words}, g, cleaner)
+}
+
+// awaitClaims waits until each agent was claimed once: until then one whose label somebody takes away is none of the gate's.
+func (s *suite) awaitClaims(ctx context.Context) error {
+	client := gate.NewClient(s.client, labels)
+	for {
+		status, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.names(), func(name string) bool { return status.Agents[name].Attempt == 0 }) {
+			return nil
+		}
+		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 // report counts, and says what is wrong with it.
