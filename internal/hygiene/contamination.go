@@ -128,7 +128,7 @@ func (f Feed) story() []scene {
 			all = append(all, scene{at: began.Truncate(FeedTick), proof: t})
 		}
 		if !t.Lost.IsZero() && !f.shows(t.UsedBy) { // a block of a Pipeline stands in no feed
-			all = append(all, scene{at: t.Lost, lost: true})
+			all = append(all, scene{at: f.lossOf(t), lost: true})
 		}
 	}
 	for _, s := range slices.Backward(f.Starts) {
@@ -136,6 +136,18 @@ func (f Feed) story() []scene {
 	}
 	slices.SortStableFunc(all, func(a, b scene) int { return a.at.Compare(b.at) })
 	return all
+}
+
+// lossOf is when what an attempt gave was lost: before the next attempt began, whose beginning is taken to the second.
+func (f Feed) lossOf(t *Attempt) time.Time {
+	at := t.Lost
+	for i := range f.Attempts {
+		next := &f.Attempts[i]
+		if began := next.began().Truncate(FeedTick); next.Number > t.Number && !began.IsZero() && !at.Before(began) {
+			at = began.Add(-1)
+		}
+	}
+	return at
 }
 
 func (f Feed) shows(url string) bool {

@@ -37,6 +37,10 @@ func TestFeedsAreJudged(t *testing.T) {
 		t.Lose(at(s), usedBy)
 		return t
 	}
+	numbered := func(n int64, t hygiene.Attempt) hygiene.Attempt {
+		t.Number = n
+		return t
+	}
 	failed := hygiene.Attempt{Run: hygiene.Run{URL: "f"}, Outcome: hygiene.Failed}
 	proved := hygiene.Attempt{Run: hygiene.Run{URL: "p"}, Proved: epoch}
 	tests := []struct {
@@ -51,6 +55,14 @@ func TestFeedsAreJudged(t *testing.T) {
 		{
 			name: "the first build after a cleanup is clean", starts: []hygiene.Start{ours("1", 1), real("a", 2)},
 			attempts: []hygiene.Attempt{granted("1")}, used: "a",
+		},
+		{
+			// The loss of the first, to a build that this reading does not show, came in the second in which the next one began.
+			name: "a loss before a cleanup that followed at once", starts: []hygiene.Start{real("a", 90)},
+			attempts: []hygiene.Attempt{
+				numbered(2, hygiene.Attempt{Began: at(32).Add(400 * time.Millisecond), Proved: epoch, Outcome: hygiene.Cleaned}),
+				numbered(1, hygiene.Attempt{Began: at(15), Proved: epoch, Outcome: hygiene.Cleaned, Lost: at(32).Add(300 * time.Millisecond), UsedBy: "earlier"}),
+			}, used: "a",
 		},
 		{
 			name: "the second is not", starts: []hygiene.Start{ours("1", 1), real("a", 2), real("b", 3)},

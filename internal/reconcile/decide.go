@@ -295,8 +295,8 @@ func (c *Crew) pauses(ctx context.Context, now time.Time) (map[string]string, er
 // awaited reports whether, after a controller restart, the queue holds an item that must go to
 // this very agent: a Pipeline block that comes back, or a self-label job.
 func (c *Crew) awaited(v *view, look *Look) bool {
-	if look.SessionSince.IsZero() || v.agent.Settled == look.Session {
-		return false
+	if look.SessionSince.IsZero() || v.agent.Settled == look.Session || look.Gate != nil {
+		return false // a gate knows what comes back, and holds all else off until the agent is clean
 	}
 	until := c.theirs(look.SessionSince.Add(v.policy.Settle))
 	return slices.ContainsFunc(look.Queue.Items, func(item jenkins.QueueItem) bool {
