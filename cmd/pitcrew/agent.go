@@ -89,7 +89,7 @@ func (c *cli) agentFacts(a api.AgentDetail) []fact {
 		{"Machine", a.Machine},
 	}
 	if a.Used != nil {
-		facts = append(facts, fact{"Used", c.moment(a.Used.At) + " by " + a.Used.URL})
+		facts = append(facts, fact{"Used", c.moment(a.Used.At) + " by " + cmp.Or(a.Used.URL, "a build that is not known by name")})
 	}
 	return facts
 }

@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,7 @@ type pit struct {
 	mu      sync.Mutex
 	report  func(recipe.Report) recipe.Report // bends what a program reports
 	takes   time.Duration                     // how long a program runs
+	works   time.Duration                     // how long a real build runs, 0 = a minute
 	stop    context.CancelFunc
 	stopped chan error
 }
@@ -150,10 +152,10 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 	nonce, ours := step.Env["PITCREW_NONCE"]
 	p.mu.Lock()
 	takes, bend := p.takes, p.report
-	p.mu.Unlock()
 	if !ours {
-		takes = time.Minute
+		takes = cmp.Or(p.works, time.Minute)
 	}
+	p.mu.Unlock()
 	select {
 	case <-time.After(takes):
 	case <-ctx.Done():

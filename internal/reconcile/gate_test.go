@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -99,6 +100,32 @@ func TestTheEndOfABuildIsSeenThoughItsExecutorIsFreedAfterTheGateTellsOfIt(t *te
 		}
 		if took := attempt.Ended.Sub(endOf(r.jenkins.Journal(), attempt.Run.Job)); took > time.Second {
 			t.Errorf("granted %s after the cleanup's build, with polls of a minute", took)
+		}
+	})
+}
+
+func TestABuildThatNoPollSawIsNamedByWhatTheGateTellsOfIt(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		r.works = 100 * time.Millisecond
+		for n := range 3 {
+			r.waitState("linux-7", hygiene.Clean)
+			r.runBuild("app", "clean")
+			r.wait(time.Minute, "the next cleanup", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == int64(n+2) }) })
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		for n := range 3 {
+			if got, want := r.attempt("linux-7", int64(n+1)), fmt.Sprintf("http://ci.test/job/app/%d/", n+1); got.UsedBy != want {
+				t.Errorf("attempt %d was used by %q, want %q", n+1, got.UsedBy, want)
+			}
+		}
+		if a := r.agent("linux-7"); a.Used == nil || a.Used.URL != "http://ci.test/job/app/3/" || a.Used.Item != 0 {
+			t.Errorf("the agent was used by %+v", a.Used)
+		}
+		if got := r.events(hygiene.EventUncleaned); len(got) != 3 || !strings.Contains(got[0].Reason, "queue id") {
+			t.Errorf("due: %+v", got)
+		}
+		if got := r.events(hygiene.EventContaminated); len(got) != 0 {
+			t.Errorf("reported: %+v", got)
 		}
 	})
 }
