@@ -106,7 +106,9 @@ func TestTheEndOfABuildIsSeenThoughItsExecutorIsFreedAfterTheGateTellsOfIt(t *te
 
 func TestABuildThatNoPollSawIsNamedByWhatTheGateTellsOfIt(t *testing.T) {
 	inRig(t, behindGate(one[0]), func(r *rig) {
+		r.mu.Lock()
 		r.works = 100 * time.Millisecond
+		r.mu.Unlock()
 		for n := range 3 {
 			r.waitState("linux-7", hygiene.Clean)
 			r.runBuild("app", "clean")
