@@ -97,7 +97,7 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 	if crowded, err := c.crowded(ctx, w, fresh.Neighbour); err != nil || crowded {
 		return rest, err
 	}
-	if c.gated() {
+	if w.gated() {
 		return c.handOver(ctx, w)
 	}
 	offered, err := c.stillOffered(ctx, w)
@@ -113,7 +113,7 @@ func (c *Crew) driveClaimed(ctx context.Context, w *work) (time.Duration, error)
 // shut keeps real builds off the agent: by the gate, which is told which job may run there, or by labels. It answers false
 // after it gave the claim back, or when the job has to be waited for.
 func (c *Crew) shut(ctx context.Context, w *work) (ready bool, err error) {
-	if !c.gated() {
+	if !w.gated() {
 		err := c.show(ctx, w, hygiene.ShowDirty, c.fitness(w))
 		if refused, ok := errors.AsType[*refusal](err); ok {
 			return false, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: refused.reason, Permanent: refused.unfit})

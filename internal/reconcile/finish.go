@@ -305,7 +305,7 @@ func (c *Crew) driveGranting(ctx context.Context, w *work) (time.Duration, error
 // open lets real builds onto the agent: by the gate, or by labels. It answers false when that has to wait, or after it ended
 // the attempt.
 func (c *Crew) open(ctx context.Context, w *work) (wait time.Duration, ok bool, err error) {
-	if c.gated() {
+	if w.gated() {
 		switch answer, err := c.grantByGate(ctx, w); {
 		case err != nil:
 			return rest, false, err

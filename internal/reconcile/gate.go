@@ -87,10 +87,10 @@ func (c *Crew) gateAnswered(ctx context.Context, row store.Controller, look *Loo
 
 // gateLost notes that the controller's gate is lost: agents that are clean lose that by the decision that follows.
 func (c *Crew) gateLost(ctx context.Context, row store.Controller, look *Look) error {
-	if row.Gate == store.Gated && !row.GateLost.IsZero() && row.GateProblem == look.GateProblem {
+	told := row.Gate == store.Gated && !row.GateLost.IsZero()
+	if told && row.GateProblem == look.GateProblem {
 		return nil
 	}
-	told := row.Gate == store.Gated && !row.GateLost.IsZero()
 	if !told {
 		row.GateLost = look.At
 	}
@@ -180,10 +180,10 @@ func (l *Look) gateSight() GateSight {
 	return s
 }
 
-// gated reports whether the agent's labels are written by the controller's gate, as far as the newest look knows.
-func (c *Crew) gated() bool {
-	look := c.look.Load()
-	return look != nil && look.Gate != nil
+// gated reports whether the agent's labels are written by the controller's gate: by the look that the decision was made
+// on. A newer one may have lost the gate, which must not turn a grant by the gate into one by labels.
+func (w *work) gated() bool {
+	return w.look != nil && w.look.Gate != nil
 }
 
 // asOwner is how this daemon presents itself to the gate. Which daemon services the controller is settled by the owner's

@@ -221,6 +221,25 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 	}
 }
 
+func TestAGateThatIsLostDuringAGrantIsNotReplacedByLabels(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		came := r.at(1, false, func(req *http.Request) bool {
+			return strings.HasPrefix(req.URL.Path, "/computer/linux-7/") && r.has("linux-7", func(a hygiene.Agent) bool { return a.State == hygiene.Granting })
+		}, func() {
+			r.jenkins.RemoveGate()
+			r.pass(25 * time.Second) // a poll sees that
+		})
+		r.wait(time.Hour, "the gate lost", func() bool { return len(r.events(hygiene.EventGateLost)) > 0 })
+		r.pass(time.Hour)
+		if came() == "" {
+			t.Error("no grant was prepared")
+		}
+		if got := r.events(hygiene.EventGranted); len(got) != 0 {
+			t.Errorf("granted: %+v", got)
+		}
+	})
+}
+
 func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 	s := behindGate(one[0], jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2, Normal: true})
 	s.jenkins = nil

@@ -68,7 +68,7 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 // renew has the gate take the agent's new session for that of the attempt's claim. It answers false when that has to be
 // waited for, or after it ended the attempt.
 func (c *Crew) renew(ctx context.Context, w *work, job string) (ready bool, err error) {
-	if !c.gated() || w.attempt.Reconnect == 0 {
+	if !w.gated() || w.attempt.Reconnect == 0 {
 		return true, nil
 	}
 	switch reason, err := c.claimByGate(ctx, w, job); {

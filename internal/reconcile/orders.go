@@ -57,7 +57,7 @@ func (c *Crew) order(ctx context.Context, name, actor string, kind hygiene.Event
 
 // unlabel takes clean off an agent that is clean no more. If that fails the next poll does it.
 func (c *Crew) unlabel(ctx context.Context, name string) {
-	w := &work{agent: hygiene.Agent{ID: c.agentID(name)}, settings: c.settings.Load()}
+	w := &work{agent: hygiene.Agent{ID: c.agentID(name)}, look: c.look.Load(), settings: c.settings.Load()}
 	if err := c.writeLabels(ctx, w, hygiene.ShowDirty); err != nil {
 		c.Log.WarnContext(ctx, "clean could not be taken off at once", "agent", name, "err", err)
 	}

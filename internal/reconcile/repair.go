@@ -128,7 +128,7 @@ func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) er
 // write writes labels that are not clean, by the gate where there is one. During a cleanup that would end its claim: there
 // the labels alone are mended, which the gate does not decide by.
 func (c *Crew) write(ctx context.Context, w *work, want hygiene.Labels) error {
-	if c.gated() && !w.agent.State.InProgress() {
+	if w.gated() && !w.agent.State.InProgress() {
 		return c.writeByGate(ctx, w.agent.ID, want)
 	}
 	return c.show(ctx, w, want, nil)
