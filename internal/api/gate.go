@@ -117,7 +117,7 @@ func (s *Server) leaveGate(ctx context.Context, in *leaveGateInput) (*answer[Gat
 	if err != nil {
 		return nil, err
 	}
-	if row.Gate == store.LabelsOnly {
+	if row.Gate.Use == store.LabelsOnly {
 		return nil, refusal(http.StatusConflict, fmt.Sprintf("controller %s has no gate", c.ID))
 	}
 	if err := c.Orders.LeaveGate(ctx, caller(ctx).Name, in.Body.reason()); err != nil {
@@ -134,13 +134,13 @@ func (s *Server) gateOf(ctx context.Context, c Controller) (Gate, error) {
 	if err != nil {
 		return g, err
 	}
-	if row.Gate == store.LeavingGate && g.Mode != modeLabels {
+	if row.Gate.Use == store.LeavingGate && g.Mode != modeLabels {
 		g.Mode = modeLeaving
 	}
-	g.Since = utc(row.GateLost)
+	g.Since = utc(row.Gate.Since)
 	status := v.gate().Status
 	if status == nil {
-		g.Ready = row.Gate != store.Gated
+		g.Ready = row.Gate.Use != store.Gated
 		return g, nil
 	}
 	if v.gate().Leaving {

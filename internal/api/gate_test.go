@@ -22,7 +22,7 @@ const gateOfMain = "/api/v1/controllers/main/gate"
 func gated(t *testing.T, use store.GateUse) *house {
 	t.Helper()
 	h := setup(t)
-	if err := h.store.SaveController(t.Context(), store.Controller{ID: "main", Gate: use}); err != nil {
+	if err := h.store.SaveGate(t.Context(), "main", store.Gate{}, store.Gate{Use: use}); err != nil {
 		t.Fatal(err)
 	}
 	h.crew.view.Look.Gate = api.GateView{Status: &gate.Status{
@@ -110,7 +110,11 @@ func TestARemovalIsAnnouncedAndReadyWhenNothingReliesOnTheGate(t *testing.T) {
 			t.Errorf("%s: %+v", name, g)
 		}
 	}
-	if err := h.store.SaveController(t.Context(), store.Controller{ID: "main"}); err != nil {
+	row, err := h.store.Controller(t.Context(), "main")
+	if err == nil {
+		err = h.store.SaveGate(t.Context(), "main", row.Gate, store.Gate{})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	h.refused(t, store.Admin, http.MethodPost, gateOfMain+"/leave", "", http.StatusConflict)

@@ -291,8 +291,7 @@ func (c *crew) LeaveGate(ctx context.Context, actor, reason string) error {
 	if err != nil {
 		return err
 	}
-	row.Gate, row.GateLost = store.LeavingGate, began
-	return c.store.SaveController(ctx, row, hygiene.Event{
+	return c.store.SaveGate(ctx, "main", row.Gate, store.Gate{Use: store.LeavingGate, Since: began}, hygiene.Event{
 		Type: hygiene.EventGateLeft, At: time.Now(), Actor: actor, Subject: "main", Agent: hygiene.AgentID{Controller: "main"}, Reason: reason,
 	})
 }

@@ -43,7 +43,7 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 		return err
 	}
 	recent := look.At.Sub(c.gateAsked) < gateEvery && c.gateSession == look.Session
-	if row.Gate == store.LabelsOnly && recent && !look.showsGate() {
+	if row.Gate.Use == store.LabelsOnly && recent && !look.showsGate() {
 		return nil
 	}
 	status, err := c.gateClient().Status(ctx)
@@ -55,11 +55,11 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 	switch {
 	case err == nil:
 		c.gateSilent = 0
-		look.Gate, look.LeavingGate = status, row.Gate == store.LeavingGate && look.At.Sub(row.GateLost) < leavingFor
-		return c.gateAnswered(ctx, row, look)
-	case row.Gate != store.Gated && errors.Is(err, gate.ErrAbsent):
-		return c.gateLeft(ctx, row, look)
-	case row.Gate == store.LabelsOnly && (!errors.As(err, &unusable) || !unusable.Heard):
+		look.Gate, look.LeavingGate = status, row.Gate.Use == store.LeavingGate && look.At.Sub(row.Gate.Since) < leavingFor
+		return c.gateAnswered(ctx, row.Gate, look)
+	case row.Gate.Use != store.Gated && errors.Is(err, gate.ErrAbsent):
+		return c.gateLeft(ctx, row.Gate, look)
+	case row.Gate.Use == store.LabelsOnly && (!errors.As(err, &unusable) || !unusable.Heard):
 		return nil // whatever answers in its place is no gate
 	case !errors.Is(err, gate.ErrAbsent) && !errors.As(err, &unusable):
 		if c.gateSilent++; c.gateSilent < lostAfter {
@@ -67,53 +67,46 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 		}
 	}
 	look.GateProblem = err.Error()
-	return c.gateLost(ctx, row, look)
+	return c.gateLost(ctx, row.Gate, look)
 }
 
 // gateAnswered notes that the controller has a gate, or has it back.
-func (c *Crew) gateAnswered(ctx context.Context, row store.Controller, look *Look) error {
+func (c *Crew) gateAnswered(ctx context.Context, known store.Gate, look *Look) error {
 	reason := fmt.Sprintf("the gate of pitcrew %s keeps builds off agents that are not clean, registered by the %s", look.Gate.Version, look.Gate.Hook)
 	switch {
-	case row.Gate == store.Gated && row.GateLost.IsZero(), look.LeavingGate:
+	case known == store.Gate{Use: store.Gated}, look.LeavingGate:
 		return nil
-	case row.Gate == store.Gated:
-		reason = "the gate answers again, after " + look.At.Sub(row.GateLost).Round(time.Second).String()
-	case row.Gate == store.LeavingGate:
+	case known.Lost():
+		reason = "the gate answers again, after " + look.At.Sub(known.Since).Round(time.Second).String()
+	case known.Use == store.LeavingGate:
 		reason = fmt.Sprintf("the gate was to be removed %s ago and is still there: it stays in force", leavingFor)
 	}
-	row.Gate, row.GateLost, row.GateProblem = store.Gated, time.Time{}, ""
-	return c.tellGate(ctx, row, look.At, hygiene.EventGateUp, reason)
+	return c.tellGate(ctx, known, store.Gate{Use: store.Gated}, look.At, hygiene.EventGateUp, reason)
 }
 
 // gateLost notes that the controller's gate is lost: agents that are clean lose that by the decision that follows.
-func (c *Crew) gateLost(ctx context.Context, row store.Controller, look *Look) error {
-	told := row.Gate == store.Gated && !row.GateLost.IsZero()
-	if told && row.GateProblem == look.GateProblem {
-		return nil
+func (c *Crew) gateLost(ctx context.Context, known store.Gate, look *Look) error {
+	lost := store.Gate{Use: store.Gated, Since: look.At, Problem: look.GateProblem}
+	if known.Lost() { // one alarm, whatever its reason becomes
+		lost.Since = known.Since
+		_, err := c.saveGate(ctx, known, lost)
+		return err
 	}
-	if !told {
-		row.GateLost = look.At
-	}
-	row.Gate, row.GateProblem = store.Gated, look.GateProblem
-	if told { // one alarm, whatever its reason becomes
-		return c.saveGate(ctx, row)
-	}
-	return c.tellGate(ctx, row, look.At, hygiene.EventGateLost, look.GateProblem+"; nothing is clean until it is back, or until it is given up: pitcrew gate forget "+string(c.id))
+	return c.tellGate(ctx, known, lost, look.At, hygiene.EventGateLost, look.GateProblem+"; nothing is clean until it is back, or until it is given up: pitcrew gate forget "+string(c.id))
 }
 
 // gateLeft notes that a gate that was to be removed is gone.
-func (c *Crew) gateLeft(ctx context.Context, row store.Controller, look *Look) error {
-	if row.Gate == store.LabelsOnly {
+func (c *Crew) gateLeft(ctx context.Context, known store.Gate, look *Look) error {
+	if known.Use == store.LabelsOnly {
 		return nil
 	}
-	row.Gate, row.GateLost, row.GateProblem = store.LabelsOnly, time.Time{}, ""
-	return c.tellGate(ctx, row, look.At, hygiene.EventGateLeft, "the gate was removed: labels alone keep builds off agents that are not clean")
+	return c.tellGate(ctx, known, store.Gate{}, look.At, hygiene.EventGateLeft, "the gate was removed: labels alone keep builds off agents that are not clean")
 }
 
 // tellGate stores a change of the gate with its event.
-func (c *Crew) tellGate(ctx context.Context, row store.Controller, at time.Time, kind hygiene.EventType, reason string) error {
+func (c *Crew) tellGate(ctx context.Context, known, now store.Gate, at time.Time, kind hygiene.EventType, reason string) error {
 	e := hygiene.Event{Type: kind, At: at, Actor: "pitcrew", Subject: string(c.id), Agent: hygiene.AgentID{Controller: c.id}, Reason: reason}
-	if err := c.saveGate(ctx, row, e); err != nil || c.settings.Load().DryRun {
+	if saved, err := c.saveGate(ctx, known, now, e); !saved || err != nil {
 		return err
 	}
 	c.Log.WarnContext(ctx, "gate changed", "event", string(kind), "reason", reason)
@@ -121,27 +114,36 @@ func (c *Crew) tellGate(ctx context.Context, row store.Controller, at time.Time,
 	return nil
 }
 
-func (c *Crew) saveGate(ctx context.Context, row store.Controller, events ...hygiene.Event) error {
-	if c.settings.Load().DryRun {
-		return nil
+// saveGate stores what became of the gate that was known, if it did and if somebody did not change it meanwhile: the next
+// poll sees what is true of both.
+func (c *Crew) saveGate(ctx context.Context, known, now store.Gate, events ...hygiene.Event) (saved bool, err error) {
+	if known == now || c.settings.Load().DryRun {
+		return false, nil
 	}
-	return c.Store.SaveController(ctx, row, events...)
+	err = c.Store.SaveGate(ctx, c.id, known, now, events...)
+	if errors.Is(err, store.ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // LeaveGate tells the crew that its gate is about to be removed: agents that labels alone cannot keep clean lose clean
 // meanwhile, and that it is gone will be no alarm. A gate that is lost is given up at once.
 func (c *Crew) LeaveGate(ctx context.Context, actor, reason string) error {
 	row, err := c.Store.Controller(ctx, c.id)
-	if err != nil || row.Gate == store.LabelsOnly {
+	if err != nil || row.Gate.Use == store.LabelsOnly {
 		return err
 	}
 	now := time.Now()
-	row.Gate, row.GateLost, row.GateProblem = store.LeavingGate, now, ""
 	e := hygiene.Event{
 		Type: hygiene.EventGateLeft, At: now, Actor: actor, Subject: string(c.id), Agent: hygiene.AgentID{Controller: c.id},
 		Reason: "the gate is to be removed: " + reason,
 	}
-	if err := c.Store.SaveController(ctx, row, e); err != nil {
+	err = c.Store.SaveGate(ctx, c.id, row.Gate, store.Gate{Use: store.LeavingGate, Since: now}, e)
+	if errors.Is(err, store.ErrConflict) { // a poll saw something else
+		return c.LeaveGate(ctx, actor, reason)
+	}
+	if err != nil {
 		return err
 	}
 	c.Watch.Changed(e)

@@ -205,7 +205,7 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 				if got := r.events(hygiene.EventGateLost); len(got) != 1 {
 					t.Errorf("told %d times: %+v", len(got), got)
 				}
-				if row := r.controllerRow(); row.GateLost.IsZero() || row.GateProblem == "" {
+				if row := r.controllerRow(); !row.Gate.Lost() || row.Gate.Problem == "" {
 					t.Errorf("stored: %+v", row)
 				}
 				r.jenkins.InstallGate(jenkinstest.GateOptions{})
@@ -257,7 +257,7 @@ func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 		if a := r.agent("linux-7"); a.State != hygiene.Clean || a.Attempt != 1 || r.labels("linux-7") != "cleanable clean" {
 			t.Errorf("what labels keep clean is %s, attempt %d, %s", a.State, a.Attempt, r.labels("linux-7"))
 		}
-		if row := r.controllerRow(); row.Gate != store.LabelsOnly {
+		if row := r.controllerRow(); row.Gate.Use != store.LabelsOnly {
 			t.Errorf("stored: %+v", row)
 		}
 		if got := r.events(hygiene.EventGateLost); len(got) != 0 {
@@ -278,7 +278,7 @@ func TestALostGateThatIsForgottenLeavesLabels(t *testing.T) {
 		r.waitState("linux-7", hygiene.Due)
 		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "it does not come back"))
 		r.waitState("linux-7", hygiene.Clean)
-		if row := r.controllerRow(); row.Gate != store.LabelsOnly || !row.GateLost.IsZero() {
+		if row := r.controllerRow(); row.Gate != (store.Gate{}) {
 			t.Errorf("stored: %+v", row)
 		}
 	})
@@ -290,7 +290,7 @@ func TestARemovalThatNobodyMakesLeavesTheGateInForce(t *testing.T) {
 		must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "moving"))
 		r.waitState("wide", hygiene.Due)
 		r.waitState("wide", hygiene.Clean)
-		if row := r.controllerRow(); row.Gate != store.Gated || !row.GateLost.IsZero() {
+		if row := r.controllerRow(); row.Gate != (store.Gate{Use: store.Gated}) {
 			t.Errorf("stored: %+v", row)
 		}
 	})

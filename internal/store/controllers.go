@@ -21,10 +21,18 @@ type Controller struct {
 	LastSweep    time.Time     // end of the last sweep that saw everything
 	Problem      string        // why it cannot be served now; "" = it can
 	Ahead        time.Duration // of its clock, compared with ours
-	Gate         GateUse
-	GateLost     time.Time // since when its gate does not answer; zero while it does, or there is none
-	GateProblem  string    // why
+	Gate         Gate          // changed by SaveGate alone
 }
+
+// Gate is what is known of a controller's gate.
+type Gate struct {
+	Use     GateUse
+	Since   time.Time // when it was lost, or when its removal was announced; zero otherwise
+	Problem string    // why it does not answer
+}
+
+// Lost reports whether there was a gate that does not answer.
+func (g Gate) Lost() bool { return g.Use == Gated && !g.Since.IsZero() }
 
 // GateUse says whether builds are kept off agents that are not clean by a gate.
 type GateUse string
@@ -59,7 +67,7 @@ func (s *Store) Controllers(ctx context.Context) ([]Controller, error) {
 	return each(found, controllerOf)
 }
 
-// SaveController stores a controller, and events with it. A change from one session to another
+// SaveController stores a controller but for its gate, and events with it. A change from one session to another
 // never goes untold: when no event comes with it, the store writes one.
 func (s *Store) SaveController(ctx context.Context, c Controller, events ...hygiene.Event) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
@@ -73,20 +81,45 @@ func (s *Store) SaveController(ctx context.Context, c Controller, events ...hygi
 		row := rows.Controller{
 			ID: string(c.ID), URL: c.URL, Session: c.Session, SessionSince: millis(c.SessionSince),
 			Version: c.Version, LastSweep: millis(c.LastSweep), Problem: c.Problem, ClockAhead: c.Ahead.Milliseconds(),
-			Gate: string(c.Gate), GateLost: millis(c.GateLost), GateProblem: c.GateProblem,
+			Gate: old.Gate, GateSince: old.GateSince, GateProblem: old.GateProblem,
 		}
-		if err := t.SaveController(ctx, rows.SaveControllerParams(row)); err != nil {
-			return err
-		}
-		if t.controllers[c.ID], err = controllerOf(row); err != nil {
-			return err
-		}
-		return t.tell(ctx, events...)
+		return t.saveController(ctx, row, events)
 	})
 	if err != nil {
 		return fmt.Errorf("save controller %s: %w", c.ID, err)
 	}
 	return nil
+}
+
+// SaveGate changes what is known of a controller's gate, and stores events with it. It fails with [ErrConflict] if the gate
+// is not as before any more: a poll and a person may change it at once.
+func (s *Store) SaveGate(ctx context.Context, id hygiene.ControllerID, before, after Gate, events ...hygiene.Event) error {
+	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		row, err := t.Controller(ctx, string(id))
+		if err != nil && !isNoRow(err) {
+			return err
+		}
+		if gateOf(row) != before {
+			return ErrConflict
+		}
+		row.ID, row.Gate, row.GateSince, row.GateProblem = string(id), string(after.Use), millis(after.Since), after.Problem
+		return t.saveController(ctx, row, events)
+	})
+	if err != nil {
+		return fmt.Errorf("save the gate of controller %s: %w", id, err)
+	}
+	return nil
+}
+
+func (t *txn) saveController(ctx context.Context, row rows.Controller, events []hygiene.Event) error {
+	err := t.SaveController(ctx, rows.SaveControllerParams(row))
+	if err != nil {
+		return err
+	}
+	if t.controllers[hygiene.ControllerID(row.ID)], err = controllerOf(row); err != nil {
+		return err
+	}
+	return t.tell(ctx, events...)
 }
 
 func restarted(c Controller) hygiene.Event {
@@ -104,6 +137,10 @@ func controllerOf(r rows.Controller) (Controller, error) {
 	return Controller{
 		ID: hygiene.ControllerID(r.ID), URL: r.URL, Session: r.Session, SessionSince: moment(r.SessionSince),
 		Version: r.Version, LastSweep: moment(r.LastSweep), Problem: r.Problem, Ahead: time.Duration(r.ClockAhead) * time.Millisecond,
-		Gate: GateUse(r.Gate), GateLost: moment(r.GateLost), GateProblem: r.GateProblem,
+		Gate: gateOf(r),
 	}, nil
+}
+
+func gateOf(r rows.Controller) Gate {
+	return Gate{Use: GateUse(r.Gate), Since: moment(r.GateSince), Problem: r.GateProblem}
 }

@@ -38,7 +38,6 @@ func TestControllerIsStoredWithItsChangesOfSession(t *testing.T) {
 	}
 	c := store.Controller{
 		ID: "ci", URL: "https://ci", Session: "s1", Version: "2.541.3", LastSweep: t0, Problem: "none",
-		Gate: store.Gated, GateLost: t0, GateProblem: "404",
 	}
 	for _, session := range []string{"s1", "s1", "s2"} {
 		c.Session, c.LastSweep = session, c.LastSweep.Add(time.Minute)
@@ -67,6 +66,34 @@ func TestControllerIsStoredWithItsChangesOfSession(t *testing.T) {
 	}
 	if all, err := s.Controllers(ctx); err != nil || len(all) != 2 || all[0].ID != "b" || all[1] != c {
 		t.Errorf("all: got %+v, %v", all, err)
+	}
+}
+
+func TestAGateIsChangedByWhoSawItAsItIs(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	ctx := t.Context()
+	lost := store.Gate{Use: store.Gated, Since: t0, Problem: "404"}
+	if err := s.SaveGate(ctx, "ci", store.Gate{}, lost, hygiene.Event{Type: hygiene.EventGateLost, At: t0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveController(ctx, store.Controller{ID: "ci", Version: "2.541.3"}); err != nil { // read before it was lost
+		t.Fatal(err)
+	}
+	if err := s.SaveGate(ctx, "ci", store.Gate{}, store.Gate{Use: store.Gated}, hygiene.Event{Type: hygiene.EventGateUp, At: t0}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("changed by who did not see that it is lost: %v", err)
+	}
+	if got, err := s.Controller(ctx, "ci"); err != nil || got != (store.Controller{ID: "ci", Version: "2.541.3", Gate: lost}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if diff := cmp.Diff([]hygiene.EventType{hygiene.EventGateLost}, told(t, s, 0)); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	if err := s.SaveGate(ctx, "ci", lost, store.Gate{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Controller(ctx, "ci"); err != nil || got.Gate != (store.Gate{}) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -5,9 +5,9 @@ SELECT * FROM controller WHERE id = $1;
 SELECT * FROM controller ORDER BY id;
 
 -- name: SaveController :exec
-INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_lost, gate_problem)
+INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_since, gate_problem)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (id) DO UPDATE SET url = excluded.url, session = excluded.session,
     session_since = excluded.session_since, version = excluded.version,
     last_sweep = excluded.last_sweep, problem = excluded.problem, clock_ahead = excluded.clock_ahead,
-    gate = excluded.gate, gate_lost = excluded.gate_lost, gate_problem = excluded.gate_problem;
+    gate = excluded.gate, gate_since = excluded.gate_since, gate_problem = excluded.gate_problem;

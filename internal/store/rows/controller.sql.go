@@ -10,7 +10,7 @@ import (
 )
 
 const controller = `-- name: Controller :one
-SELECT id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_lost, gate_problem FROM controller WHERE id = $1
+SELECT id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_since, gate_problem FROM controller WHERE id = $1
 `
 
 func (q *Queries) Controller(ctx context.Context, id string) (Controller, error) {
@@ -26,14 +26,14 @@ func (q *Queries) Controller(ctx context.Context, id string) (Controller, error)
 		&i.Problem,
 		&i.ClockAhead,
 		&i.Gate,
-		&i.GateLost,
+		&i.GateSince,
 		&i.GateProblem,
 	)
 	return i, err
 }
 
 const controllers = `-- name: Controllers :many
-SELECT id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_lost, gate_problem FROM controller ORDER BY id
+SELECT id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_since, gate_problem FROM controller ORDER BY id
 `
 
 func (q *Queries) Controllers(ctx context.Context) ([]Controller, error) {
@@ -55,7 +55,7 @@ func (q *Queries) Controllers(ctx context.Context) ([]Controller, error) {
 			&i.Problem,
 			&i.ClockAhead,
 			&i.Gate,
-			&i.GateLost,
+			&i.GateSince,
 			&i.GateProblem,
 		); err != nil {
 			return nil, err
@@ -72,12 +72,12 @@ func (q *Queries) Controllers(ctx context.Context) ([]Controller, error) {
 }
 
 const saveController = `-- name: SaveController :exec
-INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_lost, gate_problem)
+INSERT INTO controller (id, url, session, session_since, version, last_sweep, problem, clock_ahead, gate, gate_since, gate_problem)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (id) DO UPDATE SET url = excluded.url, session = excluded.session,
     session_since = excluded.session_since, version = excluded.version,
     last_sweep = excluded.last_sweep, problem = excluded.problem, clock_ahead = excluded.clock_ahead,
-    gate = excluded.gate, gate_lost = excluded.gate_lost, gate_problem = excluded.gate_problem
+    gate = excluded.gate, gate_since = excluded.gate_since, gate_problem = excluded.gate_problem
 `
 
 type SaveControllerParams struct {
@@ -90,7 +90,7 @@ type SaveControllerParams struct {
 	Problem      string
 	ClockAhead   int64
 	Gate         string
-	GateLost     int64
+	GateSince    int64
 	GateProblem  string
 }
 
@@ -105,7 +105,7 @@ func (q *Queries) SaveController(ctx context.Context, arg SaveControllerParams) 
 		arg.Problem,
 		arg.ClockAhead,
 		arg.Gate,
-		arg.GateLost,
+		arg.GateSince,
 		arg.GateProblem,
 	)
 	return err

@@ -99,7 +99,7 @@ type Controller struct {
 	Problem      string
 	ClockAhead   int64
 	Gate         string
-	GateLost     int64
+	GateSince    int64
 	GateProblem  string
 }
 
