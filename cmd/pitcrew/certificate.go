@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,11 +43,7 @@ known by now to have run on the agent before the build.`,
 			if err != nil {
 				return err
 			}
-			void := len(found) == 0
-			for _, x := range found {
-				void = void || x.Contaminated != ""
-			}
-			if void {
+			if len(found) == 0 || slices.ContainsFunc(found, func(x api.Certificate) bool { return x.Contaminated != "" }) {
 				return notWell
 			}
 			return nil

@@ -71,7 +71,24 @@ func (p *place) find(c *cli) (*config.Config, *config.Controller, error) {
 	return found, &found.Controllers[at], nil
 }
 
-// connect returns a client of the controller, as the user who may administer it.
+// reached is the controller of a place, with the labels of its configuration.
+type reached struct {
+	*jenkins.Client
+
+	name   string
+	labels gate.Labels
+}
+
+// reach returns a client of the controller, as the user who may administer it. It is to be closed.
+func (p *place) reach(c *cli) (*reached, error) {
+	found, controller, err := p.find(c)
+	if err != nil {
+		return nil, err
+	}
+	j, err := p.connect(controller)
+	return &reached{j, controller.Name, gate.Labels(found.Names())}, err
+}
+
 func (p *place) connect(controller *config.Controller) (*jenkins.Client, error) {
 	o := jenkins.Options{
 		Name: controller.Name, URL: controller.URL, User: controller.User,
@@ -169,16 +186,12 @@ clean are verified again first.`,
 		Example: "  pitcrew gate install\n  pitcrew gate install --controller main --user admin --token env:ADMIN_TOKEN",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			found, controller, err := p.find(c)
-			if err != nil {
-				return err
-			}
-			j, err := p.connect(controller)
+			j, err := p.reach(c)
 			if err != nil {
 				return err
 			}
 			defer j.Close()
-			return c.installGate(cmd.Context(), j, controller.Name, gate.Labels(found.Names()), !noFile)
+			return c.installGate(cmd.Context(), j, !noFile)
 		},
 	}
 	p.flags(cmd, true)
@@ -186,9 +199,9 @@ clean are verified again first.`,
 	return cmd
 }
 
-func (c *cli) installGate(ctx context.Context, j *jenkins.Client, controller string, labels gate.Labels, write bool) error {
+func (c *cli) installGate(ctx context.Context, j *reached, write bool) error {
 	running := version().Version
-	script, err := gate.InstallScript(running, labels, write)
+	script, err := gate.InstallScript(running, j.labels, write)
 	if err != nil {
 		return exit(exitUsage, err)
 	}
@@ -196,14 +209,14 @@ func (c *cli) installGate(ctx context.Context, j *jenkins.Client, controller str
 	if err != nil {
 		return adminOnly(err)
 	}
-	in, err := gate.ReadInstalled(answer, running, labels)
+	in, err := gate.ReadInstalled(answer, running, j.labels)
 	if err != nil {
-		return fmt.Errorf("controller %s: %w", controller, err)
+		return fmt.Errorf("controller %s: %w", j.name, err)
 	}
-	if _, err := gate.NewClient(j, labels).Status(ctx); err != nil {
-		return fmt.Errorf("controller %s: it was registered, and does not answer: %w", controller, err)
+	if _, err := gate.NewClient(j.Client, j.labels).Status(ctx); err != nil {
+		return fmt.Errorf("controller %s: it was registered, and does not answer: %w", j.name, err)
 	}
-	fmt.Fprintf(c.err, "The gate of pitcrew %s is registered on controller %s.\n", running, controller)
+	fmt.Fprintf(c.err, "The gate of pitcrew %s is registered on controller %s.\n", running, j.name)
 	for _, other := range in.Others {
 		fmt.Fprintf(c.err, "warning: %s is a gate as well; of two files the one that runs last is in force: delete it.\n", other)
 	}
@@ -242,23 +255,15 @@ gate has as clean and lets nothing onto, because something changed: they are cle
 again.`,
 		Args: none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
-			names, err := d.controllerNames(ctx)
+			names, err := d.controllersFor(ctx, controller)
 			if err != nil {
 				return err
 			}
-			found := []api.Gate{}
-			for _, name := range names {
-				if controller != "" && name != controller {
-					continue
-				}
-				g, err := d.Gate(ctx, name)
-				if err != nil {
+			found := make([]api.Gate, len(names))
+			for i, name := range names {
+				if found[i], err = d.Gate(ctx, name); err != nil {
 					return err
 				}
-				found = append(found, g)
-			}
-			if controller != "" && len(found) == 0 {
-				return fmt.Errorf("the daemon has no controller %q", controller)
 			}
 			if f.structured() {
 				return c.print(f, found)
@@ -312,16 +317,12 @@ can be given a build before it is up. It changes nothing. Ends with code 3 when
 something is wrong.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			found, controller, err := p.find(c)
-			if err != nil {
-				return err
-			}
-			j, err := p.connect(controller)
+			j, err := p.reach(c)
 			if err != nil {
 				return err
 			}
 			defer j.Close()
-			if c.showFindings(gate.Check(cmd.Context(), j, version().Version, gate.Labels(found.Names()))) {
+			if c.showFindings(gate.Check(cmd.Context(), j.Client, version().Version, j.labels)) {
 				return notWell
 			}
 			return nil
@@ -348,26 +349,22 @@ This needs Overall/Administer.`,
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p.config = o.config
-			_, controller, err := p.find(c)
-			if err != nil {
-				return err
-			}
-			j, err := p.connect(controller)
+			j, err := p.reach(c)
 			if err != nil {
 				return err
 			}
 			defer j.Close()
 			if !yes {
-				if err := c.confirm(cmd.Context(), "This takes the gate out of controller "+controller.Name+". Go on?"); err != nil {
+				if err := c.confirm(cmd.Context(), "This takes the gate out of controller "+j.name+". Go on?"); err != nil {
 					return err
 				}
 			}
 			if !alone {
-				if err := c.announceRemoval(cmd.Context(), &o, controller.Name); err != nil {
+				if err := c.announceRemoval(cmd.Context(), &o, j.name); err != nil {
 					return err
 				}
 			}
-			return c.removeGate(cmd.Context(), j, controller.Name)
+			return c.removeGate(cmd.Context(), j)
 		},
 	}
 	cmd.Flags().StringVar(&p.controller, "controller", "", "controller, where the configuration has several")
@@ -408,26 +405,27 @@ func (c *cli) announceRemoval(ctx context.Context, o *connection, controller str
 	return nil
 }
 
-func (c *cli) removeGate(ctx context.Context, j *jenkins.Client, controller string) error {
+func (c *cli) removeGate(ctx context.Context, j *reached) error {
 	answer, err := j.RunScript(ctx, gate.RemoveScript())
 	if err != nil {
 		return adminOnly(err)
 	}
 	out, err := gate.ReadRemoved(answer)
 	if err != nil {
-		return fmt.Errorf("controller %s: %w", controller, err)
+		return fmt.Errorf("controller %s: %w", j.name, err)
 	}
 	var unusable *gate.UnusableError
-	if _, err := gate.NewClient(j, gate.Labels{}).Status(ctx); errors.As(err, &unusable) && unusable.Heard {
-		return fmt.Errorf("controller %s: the gate still answers: %w", controller, err)
+	// No gate is for no labels: whatever answers is heard, and unusable.
+	if _, err := gate.NewClient(j.Client, gate.Labels{}).Status(ctx); errors.As(err, &unusable) && unusable.Heard {
+		return fmt.Errorf("controller %s: the gate still answers: %w", j.name, err)
 	}
 	switch {
 	case out.Parts == 0 && out.File == "":
-		fmt.Fprintf(c.err, "Controller %s has no gate.\n", controller)
+		fmt.Fprintf(c.err, "Controller %s has no gate.\n", j.name)
 	case out.File == "":
-		fmt.Fprintf(c.err, "The gate is taken out of controller %s; there was no file of it.\n", controller)
+		fmt.Fprintf(c.err, "The gate is taken out of controller %s; there was no file of it.\n", j.name)
 	default:
-		fmt.Fprintf(c.err, "The gate is taken out of controller %s, and %s is deleted.\n", controller, out.File)
+		fmt.Fprintf(c.err, "The gate is taken out of controller %s, and %s is deleted.\n", j.name, out.File)
 	}
 	for _, other := range out.Others {
 		fmt.Fprintf(c.err, "warning: %s is a gate as well and comes back at the next start of Jenkins: delete it.\n", other)

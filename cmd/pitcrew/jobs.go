@@ -78,16 +78,9 @@ them is looked at. The first two problems end the command with code 3, for use i
 
 // audit looks at one controller, or at all for "".
 func audit(ctx context.Context, d *daemon, controller string) ([]audited, error) {
-	names := []string{controller}
-	if controller == "" {
-		states, err := d.Controllers(ctx)
-		if err != nil {
-			return nil, err
-		}
-		names = names[:0]
-		for _, s := range states {
-			names = append(names, s.Name)
-		}
+	names, err := d.controllersFor(ctx, controller)
+	if err != nil {
+		return nil, err
 	}
 	found := []audited{}
 	for _, name := range names {

@@ -20,6 +20,15 @@ func (d *daemon) controllerNames(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
+// controllersFor are the names that --controller stands for: one, which the daemon refuses where it knows none such, or ""
+// for all.
+func (d *daemon) controllersFor(ctx context.Context, controller string) ([]string, error) {
+	if controller == "" {
+		return d.controllerNames(ctx)
+	}
+	return []string{controller}, nil
+}
+
 // poolNames are those of the daemon's configuration, each once: a pool may have several controllers.
 func (d *daemon) poolNames(ctx context.Context) ([]string, error) {
 	found, err := d.Pools(ctx)

@@ -48,16 +48,9 @@ func (c *cli) slotsListCommand() *cobra.Command {
 
 // slotsOf returns the slots of one controller, or of all for "".
 func slotsOf(ctx context.Context, d *daemon, controller string) ([]api.Slot, error) {
-	names := []string{controller}
-	if controller == "" {
-		states, err := d.Controllers(ctx)
-		if err != nil {
-			return nil, err
-		}
-		names = names[:0]
-		for _, s := range states {
-			names = append(names, s.Name)
-		}
+	names, err := d.controllersFor(ctx, controller)
+	if err != nil {
+		return nil, err
 	}
 	found := []api.Slot{}
 	for _, name := range names {
