@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loan
+
+import "time"
+
+// Loan is what is stored about one loan of one agent. A request for several is several of them,
+// with one Request.
+type Loan struct {
+	ID       string
+	Request  string // that it was asked for with; loans of one request are of one borrower
+	Borrower string // whose quota it counts against
+	By       string // who asked: the name of a token
+	Want     Want
+	To       Target
+	Lease    Lease
+
+	State State
+	Since time.Time // when State was entered
+	// Reason is why it is in State, in words.
+	Reason string
+	// Cause is what ended it, from [Returning] on, and in [Expired] and [Failed].
+	Cause Cause
+
+	Requested time.Time
+	Granted   time.Time // zero until an agent was chosen
+	Attached  time.Time // zero until the borrower had the agent
+	Renewed   time.Time // the borrower's newest sign of life
+	Until     time.Time // when the term ends; zero until granted
+	IdleSince time.Time // since when nothing runs at the borrower; zero = something does, or nobody knows
+	Ended     time.Time // when a final state was entered
+
+	Agent Agent // chosen one; zero while waiting
+	Run   Run
+	Node  Node
+	// Marked: our offline mark was set on the agent, and is to be lifted with its return.
+	Marked bool
+	// Told is what people were told of already, so that each is said once.
+	Told Told
+
+	Version int64 // of the stored row; 0 = not stored
+}
+
+// Agent names the agent of the lender.
+type Agent struct {
+	Controller, Name string
+}
+
+// Want says which agent will do.
+type Want struct {
+	Labels string `json:"labels,omitempty"` // label expression; "" = any
+	Pool   string `json:"pool,omitempty"`   // "" = any that lends
+	Agent  string `json:"agent,omitempty"`  // controller/agent or agent; "" = any
+	// Isolated: only where the borrowed program runs under an account of its own.
+	Isolated bool `json:"isolated,omitempty"`
+	// Patience is how long the borrower waits for an agent; 0 = for as long as it takes.
+	Patience time.Duration `json:"patience,omitempty"`
+}
+
+// Kind says whom an agent is lent to.
+type Kind string
+
+// The kinds of target.
+const (
+	// ToController lends to another Jenkins, or to another node of the same one.
+	ToController Kind = "controller"
+	// ToHold keeps the agent out of everybody's use for a person.
+	ToHold Kind = "hold"
+	// ToSSH gives a person a login as the loan account.
+	ToSSH Kind = "ssh"
+)
+
+// Target is whom the agent is lent to.
+type Target struct {
+	Kind Kind `json:"kind"`
+	// Controller is the borrower's name in the configuration. "" with [ToController] means that the
+	// borrower makes and deletes the node itself, and has told URL, Node.Name and its secret.
+	Controller string   `json:"controller,omitempty"`
+	URL        string   `json:"url,omitempty"`    // the borrower's root
+	Labels     []string `json:"labels,omitempty"` // of the node at the borrower
+	Key        string   `json:"key,omitempty"`    // public key of the person, with [ToSSH]
+}
+
+// Own reports whether the borrower makes and deletes the node itself.
+func (t Target) Own() bool { return t.Kind == ToController && t.Controller == "" }
+
+// Run is the program that holds the loan on the lender's agent.
+type Run struct {
+	Number  int64     `json:"number,omitempty"` // fencing token at the lender's gate, above all of the agent's attempts
+	Job     string    `json:"job,omitempty"`    // full name; "" = over SSH, or none
+	QueueID int64     `json:"queue_id,omitempty"`
+	Build   int64     `json:"build,omitempty"`
+	URL     string    `json:"url,omitempty"`
+	Session string    `json:"session,omitempty"` // of the lender's controller, when it was handed over
+	Shut    time.Time `json:"shut,omitzero"`     // dirty was written and read back
+	Intent  time.Time `json:"intent,omitzero"`   // a hand-over was begun; zero = none
+	Handed  time.Time `json:"handed,omitzero"`   // and was answered
+	Ended   time.Time `json:"ended,omitzero"`    // the program is known to have ended
+	// Account is what the program runs as, as it says; Isolated that it is not the lender's own.
+	Account  string `json:"account,omitempty"`
+	Isolated bool   `json:"isolated,omitempty"`
+	Proof    string `json:"proof,omitempty"` // what proves that nothing of it lives; "" = nothing does yet
+}
+
+// Begun reports whether a program may have been started on the agent.
+func (r Run) Begun() bool { return !r.Intent.IsZero() }
+
+// Node is the agent's node at the borrower.
+type Node struct {
+	Name string `json:"name,omitempty"` // fresh: a secret belongs to its name for ever (jenkins-reference 5.1)
+	Dir  string `json:"dir,omitempty"`  // remote root directory
+	Made bool   `json:"made,omitempty"` // its creation was begun
+	Gone bool   `json:"gone,omitempty"` // it was deleted, and looked for in vain
+	// Owed: the borrower did not answer; the deletion is tried until it does.
+	Owed bool `json:"owed,omitempty"`
+}
+
+// Owing reports whether a node is left at the borrower that is ours to delete.
+func (n Node) Owing() bool { return n.Made && !n.Gone }
+
+// Told is what people were told of a loan.
+type Told struct {
+	Overrun bool `json:"overrun,omitempty"`
+	Lost    bool `json:"lost,omitempty"`
+	Failed  bool `json:"failed,omitempty"`
+	Owed    bool `json:"owed,omitempty"`
+}
+
+// Cause is what ended a loan.
+type Cause string
+
+// The causes. They are part of the API and the metrics and do not change.
+const (
+	ByReturn   Cause = "returned"    // by somebody's word, of either side
+	ByTerm     Cause = "expired"     // term or hard maximum
+	BySilence  Cause = "silent"      // the borrower gave no sign of life for its TTL
+	ByIdle     Cause = "idle"        // nothing ran on it for the idle limit
+	ByRecall   Cause = "called back" // idle while the lender is short
+	ByAbort    Cause = "aborted"     // the program at the lender's agent ended, or was stopped
+	ByDeletion Cause = "node gone"   // the node at the borrower was deleted or disconnected
+	ByLender   Cause = "withdrawn"   // the agent left the lender's or our care
+	ByTimeout  Cause = "not attached"
+	ByRefusal  Cause = "refused" // by the borrower, the lender or the machine
+	ByPatience Cause = "no agent"
+)
+
+// Causes lists all of them.
+var Causes = []Cause{
+	ByReturn, ByTerm, BySilence, ByIdle, ByRecall, ByAbort, ByDeletion, ByLender, ByTimeout, ByRefusal, ByPatience,
+}
+
+// Failure reports whether a loan that ended so gave the borrower nothing.
+func (l Loan) Failure() bool { return l.Attached.IsZero() }
+
+// Active reports whether the loan has an agent, or is bringing one back.
+func (l Loan) Active() bool {
+	return l.State == Granted || l.State == Attached || l.State == Returning
+}
+
+// Over reports whether the loan is in a final state. A node may still be owed.
+func (l Loan) Over() bool { return l.State.Final() }
