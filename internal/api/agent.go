@@ -105,10 +105,10 @@ func (s sight) wire() Agent {
 }
 
 func (s sight) occupancy() hygiene.Occupancy {
-	if !s.decided {
+	if !s.decided && s.agent.Loan == nil {
 		return hygiene.IsUnseen
 	}
-	return s.decision.Sighting.Occupancy()
+	return s.agent.Occupancy(s.decision.Sighting)
 }
 
 // nextLook is the time before which nothing happens by itself; zero when the next poll may bring it.

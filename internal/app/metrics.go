@@ -136,7 +136,7 @@ func (m *metrics) Decided(controller hygiene.ControllerID, decisions []reconcile
 	counts, stuck := map[key]int{}, map[string]int{}
 	for i := range decisions {
 		d := &decisions[i]
-		counts[key{d.Pool, d.Hygiene, d.Sighting.Occupancy()}]++
+		counts[key{d.Pool, d.Hygiene, d.Occupancy}]++
 		if d.Stuck {
 			stuck[d.Pool]++
 		} else {

@@ -41,6 +41,7 @@ type Agent struct {
 	Boots      Boots
 	Quarantine *Quarantine
 	Hold       *Hold
+	Loan       *Loan // nil = it is not on loan
 	Used       *Use
 	Stuck      *Stuck    // its labels cannot be written; nil = they can, as far as is known
 	Adopted    time.Time // when it came into our care last, by the controller's clock
@@ -190,7 +191,7 @@ func Project(a Agent, now time.Time) Labels {
 	case Claimed, Running, Reconnecting, Granting:
 		return ShowDirty
 	case Due:
-		if a.Failures > 0 || a.Quarantine != nil || a.Held(now) != nil {
+		if a.Failures > 0 || a.Quarantine != nil || a.Held(now) != nil || a.Loan != nil {
 			return ShowDirty
 		}
 		return ShowDue

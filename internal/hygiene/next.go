@@ -204,6 +204,8 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 	}
 	hold := a.Held(now)
 	switch {
+	case a.Loan != nil:
+		return a.onLoan(), true
 	case hold != nil:
 		return wait(fmt.Sprintf("held by %s: %s", hold.By, hold.Reason), hold.Expires)
 	case !s.Idle && s.Own && !s.Real:

@@ -75,11 +75,15 @@ const (
 	IsOffline  Occupancy = "offline"
 	IsSetAside Occupancy = "offline by a person"
 	IsUnseen   Occupancy = "unseen"
+	IsOnLoan   Occupancy = "on loan"
 )
 
-// Occupancy derives the axis. Busy wins over offline: a build goes on when its agent is marked.
-func (s Sighting) Occupancy() Occupancy {
+// Occupancy derives the axis. A loan wins over all: the build that holds it says nothing. Busy wins over offline: a build
+// goes on when its agent is marked.
+func (a Agent) Occupancy(s Sighting) Occupancy {
 	switch {
+	case a.Loan != nil:
+		return IsOnLoan
 	case !s.Present:
 		return IsUnseen
 	case !s.Idle:

@@ -7,43 +7,44 @@ import "time"
 // Loan is what is stored about one loan of one agent. A request for several is several of them,
 // with one Request.
 type Loan struct {
-	ID       string
-	Request  string // that it was asked for with; loans of one request are of one borrower
-	Borrower string // whose quota it counts against
-	By       string // who asked: the name of a token
-	Want     Want
-	To       Target
-	Lease    Lease
+	ID       string `json:"id"`
+	Request  string `json:"request,omitempty"`  // that it was asked for with; loans of one request are of one borrower
+	Borrower string `json:"borrower,omitempty"` // whose quota it counts against
+	By       string `json:"by,omitempty"`       // who asked: the name of a token
+	Want     Want   `json:"want"`
+	To       Target `json:"to"`
+	Lease    Lease  `json:"lease"`
 
-	State State
-	Since time.Time // when State was entered
+	State State     `json:"state"`
+	Since time.Time `json:"since,omitzero"` // when State was entered
 	// Reason is why it is in State, in words.
-	Reason string
+	Reason string `json:"reason,omitempty"`
 	// Cause is what ended it, from [Returning] on, and in [Expired] and [Failed].
-	Cause Cause
+	Cause Cause `json:"cause,omitempty"`
 
-	Requested time.Time
-	Granted   time.Time // zero until an agent was chosen
-	Attached  time.Time // zero until the borrower had the agent
-	Renewed   time.Time // the borrower's newest sign of life
-	Until     time.Time // when the term ends; zero until granted
-	IdleSince time.Time // since when nothing runs at the borrower; zero = something does, or nobody knows
-	Ended     time.Time // when a final state was entered
+	Requested time.Time `json:"requested,omitzero"`
+	Granted   time.Time `json:"granted,omitzero"`    // zero until an agent was chosen
+	Attached  time.Time `json:"attached,omitzero"`   // zero until the borrower had the agent
+	Renewed   time.Time `json:"renewed,omitzero"`    // the borrower's newest sign of life
+	Until     time.Time `json:"until,omitzero"`      // when the term ends; zero until granted
+	IdleSince time.Time `json:"idle_since,omitzero"` // since when nothing runs at the borrower; zero = something does, or nobody knows
+	Ended     time.Time `json:"ended,omitzero"`      // when a final state was entered
 
-	Agent Agent // chosen one; zero while waiting
-	Run   Run
-	Node  Node
+	Agent Agent `json:"agent"` // chosen one; zero while waiting
+	Run   Run   `json:"run"`
+	Node  Node  `json:"node"`
 	// Marked: our offline mark was set on the agent, and is to be lifted with its return.
-	Marked bool
+	Marked bool `json:"marked"`
 	// Told is what people were told of already, so that each is said once.
-	Told Told
+	Told Told `json:"told"`
 
-	Version int64 // of the stored row; 0 = not stored
+	Version int64 `json:"-"` // of the stored row; 0 = not stored
 }
 
 // Agent names the agent of the lender.
 type Agent struct {
-	Controller, Name string
+	Controller string `json:"controller,omitempty"`
+	Name       string `json:"name,omitempty"`
 }
 
 // Want says which agent will do.

@@ -18,16 +18,17 @@ import (
 
 // Decision is what was decided about one agent, for people who ask why.
 type Decision struct {
-	At       time.Time
-	Agent    hygiene.AgentID
-	Pool     string
-	Hygiene  hygiene.Hygiene
-	Action   hygiene.Action
-	Sighting hygiene.Sighting
-	Stuck    bool   // its labels cannot be written
-	Chosen   bool   // for actions that the caps may keep waiting
-	Turn     int    // of such an action: its place in the order of choice, from 1; 0 = it is none
-	Reason   string // why it waits, or the action's own reason
+	At        time.Time
+	Agent     hygiene.AgentID
+	Pool      string
+	Hygiene   hygiene.Hygiene
+	Occupancy hygiene.Occupancy
+	Action    hygiene.Action
+	Sighting  hygiene.Sighting
+	Stuck     bool   // its labels cannot be written
+	Chosen    bool   // for actions that the caps may keep waiting
+	Turn      int    // of such an action: its place in the order of choice, from 1; 0 = it is none
+	Reason    string // why it waits, or the action's own reason
 }
 
 // idleDecide is how long decisions wait for a poll that is due. Before it, the same facts would be judged
@@ -171,7 +172,7 @@ func begins(v *view, d *Decision) bool {
 }
 
 func (v *view) decide(d *Decision, now time.Time) {
-	*d = Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Action: v.action, Sighting: v.sighting, Stuck: v.agent.Stuck != nil, Chosen: true, Reason: v.action.Reason}
+	*d = Decision{At: now, Agent: v.agent.ID, Hygiene: v.agent.Hygiene(), Occupancy: v.agent.Occupancy(v.sighting), Action: v.action, Sighting: v.sighting, Stuck: v.agent.Stuck != nil, Chosen: true, Reason: v.action.Reason}
 	if v.pool != nil {
 		d.Pool = v.pool.Name
 	}

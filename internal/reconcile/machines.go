@@ -175,8 +175,8 @@ func faceOf(v *view, now time.Time) face {
 	a, s := v.agent, v.sighting
 	lifts := s.OfflineBy == hygiene.ByMonitor && v.policy.Monitor == hygiene.MonitorLift
 	return face{
-		machine: a.Machine, boots: a.Boots, real: s.Real, state: a.State, labels: s.Labels,
-		waiting: a.State == hygiene.Due && a.Quarantine == nil && !now.Before(a.NextLook) && a.Held(now) == nil &&
+		machine: a.Machine, boots: a.Boots, real: s.Real || a.Loan != nil, state: a.State, labels: s.Labels,
+		waiting: a.State == hygiene.Due && a.Loan == nil && a.Quarantine == nil && !now.Before(a.NextLook) && a.Held(now) == nil &&
 			s.Present && s.Idle && (!s.Offline || lifts) && s.Unfit == "" && !s.Awaited && v.policy.Paused == "" && !v.trial,
 	}
 }

@@ -307,7 +307,7 @@ func (c *Change) copied() Change {
 }
 
 func copiedAgent(a hygiene.Agent) hygiene.Agent {
-	a.Quarantine, a.Hold, a.Used, a.Stuck = copyOf(a.Quarantine), copyOf(a.Hold), copyOf(a.Used), copyOf(a.Stuck)
+	a.Quarantine, a.Hold, a.Loan, a.Used, a.Stuck = copyOf(a.Quarantine), copyOf(a.Hold), copyOf(a.Loan), copyOf(a.Used), copyOf(a.Stuck)
 	a.Boots = slices.Clone(a.Boots)
 	return a
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
 )
 
@@ -21,6 +22,8 @@ type Change struct {
 
 	// FreeSlot, set by the change, gives the attempt's slot back with it, as [Store.FreeSlot] does.
 	FreeSlot bool
+	// Loan, set by the change, is stored with it, as [Store.SaveLoan] does.
+	Loan *loan.Loan
 	// Said, set by the change, is stored with it, as [Store.SaveReport] does.
 	Said *Said
 }
@@ -108,6 +111,11 @@ func (t *txn) store(ctx context.Context, before, after Change, events []hygiene.
 	if after.FreeSlot && attempt != nil {
 		if err := t.FreeSlot(ctx, string(written.ID.Controller), written.ID.Name, attempt.Number); err != nil {
 			return fmt.Errorf("free slot of attempt %d: %w", attempt.Number, err)
+		}
+	}
+	if after.Loan != nil {
+		if err := t.saveLoan(ctx, *after.Loan); err != nil {
+			return err
 		}
 	}
 	if after.Said != nil {

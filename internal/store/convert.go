@@ -25,6 +25,9 @@ func agentRow(a hygiene.Agent) (r rows.Agent, err error) {
 	if r.Hold, err = encode(a.Hold); err != nil {
 		return r, fmt.Errorf("hold: %w", err)
 	}
+	if r.Loan, err = encode(a.Loan); err != nil {
+		return r, fmt.Errorf("loan: %w", err)
+	}
 	if r.Used, err = encode(a.Used); err != nil {
 		return r, fmt.Errorf("used: %w", err)
 	}
@@ -53,6 +56,9 @@ func agentOf(r rows.Agent) (a hygiene.Agent, err error) {
 	}
 	if a.Hold, err = decode[hygiene.Hold](r.Hold); err != nil {
 		return a, fmt.Errorf("read hold of agent %s: %w", a.ID, err)
+	}
+	if a.Loan, err = decode[hygiene.Loan](r.Loan); err != nil {
+		return a, fmt.Errorf("read loan of agent %s: %w", a.ID, err)
 	}
 	if a.Used, err = decode[hygiene.Use](r.Used); err != nil {
 		return a, fmt.Errorf("read use of agent %s: %w", a.ID, err)

@@ -52,6 +52,7 @@ type Store struct {
 	epoch    atomic.Pointer[string]
 	starts   int64
 	watchers watchers
+	seals    seals
 	fault    atomic.Pointer[fault] // of the newest transaction; nil when it was none of the file's
 }
 

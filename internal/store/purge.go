@@ -13,7 +13,7 @@ import (
 // Retention says how long things are kept; 0 = for ever. Agents are never removed, since their
 // attempts must not be numbered anew, and neither is an agent's newest attempt.
 type Retention struct {
-	Events   time.Duration
+	Events   time.Duration // and loans that are over
 	Attempts time.Duration // since their end, reports included
 	Logs     time.Duration // since their attempt's end; the newest attempt keeps its log
 	Builds   time.Duration
@@ -21,7 +21,7 @@ type Retention struct {
 
 // Purged is how much was removed.
 type Purged struct {
-	Events, Attempts, Logs, Builds int64
+	Events, Attempts, Logs, Builds, Loans int64
 }
 
 // purgeBatch bounds how long a change waits behind a purge.
@@ -40,6 +40,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time, r Retention) (p Purged
 		{"attempts", r.Attempts, &p.Attempts, s.purgeAttempts},
 		{"events", r.Events, &p.Events, s.purgeEvents},
 		{"builds", r.Builds, &p.Builds, s.purgeBuilds},
+		{"loans", r.Events, &p.Loans, s.purgeLoans},
 	} {
 		if kind.keep <= 0 {
 			continue
@@ -57,6 +58,10 @@ func (s *Store) purgeEvents(ctx context.Context, cutoff int64) (int64, error) {
 		return 0, err
 	}
 	return s.repeat(ctx, func(ctx context.Context, t *txn) (int64, error) { return t.PurgeEvents(ctx, first, purgeBatch) })
+}
+
+func (s *Store) purgeLoans(ctx context.Context, cutoff int64) (int64, error) {
+	return s.repeat(ctx, func(ctx context.Context, t *txn) (int64, error) { return t.PurgeLoans(ctx, cutoff, purgeBatch) })
 }
 
 func (s *Store) purgeBuilds(ctx context.Context, cutoff int64) (int64, error) {

@@ -317,7 +317,7 @@ func TestTokenIsKnownByItsSecretOnly(t *testing.T) {
 		t.Errorf("revoked: got %v", err)
 	}
 	tokens, err := s.Tokens(ctx)
-	if diff := cmp.Diff([]store.Token{{"ann", store.Admin, t0}, {"bob", store.Viewer, t0}}, tokens); err != nil || diff != "" {
+	if diff := cmp.Diff([]store.Token{{Name: "ann", Role: store.Admin, Created: t0}, {Name: "bob", Role: store.Viewer, Created: t0}}, tokens); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	for _, file := range entries(t, dir) {

@@ -23,6 +23,8 @@ const (
 	Viewer   Role = "viewer"   // look
 	Operator Role = "operator" // clean, hold, quarantine, pause
 	Admin    Role = "admin"    // everything, tokens and backups included
+	// Borrower may ask for loans, and see and return its own; it sees nothing else.
+	Borrower Role = "borrower"
 )
 
 // Token is a right to use the API. Its secret is known to its bearer only.
@@ -30,14 +32,25 @@ type Token struct {
 	Name    string
 	Role    Role
 	Created time.Time
+	// Borrower is whose loans it is for, of the role [Borrower].
+	Borrower string
 }
 
 // CreateToken stores a token, and the events that tell of it, and returns its secret, which cannot be
 // had again. A name that is taken is [ErrExists].
 func (s *Store) CreateToken(ctx context.Context, name string, role Role, now time.Time, events ...hygiene.Event) (secret string, err error) {
+	return s.createToken(ctx, Token{Name: name, Role: role, Created: now}, events...)
+}
+
+// CreateBorrowerToken is CreateToken for a token of the role [Borrower].
+func (s *Store) CreateBorrowerToken(ctx context.Context, name, borrower string, now time.Time, events ...hygiene.Event) (secret string, err error) {
+	return s.createToken(ctx, Token{Name: name, Role: Borrower, Created: now, Borrower: borrower}, events...)
+}
+
+func (s *Store) createToken(ctx context.Context, token Token, events ...hygiene.Event) (secret string, err error) {
 	// 260 random bits: nobody guesses them, so one fast hash is enough.
 	secret = "pitcrew_" + rand.Text() + rand.Text()
-	if err := s.AdoptToken(ctx, name, role, secret, now, events...); err != nil {
+	if err := s.keepToken(ctx, token, secret, events...); err != nil {
 		return "", err
 	}
 	return secret, nil
@@ -46,14 +59,22 @@ func (s *Store) CreateToken(ctx context.Context, name string, role Role, now tim
 // AdoptToken stores a token that another store made, and the events that tell of it. A name that is
 // taken is [ErrExists].
 func (s *Store) AdoptToken(ctx context.Context, name string, role Role, secret string, now time.Time, events ...hygiene.Event) error {
-	switch role {
+	return s.keepToken(ctx, Token{Name: name, Role: role, Created: now}, secret, events...)
+}
+
+func (s *Store) keepToken(ctx context.Context, token Token, secret string, events ...hygiene.Event) error {
+	switch token.Role {
 	case Viewer, Operator, Admin:
+	case Borrower:
+		if token.Borrower == "" {
+			return fmt.Errorf("create token %s: the role %s needs the name of a borrower", token.Name, Borrower)
+		}
 	default:
-		return fmt.Errorf("create token %s: unknown role %q", name, role)
+		return fmt.Errorf("create token %s: unknown role %q", token.Name, token.Role)
 	}
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		n, err := t.InsertToken(ctx, rows.InsertTokenParams{
-			Name: name, Role: string(role), Hash: digest(secret), Created: millis(now),
+			Name: token.Name, Role: string(token.Role), Hash: digest(secret), Created: millis(token.Created), Borrower: token.Borrower,
 		})
 		if err == nil && n == 0 {
 			err = ErrExists
@@ -64,7 +85,7 @@ func (s *Store) AdoptToken(ctx context.Context, name string, role Role, secret s
 		return t.tell(ctx, events...)
 	})
 	if err != nil {
-		return fmt.Errorf("create token %s: %w", name, err)
+		return fmt.Errorf("create token %s: %w", token.Name, err)
 	}
 	return nil
 }
@@ -121,5 +142,5 @@ func digest(secret string) string {
 }
 
 func tokenOf(r rows.Token) (Token, error) {
-	return Token{Name: r.Name, Role: Role(r.Role), Created: moment(r.Created)}, nil
+	return Token{Name: r.Name, Role: Role(r.Role), Created: moment(r.Created), Borrower: r.Borrower}, nil
 }

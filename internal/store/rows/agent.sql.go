@@ -10,7 +10,7 @@ import (
 )
 
 const agents = `-- name: Agents :many
-SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck, host, boots FROM agent ORDER BY controller, name
+SELECT controller, name, pool, state, since, need, reason, attempt, epoch, failures, next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck, host, boots, loan FROM agent ORDER BY controller, name
 `
 
 func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
@@ -49,6 +49,7 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 			&i.Stuck,
 			&i.Host,
 			&i.Boots,
+			&i.Loan,
 		); err != nil {
 			return nil, err
 		}
@@ -65,8 +66,8 @@ func (q *Queries) Agents(ctx context.Context) ([]Agent, error) {
 
 const insertAgent = `-- name: InsertAgent :execrows
 INSERT INTO agent (controller, name, pool, state, since, need, reason, attempt, epoch, failures,
-    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck, host, boots)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+    next_look, last_served, last_cleaned, labels_at, settled, machine, quarantine, hold, used, version, adopted, mark, depth, stuck, host, boots, loan)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)
 ON CONFLICT DO NOTHING
 `
 
@@ -97,6 +98,7 @@ type InsertAgentParams struct {
 	Stuck       string
 	Host        string
 	Boots       string
+	Loan        string
 }
 
 func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64, error) {
@@ -127,6 +129,7 @@ func (q *Queries) InsertAgent(ctx context.Context, arg InsertAgentParams) (int64
 		arg.Stuck,
 		arg.Host,
 		arg.Boots,
+		arg.Loan,
 	)
 	if err != nil {
 		return 0, err
@@ -138,7 +141,7 @@ const updateAgent = `-- name: UpdateAgent :execrows
 UPDATE agent SET pool = $3, state = $4, since = $5, need = $6, reason = $7, attempt = $8, epoch = $9,
     failures = $10, next_look = $11, last_served = $12, last_cleaned = $13, labels_at = $14,
     settled = $15, machine = $16, quarantine = $17, hold = $18, used = $19, version = $20, adopted = $21, mark = $22, depth = $23, stuck = $24,
-    host = $25, boots = $26
+    host = $25, boots = $26, loan = $27
 WHERE controller = $1 AND name = $2 AND version = $20 - 1
 `
 
@@ -169,6 +172,7 @@ type UpdateAgentParams struct {
 	Stuck       string
 	Host        string
 	Boots       string
+	Loan        string
 }
 
 func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64, error) {
@@ -199,6 +203,7 @@ func (q *Queries) UpdateAgent(ctx context.Context, arg UpdateAgentParams) (int64
 		arg.Stuck,
 		arg.Host,
 		arg.Boots,
+		arg.Loan,
 	)
 	if err != nil {
 		return 0, err

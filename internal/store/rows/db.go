@@ -90,11 +90,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
 	}
+	if q.insertLoanStmt, err = db.PrepareContext(ctx, insertLoan); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertLoan: %w", err)
+	}
 	if q.insertResidueStmt, err = db.PrepareContext(ctx, insertResidue); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertResidue: %w", err)
 	}
 	if q.insertTokenStmt, err = db.PrepareContext(ctx, insertToken); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertToken: %w", err)
+	}
+	if q.loanStmt, err = db.PrepareContext(ctx, loan); err != nil {
+		return nil, fmt.Errorf("error preparing query Loan: %w", err)
 	}
 	if q.nameUseStmt, err = db.PrepareContext(ctx, nameUse); err != nil {
 		return nil, fmt.Errorf("error preparing query NameUse: %w", err)
@@ -108,6 +114,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.oldLogsStmt, err = db.PrepareContext(ctx, oldLogs); err != nil {
 		return nil, fmt.Errorf("error preparing query OldLogs: %w", err)
 	}
+	if q.openLoansStmt, err = db.PrepareContext(ctx, openLoans); err != nil {
+		return nil, fmt.Errorf("error preparing query OpenLoans: %w", err)
+	}
 	if q.pausesStmt, err = db.PrepareContext(ctx, pauses); err != nil {
 		return nil, fmt.Errorf("error preparing query Pauses: %w", err)
 	}
@@ -119,6 +128,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.purgeEventsStmt, err = db.PrepareContext(ctx, purgeEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query PurgeEvents: %w", err)
+	}
+	if q.purgeLoansStmt, err = db.PrepareContext(ctx, purgeLoans); err != nil {
+		return nil, fmt.Errorf("error preparing query PurgeLoans: %w", err)
 	}
 	if q.reportStmt, err = db.PrepareContext(ctx, report); err != nil {
 		return nil, fmt.Errorf("error preparing query Report: %w", err)
@@ -156,6 +168,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.saveUnreadStmt, err = db.PrepareContext(ctx, saveUnread); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveUnread: %w", err)
 	}
+	if q.sealedSecretStmt, err = db.PrepareContext(ctx, sealedSecret); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedSecret: %w", err)
+	}
 	if q.selfStmt, err = db.PrepareContext(ctx, self); err != nil {
 		return nil, fmt.Errorf("error preparing query Self: %w", err)
 	}
@@ -177,8 +192,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.updateAttemptStmt, err = db.PrepareContext(ctx, updateAttempt); err != nil {
 		return nil, fmt.Errorf("error preparing query UpdateAttempt: %w", err)
 	}
+	if q.updateLoanStmt, err = db.PrepareContext(ctx, updateLoan); err != nil {
+		return nil, fmt.Errorf("error preparing query UpdateLoan: %w", err)
+	}
 	if q.usedByStmt, err = db.PrepareContext(ctx, usedBy); err != nil {
 		return nil, fmt.Errorf("error preparing query UsedBy: %w", err)
+	}
+	if q.wipeSecretStmt, err = db.PrepareContext(ctx, wipeSecret); err != nil {
+		return nil, fmt.Errorf("error preparing query WipeSecret: %w", err)
 	}
 	return &q, nil
 }
@@ -295,6 +316,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertEventStmt: %w", cerr)
 		}
 	}
+	if q.insertLoanStmt != nil {
+		if cerr := q.insertLoanStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertLoanStmt: %w", cerr)
+		}
+	}
 	if q.insertResidueStmt != nil {
 		if cerr := q.insertResidueStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertResidueStmt: %w", cerr)
@@ -303,6 +329,11 @@ func (q *Queries) Close() error {
 	if q.insertTokenStmt != nil {
 		if cerr := q.insertTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertTokenStmt: %w", cerr)
+		}
+	}
+	if q.loanStmt != nil {
+		if cerr := q.loanStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing loanStmt: %w", cerr)
 		}
 	}
 	if q.nameUseStmt != nil {
@@ -325,6 +356,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing oldLogsStmt: %w", cerr)
 		}
 	}
+	if q.openLoansStmt != nil {
+		if cerr := q.openLoansStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing openLoansStmt: %w", cerr)
+		}
+	}
 	if q.pausesStmt != nil {
 		if cerr := q.pausesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing pausesStmt: %w", cerr)
@@ -343,6 +379,11 @@ func (q *Queries) Close() error {
 	if q.purgeEventsStmt != nil {
 		if cerr := q.purgeEventsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing purgeEventsStmt: %w", cerr)
+		}
+	}
+	if q.purgeLoansStmt != nil {
+		if cerr := q.purgeLoansStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing purgeLoansStmt: %w", cerr)
 		}
 	}
 	if q.reportStmt != nil {
@@ -405,6 +446,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing saveUnreadStmt: %w", cerr)
 		}
 	}
+	if q.sealedSecretStmt != nil {
+		if cerr := q.sealedSecretStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedSecretStmt: %w", cerr)
+		}
+	}
 	if q.selfStmt != nil {
 		if cerr := q.selfStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing selfStmt: %w", cerr)
@@ -440,9 +486,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing updateAttemptStmt: %w", cerr)
 		}
 	}
+	if q.updateLoanStmt != nil {
+		if cerr := q.updateLoanStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing updateLoanStmt: %w", cerr)
+		}
+	}
 	if q.usedByStmt != nil {
 		if cerr := q.usedByStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing usedByStmt: %w", cerr)
+		}
+	}
+	if q.wipeSecretStmt != nil {
+		if cerr := q.wipeSecretStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing wipeSecretStmt: %w", cerr)
 		}
 	}
 	return err
@@ -506,16 +562,20 @@ type Queries struct {
 	insertAgentStmt       *sql.Stmt
 	insertAttemptStmt     *sql.Stmt
 	insertEventStmt       *sql.Stmt
+	insertLoanStmt        *sql.Stmt
 	insertResidueStmt     *sql.Stmt
 	insertTokenStmt       *sql.Stmt
+	loanStmt              *sql.Stmt
 	nameUseStmt           *sql.Stmt
 	newestAttemptsStmt    *sql.Stmt
 	oldAttemptsStmt       *sql.Stmt
 	oldLogsStmt           *sql.Stmt
+	openLoansStmt         *sql.Stmt
 	pausesStmt            *sql.Stmt
 	poolStmt              *sql.Stmt
 	purgeBuildsStmt       *sql.Stmt
 	purgeEventsStmt       *sql.Stmt
+	purgeLoansStmt        *sql.Stmt
 	reportStmt            *sql.Stmt
 	saveBreakerStmt       *sql.Stmt
 	saveBuildStmt         *sql.Stmt
@@ -528,6 +588,7 @@ type Queries struct {
 	saveReportStmt        *sql.Stmt
 	saveSlotStmt          *sql.Stmt
 	saveUnreadStmt        *sql.Stmt
+	sealedSecretStmt      *sql.Stmt
 	selfStmt              *sql.Stmt
 	setEpochStmt          *sql.Stmt
 	slotsStmt             *sql.Stmt
@@ -535,7 +596,9 @@ type Queries struct {
 	unreadFeedsStmt       *sql.Stmt
 	updateAgentStmt       *sql.Stmt
 	updateAttemptStmt     *sql.Stmt
+	updateLoanStmt        *sql.Stmt
 	usedByStmt            *sql.Stmt
+	wipeSecretStmt        *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -564,16 +627,20 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertAgentStmt:       q.insertAgentStmt,
 		insertAttemptStmt:     q.insertAttemptStmt,
 		insertEventStmt:       q.insertEventStmt,
+		insertLoanStmt:        q.insertLoanStmt,
 		insertResidueStmt:     q.insertResidueStmt,
 		insertTokenStmt:       q.insertTokenStmt,
+		loanStmt:              q.loanStmt,
 		nameUseStmt:           q.nameUseStmt,
 		newestAttemptsStmt:    q.newestAttemptsStmt,
 		oldAttemptsStmt:       q.oldAttemptsStmt,
 		oldLogsStmt:           q.oldLogsStmt,
+		openLoansStmt:         q.openLoansStmt,
 		pausesStmt:            q.pausesStmt,
 		poolStmt:              q.poolStmt,
 		purgeBuildsStmt:       q.purgeBuildsStmt,
 		purgeEventsStmt:       q.purgeEventsStmt,
+		purgeLoansStmt:        q.purgeLoansStmt,
 		reportStmt:            q.reportStmt,
 		saveBreakerStmt:       q.saveBreakerStmt,
 		saveBuildStmt:         q.saveBuildStmt,
@@ -586,6 +653,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		saveReportStmt:        q.saveReportStmt,
 		saveSlotStmt:          q.saveSlotStmt,
 		saveUnreadStmt:        q.saveUnreadStmt,
+		sealedSecretStmt:      q.sealedSecretStmt,
 		selfStmt:              q.selfStmt,
 		setEpochStmt:          q.setEpochStmt,
 		slotsStmt:             q.slotsStmt,
@@ -593,6 +661,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		unreadFeedsStmt:       q.unreadFeedsStmt,
 		updateAgentStmt:       q.updateAgentStmt,
 		updateAttemptStmt:     q.updateAttemptStmt,
+		updateLoanStmt:        q.updateLoanStmt,
 		usedByStmt:            q.usedByStmt,
+		wipeSecretStmt:        q.wipeSecretStmt,
 	}
 }

@@ -31,6 +31,7 @@ type Agent struct {
 	Stuck       string
 	Host        string
 	Boots       string
+	Loan        string
 }
 
 type Attempt struct {
@@ -134,6 +135,20 @@ type Feed struct {
 	UnreadTold  int64
 }
 
+type Loan struct {
+	ID         string
+	Borrower   string
+	State      string
+	Controller string
+	Agent      string
+	Requested  int64
+	Ended      int64
+	Owing      int64
+	Sealed     string
+	Body       string
+	Version    int64
+}
+
 type Pause struct {
 	Scope  string
 	Reason string
@@ -196,8 +211,9 @@ type Store struct {
 }
 
 type Token struct {
-	Name    string
-	Role    string
-	Hash    string
-	Created int64
+	Name     string
+	Role     string
+	Hash     string
+	Created  int64
+	Borrower string
 }

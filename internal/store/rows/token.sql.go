@@ -22,14 +22,15 @@ func (q *Queries) DeleteToken(ctx context.Context, name string) (int64, error) {
 }
 
 const insertToken = `-- name: InsertToken :execrows
-INSERT INTO token (name, role, hash, created) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING
+INSERT INTO token (name, role, hash, created, borrower) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO NOTHING
 `
 
 type InsertTokenParams struct {
-	Name    string
-	Role    string
-	Hash    string
-	Created int64
+	Name     string
+	Role     string
+	Hash     string
+	Created  int64
+	Borrower string
 }
 
 func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (int64, error) {
@@ -38,6 +39,7 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (int64
 		arg.Role,
 		arg.Hash,
 		arg.Created,
+		arg.Borrower,
 	)
 	if err != nil {
 		return 0, err
@@ -46,7 +48,7 @@ func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) (int64
 }
 
 const tokens = `-- name: Tokens :many
-SELECT name, role, hash, created FROM token ORDER BY name
+SELECT name, role, hash, created, borrower FROM token ORDER BY name
 `
 
 func (q *Queries) Tokens(ctx context.Context) ([]Token, error) {
@@ -63,6 +65,7 @@ func (q *Queries) Tokens(ctx context.Context) ([]Token, error) {
 			&i.Role,
 			&i.Hash,
 			&i.Created,
+			&i.Borrower,
 		); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+)
+
+// keySuffix ends the name of the file beside the database that holds the key of its secrets. A copy of the
+// database alone, a backup, tells none of them.
+const keySuffix = ".key"
+
+// seals encrypts what must not stand in the database in clear.
+type seals struct {
+	once sync.Once
+	aead cipher.AEAD
+	err  error
+}
+
+// open reads the key, or makes one at the first use.
+func (k *seals) open(path string) (cipher.AEAD, error) {
+	k.once.Do(func() {
+		key, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			key = make([]byte, 32)
+			_, _ = rand.Read(key) // which never fails (crypto/rand)
+			err = writeNew(path, key)
+		}
+		if err == nil && len(key) != 32 {
+			err = fmt.Errorf("%s: want 32 bytes, found %d; move it away, and loans that wait will have to be asked for again", path, len(key))
+		}
+		if err != nil {
+			k.err = fmt.Errorf("key of the database's secrets: %w", err)
+			return
+		}
+		block, err := aes.NewCipher(key)
+		if err == nil {
+			k.aead, err = cipher.NewGCMWithRandomNonce(block)
+		}
+		k.err = err
+	})
+	return k.aead, k.err
+}
+
+// writeNew makes a file for us alone, which is whole or not there.
+func writeNew(path string, data []byte) error {
+	part := path + ".new"
+	if err := os.WriteFile(part, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(part, path)
+}
+
+// seal encrypts a secret for the row with this id; "" stays so.
+func (s *Store) seal(id, secret string) (string, error) {
+	if secret == "" {
+		return "", nil
+	}
+	aead, err := s.seals.open(s.path + keySuffix)
+	if err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(aead.Seal(nil, nil, []byte(secret), []byte(id))), nil
+}
+
+// unseal is the reverse of seal.
+func (s *Store) unseal(id, sealed string) (string, error) {
+	aead, err := s.seals.open(s.path + keySuffix)
+	if err != nil {
+		return "", err
+	}
+	text, err := base64.StdEncoding.DecodeString(sealed)
+	if err == nil {
+		text, err = aead.Open(nil, nil, text, []byte(id))
+	}
+	if err != nil {
+		return "", fmt.Errorf("secret of %s cannot be decrypted: the key file %s is not the one it was encrypted with: %w", id, s.path+keySuffix, err)
+	}
+	return string(text), nil
+}
