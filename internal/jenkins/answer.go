@@ -41,6 +41,9 @@ func refusal(r request, resp *http.Response, body io.Reader, secrets []string) *
 	}
 	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	e.Permission = excerpt("", []byte(resp.Header.Get("X-Required-Permission")), secrets)
+	if r.private {
+		return e
+	}
 	page, _ := io.ReadAll(io.LimitReader(body, maxPage)) // an excerpt of half a page is still one
 	e.Excerpt = excerpt(resp.Header.Get("Content-Type"), page, secrets)
 	if x := resp.Header.Get("X-Error"); x != "" {

@@ -4,6 +4,7 @@ package jenkins
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ const maxFile = 64 << 20
 // Jenkins takes no notice of a file whose parameter the job does not have, and builds a job without a file that is
 // missing (hudson.model.FileParameterDefinition#createValue).
 //
+// Parameters go in the body, never in the address; no error repeats a value of 16 bytes or more, which may be a password.
+//
 // If the queue holds an item of that job with the same parameters, Jenkins merges the two: the id is that item's, and
 // err is a conflict with [ErrMerged]; seen by status 303 since Jenkins 2.308 and never for a job without parameters. With
 // a file nothing is merged: no two files are equal (hudson.model.FileParameterValue#equals).
@@ -47,6 +50,9 @@ func (c *Client) Build(ctx context.Context, job string, params map[string]string
 		op: "build", object: jobObject(job), method: http.MethodPost, path: path + "/build", query: "delay=0sec",
 		also:  []int{http.StatusSeeOther},                   // merged
 		kinds: map[int]Kind{http.StatusFound: KindConflict}, // a plugin declined it
+		// Which parameters are passwords is the job's to know: an answer that repeats what was sent tells of none that
+		// could be one.
+		secrets: lengthy(params),
 	}
 	if len(params) > 0 || file != nil {
 		r.path = path + "/buildWithParameters"
@@ -67,6 +73,16 @@ func (c *Client) Build(ctx context.Context, job string, params map[string]string
 		err = &Error{Op: "build", Object: jobObject(job), Status: http.StatusSeeOther, Kind: KindConflict, Err: ErrMerged}
 	}
 	return queueID, err
+}
+
+// secretLength is what the value of a secret has at least, in bytes.
+const secretLength = 16
+
+// lengthy returns the values that could be secrets, the longest first: one may be part of another.
+func lengthy(params map[string]string) []string {
+	values := slices.DeleteFunc(slices.Collect(maps.Values(params)), func(v string) bool { return len(v) < secretLength })
+	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return values
 }
 
 // encode makes the body of a form, in a stable order.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type request struct {
 	contentType string
 	limit       int64 // of the answer; default maxAnswer
 	paced       bool  // the rate limiter was asked before
+	private     bool  // the answer may hold a secret that is not known here: no error quotes it
+	// secrets were sent, beside the credentials: no error repeats them, though the answer may.
+	secrets []string
 	// also are statuses of success beside 2xx, and 302 for a POST; kinds are errors that this operation knows better
 	// than kindOfStatus, and go before all.
 	also  []int
@@ -114,6 +118,7 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, tooLate(c.timeout))
 	defer cancel()
+	secrets := slices.Concat(cred.secrets, r.secrets)
 	req, err := c.newRequest(ctx, r, cred, s)
 	if err != nil {
 		return false, &Error{Op: r.op, Object: r.object, Kind: KindPermanent, Err: errors.New("address cannot be formed")}
@@ -121,7 +126,7 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	clock := Clock{Sent: time.Now()}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return false, c.failure(caller, r, bare(ctx, err), cred.secrets)
+		return false, c.failure(caller, r, bare(ctx, err), secrets)
 	}
 	clock.Received = time.Now()
 	clock.Date, _ = http.ParseTime(resp.Header.Get("Date")) // zero if it has none
@@ -137,14 +142,14 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 		call.BytesIn = body.n
 	}()
 	call.Status = resp.StatusCode
-	if e := refusal(r, resp, body, cred.secrets); e != nil {
+	if e := refusal(r, resp, body, secrets); e != nil {
 		return crumbRefused(e, resp.Header), e
 	}
 	if use == nil {
 		return false, nil
 	}
 	err = use(answer)
-	return false, c.unusable(ctx, caller, r, resp, err, cred.secrets)
+	return false, c.unusable(ctx, caller, r, resp, err, secrets)
 }
 
 // tooLate is the cause of the end of an exchange that took so long; a text is made of it only where it is told.

@@ -22,6 +22,7 @@ func clientGroups() []group {
 		{"only our own offline mark is lifted", liftOffline},
 		{"an agent that is gone is known as not found", clientNotFound},
 		{"the fleet's session is the controller's", clientFleet},
+		{"an agent for a loan is made, has a secret and is deleted", clientLoanedAgent},
 	}}, {name: "client and builds", agent: &agentSpec{labels: "pool"}, behaviours: []behaviour{
 		{"a build is followed from its queue item to its console", clientBuild},
 		{"a build's parameters and file arrive", clientParameters},
