@@ -26,10 +26,10 @@ func RenderJobDSL(s JobSpec) ([]byte, error) {
 	fmt.Fprintf(&b, "    logRotator {\n        numToKeep(%d)\n    }\n    parameters {\n", s.keepBuilds())
 	for _, p := range s.parameters() {
 		switch {
-		case p.file:
-			fmt.Fprintf(&b, "        fileParam(%s, %s)\n", groovyQuote(p.name), groovyQuote(p.description))
-		case !p.secret:
-			fmt.Fprintf(&b, "        stringParam(%s, %s, %s)\n", groovyQuote(p.name), groovyQuote(p.value), groovyQuote(p.description))
+		case p.File:
+			fmt.Fprintf(&b, "        fileParam(%s, %s)\n", groovyQuote(p.Name), groovyQuote(p.Description))
+		case !p.Secret:
+			fmt.Fprintf(&b, "        stringParam(%s, %s, %s)\n", groovyQuote(p.Name), groovyQuote(p.Value), groovyQuote(p.Description))
 		}
 	}
 	if s.NodeParameter != "" {
@@ -49,7 +49,7 @@ func RenderJobDSL(s JobSpec) ([]byte, error) {
 // secretParametersDSL adds the password parameters by their XML: Job DSL has no method for those of Jenkins itself.
 func (s JobSpec) secretParametersDSL(b *strings.Builder) {
 	for _, p := range s.parameters() {
-		if p.secret {
+		if p.Secret {
 			fmt.Fprintf(b, `    configure { project ->
         (project / 'properties' / 'hudson.model.ParametersDefinitionProperty' / 'parameterDefinitions') << 'hudson.model.PasswordParameterDefinition' {
             name(%s)
@@ -57,7 +57,7 @@ func (s JobSpec) secretParametersDSL(b *strings.Builder) {
             defaultValue('')
         }
     }
-`, groovyQuote(p.name), groovyQuote(p.description))
+`, groovyQuote(p.Name), groovyQuote(p.Description))
 		}
 	}
 }

@@ -53,20 +53,20 @@ func (y *yamlWriter) line(indent int, text string) {
 	y.b.WriteString(strings.TrimRight(strings.Repeat(" ", indent)+text, " ") + "\n")
 }
 
-func (y *yamlWriter) parameter(p parameter) {
+func (y *yamlWriter) parameter(p Parameter) {
 	kind := "string"
 	switch {
-	case p.secret:
+	case p.Secret:
 		kind = "password"
-	case p.file:
+	case p.File:
 		kind = "file"
 	}
 	y.line(6, "- "+kind+":")
-	y.text(10, "name", p.name)
-	if !p.file {
-		y.text(10, "default", p.value)
+	y.text(10, "name", p.Name)
+	if !p.File {
+		y.text(10, "default", p.Value)
 	}
-	y.text(10, "description", p.description)
+	y.text(10, "description", p.Description)
 }
 
 // doubled is what formatting turns back into the original.

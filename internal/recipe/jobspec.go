@@ -29,33 +29,20 @@ type JobSpec struct {
 	KeepBuilds int
 }
 
-// parameter is a parameter of the job. All of them become environment variables of the program; of a file, its name.
-type parameter struct {
-	name, value, description string
-	secret, file             bool
-}
-
-// Classes of parameter definitions.
-const (
-	stringParameterClass = "hudson.model.StringParameterDefinition"
-	secretParameterClass = "hudson.model.PasswordParameterDefinition"
-	fileParameterClass   = "hudson.model.FileParameterDefinition"
-)
-
 // parameters returns those of s. The nonce is a password parameter: Jenkins keeps it encrypted in the build's record
 // and shows it nowhere (hudson.model.PasswordParameterValue), the program takes it out of its environment.
-func (s JobSpec) parameters() []parameter {
-	all := []parameter{
-		{name: "PITCREW_AGENT", description: "The agent that this attempt was issued for."},
-		{name: "PITCREW_CONTROLLER", description: "The controller that it was issued for."},
-		{name: "PITCREW_ATTEMPT", description: "The number of the attempt."},
-		{name: "PITCREW_NONCE", description: "Proves that the report is of this attempt.", secret: true},
-		{name: "PITCREW_PHASES", value: "all", description: "all, or verify for that phase alone."},
-		{name: "PITCREW_DEPTH", value: string(Standard), description: "How deep to clean: light, standard or deep."},
-		{name: "PITCREW_JOB_CONTROLLER", value: s.Controller, description: "The controller that this job was made for. Leave it alone."},
+func (s JobSpec) parameters() []Parameter {
+	all := []Parameter{
+		{Name: "PITCREW_AGENT", Description: "The agent that this attempt was issued for."},
+		{Name: "PITCREW_CONTROLLER", Description: "The controller that it was issued for."},
+		{Name: "PITCREW_ATTEMPT", Description: "The number of the attempt."},
+		{Name: "PITCREW_NONCE", Description: "Proves that the report is of this attempt.", Secret: true},
+		{Name: "PITCREW_PHASES", Value: "all", Description: "all, or verify for that phase alone."},
+		{Name: "PITCREW_DEPTH", Value: string(Standard), Description: "How deep to clean: light, standard or deep."},
+		{Name: "PITCREW_JOB_CONTROLLER", Value: s.Controller, Description: "The controller that this job was made for. Leave it alone."},
 	}
 	if s.Program.ByFile() {
-		all = append(all, parameter{name: FileParameter, description: "The program. Jenkins puts it into the workspace and keeps a copy with the build.", file: true})
+		all = append(all, Parameter{Name: FileParameter, Description: "The program. Jenkins puts it into the workspace and keeps a copy with the build.", File: true})
 	}
 	return all
 }
@@ -72,7 +59,7 @@ func (s JobSpec) description() string {
 	} else {
 		fmt.Fprintf(&b, "The parameter %s says which agent a build is for; pitcrew changes nothing in this job.\n", s.NodeParameter)
 	}
-	b.WriteString(ownerMark + s.Owner + "\nWho may configure this job may do everything on every agent.")
+	b.WriteString(OwnerLine(s.Owner) + "\nWho may configure this job may do everything on every agent.")
 	return b.String()
 }
 

@@ -23,12 +23,20 @@ const builderMark = "<!-- Managed by Jenkins Job Builder -->"
 // attribute, white space between elements, the order of the job's own settings, empty or false elements, the encrypted empty default of the nonce), in what
 // Jenkins Job Builder adds to the description, and in how characters are spelt. A digest that is not the one of what was written means that somebody changed the job.
 func SlotDigest(config []byte) (string, error) {
+	return digestJob(config, "assignedNode")
+}
+
+// JobDigest does the same for a job in which pitcrew changes nothing: of what it is tied to, too.
+func JobDigest(config []byte) (string, error) { return digestJob(config, "") }
+
+// digestJob leaves out the job's own elements of that name.
+func digestJob(config []byte, without string) (string, error) {
 	root, err := readTree(config)
 	if err != nil {
 		return "", fmt.Errorf("digest job configuration: %w", err)
 	}
 	var b strings.Builder
-	root.children = slices.DeleteFunc(root.children, func(n *tree) bool { return n.name == "assignedNode" })
+	root.children = slices.DeleteFunc(root.children, func(n *tree) bool { return n.name == without })
 	for _, n := range root.children {
 		if n.name == "description" {
 			n.text = strings.TrimSuffix(n.text, builderMark)
@@ -39,6 +47,9 @@ func SlotDigest(config []byte) (string, error) {
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:]), nil
 }
+
+// OwnerLine returns the line of a description by which [SlotOwner] knows a job's owner.
+func OwnerLine(owner string) string { return ownerMark + owner }
 
 // SlotOwner returns the owner that is written in a job's description; it is empty if the job is not pitcrew's.
 func SlotOwner(config []byte) (string, error) {
