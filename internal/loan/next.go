@@ -144,13 +144,13 @@ func ends(l Loan, s Sight, p Policy, now time.Time) (Action, bool) {
 
 // granted takes an agent to the borrower, one step after the other.
 func granted(l Loan, s Sight) Action {
-	switch {
-	case l.Run.Shut.IsZero():
+	if l.Run.Shut.IsZero() {
 		return Action{Kind: Shut, Reason: "nothing real may start on it"}
-	case !l.Run.Begun() && !l.Marked && s.Lender.At.After(l.Run.Shut) && s.Lender.Real != "":
-		return Action{Kind: Ungrant, Reason: "a build came first: " + s.Lender.Real}
-	case !l.Run.Begun() && !l.Marked && s.Lender.Kept != "":
-		return Action{Kind: Ungrant, Reason: s.Lender.Kept}
+	}
+	if act, yes := taken(l, s); yes {
+		return act
+	}
+	switch {
 	case l.To.Kind == ToHold && !l.Marked:
 		return Action{Kind: Mark, Reason: "it is kept for " + l.Borrower}
 	case l.To.Kind == ToHold:
@@ -171,6 +171,28 @@ func granted(l Loan, s Sight) Action {
 		return Action{Kind: Attach, Reason: "online at the borrower as " + l.Node.Name}
 	}
 	return rest("waits for it to come online at the borrower")
+}
+
+// taken gives an agent back that somebody else came to first, as long as nothing was started on it. The node
+// at the borrower goes before that: the loan forgets it. Without it there is no other way, whatever is seen then.
+func taken(l Loan, s Sight) (act Action, yes bool) {
+	why := ""
+	switch {
+	case l.Run.Begun() || l.Marked:
+	case s.Lender.At.After(l.Run.Shut) && s.Lender.Real != "":
+		why = "a build came first: " + s.Lender.Real
+	case s.Lender.Kept != "":
+		why = s.Lender.Kept
+	case l.Node.Gone:
+		why = "its node was deleted because somebody came first"
+	}
+	switch {
+	case why == "":
+		return Action{}, false
+	case l.Node.Owing():
+		return Action{Kind: DropNode, Reason: why}, true
+	}
+	return Action{Kind: Ungrant, Reason: why}, true
 }
 
 // attached keeps the agent of the lender out of its own builds for as long as the borrower has it.

@@ -148,6 +148,8 @@ func TestNextOnTheWayToTheBorrower(t *testing.T) {
 		{"and nothing after it", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true })), loan.Attach, "", "kept for lab"},
 		{"a build that came first keeps the agent", loan.Granted, and(shut, onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first: u"},
 		{"before a hold, too", loan.Granted, and(shut, to(hold), onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first"},
+		{"but its node goes before that", loan.Granted, and(made, onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.DropNode, "", "came first: u"},
+		{"then it goes, although the build has ended", loan.Granted, and(made, dropped), loan.Ungrant, "", "somebody came first"},
 		{"a person who came first keeps the agent", loan.Granted, and(shut, onSight(func(s *loan.Sight) { s.Lender.Kept = "kept by ann" })), loan.Ungrant, "", "kept by ann"},
 	}
 	for _, tt := range tests {
@@ -198,7 +200,9 @@ var endings = []struct {
 	{decision{"not attached in time", "", onLoan(func(l *loan.Loan) { l.Lease.Attach = time.Minute }), loan.End, loan.ByTimeout, "within 1m0s"}, loan.Granted},
 	{decision{"not attached in time, and why", "", and(onLoan(func(l *loan.Loan) { l.Lease.Attach = time.Minute }), onSight(func(s *loan.Sight) { s.Borrower.Problem = "no route" })), loan.End, loan.ByTimeout, "no route"}, loan.Granted},
 	{decision{"idle", "", onLoan(func(l *loan.Loan) { l.Lease.Idle, l.IdleSince = time.Minute, base }), loan.End, loan.ByIdle, "nothing has run on it for 1m0s"}, loan.Attached},
-	{decision{"called back", "", func(l *loan.Loan, s *loan.Sight, p *loan.Policy) { p.Recall, s.Short, l.IdleSince = time.Minute, true, base }, loan.End, loan.ByRecall, "short of clean agents"}, loan.Attached},
+	{decision{"called back", "", func(l *loan.Loan, s *loan.Sight, p *loan.Policy) {
+		p.Recall, s.Short, l.IdleSince = time.Minute, true, base
+	}, loan.End, loan.ByRecall, "short of clean agents"}, loan.Attached},
 	{decision{"its node was deleted", "", onSight(func(s *loan.Sight) { s.Borrower.There = false }), loan.End, loan.ByDeletion, "not at the borrower"}, loan.Attached},
 }
 
@@ -244,7 +248,9 @@ func TestWhatDoesNotEndALoan(t *testing.T) {
 }
 
 // owes says that the borrower did not answer in time.
-func owes(l *loan.Loan, _ *loan.Sight, _ *loan.Policy) { l.Node.Owed, l.Since = true, base.Add(-time.Hour) }
+func owes(l *loan.Loan, _ *loan.Sight, _ *loan.Policy) {
+	l.Node.Owed, l.Since = true, base.Add(-time.Hour)
+}
 
 func dropped(l *loan.Loan, s *loan.Sight, _ *loan.Policy) {
 	l.Node.Gone, s.Borrower.There, s.Borrower.Online = true, false, false
@@ -254,7 +260,9 @@ func dead(_ *loan.Loan, s *loan.Sight, _ *loan.Policy) {
 	s.Program = loan.Program{Stage: loan.ProgramEnded, Proof: "its process tree is gone"}
 }
 
-func away(_ *loan.Loan, s *loan.Sight, _ *loan.Policy) { s.Borrower = loan.Borrower{Problem: "no route"} }
+func away(_ *loan.Loan, s *loan.Sight, _ *loan.Policy) {
+	s.Borrower = loan.Borrower{Problem: "no route"}
+}
 
 func gone(_ *loan.Loan, s *loan.Sight, _ *loan.Policy) { s.Lender.Gone, s.Lender.Present = true, false }
 
@@ -318,9 +326,9 @@ func TestWhatBecameOfTheAgent(t *testing.T) {
 		with func(*loan.Loan, *loan.Sight, *loan.Policy)
 		kept bool
 	}{
-		"clean again": {onSight(func(s *loan.Sight) { s.Back = true }), true},
-		"withdrawn":   {and(withdrawn, onLoan(func(l *loan.Loan) { l.Marked = false }), onSight(func(s *loan.Sight) { s.Lender.Marked = false })), true},
-		"gone":        {gone, false},
+		"clean again":                 {onSight(func(s *loan.Sight) { s.Back = true }), true},
+		"withdrawn":                   {and(withdrawn, onLoan(func(l *loan.Loan) { l.Marked = false }), onSight(func(s *loan.Sight) { s.Lender.Marked = false })), true},
+		"gone":                        {gone, false},
 		"gone, and clean before that": {and(gone, onSight(func(s *loan.Sight) { s.Back = true })), false},
 	} {
 		l := loanIn(t, loan.Returning)
