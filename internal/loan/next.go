@@ -220,6 +220,8 @@ func returning(l Loan, s Sight, now time.Time) Action {
 		return Action{Kind: Finish, Reason: "the lender has no such agent any more"}
 	case s.Back:
 		return Action{Kind: Finish, Kept: true, Reason: "the agent is clean again"}
+	case abandoned(l, s):
+		return Action{Kind: Unmark, Reason: "nobody is going to clean it"}
 	case !s.Lender.At.IsZero() && !s.Lender.Managed:
 		return Action{Kind: Finish, Kept: true, Reason: "the agent was taken out of pitcrew's care"}
 	case l.Node.Owing():
@@ -250,8 +252,14 @@ func parted(l Loan, s Sight, now time.Time) Action {
 	case running:
 		return Action{Kind: Stop, Reason: "its program is ended"}
 	}
-	if l.Marked && s.Lender.Present && !s.Lender.Managed {
+	if abandoned(l, s) {
 		return Action{Kind: Unmark, Reason: "nobody is going to clean it"}
 	}
 	return Action{Kind: Release, Reason: cmp.Or(l.Reason, "back from loan")}
+}
+
+// abandoned reports whether an agent has our mark that no cleaning is going to lift. The mark may be there
+// although nobody answered when it was set.
+func abandoned(l Loan, s Sight) bool {
+	return (l.Marked || s.Lender.Marked) && s.Lender.Present && !s.Lender.Managed
 }

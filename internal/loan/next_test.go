@@ -300,6 +300,8 @@ func TestNextOnTheWayBack(t *testing.T) {
 		{"of an agent that is gone nothing can be learnt", loan.Returning, and(since(time.Hour), dropped, gone), loan.Release, "", ""},
 		{"a withdrawn agent loses our mark first", loan.Returning, and(since(0), dropped, dead, withdrawn), loan.Unmark, "", "nobody is going to clean it"},
 		{"when it has one", loan.Returning, and(since(0), dropped, dead, withdrawn, onLoan(func(l *loan.Loan) { l.Marked = false }), onSight(func(s *loan.Sight) { s.Lender.Marked = false })), loan.Release, "", ""},
+		{"also when nobody said that it was set", loan.Returning, and(since(0), dropped, dead, withdrawn, onLoan(func(l *loan.Loan) { l.Marked = false })), loan.Unmark, "", "nobody is going to clean it"},
+		{"and when that was seen only after it was given back", loan.Returning, and(dropped, released, withdrawn), loan.Unmark, "", "nobody is going to clean it"},
 		{"not while the program runs", loan.Returning, and(since(time.Hour), dropped, withdrawn), loan.Stop, "", ""},
 		{"it is clean again", loan.Returning, and(dropped, released, onSight(func(s *loan.Sight) { s.Back = true })), loan.Finish, "", "clean again"},
 		{"and until then it waits", loan.Returning, and(dropped, released), loan.Rest, "", "to be clean again"},
