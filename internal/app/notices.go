@@ -27,6 +27,7 @@ var noticed = map[string][]hygiene.EventType{
 	config.OnContaminated:   {hygiene.EventBuildsBad, hygiene.EventBuildsGood, hygiene.EventPoolUnread, hygiene.EventPoolRead},
 	config.OnGate:           {hygiene.EventGateUp, hygiene.EventGateLost, hygiene.EventGateLeft},
 	config.OnStuck:          {hygiene.EventPoolStuck, hygiene.EventPoolUnstuck},
+	config.OnLoan:           {hygiene.EventLoanOverrun, hygiene.EventLoanLost, hygiene.EventLoanFailed, hygiene.EventLoanOwed, hygiene.EventLoanPaid},
 	config.OnOwnerConflict:  {hygiene.EventRival},
 	config.OnConfigRejected: {hygiene.EventConfig},
 }

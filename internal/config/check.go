@@ -37,12 +37,16 @@ func (k *checker) run() {
 	k.uniqueNames("controllers", namesOf(c.Controllers, func(x Controller) string { return x.Name }))
 	k.uniqueNames("recipes", namesOf(c.Recipes, func(x Recipe) string { return x.Name }))
 	k.uniqueNames("pools", namesOf(c.Pools, func(x Pool) string { return x.Name }))
+	k.uniqueNames("borrowers", namesOf(c.Borrowers, func(x Borrower) string { return x.Name }))
 	k.uniqueNames("notifications", namesOf(c.Notifications, func(x Notification) string { return x.Name }))
 	for i := range c.Controllers {
 		k.controller(&c.Controllers[i], fmt.Sprintf("controllers[%d]", i))
 	}
 	for i := range c.Pools {
 		k.pool(i)
+	}
+	for i := range c.Borrowers {
+		k.borrower(&c.Borrowers[i], fmt.Sprintf("borrowers[%d]", i))
 	}
 	for i := range c.Notifications {
 		k.notification(&c.Notifications[i], fmt.Sprintf("notifications[%d]", i))

@@ -108,6 +108,9 @@ func (k *checker) pool(i int) {
 			k.warn(path+".failureDomain", fmt.Sprintf("another pool allows only %d at once in domains %s: the smallest number counts", least, d.LabelPrefix))
 		}
 	}
+	if p.Loans != nil {
+		k.loans(p.Loans, path+".loans")
+	}
 	k.poolDurations(p, path)
 }
 

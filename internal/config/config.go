@@ -26,6 +26,8 @@ type Config struct {
 	// Pools say which agents are serviced, with which recipe and how. An agent belongs to the first pool, in the order
 	// of the file, that takes it; an agent that no pool takes is not touched.
 	Pools []Pool `yaml:"pools,omitempty"`
+	// Borrowers are those whom pools lend agents to.
+	Borrowers []Borrower `yaml:"borrowers,omitempty"`
 	// Notifications say who hears of which events.
 	Notifications []Notification `yaml:"notifications,omitempty" reload:"restart"`
 	// Retention is how long history is kept.

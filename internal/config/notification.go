@@ -13,6 +13,7 @@ const (
 	OnContaminated   = "contaminated"    // real builds ran on agents of a pool that were not clean, or none for a day; or that cannot be known
 	OnGate           = "gate"            // the gate of a controller was lost, is back, or was removed
 	OnStuck          = "stuck"           // the labels of agents of a pool cannot be written, or those of all can again
+	OnLoan           = "loan"            // a loan takes too long to come back, lost its borrower, failed, or left a node there
 	OnOwnerConflict  = "owner-conflict"  // another installation services the same controller
 	OnConfigRejected = "config-rejected" // a reload was refused
 )
@@ -27,7 +28,7 @@ type Notification struct {
 	// PITCREW_NOTICE_ variables. There is no shell.
 	Exec []string `yaml:"exec,omitempty"`
 	// Events are the kinds of events. Empty means all.
-	Events []string `yaml:"events,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=stuck,enum=gate,enum=owner-conflict,enum=config-rejected"`
+	Events []string `yaml:"events,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=stuck,enum=gate,enum=loan,enum=owner-conflict,enum=config-rejected"`
 	// Controllers restricts the events to those of these controllers.
 	Controllers []string `yaml:"controllers,omitempty"`
 	// Pools restricts the events to those of these pools.

@@ -22,8 +22,10 @@ type Pool struct {
 	// MaxCleanups is how many agents of this pool may be cleaned at once, over all controllers. 0 means that only the
 	// limits of the controllers count.
 	MaxCleanups int `yaml:"maxCleanups" jsonschema:"default=0,minimum=0,maximum=10000"`
-	Failures    `yaml:",inline"`
-	Upkeep      `yaml:",inline"`
+	// Loans says that agents of this pool are lent to borrowers. Without it none is.
+	Loans    *Loans `yaml:"loans,omitempty"`
+	Failures `yaml:",inline"`
+	Upkeep   `yaml:",inline"`
 	// Limits bound the parts of one cleanup.
 	Limits   Limits `yaml:"limits"`
 	Switches `yaml:",inline"`

@@ -54,7 +54,7 @@ func TestI9AnAgentOnLoanIsDirtyAndLeftAlone(t *testing.T) {
 		"marked by us":         func(s *hygiene.Sighting) { s.Offline, s.OfflineBy, s.Reached = true, hygiene.ByUs, true },
 		"a real build got on":  func(s *hygiene.Sighting) { s.Idle, s.Real, s.RealURL = false, true, "u" },
 		"its program was lost": func(s *hygiene.Sighting) { s.Offline, s.OfflineBy = true, hygiene.ByConnection },
-		"awaited":              func(s *hygiene.Sighting) { s.Awaited, s.Offline, s.OfflineBy = true, true, hygiene.ByUs },
+		"awaited":              func(s *hygiene.Sighting) { s.Awaited, s.Offline, s.OfflineBy = true, true, hygiene.ByLoan },
 		"monitor":              func(s *hygiene.Sighting) { s.Offline, s.OfflineBy, s.Reached = true, hygiene.ByMonitor, true },
 		"gone from the list":   func(s *hygiene.Sighting) { s.Present = false },
 	} {

@@ -226,20 +226,30 @@ func notNow(a Agent, s Sighting, p Policy, now time.Time) (Action, bool) {
 		return wait("a person took it offline", time.Time{})
 	case s.Awaited && s.Offline && s.OfflineBy == ByUs:
 		return Action{Kind: Unmark, Reason: "a build that began before the controller's restart waits for it"}, true
+	case s.Offline && s.OfflineBy == ByLoan:
+		// It was clean when it was lent, so that nothing of before the controller's restart can come back to it.
 	case s.Awaited:
 		return wait("a build that began before the controller's restart may come back to it", time.Time{})
 	case settling(a, s, p, now):
 		return wait("the controller was restarted; a build of before may still run", s.SessionSince.Add(p.settle(s)))
+	}
+	return beside(s, p)
+}
+
+// beside holds the reasons that other agents of the machine are.
+func beside(s Sighting, p Policy) (Action, bool) {
+	wait := func(reason string) (Action, bool) { return rest(reason), true }
+	switch {
 	case p.Disjoint:
 		return Action{}, false
 	case s.Neighbour.Real != "":
-		return wait("a build runs on its machine, on "+s.Neighbour.Real, time.Time{})
+		return wait("a build runs on its machine, on " + s.Neighbour.Real)
 	case s.Neighbour.Cleaning != "":
-		return wait("its machine is being cleaned, through "+s.Neighbour.Cleaning, time.Time{})
+		return wait("its machine is being cleaned, through " + s.Neighbour.Cleaning)
 	case s.Neighbour.Unseen != "":
-		return wait("waits until "+s.Neighbour.Unseen+" of its machine is seen: a build may run on it", time.Time{})
+		return wait("waits until " + s.Neighbour.Unseen + " of its machine is seen: a build may run on it")
 	case s.Neighbour.Leaving != "":
-		return wait("waits until "+s.Neighbour.Leaving+" of its machine is not labelled clean any more", time.Time{})
+		return wait("waits until " + s.Neighbour.Leaving + " of its machine is not labelled clean any more")
 	}
 	return Action{}, false
 }
@@ -273,6 +283,12 @@ func begin(s Sighting, p Policy, a Agent) Action {
 		return act
 	}
 	switch s.OfflineBy {
+	case ByLoan:
+		if !s.Reached {
+			break
+		}
+		act.Lift = true
+		return act
 	case ByUs:
 		if p.Monitor != MonitorLift || !s.Reached {
 			return Action{Kind: Unmark, Reason: "our own offline mark is not needed any more"}
@@ -299,7 +315,7 @@ func begin(s Sighting, p Policy, a Agent) Action {
 		}
 	case ByDemand, ByPerson, OnlineNow:
 	}
-	if p.OnDemand && s.Launchable && (s.OfflineBy == ByDemand || s.OfflineBy == ByConnection) {
+	if p.OnDemand && s.Launchable && (s.OfflineBy == ByDemand || s.OfflineBy == ByConnection || s.OfflineBy == ByLoan) {
 		return Action{Kind: Launch, Reason: "offline until it is wanted"}
 	}
 	return rest("offline")

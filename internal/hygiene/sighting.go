@@ -52,6 +52,8 @@ const (
 	ByHealth     OfflineBy = "health"     // any other node monitor (clock, response time, ...): no cleanup helps
 	ByPerson     OfflineBy = "person"
 	ByUs         OfflineBy = "pitcrew" // our own mark, recognised by its message
+	// ByLoan: our own mark of a loan. It stays when the loan is over, and is lifted for the cleanup that follows.
+	ByLoan OfflineBy = "loan"
 )
 
 // Neighbours sums up the other agents of the same machine that share its processes and files.

@@ -34,6 +34,9 @@ type Look struct {
 // MarkPrefix begins every offline message of ours, so that we know our own marks.
 const MarkPrefix = "pitcrew: "
 
+// loanMark begins that of an agent on loan.
+const loanMark = MarkPrefix + "lent to "
+
 // goneAfter is the number of polls without an agent after which it is looked for by name:
 // absence from the list is not deletion.
 const goneAfter = 2
@@ -316,6 +319,8 @@ func offlineBy(a jenkins.Agent) hygiene.OfflineBy {
 	switch class := a.OfflineClass; {
 	case !a.Offline:
 		return hygiene.OnlineNow
+	case strings.HasPrefix(a.OfflineReason, loanMark):
+		return hygiene.ByLoan
 	case strings.HasPrefix(a.OfflineReason, MarkPrefix):
 		return hygiene.ByUs
 	case strings.HasPrefix(class, "hudson.node_monitors.DiskSpace"):

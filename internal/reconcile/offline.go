@@ -18,6 +18,7 @@ func (c *Crew) lift(ctx context.Context, w *work) error {
 	reason := w.look.Agents[w.agent.ID.Name].OfflineReason
 	mark := reason
 	switch {
+	case w.sighting.OfflineBy == hygiene.ByLoan && w.sighting.Reached:
 	case w.policy.Monitor != hygiene.MonitorLift || w.attempt.Delivery == hygiene.BySSH:
 		return nil
 	case w.sighting.OfflineBy == hygiene.ByMonitor:
