@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"internal/scrub/erase"},   // how files are removed: knows nothing of what for
 	{"internal/scrub/carried"}, // the program that other machines run, as bytes
 	{"recipes"},                // the library that people start from, as files
-	{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
+	{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/rollout", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
 	{"internal/jenkins", "internal/sshexec", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile"},
 	{"internal/app"},  // wiring: the only package that knows all others
@@ -37,7 +37,7 @@ var layers = [][]string{
 }
 
 // pure packages import nothing but the standard library.
-var pure = []string{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/scrub/spec"}
+var pure = []string{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/rollout", "internal/scrub/spec"}
 
 // impure are the parts of the standard library that pure packages do without. Each has its reason.
 var impure = map[string]string{
