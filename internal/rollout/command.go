@@ -23,6 +23,8 @@ var (
 	ErrPaused = errors.New("the rollout is paused")
 	// ErrOver: it is done or rolled back.
 	ErrOver = errors.New("the rollout is over")
+	// ErrChanged: somebody was faster. Decide anew.
+	ErrChanged = errors.New("the rollout has changed")
 )
 
 // RefusedError is a command that a rollout does not take as it stands. It wraps one of the errors above.
