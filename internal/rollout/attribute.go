@@ -117,7 +117,7 @@ func (l ledger) blameAgent(id AgentID, p Policy) (Blame, bool) {
 			continue
 		}
 		with = append(with, f.Revision)
-		others := map[string]bool{}
+		others := map[spot]bool{}
 		for other, theirs := range l.revisions[f.Revision] {
 			if other != id && theirs[0].where() != f.where() {
 				others[theirs[0].where()] = true
@@ -154,7 +154,7 @@ func (l ledger) judge(v Revision, sick map[AgentID]bool, shared bool, p Policy) 
 	if b.Failures, on = l.failed(v, sick); len(on) == 0 {
 		return b, false
 	}
-	places := map[string]bool{}
+	places := map[spot]bool{}
 	for _, f := range b.Failures {
 		places[f.where()] = true
 	}
@@ -199,7 +199,7 @@ func (l ledger) shared(sick map[AgentID]bool, p Policy) map[Revision]bool {
 			continue
 		}
 		since, until := failures[0].At, failures[len(failures)-1].At
-		newest := map[string]Cleanup{}
+		newest := map[spot]Cleanup{}
 		for _, c := range l.all {
 			if !c.At.Before(since) && !sick[c.Agent] {
 				newest[c.where()] = c
@@ -231,7 +231,7 @@ func (l ledger) shared(sick map[AgentID]bool, p Policy) map[Revision]bool {
 
 // tried counts the places that tried a revision, but those of sick agents.
 func (l ledger) tried(v Revision, sick map[AgentID]bool) int {
-	places := map[string]bool{}
+	places := map[spot]bool{}
 	for _, c := range l.all {
 		if c.Revision == v && !sick[c.Agent] {
 			places[c.where()] = true

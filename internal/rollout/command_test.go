@@ -121,6 +121,28 @@ func TestStartRefusesWhatIsNoNews(t *testing.T) {
 	}
 }
 
+// TestANewerRevisionIsComparedWithThePinnedOne: never with a candidate whose place it takes.
+func TestANewerRevisionIsComparedWithThePinnedOne(t *testing.T) {
+	t.Parallel()
+	agents := fleet(10)
+	r := at(t, policy(), agents, rollout.Share, 1)
+	had := rollout.Agent{ID: reached(r, agents)[0], Has: newRev, Got: base}
+	back, err := r.Rollback(order(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := back.Start("newest", "another salt", policy(), order(agents))
+	if err != nil || next.From != oldRev || next.Number != r.Number+1 || next.Stage != rollout.Canary {
+		t.Fatalf("%+v, %v", next, err)
+	}
+	for _, id := range agents {
+		had.ID = id
+		if got := next.RevisionFor(had); got == newRev {
+			t.Errorf("%s gets the revision that was rolled back", id)
+		}
+	}
+}
+
 func TestRolloutKeepsThePlanItWasStartedWith(t *testing.T) {
 	t.Parallel()
 	p := policy()

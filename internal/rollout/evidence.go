@@ -30,12 +30,17 @@ type Cleanup struct {
 	At       time.Time
 }
 
-// where is what may be sick together: a machine, or an agent alone.
-func (c Cleanup) where() string {
+// spot is what may be sick together: a machine, or an agent alone.
+type spot struct {
+	machine string
+	agent   AgentID
+}
+
+func (c Cleanup) where() spot {
 	if c.Machine != "" {
-		return "machine " + c.Machine
+		return spot{machine: c.Machine}
 	}
-	return "agent " + string(c.Agent)
+	return spot{agent: c.Agent}
 }
 
 // Build is an ended real build that took an agent which a revision had made clean. One that was aborted is none, nor
@@ -143,7 +148,7 @@ func (e Evidence) window(r Rollout, p Policy, now time.Time) Evidence {
 
 // compare counts the cleanups and builds of both revisions, without those of agents that are to blame for themselves.
 func (e Evidence) compare(r Rollout, sick map[AgentID]bool) (cleanups, builds Comparison) {
-	places := map[Revision]map[string]bool{r.From: {}, r.To: {}}
+	places := map[Revision]map[spot]bool{r.From: {}, r.To: {}}
 	for _, c := range e.Cleanups {
 		if of := cleanups.of(r, c.Revision); of != nil && !sick[c.Agent] {
 			of.add(c.Agent, c.Failed)

@@ -267,13 +267,13 @@ func TestAnEqualRevisionIsSeldomUndone(t *testing.T) {
 	p.Patience = 0
 	agents := fleet(40)
 	seed := luck(1)
-	undone := func(percent float64) (n int, after int) {
-		const runs, most = 50, 200
+	undone := func(percent float64) (n, after int) {
+		const runs, most = 30, 200
 		for range runs {
 			r := started(t, p, agents)
 			var e rollout.Evidence
-			for i := range 400 {
-				e.Cleanups = append(e.Cleanups, rollout.Cleanup{Agent: agents[i%40], Revision: oldRev, Failed: seed.under(3), At: base.Add(time.Duration(i-500) * time.Minute)})
+			for i := range 200 {
+				e.Cleanups = append(e.Cleanups, rollout.Cleanup{Agent: agents[i%40], Revision: oldRev, Failed: seed.under(3), At: base.Add(time.Duration(i-300) * time.Minute)})
 			}
 			for i := range most {
 				now := base.Add(time.Duration(i) * time.Minute)

@@ -18,7 +18,7 @@ const everyone = math.MaxInt64
 // below [everyone].
 func place(salt string, id AgentID) int64 {
 	sum := sha256.Sum256([]byte(salt + "\x00" + string(id)))
-	return int64(binary.BigEndian.Uint64(sum[:8]) >> 2) //nolint:gosec // two bits less: it fits
+	return int64(binary.BigEndian.Uint64(sum[:8]) >> 2)
 }
 
 // Refit fits a rollout to the agents that its pool has now, and reports whether that changed it: canaries that left the
@@ -72,15 +72,16 @@ func (r Rollout) widen(agents []AgentID) (Rollout, bool) {
 
 // split counts the agents that To has reached, and returns the others in the order of their places.
 func (r Rollout) split(agents []AgentID) (have int, others []AgentID) {
+	places := make(map[AgentID]int64, len(agents))
 	for _, id := range agents {
-		if r.reaches(id) {
+		if places[id] = place(r.Salt, id); places[id] < r.Bound || slices.Contains(r.Canaries, id) {
 			have++
 		} else {
 			others = append(others, id)
 		}
 	}
 	slices.SortFunc(others, func(a, b AgentID) int {
-		return cmp.Or(cmp.Compare(place(r.Salt, a), place(r.Salt, b)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(places[a], places[b]), cmp.Compare(a, b))
 	})
 	return have, others
 }

@@ -45,9 +45,8 @@ type Who string
 
 // The ones who do.
 const (
-	ByEvidence Who = "evidence"
-	ByHand     Who = "a person"
-	ByEither   Who = "either"
+	ByHand   Who = "a person"
+	ByEither Who = "the daemon, or a person"
 )
 
 // Edge is one permitted change of stage: who may bring it about, and why it exists. That a new rollout of the pool
@@ -64,19 +63,19 @@ var Edges = []Edge{
 	{Pinned, Canary, ByEither, "a new revision arrived"},
 	{Rehearsing, Canary, ByEither, "the rehearsal passed"},
 	{Rehearsing, Paused, ByEither, "paused by hand, or no result within the pool's patience"},
-	{Rehearsing, RolledBack, ByEither, "the rehearsal failed"},
+	{Rehearsing, RolledBack, ByEither, "the rehearsal failed, another revision took its place, or rolled back by hand"},
 	{Canary, Share, ByEither, "promoted to the first share"},
 	{Canary, Done, ByEither, "promoted, and the plan has no shares"},
 	{Canary, Paused, ByEither, "blamed for failures, not told within the pool's patience, or paused by hand"},
-	{Canary, RolledBack, ByEither, "fails more than the policy allows"},
+	{Canary, RolledBack, ByEither, "fails more than the policy allows, another revision took its place, or rolled back by hand"},
 	{Share, Share, ByEither, "promoted to the next share"},
 	{Share, Done, ByEither, "promoted from the last share"},
 	{Share, Paused, ByEither, "blamed for failures, not told within the pool's patience, or paused by hand"},
-	{Share, RolledBack, ByEither, "fails more than the policy allows"},
+	{Share, RolledBack, ByEither, "fails more than the policy allows, another revision took its place, or rolled back by hand"},
 	{Paused, Rehearsing, ByHand, "resumed where it was"},
 	{Paused, Canary, ByHand, "resumed where it was"},
 	{Paused, Share, ByHand, "resumed where it was"},
-	{Paused, RolledBack, ByHand, "given up"},
+	{Paused, RolledBack, ByHand, "given up, or the recipe was changed"},
 	{Done, RolledBack, ByHand, "found to be bad after all"},
 }
 
@@ -90,15 +89,8 @@ var edges = func() map[[2]Stage]Who {
 
 // CanGo reports whether the table has the edge, for a person or for the evidence alone.
 func CanGo(from, to Stage, hand bool) bool {
-	switch edges[[2]Stage{from, to}] {
-	case ByEither:
-		return true
-	case ByHand:
-		return hand
-	case ByEvidence:
-		return !hand
-	}
-	return false
+	who, ok := edges[[2]Stage{from, to}]
+	return ok && (hand || who == ByEither)
 }
 
 // StageError is a change of stage that the transition table does not have.
