@@ -106,6 +106,13 @@ func TestAttribute(t *testing.T) {
 			append([]string{"old c fails", "old d fails", "old c", "old d", "new a fails", "new b fails"}, many(40, "old w%02d")...),
 			[]string{"revision new: revision new fails on ci/a, ci/b, of 2 that tried it"},
 		},
+		"the old revision failed last before the new one was tried": {
+			append(many(40, "old w%02d"), "old c fails", "old d fails", "new a fails", "new b fails", "new e fails"),
+			[]string{
+				"revision new: revision new fails on ci/a, ci/b, ci/e, of 3 that tried it",
+				"nobody: revision old fails on ci/c, ci/d, of 42 that tried it: so many may fail anyway",
+			},
+		},
 		"the few of a big fleet": {
 			append(many(98, "new w%02d"), "new a fails", "new b fails"),
 			[]string{"nobody: revision new fails on ci/a, ci/b, of 100 that tried it: so many may fail anyway"},
