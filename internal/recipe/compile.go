@@ -27,6 +27,9 @@ var digestPart string
 //go:embed shell/process.sh
 var processPart string
 
+//go:embed shell/lineage.sh
+var lineagePart string
+
 //go:embed shell/facts.sh
 var factsPart string
 
@@ -181,7 +184,7 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + processPart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + serverPart + "\n" + cachePart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + lineagePart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + serverPart + "\n" + cachePart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

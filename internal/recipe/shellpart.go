@@ -2,8 +2,8 @@
 
 package recipe
 
-// ShellParts returns shell that other programs for agents' machines begin with, too: line.sh, digest.sh, process.sh and
-// session.sh, which define functions and run nothing.
+// ShellParts returns shell that other programs for agents' machines begin with, too: line.sh, digest.sh, process.sh,
+// lineage.sh and session.sh, which define functions and run nothing.
 func ShellParts() string {
-	return linePart + "\n" + digestPart + "\n" + processPart + "\n" + sessionPart
+	return linePart + "\n" + digestPart + "\n" + processPart + "\n" + lineagePart + "\n" + sessionPart
 }

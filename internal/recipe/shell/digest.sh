@@ -3,7 +3,7 @@
 # find_sha256 sets hasher to what computes SHA-256; it fails where nothing can.
 find_sha256() {
 	sum=
-	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
+	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r' 'busybox sha256sum'; do
 		digest </dev/null 2>/dev/null
 		case $sum in
 		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;

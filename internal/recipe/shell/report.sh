@@ -79,41 +79,16 @@ disk_column() {
 line_end='
 '
 
-# agent_process sets agent to the process of the agent, the nearest ancestor that is a Java machine, as JSON.
+# agent_process sets agent to the process of the agent as JSON.
 agent_process() {
-	a_pid=$PPID agent='{"pid":0,"start":""}'
-	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
-		a_name=
-		{ IFS= read -r a_name <"/proc/$a_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$a_pid" 2>/dev/null)
-		case ${a_name##*/} in
-		java*)
-			process "$a_pid"
-			json_of "${p_process#* }"
-			agent="{\"pid\":$a_pid,\"start\":$j,\"image\":\"$(image "$a_pid")\"}"
-			return
-			;;
-		esac
-		parent "$a_pid"
-		a_pid=$parent
-	done
+	agent='{"pid":0,"start":""}'
+	find_agent || return 0
+	process "$agent_pid"
+	json_of "${p_process#* }"
+	agent="{\"pid\":$agent_pid,\"start\":$j,\"image\":\"$(image "$agent_pid")\"}"
 }
 
-# image prints a number that process $1 keeps until it begins a program anew in its place (exec), as an agent without
-# -noReconnect does: the kernel tells each program where it has laid it out, at random. Nothing where that is not shown.
-image() {
-	{ cksum <"/proc/$1/auxv"; } 2>/dev/null | { read -r i_image _ && printf '%s' "$i_image"; }
-}
-# parent sets parent to the process number of the parent of $1, 0 if it has none.
-parent() {
-	if stat_of "$1"; then
-		set -- $p_stat
-	else
-		set -- - $(ps -o ppid= -p "$1" 2>/dev/null)
-	fi
-	parent=${2-0}
-}
-
-# machine_id sets id to what names this machine, boot_id to what names this boot of it.
+# machine_id sets id to what names this machine.
 machine_id() {
 	id=
 	for m_file in /etc/machine-id /var/lib/dbus/machine-id /sys/class/dmi/id/product_uuid; do
@@ -121,11 +96,6 @@ machine_id() {
 		[ -z "$id" ] || return 0
 	done
 	id=$(sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null)
-}
-boot_id() {
-	id=
-	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
-	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
 
 # report_begin notes the time of day, once: until the end, the clock counts.

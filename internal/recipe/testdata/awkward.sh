@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 15f0b4b5217ead301afa59a4d6adef3ef16e9cf56a5aff71785acb41e7656cee. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 28670492c74b029c558cca5689cc4bc764e7252b3b6073c0c1a93771ad2cb016. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -7,7 +7,7 @@
 # find_sha256 sets hasher to what computes SHA-256; it fails where nothing can.
 find_sha256() {
 	sum=
-	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
+	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r' 'busybox sha256sum'; do
 		digest </dev/null 2>/dev/null
 		case $sum in
 		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;
@@ -343,7 +343,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=15f0b4b5217ead301afa59a4d6adef3ef16e9cf56a5aff71785acb41e7656cee
+revision=28670492c74b029c558cca5689cc4bc764e7252b3b6073c0c1a93771ad2cb016
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -392,7 +392,7 @@ outcome_2() {
 # find_sha256 sets hasher to what computes SHA-256; it fails where nothing can.
 find_sha256() {
 	sum=
-	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r'; do
+	for hasher in sha256sum 'shasum -a 256' 'openssl dgst -sha256 -r' 'busybox sha256sum'; do
 		digest </dev/null 2>/dev/null
 		case $sum in
 		e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855) return 0 ;;
@@ -438,6 +438,46 @@ stat_of() {
 	# characters than fit into a name, whatever that pretends.
 	[ "${#p_stat}" -gt 40 ] || p_stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
 	p_stat=${p_stat##*\) }
+}
+
+# Lineage: whose child this is.
+
+# find_agent sets agent_pid to the process of the agent, the nearest ancestor that is a Java machine; it fails if there is none.
+find_agent() {
+	agent_pid=$PPID
+	while [ "$agent_pid" -gt 1 ] 2>/dev/null; do
+		a_name=
+		{ IFS= read -r a_name <"/proc/$agent_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$agent_pid" 2>/dev/null)
+		case ${a_name##*/} in
+		java*) return 0 ;;
+		esac
+		parent "$agent_pid"
+		agent_pid=$parent
+	done
+	agent_pid=0
+	return 1
+}
+
+# image prints a number that process $1 keeps until it begins a program anew in its place (exec), as an agent without
+# -noReconnect does: the kernel tells each program where it has laid it out, at random. Nothing where that is not shown.
+image() {
+	{ cksum <"/proc/$1/auxv"; } 2>/dev/null | { read -r i_image _ && printf '%s' "$i_image"; }
+}
+# parent sets parent to the process number of the parent of $1, 0 if it has none.
+parent() {
+	if stat_of "$1"; then
+		set -- $p_stat
+	else
+		set -- - $(ps -o ppid= -p "$1" 2>/dev/null)
+	fi
+	parent=${2-0}
+}
+
+# boot_id sets id to what names this boot of the machine.
+boot_id() {
+	id=
+	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
+	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
 
 # Facts of the machine, and the conditions that the recipe's steps ask of them.
@@ -987,41 +1027,16 @@ disk_column() {
 line_end='
 '
 
-# agent_process sets agent to the process of the agent, the nearest ancestor that is a Java machine, as JSON.
+# agent_process sets agent to the process of the agent as JSON.
 agent_process() {
-	a_pid=$PPID agent='{"pid":0,"start":""}'
-	while [ "$a_pid" -gt 1 ] 2>/dev/null; do
-		a_name=
-		{ IFS= read -r a_name <"/proc/$a_pid/comm"; } 2>/dev/null || a_name=$(ps -o comm= -p "$a_pid" 2>/dev/null)
-		case ${a_name##*/} in
-		java*)
-			process "$a_pid"
-			json_of "${p_process#* }"
-			agent="{\"pid\":$a_pid,\"start\":$j,\"image\":\"$(image "$a_pid")\"}"
-			return
-			;;
-		esac
-		parent "$a_pid"
-		a_pid=$parent
-	done
+	agent='{"pid":0,"start":""}'
+	find_agent || return 0
+	process "$agent_pid"
+	json_of "${p_process#* }"
+	agent="{\"pid\":$agent_pid,\"start\":$j,\"image\":\"$(image "$agent_pid")\"}"
 }
 
-# image prints a number that process $1 keeps until it begins a program anew in its place (exec), as an agent without
-# -noReconnect does: the kernel tells each program where it has laid it out, at random. Nothing where that is not shown.
-image() {
-	{ cksum <"/proc/$1/auxv"; } 2>/dev/null | { read -r i_image _ && printf '%s' "$i_image"; }
-}
-# parent sets parent to the process number of the parent of $1, 0 if it has none.
-parent() {
-	if stat_of "$1"; then
-		set -- $p_stat
-	else
-		set -- - $(ps -o ppid= -p "$1" 2>/dev/null)
-	fi
-	parent=${2-0}
-}
-
-# machine_id sets id to what names this machine, boot_id to what names this boot of it.
+# machine_id sets id to what names this machine.
 machine_id() {
 	id=
 	for m_file in /etc/machine-id /var/lib/dbus/machine-id /sys/class/dmi/id/product_uuid; do
@@ -1029,11 +1044,6 @@ machine_id() {
 		[ -z "$id" ] || return 0
 	done
 	id=$(sysctl -n kern.hostuuid 2>/dev/null || hostid 2>/dev/null)
-}
-boot_id() {
-	id=
-	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
-	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
 
 # report_begin notes the time of day, once: until the end, the clock counts.
@@ -1758,6 +1768,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 29ab38e16a7e7984054fa04e34af5396d9d62fa3ccdfb11886eab2cf715bd5fd '4138914714:42337' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 240354f0bcf53bede2876b4b0dc7d09b43b1a57907efaf5a400d986f25435a36 '129372802:42585' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
