@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loanjob
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+// Isolation says whether the loan needs an account of its own on the agent's machine.
+type Isolation string
+
+// What isolation may be asked for.
+const (
+	// Required: without an account of its own there is no loan.
+	Required Isolation = "required"
+	// Preferred: without one it runs as the account of the lender's agent, and says so.
+	Preferred Isolation = "preferred"
+	// None: it runs as the account of the lender's agent.
+	None Isolation = "none"
+)
+
+// Order is what one loan is held with.
+type Order struct {
+	Agent      string // that is lent, by its name at the lender
+	Controller string // the lender, by the name that the daemon knows it by
+	Attempt    int64
+	Loan       string // letters, digits, "-" and "_", at most 64
+
+	URL  string // root address of the borrower
+	Node string // name of the agent at the borrower
+	// Dir is the work directory: an absolute path that does not exist, in a place where the account may make it. It is
+	// gone after the loan.
+	Dir       string
+	User      string // account to run as; "" is the agent's own
+	Isolation Isolation
+	JarSHA256 string // of the borrower's agent program, in hex
+	// Certificate is what to trust at the borrower, in PEM; "" is what Java trusts.
+	Certificate string
+
+	Limit  time.Duration // after which the holder ends the loan itself; whole seconds
+	Attach time.Duration // that the agent program may take to connect; whole seconds
+}
+
+// Secrets are what an order says that nobody may read.
+type Secrets struct {
+	Nonce  string // of the attempt: at least 16 letters, digits, "-" and "_"
+	Secret string // of the agent at the borrower
+}
+
+// maxCertificate bounds what goes through the pipe to the holder.
+const maxCertificate = 32 << 10
+
+var (
+	loanID    = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+	account   = regexp.MustCompile(`^([0-9A-Za-z._][0-9A-Za-z._-]*)?$`)
+	plainPath = regexp.MustCompile(`^/[0-9A-Za-z/._+-]+$`)
+	plainURL  = regexp.MustCompile(`^https?://[][0-9A-Za-z:/._~%-]+$`)
+	sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	nonce     = regexp.MustCompile(`^[0-9A-Za-z_-]{16,}$`)
+	secret    = regexp.MustCompile(`^[0-9A-Za-z]+$`)
+)
+
+// maxSeconds is what the program takes for a number.
+const maxSeconds = 9_999_999_999
+
+// check finds what the program would refuse. Its errors tell no secret.
+func (o Order) check(s Secrets) error {
+	seconds := func(d time.Duration) bool { return d >= time.Second && d/time.Second <= maxSeconds }
+	for _, c := range []struct {
+		what string
+		ok   bool
+	}{
+		{"agent", o.Agent != "" && recipe.Storable(o.Agent)},
+		{"controller", o.Controller != "" && recipe.Storable(o.Controller)},
+		{"attempt", o.Attempt > 0 && o.Attempt <= maxSeconds},
+		{"loan", loanID.MatchString(o.Loan)},
+		{"URL", plainURL.MatchString(o.URL)},
+		{"node", o.Node != "" && recipe.Storable(o.Node) && !strings.ContainsAny(o.Node[:1], "@-")}, // Java and the agent program take that for options
+		{"directory", plainPath.MatchString(o.Dir) && path.Clean(o.Dir) == o.Dir},
+		{"account", account.MatchString(o.User)},
+		{"isolation", slices.Contains([]Isolation{Required, Preferred, None}, o.Isolation)},
+		{"SHA-256 of the agent program", sha256Hex.MatchString(o.JarSHA256)},
+		{"certificate", o.Certificate == "" || strings.HasPrefix(o.Certificate, "-----BEGIN CERTIFICATE-----") && len(o.Certificate) <= maxCertificate},
+		{"limit", seconds(o.Limit)},
+		{"time to connect", seconds(o.Attach)},
+		{"nonce", nonce.MatchString(s.Nonce)},
+		{"secret", secret.MatchString(s.Secret)},
+	} {
+		if !c.ok {
+			return fmt.Errorf("order loan %q: its %s is not one that the program takes", o.Loan, c.what)
+		}
+	}
+	return nil
+}
+
+// Parameters returns the values of the job's parameters for one build, and apart from them those of the password
+// parameters, which belong in the body of the request and nowhere else.
+func (o Order) Parameters(s Secrets) (plain, passwords map[string]string, err error) {
+	if err := o.check(s); err != nil {
+		return nil, nil, err
+	}
+	return map[string]string{
+		"PITCREW_AGENT": o.Agent, "PITCREW_CONTROLLER": o.Controller, "PITCREW_ATTEMPT": strconv.FormatInt(o.Attempt, 10),
+		"PITCREW_LOAN": o.Loan, "PITCREW_LOAN_URL": o.URL, "PITCREW_LOAN_NODE": o.Node, "PITCREW_LOAN_DIR": o.Dir,
+		"PITCREW_LOAN_USER": o.User, "PITCREW_LOAN_ISOLATION": string(o.Isolation), "PITCREW_LOAN_JAR_SHA256": o.JarSHA256,
+		"PITCREW_LOAN_LIMIT": wholeSeconds(o.Limit), "PITCREW_LOAN_ATTACH": wholeSeconds(o.Attach), "PITCREW_LOAN_CERT": o.Certificate,
+	}, map[string]string{"PITCREW_NONCE": s.Nonce, "PITCREW_LOAN_SECRET": s.Secret}, nil
+}
+
+// Input returns what `sh program start`, status and end read from standard input. jar is the path of the agent program on
+// the agent's machine; only start needs it.
+func (o Order) Input(s Secrets, jar string) ([]byte, error) {
+	plain, passwords, err := o.Parameters(s)
+	if err != nil {
+		return nil, err
+	}
+	if !recipe.Storable(jar) {
+		return nil, fmt.Errorf("order loan %q: %q is no path", o.Loan, jar)
+	}
+	maps.Copy(plain, passwords)
+	plain[FileParameter] = jar
+	return lines(plain), nil
+}
+
+// lines writes the certificate last: it has several lines.
+func lines(values map[string]string) []byte {
+	const certificate = "PITCREW_LOAN_CERT"
+	names := slices.SortedFunc(maps.Keys(values), func(a, b string) int {
+		last := func(name string) int { return map[bool]int{true: 1}[name == certificate] }
+		return cmp.Or(last(a)-last(b), cmp.Compare(a, b))
+	})
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, "%s=%s\n", name, values[name])
+	}
+	return []byte(b.String())
+}
+
+// Person is a loan to somebody who comes over SSH, not to a controller.
+type Person struct {
+	Agent      string
+	Controller string
+	Attempt    int64
+	Loan       string
+	User       string        // the account that the key is let into: never the agent's own
+	Key        string        // public key, as it stands in authorized_keys, without options
+	Limit      time.Duration // after which sshd takes the key no more; whole seconds
+}
+
+var publicKey = regexp.MustCompile(`^(ssh-|ecdsa-|sk-)[0-9a-z@.-]+ [0-9A-Za-z+/=]+( .*)?$`)
+
+// Input returns what `sh program grant-ssh` and revoke-ssh read from standard input.
+func (p Person) Input(s Secrets) ([]byte, error) {
+	switch {
+	case p.Agent == "" || p.Controller == "" || !recipe.Storable(p.Agent+p.Controller) || p.Attempt < 1 || !loanID.MatchString(p.Loan) || !nonce.MatchString(s.Nonce):
+		return nil, fmt.Errorf("lend to a person, loan %q: agent, controller, attempt, id or nonce is not one that the program takes", p.Loan)
+	case p.User == "" || !account.MatchString(p.User):
+		return nil, errors.New("lend to a person: an account of its own is needed")
+	case !publicKey.MatchString(p.Key) || !recipe.Storable(p.Key):
+		return nil, errors.New("lend to a person: that is not a public key")
+	case p.Limit < time.Second || p.Limit/time.Second > maxSeconds:
+		return nil, errors.New("lend to a person: the limit is not one that the program takes")
+	}
+	return lines(map[string]string{
+		"PITCREW_AGENT": p.Agent, "PITCREW_CONTROLLER": p.Controller, "PITCREW_ATTEMPT": strconv.FormatInt(p.Attempt, 10),
+		"PITCREW_NONCE": s.Nonce, "PITCREW_LOAN": p.Loan, "PITCREW_LOAN_USER": p.User, "PITCREW_LOAN_KEY": p.Key,
+		"PITCREW_LOAN_LIMIT": wholeSeconds(p.Limit),
+	}), nil
+}
+
+func wholeSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -1,0 +1,108 @@
+# Persons: a loan to a person is one key for the loan's account, until a time that sshd itself keeps.
+
+# bind_person looks at whose account it is. The agent's own is never lent to a person.
+bind_person() {
+	PITCREW_LOAN_ISOLATION=required
+	bind_account
+	values
+	find_account "$user" || refuse "a loan to a person needs an account of its own, and $why"
+	home=$(eval "echo ~$loan_user")
+	case $home in /*) ;; *) refuse "$loan_user has no home" ;; esac
+	find_base || refuse "nowhere to keep what is known about the loan: $base is not a directory of this account alone"
+}
+
+# grant_ssh lets the key in.
+grant_ssh() {
+	bind_person
+	number "${PITCREW_LOAN_LIMIT-}" || refuse 'PITCREW_LOAN_LIMIT is not a number of seconds'
+	set -f
+	set -- ${PITCREW_LOAN_KEY-}
+	set +f
+	case ${1-} in
+	ssh-ed25519 | ssh-rsa | ecdsa-sha2-nistp256 | ecdsa-sha2-nistp384 | ecdsa-sha2-nistp521 | sk-ssh-ed25519@openssh.com | sk-ecdsa-sha2-nistp256@openssh.com) ;;
+	*) refuse 'PITCREW_LOAN_KEY is not a public key' ;;
+	esac
+	case ${2-} in
+	'' | *[!0-9A-Za-z+/=]*) refuse 'PITCREW_LOAN_KEY is not a public key' ;;
+	esac
+	# In the time of this machine, as sshd reads it; its name for UTC is known since OpenSSH 9.1 only.
+	g_until=$(($(date +%s) + PITCREW_LOAN_LIMIT))
+	g_until=$(unset TZ; date -d "@$g_until" +%Y%m%d%H%M%S 2>/dev/null || date -r "$g_until" +%Y%m%d%H%M%S 2>/dev/null)
+	number "1$g_until" || [ ${#g_until} -eq 14 ] || refuse 'no way to compute a date here'
+	mkdir -p "$base/$loan" && process $$ && boot_id && printf '%s\n' "$p_process" "$id" >"$base/$loan/granted" ||
+		refuse "cannot write to $base/$loan"
+	g_said=$(rewrite_keys "restrict,pty,expiry-time=\"$g_until\" $1 $2 pitcrew-loan-$loan") || {
+		sentinel "failed dir=gone cannot write the keys of $loan_user: $(plain "$g_said")"
+		exit 74
+	}
+	sentinel "granted user=$loan_user until=$g_until"
+	exit 0
+}
+
+# revoke_ssh takes the key away, and ends what the account has begun since it was let in.
+revoke_ssh() {
+	bind_person
+	r_said=$(rewrite_keys '') || {
+		sentinel "failed dir=gone cannot write the keys of $loan_user: $(plain "$r_said")"
+		exit 74
+	}
+	left=0
+	[ ! -f "$base/$loan/granted" ] || end_since
+	sentinel "ended reason=asked code=none left=$left dir=gone nonce=$nonce"
+	[ "$left" -eq 0 ] || exit 70
+	rm -rf "${base:?}/$loan"
+	exit 0
+}
+
+# rewrite_keys replaces the account's keys by the same without this loan's, and with line $1 if it is one.
+rewrite_keys() {
+	as_loan "HOME=$home" sh -c "$keys_text" keys "pitcrew-loan-$loan" "$1" 2>&1 </dev/null
+}
+keys_text='umask 077
+cd "$HOME" || exit 1
+[ -d .ssh ] || [ -z "$2" ] || mkdir .ssh || exit 1
+[ -d .ssh ] || exit 0
+[ ! -L .ssh ] && [ ! -L .ssh/authorized_keys ] || { echo "a link is in the way"; exit 1; }
+[ -f .ssh/authorized_keys ] || [ -n "$2" ] || exit 0
+new=.ssh/authorized_keys.$1
+{
+	[ ! -f .ssh/authorized_keys ] || grep -v " $1\$" .ssh/authorized_keys || [ "$?" -eq 1 ] || exit 1
+	[ -z "$2" ] || printf "%s\n" "$2"
+} >"$new" && mv -f "$new" .ssh/authorized_keys || { rm -f "$new"; exit 1; }'
+
+# end_since ends the processes of the account that began after the key was let in; on another boot, all have.
+end_since() {
+	{ IFS=' ' read -r s_pid s_since && IFS= read -r s_boot; } <"$base/$loan/granted"
+	boot_id
+	[ "$id" = "$s_boot" ] || s_since=0
+	clock
+	e_began=$now
+	while e_left=$(begun_since "$loan_uid" "$s_since") && [ -n "$e_left" ]; do
+		clock
+		e_age=$((now - e_began))
+		[ "$e_age" -lt 12 ] || break
+		if [ "$e_age" -ge 5 ]; then send KILL "$e_left"; else send TERM "$e_left"; fi
+		nap
+	done
+	left=$(echo "$e_left" | wc -w)
+	left=$((left))
+}
+
+# begun_since prints the living processes of user id $1 that began after the instant $2, in the kernel's ticks.
+begun_since() {
+	b_all=
+	for b_pid in /proc/[0-9]*; do
+		b_pid=${b_pid#/proc/}
+		b_uids=
+		{ while read -r b_key b_rest; do
+			[ "$b_key" != Uid: ] || { b_uids=$b_rest && break; }
+		done <"/proc/$b_pid/status"; } 2>/dev/null
+		case "$b_uids	" in
+		*"$1	"*) ;;
+		*) continue ;;
+		esac
+		process "$b_pid"
+		[ -z "$p_process" ] || [ "${p_process#* }" -le "$2" ] || b_all="$b_all $b_pid"
+	done
+	printf '%s' "${b_all# }"
+}
