@@ -88,15 +88,21 @@ func (t Target) Own() bool { return t.Kind == ToController && t.Controller == ""
 // Run is the program that holds the loan on the lender's agent.
 type Run struct {
 	Number  int64     `json:"number,omitempty"` // fencing token at the lender's gate, above all of the agent's attempts
+	Nonce   string    `json:"nonce,omitempty"`  // proves that the console is of this loan
 	Job     string    `json:"job,omitempty"`    // full name; "" = over SSH, or none
 	QueueID int64     `json:"queue_id,omitempty"`
 	Build   int64     `json:"build,omitempty"`
 	URL     string    `json:"url,omitempty"`
-	Session string    `json:"session,omitempty"` // of the lender's controller, when it was handed over
-	Shut    time.Time `json:"shut,omitzero"`     // dirty was written and read back
-	Intent  time.Time `json:"intent,omitzero"`   // a hand-over was begun; zero = none
-	Handed  time.Time `json:"handed,omitzero"`   // and was answered
-	Ended   time.Time `json:"ended,omitzero"`    // the program is known to have ended
+	Session string    `json:"session,omitempty"`  // of the lender's controller, when it was handed over
+	Shut    time.Time `json:"shut,omitzero"`      // dirty was written and read back
+	Intent  time.Time `json:"intent,omitzero"`    // a hand-over was begun; zero = none
+	Handed  time.Time `json:"handed,omitzero"`    // and was answered
+	Ended   time.Time `json:"ended,omitzero"`     // the program is known to have ended
+	Says    string    `json:"says,omitempty"`     // how it ended
+	Refused bool      `json:"refused,omitempty"`  // before it started anything
+	EndedBy Cause     `json:"ended_by,omitempty"` // what ended it, where it told
+	// Connected: the program has told that the borrower has the agent.
+	Connected bool `json:"connected,omitempty"`
 	// Account is what the program runs as, as it says; Isolated that it is not the lender's own.
 	Account  string `json:"account,omitempty"`
 	Isolated bool   `json:"isolated,omitempty"`

@@ -113,7 +113,7 @@ func ends(l Loan, s Sight, p Policy, now time.Time) (Action, bool) {
 	case s.Program.Stage == ProgramEnded && s.Program.Refused:
 		return end(ByRefusal, s.Program.Says), true
 	case s.Program.Stage == ProgramEnded:
-		return end(ByAbort, cmp.Or(s.Program.Says, "its program on the agent ended")), true
+		return end(cmp.Or(s.Program.By, ByAbort), cmp.Or(s.Program.Says, "its program on the agent ended")), true
 	case !now.Before(at):
 		return end(cause, why), true
 	case s.Borrower.Refuses != "":

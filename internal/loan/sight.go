@@ -48,6 +48,8 @@ type Program struct {
 	Stage Stage
 	// Says is how it ended, or why it refused.
 	Says string
+	// By is what ended it, "" when that is not known.
+	By Cause
 	// Refused: it ended before it started anything.
 	Refused bool
 	// Proof is why nothing of it can live any more, "" when it left no proof.

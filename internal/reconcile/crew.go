@@ -60,7 +60,8 @@ type Crew struct {
 	id       hygiene.ControllerID
 	instance string // of this process, on the owner's mark
 	settings atomic.Pointer[Settings]
-	look     atomic.Pointer[Look] // newest poll, nil before the first
+	look     atomic.Pointer[Look]   // newest poll, nil before the first
+	market   atomic.Pointer[market] // what could be lent, as the newest decision saw it
 	refused  atomic.Pointer[string]
 	problem  atomic.Pointer[string]
 	wake     chan struct{} // pokes decide after an attempt ended

@@ -41,9 +41,10 @@ type pit struct {
 	owner   string
 
 	mu      sync.Mutex
-	report  func(recipe.Report) recipe.Report // bends what a program reports
-	takes   time.Duration                     // how long a program runs
-	works   time.Duration                     // how long a real build runs, 0 = a minute
+	report  func(recipe.Report) recipe.Report                              // bends what a program reports
+	takes   time.Duration                                                  // how long a program runs
+	works   time.Duration                                                  // how long a real build runs, 0 = a minute
+	hold    func(context.Context, jenkinstest.Step) jenkinstest.StepResult // stands in for the program that holds a loan
 	stop    context.CancelFunc
 	stopped chan error
 }
@@ -149,6 +150,9 @@ func (p *pit) end() {
 // execute stands in for the shell: a program of ours reports success after a while, anything else
 // takes as long as its parameter says.
 func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.StepResult {
+	if step.Env["PITCREW_LOAN"] != "" {
+		return p.hold(ctx, step)
+	}
 	nonce, ours := step.Env["PITCREW_NONCE"]
 	p.mu.Lock()
 	takes, bend := p.takes, p.report

@@ -86,6 +86,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		return err
 	}
 	choices := choose(s, look, views, load)
+	c.noteMarket(s, look, views)
 	decisions, byName := make([]Decision, len(views)), make(map[string]*Decision, len(views))
 	for i := range views {
 		d := &decisions[i]

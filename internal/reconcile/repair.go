@@ -125,10 +125,10 @@ func (c *Crew) writeLabels(ctx context.Context, w *work, want hygiene.Labels) er
 	return c.wroteLabels(ctx, w.agent.ID)
 }
 
-// write writes labels that are not clean, by the gate where there is one. During a cleanup that would end its claim: there
+// write writes labels that are not clean, by the gate where there is one. During a cleanup or a loan that would end its claim: there
 // the labels alone are mended, which the gate does not decide by.
 func (c *Crew) write(ctx context.Context, w *work, want hygiene.Labels) error {
-	if w.gated() && !w.agent.State.InProgress() {
+	if w.gated() && !w.agent.State.InProgress() && w.agent.Loan == nil {
 		return c.writeByGate(ctx, w.agent.ID, want)
 	}
 	return c.show(ctx, w, want, nil)

@@ -21,10 +21,10 @@ import (
 func (c *Crew) stopStray(ctx context.Context, w *work) error {
 	c.forgetOwner()
 	for _, e := range w.look.Agents[w.agent.ID.Name].Running {
-		if !strings.HasPrefix(e.Job, w.settings.jobName("slot-")) {
+		if !strings.HasPrefix(e.Job, w.settings.jobName("slot-")) && !strings.HasPrefix(e.Job, w.settings.jobName(loanJobs)) {
 			continue
 		}
-		c.Log.WarnContext(ctx, "stray cleanup is stopped", "agent", w.agent.ID.Name, "build", e.URL)
+		c.Log.WarnContext(ctx, "stray build of ours is stopped", "agent", w.agent.ID.Name, "build", e.URL)
 		if err := c.Jenkins.StopBuild(ctx, e.Job, e.Number); err != nil && !jenkins.IsNotFound(err) {
 			return err
 		}

@@ -49,6 +49,7 @@ type Pool struct {
 	Breaker     hygiene.BreakerPolicy
 	DeadMan     time.Duration
 	Target      func(agent string) (sshexec.Target, error) // for SSH; nil = none configured
+	Lend        *Lending                                   // nil = its agents are not lent
 }
 
 // Domain groups agents that must not all be out at once, by a label that begins with Prefix.

@@ -26,6 +26,9 @@ func (s *Settings) slotNames() []string {
 	return names
 }
 
+// loanJob is the full name of the n-th job that holds a loan.
+func (s *Settings) loanJob(n int) string { return s.jobName(fmt.Sprintf("%s%02d", loanJobs, n)) }
+
 // jobName is the full name of a job of ours.
 func (s *Settings) jobName(base string) string {
 	name := s.Jobs.Prefix + base
@@ -41,7 +44,7 @@ func (s *Settings) ours(job string) bool {
 	if job == "" {
 		return false
 	}
-	return job == s.Jobs.Parameterised || strings.HasPrefix(job, s.jobName("slot-"))
+	return job == s.Jobs.Parameterised || strings.HasPrefix(job, s.jobName("slot-")) || strings.HasPrefix(job, s.jobName(loanJobs))
 }
 
 // prepareJob makes sure that a job carries the attempt's program for the attempt's agent, and that

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// mostAtOnce bounds one request.
+const mostAtOnce = 1000
+
+// Request stores the loans that are asked for, all or none. Secret is that of the node that the borrower has made, if it has.
+func (l *Lender) Request(ctx context.Context, r loan.Request, secret string) ([]loan.Loan, error) {
+	if err := l.check(&r, secret != ""); err != nil {
+		return nil, err
+	}
+	now, request := time.Now(), loanID()
+	loans := make([]loan.Loan, r.Count)
+	added, events := make([]store.NewLoan, r.Count), make([]hygiene.Event, r.Count)
+	for i := range loans {
+		loans[i] = loan.Loan{
+			ID: loanID(), Request: request, Borrower: r.Borrower, By: r.By, Want: r.Want, To: r.To, Lease: r.Lease,
+			State: loan.Waiting, Since: now, Reason: "asked for by " + r.By, Requested: now, Node: loan.Node{Name: r.Node},
+		}
+		added[i] = store.NewLoan{Loan: loans[i], Secret: secret}
+		events[i] = loanEvent(hygiene.EventLoanRequested, &loans[i], loans[i].Reason)
+		events[i].Actor, events[i].At = r.By, now
+		loans[i].Version = 1
+	}
+	if err := l.Store.AddLoans(ctx, added, events...); err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		l.Watch.Changed(e)
+	}
+	l.Poke()
+	return loans, nil
+}
+
+// loanID is short enough to be typed, and is drawn from 10^15.
+func loanID() string { return strings.ToLower(rand.Text()[:10]) }
+
+// check refuses what could never be granted.
+func (l *Lender) check(r *loan.Request, secret bool) error {
+	bad := func(field, format string, args ...any) error {
+		return &loan.RequestError{Field: field, Problem: fmt.Sprintf(format, args...)}
+	}
+	known, ok := l.Borrowers.Named(r.Borrower)
+	switch {
+	case !ok:
+		return bad("borrower", "the configuration has no borrower %q", r.Borrower)
+	case r.Count < 1 || r.Count > mostAtOnce:
+		return bad("count", "want 1 to %d", mostAtOnce)
+	case known.Quota > 0 && r.Count > known.Quota:
+		return bad("count", "%s may have %d agents at once", r.Borrower, known.Quota)
+	case !l.lends(r.Want.Pool):
+		if r.Want.Pool == "" {
+			return bad("pool", "no pool lends its agents: a pool does with loans in its configuration")
+		}
+		return bad("pool", "pool %q lends no agents", r.Want.Pool)
+	}
+	if r.Want.Labels != "" {
+		if _, err := labelexpr.Parse(r.Want.Labels); err != nil {
+			return bad("labels", "%v", err)
+		}
+	}
+	switch {
+	case r.To.Kind != loan.ToController:
+		if r.Node != "" || secret || r.To.URL != "" {
+			return bad("node", "only a loan to a controller has one")
+		}
+		if (r.To.Key != "") != (r.To.Kind == loan.ToSSH) {
+			return bad("key", "a loan by ssh needs a public key, and no other has one")
+		}
+	case r.Node == "" && !secret && r.To.URL == "":
+		if known.Client == nil {
+			return bad("node", "the configuration has no address of %s: make a node there, and give its url, node and secret", r.Borrower)
+		}
+		r.To.Controller = r.Borrower
+	case r.Node == "" || !secret || r.To.URL == "":
+		return bad("node", "url, node and secret go together")
+	case r.Count != 1:
+		return bad("count", "a node that you have made is for one agent")
+	}
+	return nil
+}
+
+// lends reports whether a pool, or any if it is "", lends its agents.
+func (l *Lender) lends(pool string) bool {
+	for _, c := range l.Crews() {
+		for _, p := range c.settings.Load().Pools {
+			if p.Lend != nil && (pool == "" || p.Name == pool) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Return ends a loan by somebody's word. One that is over is left as it is.
+func (l *Lender) Return(ctx context.Context, id, actor, reason string) (loan.Loan, error) {
+	return l.onOrder(ctx, id, func(one *loan.Loan, now time.Time) error {
+		if one.Over() || one.State == loan.Returning {
+			return nil
+		}
+		return l.end(ctx, one, loan.ByReturn, reason, actor, now)
+	})
+}
+
+// Renew notes a sign of life of the borrower, and lets the loan last longer if longer is not 0. What the borrower itself
+// saw of its node comes with it, where only it can see that.
+func (l *Lender) Renew(ctx context.Context, id, actor string, longer time.Duration, idle *bool) (loan.Loan, error) {
+	return l.onOrder(ctx, id, func(one *loan.Loan, now time.Time) error {
+		renewed, err := one.Renew(longer, now)
+		if err != nil {
+			return err
+		}
+		if idle != nil && one.To.Own() {
+			renewed.Idles(*idle, now)
+		}
+		var events []hygiene.Event
+		if longer > 0 {
+			e := loanEvent(hygiene.EventLoanRenewed, &renewed, "until "+renewed.Until.UTC().Format(time.RFC3339))
+			e.Actor = actor
+			events = append(events, e)
+		}
+		*one = renewed
+		return l.save(ctx, one, now, events...)
+	})
+}
+
+// onOrder changes a loan by somebody's word, again when a step of it came in between.
+func (l *Lender) onOrder(ctx context.Context, id string, f func(*loan.Loan, time.Time) error) (loan.Loan, error) {
+	for {
+		one, err := l.Store.Loan(ctx, id)
+		if err != nil {
+			return one, err
+		}
+		err = f(&one, time.Now())
+		if errors.Is(err, store.ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		l.enqueue(id)
+		return one, err
+	}
+}

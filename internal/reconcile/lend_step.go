@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// stepSoon is when a loan that is on its way to the borrower or back is looked at again.
+const stepSoon = 300 * time.Millisecond
+
+// handle does the next thing for one loan. It may run at any time and any number of times.
+func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
+	one, err := l.Store.Loan(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return rest, nil
+	}
+	if err != nil || one.Over() && !one.Node.Owing() {
+		return rest, err
+	}
+	c := l.crew(one.Agent.Controller)
+	if c != nil && c.settings.Load().DryRun {
+		return rest, nil
+	}
+	if err := l.follow(ctx, c, &one); err != nil {
+		l.Log.WarnContext(ctx, "the program of a loan could not be looked at", "loan", id, "err", err)
+	}
+	sight, err := l.sight(ctx, c, &one)
+	if err != nil {
+		return rest, err
+	}
+	if err := l.notice(ctx, &one, &sight); err != nil {
+		return rest, err
+	}
+	now := time.Now()
+	act := loan.Next(one, sight, l.policy(c, &one), now)
+	if act.Kind != loan.Rest {
+		l.Log.DebugContext(ctx, "loan", "loan", id, "state", string(one.State), "action", string(act.Kind), "reason", act.Reason)
+	}
+	err = l.act(ctx, c, &one, act, now)
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return again, nil // decided on older facts
+	case err != nil:
+		return l.missed(ctx, &one, act, err)
+	case act.Kind != loan.Rest:
+		return again, nil
+	case one.State == loan.Granted || one.State == loan.Returning:
+		return stepSoon, nil
+	}
+	return min(max(time.Until(act.Wake), stepSoon), lendEvery), nil
+}
+
+// policy is that of the pool that lends the agent; one that lends nothing any more lets its loans end.
+func (l *Lender) policy(c *Crew, one *loan.Loan) loan.Policy {
+	if p := l.lending(c, one); p != nil {
+		return p.Policy
+	}
+	return loan.Policy{}
+}
+
+// lending is how the pool of a loan's agent lends, nil if it does not, or nobody knows.
+func (l *Lender) lending(c *Crew, one *loan.Loan) *Lending {
+	if c == nil {
+		return nil
+	}
+	look := c.look.Load()
+	if look == nil {
+		return nil
+	}
+	if pool := c.settings.Load().pool(look.Agents[one.Agent.Name].Labels); pool != nil {
+		return pool.Lend
+	}
+	return nil
+}
+
+// sight puts together what is known of both sides of a loan.
+func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight, error) {
+	s := loan.Sight{Program: programOf(&one.Run)}
+	if one.State == loan.Waiting {
+		return s, nil
+	}
+	a, _, err := l.Store.Agent(ctx, lentAgent(one))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return s, err
+	}
+	s.Released = a.Loan == nil || a.Loan.ID != one.ID
+	s.Back = s.Released && a.State == hygiene.Clean && a.LastCleaned.After(one.Since)
+	s.Lender.Managed = a.Managed()
+	if c != nil {
+		c.see(&s, a, one)
+	}
+	if one.Node.Name != "" && one.To.Kind == loan.ToController && !one.To.Own() && one.Node.Made && !one.Node.Gone {
+		s.Borrower = l.Borrowers.look(ctx, one)
+	}
+	if one.To.Own() {
+		s.Borrower = loan.Borrower{Online: one.Run.Connected}
+	}
+	return s, nil
+}
+
+// see adds what the newest look saw of a loan's agent.
+func (c *Crew) see(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
+	look, set, now := c.look.Load(), c.settings.Load(), time.Now()
+	if look == nil {
+		return
+	}
+	s.Lender.At, s.Lender.Answers = look.At, now.Sub(look.At) < max(lostAfter*set.Poll, 30*time.Second)
+	s.Lender.Gone = look.Gone[one.Agent.Name]
+	seen, ok := look.Agents[one.Agent.Name]
+	if !ok {
+		return
+	}
+	view := c.sighting(set, look, seen, look.At)
+	s.Lender.Present, s.Lender.Idle, s.Lender.Online = true, view.Idle, view.Reached
+	s.Lender.Marked = view.Offline && view.OfflineBy == hygiene.ByLoan
+	if view.Real {
+		s.Lender.Real = view.RealURL
+	}
+	if s.Lender.Kept = a.KeptOut(now); s.Lender.Kept == "" && view.Offline && view.OfflineBy == hygiene.ByPerson {
+		s.Lender.Kept = "a person took it offline"
+	}
+	if m := c.market.Load(); m != nil {
+		s.Short = m.shelves[a.Pool].Short
+	}
+}
+
+// programOf says in the domain's words how far the program is.
+func programOf(r *loan.Run) loan.Program {
+	p := loan.Program{Says: r.Says, By: r.EndedBy, Refused: r.Refused, Proof: r.Proof, Account: r.Account, Isolated: r.Isolated, Started: r.Connected}
+	switch {
+	case !r.Ended.IsZero():
+		p.Stage = loan.ProgramEnded
+	case r.Build != 0 || r.Job == "" && !r.Handed.IsZero():
+		p.Stage = loan.ProgramRunning
+	case !r.Handed.IsZero():
+		p.Stage = loan.ProgramQueued
+	}
+	return p
+}
+
+// notice stores what was seen that the lease depends on, and tells people once of what takes too long.
+func (l *Lender) notice(ctx context.Context, one *loan.Loan, s *loan.Sight) error {
+	now := time.Now()
+	news := false
+	if one.State == loan.Attached && s.Borrower.Answers {
+		news = one.Idles(s.Borrower.Idle, now)
+		if now.Sub(one.Renewed) > one.Lease.TTL/3 && one.Lease.TTL > 0 && s.Borrower.Online {
+			one.Renewed, news = now, true // that it shows the agent online is its sign of life
+		}
+	}
+	var events []hygiene.Event
+	if p := l.policy(l.crew(one.Agent.Controller), one); one.Overdue(p, now) && !one.Told.Overrun {
+		one.Told.Overrun = true
+		events = append(events, loanEvent(hygiene.EventLoanOverrun, one, fmt.Sprintf("its return takes longer than %s: %s", p.Return, one.Reason)))
+	}
+	if !news && len(events) == 0 {
+		return nil
+	}
+	return l.save(ctx, one, now, events...)
+}
+
+// save stores a loan and tells the watcher of the events.
+func (l *Lender) save(ctx context.Context, one *loan.Loan, now time.Time, events ...hygiene.Event) error {
+	for i := range events {
+		events[i].At = now
+	}
+	if err := l.Store.SaveLoan(ctx, *one, events...); err != nil {
+		return err
+	}
+	one.Version++
+	for _, e := range events {
+		l.Watch.Changed(e)
+		l.Log.InfoContext(ctx, "loan changed", "event", string(e.Type), "loan", one.ID, "reason", e.Reason)
+	}
+	return nil
+}
+
+// act carries one decision out.
+func (l *Lender) act(ctx context.Context, c *Crew, one *loan.Loan, act loan.Action, now time.Time) error {
+	switch act.Kind {
+	case loan.Rest:
+		return nil
+	case loan.End:
+		return l.end(ctx, one, act.Cause, act.Reason, "pitcrew", now)
+	case loan.MakeNode:
+		return l.makeNode(ctx, one)
+	case loan.DropNode:
+		return l.dropNode(ctx, one)
+	case loan.Owe:
+		one.Node.Owed = true
+		return l.save(ctx, one, now, loanEvent(hygiene.EventLoanOwed, one, "the node "+one.Node.Name+" is still at the borrower: "+act.Reason))
+	case loan.Attach:
+		attached, err := one.Attach(act.Reason, now)
+		if err != nil {
+			return err
+		}
+		return l.save(ctx, &attached, now, loanEvent(hygiene.EventLoanAttached, &attached, act.Reason))
+	case loan.Release:
+		return l.release(ctx, c, one, act.Reason, now)
+	case loan.Finish:
+		return l.finish(ctx, one, act, now)
+	case loan.Shut, loan.Ungrant, loan.HandOver, loan.Mark, loan.Unmark, loan.Stop:
+	}
+	if c == nil {
+		return fmt.Errorf("%s: controller %s: %w", act.Kind, one.Agent.Controller, errNotServiced)
+	}
+	switch act.Kind { //nolint:exhaustive // the others are above
+	case loan.Shut:
+		return l.shut(ctx, c, one)
+	case loan.Ungrant:
+		return l.ungrant(ctx, c, one, act.Reason)
+	case loan.HandOver:
+		return l.handOver(ctx, c, one)
+	case loan.Mark:
+		return l.mark(ctx, c, one)
+	case loan.Unmark:
+		return l.unmark(ctx, c, one)
+	default:
+		return l.stop(ctx, c, one)
+	}
+}
+
+var errNotServiced = errors.New("it is not serviced")
+
+// end begins the return of a loan.
+func (l *Lender) end(ctx context.Context, one *loan.Loan, cause loan.Cause, reason, actor string, now time.Time) error {
+	ended, err := one.Return(cause, reason, now)
+	if err != nil {
+		return err
+	}
+	kind := hygiene.EventLoanReturning
+	switch ended.State { //nolint:exhaustive // it can be in no other
+	case loan.Expired:
+		kind = hygiene.EventLoanExpired
+	case loan.Failed:
+		kind = hygiene.EventLoanFailed
+	}
+	e := loanEvent(kind, &ended, reason)
+	e.Actor = actor
+	events := []hygiene.Event{e}
+	if silent := cause == loan.BySilence || cause == loan.ByAbort && one.Run.Proof == ""; silent && !ended.Told.Lost && ended.State == loan.Returning {
+		ended.Told.Lost = true
+		events = append(events, loanEvent(hygiene.EventLoanLost, &ended, reason))
+	}
+	if err := l.save(ctx, &ended, now, events...); err != nil {
+		return err
+	}
+	*one = ended
+	if one.Over() {
+		l.Watch.Returned(*one)
+	}
+	return nil
+}
+
+// release gives the agent back: it is not on loan any more, and due. Its mark stays until it is cleaned.
+func (l *Lender) release(ctx context.Context, c *Crew, one *loan.Loan, reason string, now time.Time) error {
+	if c != nil {
+		return l.giveUp(ctx, c, one, *one, hygiene.EventLoanReleased, reason, now)
+	}
+	e := loanEvent(hygiene.EventLoanReleased, one, reason)
+	err := l.Store.Change(ctx, lentAgent(one), now, func(ch *store.Change) ([]hygiene.Event, error) {
+		if ch.Agent.Loan != nil && ch.Agent.Loan.ID == one.ID {
+			ch.Agent = ch.Agent.Return(reason, now)
+		}
+		after := *one
+		ch.Loan = &after
+		return []hygiene.Event{e}, nil
+	})
+	if err == nil {
+		l.Watch.Changed(e)
+	}
+	return err
+}
+
+// finish closes a loan whose agent has been dealt with.
+func (l *Lender) finish(ctx context.Context, one *loan.Loan, act loan.Action, now time.Time) error {
+	over, err := one.Finish(act.Kept, act.Reason, now)
+	if err != nil {
+		return err
+	}
+	kind, reason := hygiene.EventLoanCleaned, act.Reason
+	if over.State == loan.Failed {
+		kind, reason = hygiene.EventLoanFailed, one.Reason+"; "+act.Reason
+		over.Reason = reason
+	}
+	if err := l.save(ctx, &over, now, loanEvent(kind, &over, reason)); err != nil {
+		return err
+	}
+	*one = over
+	l.Watch.Returned(over)
+	return nil
+}

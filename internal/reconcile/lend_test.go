@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+)
+
+func TestALoanGoesOutAndComesBackClean(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		asked := time.Now()
+		l := r.waitLoan(r.request().ID, loan.Attached)
+		r.t.Logf("attached after %s", l.Attached.Sub(asked))
+		if got := r.labels("linux-7"); got != "cleanable dirty" {
+			r.t.Errorf("on loan it is labelled %s", got)
+		}
+		seen, err := r.client.Agent(r.t.Context(), "linux-7")
+		must(r.t, err)
+		if !seen.TemporarilyOffline || !strings.HasPrefix(seen.OfflineReason, "pitcrew: lent to staging") {
+			r.t.Errorf("on loan it is offline: %t, %q", seen.TemporarilyOffline, seen.OfflineReason)
+		}
+		node, err := r.to.NodeConfig(r.t.Context(), l.Node.Name)
+		must(r.t, err)
+		if node.Mode != "EXCLUSIVE" || strings.Join(node.Labels, " ") != "lent" {
+			r.t.Errorf("its node is %s with labels %q", node.Mode, node.Labels)
+		}
+		ended := time.Now()
+		if _, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough"); err != nil {
+			r.t.Fatal(err)
+		}
+		l = r.backInOrder(l.ID, loan.Cleaned)
+		r.t.Logf("clean again after %s, of which the recipe took %s", l.Ended.Sub(ended), r.takes)
+		if l.Cause != loan.ByReturn || l.Run.Proof == "" {
+			r.t.Errorf("it ended by %q with proof %q", l.Cause, l.Run.Proof)
+		}
+		var story []string
+		for _, e := range r.events(
+			hygiene.EventLoanRequested, hygiene.EventLoanGranted, hygiene.EventLoanAttached, hygiene.EventLoanReturning,
+			hygiene.EventLoanReleased, hygiene.EventLoanCleaned, hygiene.EventLoanLost, hygiene.EventLoanFailed,
+		) {
+			story = append(story, string(e.Type))
+		}
+		if got := strings.Join(story, " "); got != "loan.requested loan.granted loan.attached loan.returning loan.released loan.cleaned" {
+			r.t.Errorf("the events tell: %s", got)
+		}
+	})
+}

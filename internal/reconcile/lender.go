@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pitcrew-ci/pitcrew/internal/engine"
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// LenderDeps is what a lender works with.
+type LenderDeps struct {
+	Store     *store.Store
+	Engine    engine.Engine // of the lender alone
+	Borrowers *Borrowers
+	Crews     func() []*Crew // those that service controllers now
+	Owner     string         // this daemon's id
+	Log       *slog.Logger
+	Watch     LoanWatcher
+}
+
+// LoanWatcher is told of loans, for metrics. Its methods must be quick and safe for concurrent use.
+type LoanWatcher interface {
+	Changed(e hygiene.Event)
+	// Lent is told of all loans that are not over, now and then.
+	Lent(open []loan.Loan)
+	// Returned is told of each loan that is over.
+	Returned(l loan.Loan)
+}
+
+// Lender brings loans from request to return, for all controllers of the daemon. It goes on where the store says that a
+// loan is, whatever died meanwhile: a lease ends even if the lender's controller does not answer. Make it with
+// [NewLender], then [Lender.Run].
+type Lender struct {
+	LenderDeps
+	wake chan struct{}
+
+	mu     sync.Mutex
+	failed map[string]time.Time // loans whose newest step met an error, and until when they rest
+}
+
+// loanKey is the engine's kind for everything that is done to one loan.
+const loanKey = "loan"
+
+// loanWorkers bounds how many loans are worked on at once.
+const loanWorkers = 16
+
+// NewLender returns a lender. It does nothing until it runs.
+func NewLender(d LenderDeps) *Lender {
+	l := &Lender{LenderDeps: d, wake: make(chan struct{}, 1), failed: map[string]time.Time{}}
+	l.Engine.Register(loanKey, l.handle, engine.HandlerOptions{Workers: loanWorkers, Timeout: loanTime})
+	return l
+}
+
+// loanTime bounds one step of one loan: a borrower that hangs must not hold the others up.
+const loanTime = 2 * time.Minute
+
+// lendEvery is how often loans are looked through when nothing pokes the lender.
+const lendEvery = time.Second
+
+// Run brings loans on until ctx ends. It returns nil then, and an error only for faults that no retry can mend.
+func (l *Lender) Run(ctx context.Context) error {
+	g, duties := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.Engine.Run(duties) })
+	g.Go(func() error {
+		return every(duties, func() time.Duration { return lendEvery }, l.wake, func(ctx context.Context) {
+			if err := l.lendOnce(ctx); err != nil && ctx.Err() == nil {
+				l.Log.ErrorContext(ctx, "loans could not be looked through", "err", err)
+			}
+		})
+	})
+	return unlessEnded(ctx, g.Wait())
+}
+
+// Poke has loans looked through now.
+func (l *Lender) Poke() { poke(l.wake) }
+
+// lendOnce gives agents to the loans that wait, and has all others worked on.
+func (l *Lender) lendOnce(ctx context.Context) error {
+	open, err := l.Store.OpenLoans(ctx)
+	if err != nil {
+		return err
+	}
+	l.Watch.Lent(open)
+	var waiting []loan.Loan
+	for _, one := range open {
+		if one.State == loan.Waiting {
+			waiting = append(waiting, one)
+		}
+		l.enqueue(one.ID)
+	}
+	if len(waiting) == 0 {
+		return nil
+	}
+	return l.choose(ctx, waiting, open)
+}
+
+func (l *Lender) enqueue(id string) { l.Engine.Enqueue(loanKey, id) }
+
+// crew returns the one that services a controller, nil when none does.
+func (l *Lender) crew(controller string) *Crew {
+	for _, c := range l.Crews() {
+		if string(c.ID()) == controller && c.Refused() == "" {
+			return c
+		}
+	}
+	return nil
+}
+
+// choose lets the domain say which waiting loans get which agents.
+func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
+	offers, byAgent := []loan.Offer(nil), map[loan.Agent]*offer{}
+	shelves := map[string]loan.Shelf{}
+	for _, c := range l.Crews() {
+		m := c.market.Load()
+		if m == nil || c.Refused() != "" {
+			continue
+		}
+		for i := range m.offers {
+			offers = append(offers, m.offers[i].Offer)
+			byAgent[m.offers[i].Agent] = &m.offers[i]
+		}
+		for pool, shelf := range m.shelves {
+			sum := shelves[pool]
+			sum.Policy = shelf.Policy
+			sum.Clean, sum.Lent, sum.Short = sum.Clean+shelf.Clean, sum.Lent+shelf.Lent, sum.Short || shelf.Short
+			shelves[pool] = sum
+		}
+	}
+	fits := func(one loan.Loan, o loan.Offer) bool { return byAgent[o.Agent].answers(&one) }
+	var errs []error
+	for _, m := range loan.Choose(waiting, open, offers, shelves, l.Borrowers.quotas(), fits) {
+		granted, err := l.grant(ctx, m, open)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		open = append(open, granted)
+	}
+	return errors.Join(errs...)
+}
+
+// jobOf returns the first of a controller's loan jobs that no loan has.
+func jobOf(s *Settings, controller string, open []loan.Loan) string {
+	for n := 1; ; n++ {
+		job := s.loanJob(n)
+		if !slices.ContainsFunc(open, func(o loan.Loan) bool { return o.Agent.Controller == controller && o.Run.Job == job }) {
+			return job
+		}
+	}
+}

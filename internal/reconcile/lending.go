@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
+)
+
+// Lending is how a pool lends its agents.
+type Lending struct {
+	Policy loan.Policy
+	Lease  loan.Lease // what a loan gets that asks for nothing; and of its times none is longer
+	// Account is the account of the machine that borrowed programs run as; "" = the one of the lender's agent.
+	Account string
+	// Isolation says whether a loan must, should or need not run as that account.
+	Isolation loanjob.Isolation
+	// Dir is the directory in which a loan gets a work directory of its own.
+	Dir string
+	// Jars are the SHA-256 sums, in hex, of programs of borrowers that may be run; the lender's own always may.
+	Jars []string
+}
+
+// loanJobs begins the names of the jobs that hold loans, after the prefix.
+const loanJobs = "loan-"
+
+// lease is what a loan gets that asks for some times: none is longer than what the pool grants.
+func (p *Lending) lease(asked loan.Lease) loan.Lease {
+	shorter := func(asked, granted time.Duration) time.Duration {
+		if granted <= 0 {
+			return asked
+		}
+		if asked <= 0 {
+			return granted
+		}
+		return min(asked, granted)
+	}
+	l := loan.Lease{
+		Term: cmp.Or(asked.Term, p.Lease.Term), Max: p.Lease.Max, TTL: shorter(asked.TTL, p.Lease.TTL),
+		Idle: shorter(asked.Idle, p.Lease.Idle), Attach: cmp.Or(p.Lease.Attach, time.Minute),
+	}
+	l.Term = shorter(l.Term, l.Max)
+	return l
+}
+
+// offer is an agent that could be lent now, with what is needed to see whether it answers a loan.
+type offer struct {
+	loan.Offer
+	labels   []string
+	isolated bool // it can be lent to those that insist on an account of their own
+}
+
+// market is what a controller has to lend.
+type market struct {
+	offers  []offer
+	shelves map[string]loan.Shelf
+}
+
+// noteMarket keeps, of one decision, what the controller's pools could lend. It costs nothing where none lends.
+func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
+	if !slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Lend != nil }) || s.DryRun {
+		c.market.Store(nil)
+		return
+	}
+	m := &market{shelves: map[string]loan.Shelf{}}
+	demands, exprs := demanded(s, look, views)
+	for i := range views {
+		v := &views[i]
+		if v.pool == nil || v.pool.Lend == nil {
+			continue
+		}
+		shelf := m.shelves[v.pool.Name]
+		shelf.Policy = v.pool.Lend.Policy
+		for _, d := range serves(s, v, exprs) {
+			shelf.Short = shelf.Short || demands[d].Want > 0
+		}
+		switch {
+		case v.agent.Loan != nil:
+			shelf.Lent++
+		case v.agent.State == hygiene.Clean:
+			shelf.Clean++
+		}
+		m.shelves[v.pool.Name] = shelf
+		if v.lendable() {
+			m.offers = append(m.offers, offer{
+				Offer:    loan.Offer{Agent: loanAgent(v.agent.ID), Pool: v.pool.Name, CleanSince: v.agent.LastCleaned},
+				labels:   append(slices.Clone(v.labels), v.agent.ID.Name),
+				isolated: v.pool.Lend.Account != "" && v.pool.Lend.Isolation != loanjob.None,
+			})
+		}
+	}
+	c.market.Store(m)
+}
+
+// lendable reports whether nothing speaks against lending the agent now.
+func (v *view) lendable() bool {
+	s := &v.sighting
+	return v.agent.State == hygiene.Clean && v.action.Kind == hygiene.Rest && s.Present && s.Idle && !s.Offline &&
+		s.Gate.Mode != hygiene.GateLost && s.Neighbour.Cleaning == "" && !v.policy.DryRun
+}
+
+// answers reports whether the agent is what a loan wants.
+func (o *offer) answers(l *loan.Loan) bool {
+	name := o.Agent.Name
+	switch {
+	case l.Want.Pool != "" && l.Want.Pool != o.Pool,
+		l.Want.Agent != "" && l.Want.Agent != name && l.Want.Agent != o.Agent.Controller+"/"+name,
+		l.Want.Isolated && !o.isolated,
+		l.To.Kind == loan.ToSSH && !o.isolated:
+		return false
+	case l.Want.Labels == "":
+		return true
+	}
+	return labelexpr.ParseLenient(l.Want.Labels).Matches(labelexpr.Has(o.labels...))
+}
+
+func loanAgent(id hygiene.AgentID) loan.Agent {
+	return loan.Agent{Controller: string(id.Controller), Name: id.Name}
+}
+
+func lentAgent(l *loan.Loan) hygiene.AgentID {
+	return hygiene.AgentID{Controller: hygiene.ControllerID(l.Agent.Controller), Name: l.Agent.Name}
+}
