@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -26,7 +27,11 @@ const anonymous = "anonymous"
 // Identity is who asks.
 type Identity struct {
 	Name string `json:"name" doc:"Name of the token" example:"nightly"`
-	Role string `json:"role" enum:"viewer,operator,admin" doc:"What it may do"`
+	Role string `json:"role" enum:"borrower,viewer,operator,admin" doc:"What it may do"`
+	// Borrower is whose loans a token of that role is for.
+	Borrower string `json:"borrower,omitempty" doc:"Whose loans a token of the role borrower is for"`
+
+	private bool // nobody can read the request on its way
 }
 
 type identityKey struct{}
@@ -38,7 +43,7 @@ func caller(ctx context.Context) Identity {
 }
 
 // roles are in the order of what they may do: each may do what those before it may.
-var roles = []store.Role{store.Viewer, store.Operator, store.Admin}
+var roles = []store.Role{store.Borrower, store.Viewer, store.Operator, store.Admin}
 
 func may(have, need store.Role) bool {
 	return slices.Index(roles, have) >= slices.Index(roles, need)
@@ -71,6 +76,7 @@ func (s *Server) require(role store.Role) func(huma.Context, func(huma.Context))
 			writeProblem(w, http.StatusForbidden, fmt.Sprintf("this needs the role %s; %s has the role %s", role, id.Name, id.Role))
 			return
 		}
+		id.private = private(r)
 		next(huma.WithValue(ctx, identityKey{}, id))
 	}
 }
@@ -102,7 +108,13 @@ func (s *Server) identify(r *http.Request) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{Name: token.Name, Role: string(token.Role)}, nil
+	return Identity{Name: token.Name, Role: string(token.Role), Borrower: token.Borrower}, nil
+}
+
+// private reports whether a request came by TLS, or from this machine.
+func private(r *http.Request) bool {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	return r.TLS != nil || err == nil && addr.Addr().Unmap().IsLoopback()
 }
 
 // secretOf returns the token that came with the request, or "".

@@ -20,15 +20,16 @@ var needs = map[string]store.Role{
 	"listAttempts": store.Viewer, "getAttempt": store.Viewer, "getAttemptLog": store.Viewer, "listBuilds": store.Viewer,
 	"listCulprits": store.Viewer, "listAgentResidue": store.Viewer,
 	"listControllers": store.Viewer, "listPools": store.Viewer, "listPauses": store.Viewer, "listSlots": store.Viewer,
-	"auditJobs": store.Viewer, "getPlan": store.Viewer, "getOverview": store.Viewer, "whoAmI": store.Viewer, "getVersion": store.Viewer,
+	"auditJobs": store.Viewer, "getPlan": store.Viewer, "getOverview": store.Viewer, "whoAmI": store.Borrower, "getVersion": store.Viewer,
 	"cleanAgent": store.Operator, "holdAgent": store.Operator, "releaseAgent": store.Operator, "quarantineAgent": store.Operator, "exclusiveAgent": store.Operator,
 	"pause": store.Operator, "resume": store.Operator, "resetSlot": store.Operator,
+	"listLoans": store.Borrower, "getLoan": store.Borrower, "requestLoans": store.Borrower, "returnLoan": store.Borrower, "renewLoan": store.Borrower,
 	"listTokens": store.Admin, "createToken": store.Admin, "revokeToken": store.Admin,
 	"backup": store.Admin, "reload": store.Admin, "getConfig": store.Admin, "doctor": store.Admin,
 }
 
 // rank orders the roles; no token is below all.
-var rank = []store.Role{"", store.Viewer, store.Operator, store.Admin}
+var rank = []store.Role{"", store.Borrower, store.Viewer, store.Operator, store.Admin}
 
 func TestEveryOperationNeedsItsRole(t *testing.T) {
 	t.Parallel()
@@ -44,12 +45,15 @@ func TestEveryOperationNeedsItsRole(t *testing.T) {
 			t.Errorf("operation %s is not in the table: which role does it need?", o.ID)
 			continue
 		}
-		path := strings.NewReplacer("{controller}", "main", "{agent}", "el9-1", "{id}", "1", "{scope}", "all", "{job}", "x", "{name}", "x").Replace(o.Path)
+		path := strings.NewReplacer("{controller}", "main", "{agent}", "el9-1", "{id}", "1", "{scope}", "all", "{job}", "x", "{name}", "x", "{loan}", "x").Replace(o.Path)
 		for _, role := range rank {
-			w := h.ask(t, role, o.Method, path, "")
+			w := h.ask(t, role, o.Method, path, map[bool]string{true: "{}"}[o.ID == "requestLoans"])
 			want := "pass"
 			if slices.Index(rank, role) < slices.Index(rank, need) {
 				want = map[bool]string{true: "401", false: "403"}[role == ""]
+			}
+			if lends := o.ID == "requestLoans" || o.ID == "returnLoan" || o.ID == "renewLoan"; lends && role == store.Viewer {
+				want = "403" // who may look at everything borrows nothing
 			}
 			if got := verdict(w); got != want {
 				t.Errorf("%s as %q: got %s (%d), want %s", o.ID, role, got, w.Code, want)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -48,7 +49,12 @@ func translate(err error) (status int, detail string) {
 	var file *store.FileError
 	var remote *jenkins.Error
 	var edge *hygiene.StateError
+	var step *loan.StateError
 	switch {
+	case errors.Is(err, loan.ErrOver):
+		return http.StatusConflict, err.Error()
+	case errors.As(err, &step):
+		return http.StatusConflict, step.Error()
 	case errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound, "there is no such thing"
 	case errors.Is(err, store.ErrExists):

@@ -24,6 +24,8 @@ type Options struct {
 	Started     time.Time    // of the daemon; zero means when the server was made
 	Metrics     http.Handler // nil: there is no /metrics
 
+	Lend LoanDesk // nil: nothing is lent
+
 	Reload func(ctx context.Context, actor string) error // nil: the configuration cannot be read again
 	Config func() (string, error)                        // the configuration in force, without secrets; nil: it cannot be shown
 
@@ -86,6 +88,7 @@ func (s *Server) routes() {
 	s.poolRoutes()
 	s.pauseRoutes()
 	s.slotRoutes()
+	s.loanRoutes()
 	s.auditRoutes()
 	s.planRoutes()
 	s.overviewRoutes()

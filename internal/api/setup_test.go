@@ -88,6 +88,9 @@ var build = sync.OnceValues(func() (furniture, error) {
 			return f, errors.Join(err, db.Close())
 		}
 	}
+	if f.tokens[store.Borrower], err = db.CreateBorrowerToken(ctx, "the borrower", "staging", began); err != nil {
+		return f, errors.Join(err, db.Close())
+	}
 	if err := db.Close(); err != nil {
 		return f, err
 	}

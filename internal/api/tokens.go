@@ -15,8 +15,10 @@ import (
 // Token is a right to use the API.
 type Token struct {
 	Name    string    `json:"name"`
-	Role    string    `json:"role" enum:"viewer,operator,admin"`
+	Role    string    `json:"role" enum:"borrower,viewer,operator,admin"`
 	Created time.Time `json:"created"`
+	// Borrower is whose loans a token of that role is for.
+	Borrower string `json:"borrower,omitempty" doc:"Whose loans a token of the role borrower is for"`
 }
 
 // NewToken is a token that was just made, with the only sight of its secret that there will be.
@@ -27,8 +29,9 @@ type NewToken struct {
 
 // TokenRequest says which token to make.
 type TokenRequest struct {
-	Name string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$" patternDescription:"letters, digits, blanks and ._@-, beginning with a letter or digit" doc:"Stands in the audit trail"`
-	Role string `json:"role" enum:"viewer,operator,admin" doc:"viewer looks; operator gives orders; admin does everything"`
+	Name     string `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9 ._@-]*$" patternDescription:"letters, digits, blanks and ._@-, beginning with a letter or digit" doc:"Stands in the audit trail"`
+	Role     string `json:"role" enum:"borrower,viewer,operator,admin" doc:"borrower asks for loans; viewer looks; operator gives orders; admin does everything"`
+	Borrower string `json:"borrower,omitempty" maxLength:"63" doc:"Whose loans the token is for; with the role borrower, and with no other"`
 }
 
 type tokenInput struct {
@@ -58,28 +61,38 @@ func (s *Server) tokenRoutes() {
 		summary: "Revoke a token", detail: "At once; the last token of an admin is not revoked.", status: http.StatusNoContent,
 	}, s.revokeToken)
 	register(s, operation{
-		id: "whoAmI", method: http.MethodGet, path: "/whoami", role: store.Viewer, tag: "tokens",
+		id: "whoAmI", method: http.MethodGet, path: "/whoami", role: store.Borrower, tag: "tokens",
 		summary: "Say who asks, and what they may do",
 	}, func(ctx context.Context, _ *none) (*answer[Identity], error) { return answered(caller(ctx), nil) })
 }
 
 func tokenOf(t store.Token) Token {
-	return Token{Name: t.Name, Role: string(t.Role), Created: utc(t.Created)}
+	return Token{Name: t.Name, Role: string(t.Role), Created: utc(t.Created), Borrower: t.Borrower}
 }
 
 func (s *Server) createToken(ctx context.Context, in *tokenInput) (*answer[NewToken], error) {
 	if in.Body.Name == anonymous || in.Body.Name == "pitcrew" {
 		return nil, invalid("body.name", "the audit trail uses this name for somebody else", in.Body.Name)
 	}
+	if (in.Body.Borrower != "") != (in.Body.Role == string(store.Borrower)) {
+		return nil, invalid("body.borrower", "a token of the role borrower names one, and no other does", in.Body.Borrower)
+	}
 	now := time.Now()
-	secret, err := s.Store.CreateToken(ctx, in.Body.Name, store.Role(in.Body.Role), now,
-		hygiene.Event{Type: hygiene.EventTokenMade, At: now, Actor: caller(ctx).Name, Subject: in.Body.Name, Reason: "as " + in.Body.Role})
+	e := hygiene.Event{Type: hygiene.EventTokenMade, At: now, Actor: caller(ctx).Name, Subject: in.Body.Name, Reason: "as " + in.Body.Role}
+	secret, err := s.makeToken(ctx, in.Body, now, e)
 	if err != nil {
 		return nil, err
 	}
 	s.Logger.InfoContext(ctx, "token created", "token", in.Body.Name, "role", in.Body.Role, "actor", caller(ctx).Name)
-	t := Token{Name: in.Body.Name, Role: in.Body.Role, Created: utc(now)}
+	t := Token{Name: in.Body.Name, Role: in.Body.Role, Created: utc(now), Borrower: in.Body.Borrower}
 	return answered(NewToken{Token: t, Secret: secret}, nil)
+}
+
+func (s *Server) makeToken(ctx context.Context, r TokenRequest, now time.Time, e hygiene.Event) (string, error) {
+	if r.Borrower != "" {
+		return s.Store.CreateBorrowerToken(ctx, r.Name, r.Borrower, now, e)
+	}
+	return s.Store.CreateToken(ctx, r.Name, store.Role(r.Role), now, e)
 }
 
 func (s *Server) revokeToken(ctx context.Context, in *tokenPath) (*struct{}, error) {
