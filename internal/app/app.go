@@ -18,6 +18,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
@@ -54,11 +55,17 @@ type App struct {
 
 	turn     sync.Mutex // of the crews, for choosing
 	machines *reconcile.Machines
-	reload   sync.Mutex // one change of configuration at a time; taken before mu
+
+	borrowers *reconcile.Borrowers
+	lender    *reconcile.Lender
+
+	reload sync.Mutex // one change of configuration at a time; taken before mu
 
 	mu    sync.Mutex          // guards what follows
 	crews map[string]*crewRun // by controller
-	start func(*crewRun)      // set while running
+
+	borrowing []*jenkins.Client // of borrowers that are not serviced
+	start     func(*crewRun)    // set while running
 }
 
 // shutdownLimit bounds how long open requests may take at the end.
@@ -69,7 +76,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if o.Hostname == nil {
 		o.Hostname = os.Hostname
 	}
-	a := &App{Options: o, crews: map[string]*crewRun{}, metrics: newMetrics(), machines: reconcile.NewMachines()}
+	a := &App{Options: o, crews: map[string]*crewRun{}, metrics: newMetrics(), machines: reconcile.NewMachines(), borrowers: reconcile.NewBorrowers()}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -84,6 +91,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.follow(first)
+	a.lender = a.newLender()
 	if err := a.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -137,12 +145,21 @@ func (a *App) serveAPI() {
 	s := api.New(api.Options{
 		Store: a.store, Controllers: a.controllers, Anonymous: a.anonymous(), Version: a.Version,
 		Metrics: a.metrics.handler(), Reload: a.Reload, Logger: a.Log.With("component", "api"),
+		Lend: a.desk(),
 		Config: func() (string, error) {
 			text, err := a.Config.Current().Show()
 			return string(text), err
 		},
 	})
 	a.handler, a.streams = web.New(web.Options{API: s, Logger: a.Log.With("component", "web")}), s.EndStreams
+}
+
+// desk is where loans are dealt with; a dry run lends nothing.
+func (a *App) desk() api.LoanDesk {
+	if a.DryRun {
+		return nil
+	}
+	return a.lender
 }
 
 // anonymous is what requests without a token may do.
@@ -182,6 +199,9 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serve(ctx) })
 	g.Go(func() error { return a.notify(ctx) })
 	g.Go(func() error { return a.purge(ctx) })
+	if !a.DryRun {
+		g.Go(func() error { return a.lender.Run(ctx) })
+	}
 	if a.DryRun {
 		a.Log.InfoContext(ctx, "dry run: pitcrew shows what it would do, and does nothing")
 	}
@@ -234,6 +254,9 @@ func (a *App) close() {
 	}
 	for _, r := range a.crews {
 		r.client.Close()
+	}
+	for _, client := range a.borrowing {
+		client.Close()
 	}
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {

@@ -36,6 +36,9 @@ type plan struct {
 	next map[string]*crewRun // by controller
 	made []*crewRun
 	kept []func() // make the crews that stay work by it
+
+	borrowers map[string]reconcile.Borrower
+	clients   []*jenkins.Client // of borrowers, made for this plan
 }
 
 // plan compiles the recipes and makes the crews that are new. It changes nothing that runs.
@@ -74,7 +77,8 @@ func (a *App) plan(c *config.Config) (_ *plan, err error) {
 		p.next[controller.Name] = r
 		p.made = append(p.made, r)
 	}
-	return p, nil
+	p.borrowers, p.clients, err = a.makeBorrowers(c, p.next)
+	return p, err
 }
 
 // abandon closes what the plan opened.
@@ -145,6 +149,7 @@ func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile
 		Breaker: hygiene.BreakerPolicy{Agents: p.Breaker.Agents, Failures: p.Breaker.Failures, Within: p.Breaker.Within.Std()},
 	}
 	pool.Policy.Disjoint = p.Disjoint || r.disjoint
+	pool.Lend = lendingOf(p.Loans)
 	if p.FailureDomain != nil {
 		pool.Domain = reconcile.Domain{Prefix: p.FailureDomain.LabelPrefix}
 	}
@@ -165,12 +170,13 @@ func sameConnection(a, b config.Controller) bool {
 	return a.URL == b.URL && a.Login == b.Login && tls(a.TLS) == tls(b.TLS) && a.Requests == b.Requests
 }
 
-// newCrew makes a crew that does not run yet.
-func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crewRun, error) {
+// newClient makes a client of a controller that answers edits of labels only when these are advertised as they were
+// edited.
+func (a *App) newClient(controller config.Controller, advertised ...string) (*jenkins.Client, error) {
 	o := jenkins.Options{
 		Name: controller.Name, URL: controller.URL, User: controller.User, Transport: a.Transport,
 		RequestTimeout: controller.Requests.Timeout.Std(), RequestsPerSecond: controller.Requests.PerSecond,
-		Advertised: []string{s.Labels.Clean},
+		Advertised: advertised,
 		Observe:    a.metrics.observe(controller.Name), Logger: a.Log.With("component", "jenkins", "controller", controller.Name),
 	}
 	if !controller.Token.IsZero() {
@@ -182,7 +188,12 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 	if controller.TLS != nil {
 		o.TLS = jenkins.TLSOptions{CAFile: controller.TLS.CA, CertFile: controller.TLS.Cert, KeyFile: controller.TLS.Key}
 	}
-	client, err := jenkins.New(o)
+	return jenkins.New(o)
+}
+
+// newCrew makes a crew that does not run yet.
+func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crewRun, error) {
+	client, err := a.newClient(controller, s.Labels.Clean)
 	if err != nil {
 		return nil, fmt.Errorf("controller %s: %w", controller.Name, err)
 	}
@@ -201,9 +212,13 @@ func (a *App) follow(p *plan) {
 		apply()
 	}
 	a.mu.Lock()
-	old, start := a.crews, a.start
-	a.crews = p.next
+	old, start, before := a.crews, a.start, a.borrowing
+	a.crews, a.borrowing = p.next, p.clients
 	a.mu.Unlock()
+	a.borrowers.Apply(p.borrowers)
+	for _, client := range before {
+		client.Close()
+	}
 	for name, r := range old {
 		if start != nil && p.next[name] != r {
 			r.cancel()

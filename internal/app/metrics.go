@@ -45,6 +45,7 @@ type metrics struct {
 	gateFaults    *prometheus.GaugeVec
 	gateLedger    *prometheus.GaugeVec
 	gateLaunched  *prometheus.GaugeVec
+	loans         loanMetrics
 }
 
 func newMetrics() *metrics {
@@ -87,6 +88,13 @@ func newMetrics() *metrics {
 	m.gateFaults = gauge("gate_faults", "Faults of the gate since it was loaded.", "controller")
 	m.gateLedger = gauge("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
 	m.gateLaunched = gauge("gate_launched_agents", "Agents of the gate that the controller launches itself: after a restart they may take a build before the gate is up.", "controller")
+	m.loans = loanMetrics{
+		open:   gauge("loans", "Loans that are not over by state, and those that are and have a node left at the borrower.", "borrower", "state"),
+		ended:  counter("loans_ended_total", "Loans that are over, by what ended them.", "borrower", "state", "cause"),
+		attach: histogram("loan_attach_seconds", "From the grant of a loan until the borrower had the agent.", prometheus.ExponentialBuckets(0.25, 2, 12), "borrower"),
+		lasted: histogram("loan_duration_seconds", "From when the borrower had the agent until it was clean again.", prometheus.ExponentialBuckets(16, 2, 14), "borrower"),
+		back:   histogram("loan_return_seconds", "From the end of a loan until its agent was clean again.", prometheus.ExponentialBuckets(1, 2, 13), "borrower"),
+	}
 	return m
 }
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/engine"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// newLender makes the lender of all controllers. It does not run yet.
+func (a *App) newLender() *reconcile.Lender {
+	return reconcile.NewLender(reconcile.LenderDeps{
+		Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "of", "loans")}),
+		Borrowers: a.borrowers, Crews: a.lending, Owner: a.owner(), Log: a.Log.With("component", "lender"), Watch: a.metrics,
+	})
+}
+
+// lending are the crews whose agents may be lent.
+func (a *App) lending() []*reconcile.Crew {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	crews := make([]*reconcile.Crew, 0, len(a.crews))
+	for _, r := range a.crews {
+		crews = append(crews, r.crew)
+	}
+	return crews
+}
+
+// lendingOf says in the words of package reconcile how a pool lends its agents.
+func lendingOf(l *config.Loans) *reconcile.Lending {
+	if l == nil {
+		return nil
+	}
+	return &reconcile.Lending{
+		Policy: loan.Policy{Most: l.Max, Floor: l.KeepClean, Recall: l.Recall.Std(), Return: l.AlarmAfter.Std()},
+		Lease:  loan.Lease{Term: l.Term.Std(), Max: l.MaxTerm.Std(), TTL: l.TTL.Std(), Idle: l.Idle.Std(), Attach: l.Attach.Std()},
+
+		Account: l.Account, Isolation: loanjob.Isolation(l.Isolation), Dir: l.Dir, Jars: l.AgentJars,
+	}
+}
+
+// defaultRequests bound the load on a borrower that is not serviced.
+var defaultRequests = config.Requests{Timeout: config.Duration(30 * time.Second), PerSecond: 20}
+
+// makeBorrowers makes clients for the borrowers of a configuration. Those that are serviced share the client of their crew.
+func (a *App) makeBorrowers(c *config.Config, crews map[string]*crewRun) (map[string]reconcile.Borrower, []*jenkins.Client, error) {
+	all, made := make(map[string]reconcile.Borrower, len(c.Borrowers)), []*jenkins.Client(nil)
+	for i := range c.Borrowers {
+		b := &c.Borrowers[i]
+		one := reconcile.Borrower{URL: b.AgentURL, Quota: b.Quota, Labels: b.Labels}
+		switch {
+		case b.Controller != "":
+			one.Client = crews[b.Controller].client
+		case b.URL != "":
+			client, err := a.newClient(config.Controller{
+				Name: "borrower " + b.Name, URL: b.URL, Login: *b.Login, TLS: b.TLS, Requests: defaultRequests,
+			})
+			if err != nil {
+				for _, m := range made {
+					m.Close()
+				}
+				return nil, nil, fmt.Errorf("borrower %s: %w", b.Name, err)
+			}
+			one.Client = client
+			made = append(made, client)
+		}
+		all[b.Name] = one
+	}
+	return all, made, nil
+}
+
+// loanMetrics are those of loans. Borrowers are few, and are label values.
+type loanMetrics struct {
+	open   *prometheus.GaugeVec
+	ended  *prometheus.CounterVec
+	lasted *prometheus.HistogramVec
+	attach *prometheus.HistogramVec
+	back   *prometheus.HistogramVec
+}
+
+// Lent implements [reconcile.LoanWatcher].
+func (m *metrics) Lent(open []loan.Loan) {
+	m.loans.open.Reset()
+	for i := range open {
+		m.loans.open.WithLabelValues(open[i].Borrower, string(open[i].State)).Inc()
+	}
+}
+
+// Returned implements [reconcile.LoanWatcher].
+func (m *metrics) Returned(l loan.Loan) {
+	m.loans.ended.WithLabelValues(l.Borrower, string(l.State), string(l.Cause)).Inc()
+	if l.Granted.IsZero() {
+		return
+	}
+	m.loans.back.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Since).Seconds())
+	if !l.Attached.IsZero() {
+		m.loans.attach.WithLabelValues(l.Borrower).Observe(l.Attached.Sub(l.Granted).Seconds())
+		m.loans.lasted.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Attached).Seconds())
+	}
+}
