@@ -173,8 +173,9 @@ func granted(l Loan, s Sight) Action {
 	return rest("waits for it to come online at the borrower")
 }
 
-// taken gives an agent back that somebody else came to first, as long as nothing was started on it. The node
-// at the borrower goes before that: the loan forgets it. Without it there is no other way, whatever is seen then.
+// taken waits for a look at the agent that is newer than the labels which keep builds out, and gives it back when
+// somebody else came to it first, as long as nothing was started on it. The node at the borrower goes before that:
+// the loan forgets it. Without it there is no other way, whatever is seen then.
 func taken(l Loan, s Sight) (act Action, yes bool) {
 	why := ""
 	switch {
@@ -185,6 +186,8 @@ func taken(l Loan, s Sight) (act Action, yes bool) {
 		why = s.Lender.Kept
 	case l.Node.Gone:
 		why = "its node was deleted because somebody came first"
+	case !s.Lender.At.After(l.Run.Shut):
+		return rest("waits for a look that is newer than its labels"), true
 	}
 	switch {
 	case why == "":
