@@ -223,6 +223,8 @@ func returning(l Loan, s Sight, now time.Time) Action {
 		return Action{Kind: Finish, Reason: "the lender has no such agent any more"}
 	case s.Back:
 		return Action{Kind: Finish, Kept: true, Reason: "the agent is clean again"}
+	case abandoned(l, s) && pays(l, s):
+		return Action{Kind: DropNode, Reason: "the borrower answers again, and the lender does not"}
 	case abandoned(l, s):
 		return Action{Kind: Unmark, Reason: "nobody is going to clean it"}
 	case !s.Lender.At.IsZero() && !s.Lender.Managed:
@@ -250,6 +252,8 @@ func parted(l Loan, s Sight, now time.Time) Action {
 	switch {
 	case running && s.Lender.Gone:
 		// Nothing can be learnt of it any more, and nothing can be cleaned. Its node is gone or owed.
+	case pays(l, s) && (running || abandoned(l, s)):
+		return Action{Kind: DropNode, Reason: "the borrower answers again, and the lender does not"}
 	case running && s.Program.Stage == ProgramRunning && now.Before(l.Since.Add(parting)):
 		return Action{Kind: Rest, Reason: "its program is given time to end", Wake: l.Since.Add(parting)}
 	case running:
@@ -265,4 +269,10 @@ func parted(l Loan, s Sight, now time.Time) Action {
 // although nobody answered when it was set.
 func abandoned(l Loan, s Sight) bool {
 	return (l.Marked || s.Lender.Marked) && s.Lender.Present && !s.Lender.Managed
+}
+
+// pays reports whether the borrower could delete the node that it owes while nothing can be done at the lender.
+// A program whose node is deleted ends by itself.
+func pays(l Loan, s Sight) bool {
+	return l.Node.Owing() && s.Borrower.Answers && !s.Lender.Answers
 }
