@@ -4,6 +4,7 @@ package loan
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -38,9 +39,7 @@ func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, qu
 		left: slices.SortedFunc(slices.Values(offers), longestClean), shelves: make(map[string]Shelf, len(shelves)),
 		has: map[string]int{}, quotas: quotas, fits: fits,
 	}
-	for name, shelf := range shelves {
-		c.shelves[name] = shelf
-	}
+	maps.Copy(c.shelves, shelves)
 	for _, l := range active {
 		if l.Active() {
 			c.has[l.Borrower]++

@@ -21,9 +21,6 @@ const (
 	owing = 10 * time.Second
 	// parting is how long the program is given to end by itself once its node is gone: it does not reconnect.
 	parting = 3 * time.Second
-	// absence is how long a node may be offline before the loan counts as lost: a program that does not
-	// reconnect ends at once and says why.
-	absence = 30 * time.Second
 )
 
 // lookAgain is the longest time for which a loan that is not over goes without a look.
