@@ -19,7 +19,7 @@ const (
 	Shut ActionKind = "shut"
 	// Ungrant: give the agent back of which nothing was started, and wait for another.
 	Ungrant ActionKind = "ungrant"
-	// MakeNode: make the node at the borrower.
+	// MakeNode: make the node at the borrower, unless it is there.
 	MakeNode ActionKind = "make node"
 	// HandOver: start the program on the lender's agent.
 	HandOver ActionKind = "hand over"
@@ -155,8 +155,8 @@ func granted(l Loan, s Sight) Action {
 		return Action{Kind: Mark, Reason: "it is kept for " + l.Borrower}
 	case l.To.Kind == ToHold:
 		return Action{Kind: Attach, Reason: "kept for " + l.Borrower}
-	case l.To.Kind == ToController && !l.To.Own() && !l.Node.Made:
-		return Action{Kind: MakeNode, Reason: "the borrower has no node for it yet"}
+	case !l.Run.Begun() && l.To.Kind == ToController && !l.To.Own() && (!l.Node.Made || !s.Borrower.There):
+		return Action{Kind: MakeNode, Reason: "the borrower has no node for it yet, or nobody has seen it"}
 	case !l.Run.Begun():
 		return Action{Kind: HandOver, Reason: "the program that holds the loan is started"}
 	case l.Run.Handed.IsZero():
