@@ -154,6 +154,7 @@ func TestNextOnTheWayToTheBorrower(t *testing.T) {
 		{"a program that started is no login where none was asked for", loan.Granted, and(marked, onSight(func(s *loan.Sight) { s.Program.Started = true })), loan.Rest, "", ""},
 		{"a hold needs the mark alone", loan.Granted, and(shut, to(hold)), loan.Mark, "", "kept for lab"},
 		{"and nothing after it", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true })), loan.Attach, "", "kept for lab"},
+		{"what is marked is not given back as if nothing was started", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true }), onSight(func(s *loan.Sight) { s.Lender.Real, s.Lender.Kept = "u", "kept by ann" })), loan.Attach, "", "kept for lab"},
 		{"a build that came first keeps the agent", loan.Granted, and(shut, onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first: u"},
 		{"before a hold, too", loan.Granted, and(shut, to(hold), onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first"},
 		{"but its node goes before that", loan.Granted, and(made, onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.DropNode, "", "came first: u"},
