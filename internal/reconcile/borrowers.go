@@ -30,7 +30,6 @@ type Borrowers struct {
 	mu    sync.Mutex
 	all   map[string]Borrower
 	seen  map[string]*nodeLook
-	since map[string]time.Time // when a borrower's controller was last asked for all nodes
 }
 
 // nodeLook is what one look at a borrower saw of its nodes.
@@ -43,7 +42,7 @@ type nodeLook struct {
 
 // NewBorrowers returns one that knows nobody yet.
 func NewBorrowers() *Borrowers {
-	return &Borrowers{all: map[string]Borrower{}, seen: map[string]*nodeLook{}, since: map[string]time.Time{}}
+	return &Borrowers{all: map[string]Borrower{}, seen: map[string]*nodeLook{}}
 }
 
 // Apply says who they are. Loans of one that is gone end like those of one that does not answer.
@@ -89,6 +88,13 @@ var errNoBorrower = errors.New("no such borrower")
 // nodeAge is how old a look at a borrower's nodes may be. All loans share one request for all of its nodes, however
 // many there are.
 const nodeAge = 400 * time.Millisecond
+
+// changed has the next look at the borrower of a loan be a new one.
+func (b *Borrowers) changed(l *loan.Loan) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.seen, l.To.Controller)
+}
 
 // look says what the borrower shows of a loan's node.
 func (b *Borrowers) look(ctx context.Context, l *loan.Loan) loan.Borrower {

@@ -122,7 +122,11 @@ func (l *Lender) shut(ctx context.Context, c *Crew, one *loan.Loan) error {
 		return l.ungrant(ctx, c, one, "a build came first")
 	}
 	one.Run.Shut = time.Now()
-	return l.Store.SaveLoan(ctx, *one)
+	if err := l.Store.SaveLoan(ctx, *one); err != nil {
+		return err
+	}
+	c.Poke() // what the loan goes on by is newer than this
+	return nil
 }
 
 // lendWork is the agent of a loan in the hands of a worker, for what cleanups and loans have in common.

@@ -30,6 +30,7 @@ func (l *Lender) makeNode(ctx context.Context, one *loan.Loan) error {
 	if len(labels) == 0 {
 		labels = borrower.Labels
 	}
+	defer l.Borrowers.changed(one)
 	return asMade(client.CreateInboundNode(ctx, jenkins.NodeSpec{
 		Name: one.Node.Name, RemoteFS: one.Node.Dir, Labels: labels, Executors: 1,
 		Description: fmt.Sprintf("%s of %s, lent by pitcrew to %s (loan %s). It is deleted with the loan.", one.Agent.Name, one.Agent.Controller, one.Borrower, one.ID),
@@ -50,6 +51,7 @@ func (l *Lender) dropNode(ctx context.Context, one *loan.Loan) error {
 	if err != nil {
 		return err
 	}
+	defer l.Borrowers.changed(one)
 	if err := client.DeleteNode(ctx, one.Node.Name); err != nil {
 		return err
 	}
