@@ -23,29 +23,34 @@ need the role admin.`, c.tokenCreateCommand(), c.tokenListCommand(), c.tokenRevo
 
 func (c *cli) tokenCreateCommand() *cobra.Command {
 	var o connection
-	role, file := "viewer", ""
+	role, file, borrower := "viewer", "", ""
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a token",
 		Long: `Make a token and print it: it cannot be seen again. Its name stands in the audit trail
 with everything that is done with it.
 
+  borrower  asks for loans, and sees and returns its own (--borrower)
   viewer    looks
   operator  gives orders: clean, hold, release, quarantine, pause
   admin     does everything`,
 		Example: "  pitcrew token create nightly-report --role viewer\n  pitcrew token create anna --role operator --file ~/.pitcrew-token",
 		Args:    one("name"),
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
-			return c.createToken(ctx, d, args[0], role, file)
+			return c.createToken(ctx, d, api.TokenRequest{Name: args[0], Role: role, Borrower: borrower}, file)
 		}),
 	}
-	choose(cmd, &role, "role", "what it may do", "viewer", "operator", "admin")
+	choose(cmd, &role, "role", "what it may do", "borrower", "viewer", "operator", "admin")
+	cmd.Flags().StringVar(&borrower, "borrower", "", "whose loans it is for, with --role borrower")
 	cmd.Flags().StringVar(&file, "file", "", "write it to this new file, for you alone, and do not print it")
 	o.flags(cmd, usualTimeout)
 	return cmd
 }
 
-func (c *cli) createToken(ctx context.Context, d *daemon, name, role, file string) error {
+func (c *cli) createToken(ctx context.Context, d *daemon, r api.TokenRequest, file string) error {
+	if (r.Borrower != "") != (r.Role == "borrower") {
+		return usage("--borrower goes with --role borrower, and that role needs it")
+	}
 	out := c.out
 	if file != "" { // before the token is made: it could not be had again
 		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -55,7 +60,8 @@ func (c *cli) createToken(ctx context.Context, d *daemon, name, role, file strin
 		defer f.Close()
 		out = f
 	}
-	made, err := d.CreateToken(ctx, name, role)
+	name := r.Name
+	made, err := d.CreateToken(ctx, r)
 	if err != nil {
 		if file != "" {
 			_ = os.Remove(file) // it is empty

@@ -95,7 +95,7 @@ func TestTheClientReachesEveryOperation(t *testing.T) {
 		},
 		"Tokens": func() (bool, error) { l, err := c.Tokens(ctx); return len(l) >= 3, err },
 		"CreateToken": func() (bool, error) {
-			n, err := c.CreateToken(ctx, "nightly", "viewer")
+			n, err := c.CreateToken(ctx, api.TokenRequest{Name: "nightly", Role: "viewer"})
 			return n.Secret != "", errors.Join(err, c.RevokeToken(ctx, "nightly"))
 		},
 		"WhoAmI":  func() (bool, error) { i, err := c.WhoAmI(ctx); return i.Role == "admin", err },

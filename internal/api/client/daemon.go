@@ -29,9 +29,9 @@ func (c *Client) Tokens(ctx context.Context) ([]api.Token, error) {
 }
 
 // CreateToken makes a token. Its secret cannot be had again.
-func (c *Client) CreateToken(ctx context.Context, name, role string) (api.NewToken, error) {
+func (c *Client) CreateToken(ctx context.Context, r api.TokenRequest) (api.NewToken, error) {
 	var out api.NewToken
-	err := c.call(ctx, http.MethodPost, "/tokens", nil, api.TokenRequest{Name: name, Role: role}, &out)
+	err := c.call(ctx, http.MethodPost, "/tokens", nil, r, &out)
 	return out, err
 }
 

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+)
+
+func (c *cli) loanCommand() *cobra.Command {
+	return noun("loan", "Lend agents to another Jenkins, or to a person", `Lend agents to another Jenkins, or to a person, for a limited time. An agent on loan
+is dirty and offline at its own controller until it is back and the recipe of its
+pool has proved it clean again.
+
+Pools lend their agents where the configuration says so (pools[].loans), to the
+borrowers that it names. A borrower's token may do all of these with its own loans.`,
+		c.loanRequestCommand(), c.loanListCommand(), c.loanShowCommand(), c.loanReturnCommand(), c.loanRenewCommand())
+}
+
+// asking for a loan.
+type loanRequest struct {
+	api.LoanRequest
+	lasts, ttl, idle, wait lasting
+	labels                 []string
+	key, secretFile        string
+	detached               bool
+}
+
+func (c *cli) loanRequestCommand() *cobra.Command {
+	var o connection
+	var f format
+	var r loanRequest
+	r.To.Kind = string(loan.ToController)
+	cmd := &cobra.Command{
+		Use:   "request",
+		Short: "Ask for agents, and wait until the borrower has them",
+		Long: `Ask for agents, and wait until the borrower has them. The borrower with the fewest
+agents comes first, then the one that has waited longest. Interrupted while it waits,
+the command takes the request back.
+
+Where the configuration has an address of the borrower, pitcrew makes a node there
+for each agent, and deletes it at the end. Otherwise make one yourself, for inbound
+agents by WebSocket, and give its address, name and secret.
+
+  --to controller  another Jenkins has the agent
+  --to hold        nobody has it: a person wants it left alone
+  --to ssh         a person may log in to its machine, as the account for loans`,
+		Example: `  pitcrew loan request --borrower staging --labels 'el9 && kvm' --for 2h
+  pitcrew loan request --borrower people --agent el9-7 --to hold --for 1h
+  pitcrew loan request --url https://jenkins.test/ --node lent-1 --secret-file node.secret`,
+		Args: none,
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if err := r.complete(); err != nil {
+				return err
+			}
+			loans, err := d.RequestLoans(ctx, r.LoanRequest)
+			if err == nil && !r.detached {
+				loans, err = c.awaitLoans(ctx, d, loans)
+			}
+			if len(loans) == 0 {
+				return err
+			}
+			return errors.Join(c.loanList().show(c, loans, f), err)
+		}),
+	}
+	cmd.Flags().StringVar(&r.Borrower, "borrower", "", "who borrows (default: whose token it is)")
+	cmd.Flags().IntVarP(&r.Count, "count", "n", 1, "how many agents")
+	cmd.Flags().StringVar(&r.Want.Pool, "pool", "", "only agents of this pool")
+	cmd.Flags().StringVar(&r.Want.Labels, "labels", "", "only agents whose labels satisfy this label expression")
+	cmd.Flags().StringVar(&r.Want.Agent, "agent", "", "only this agent")
+	cmd.Flags().BoolVar(&r.Want.Isolated, "isolated", false, "only where the borrowed program runs under an account of its own")
+	choose(cmd, &r.To.Kind, "to", "whom to", string(loan.ToController), string(loan.ToHold), string(loan.ToSSH))
+	cmd.Flags().Var(&r.lasts, "for", "how long, such as 90m or 8h (default: as the pool has it)")
+	cmd.Flags().Var(&r.wait, "wait", "how long to wait for an agent (default: for as long as it takes)")
+	cmd.Flags().Var(&r.ttl, "ttl", "end it when the borrower has given no sign of life for so long")
+	cmd.Flags().Var(&r.idle, "idle", "end it when nothing has run on it for so long")
+	cmd.Flags().StringSliceVar(&r.labels, "node-labels", nil, "labels of the node at the borrower (default: as configured)")
+	cmd.Flags().StringVar(&r.To.URL, "url", "", "root address of the borrower, where you have made the node")
+	cmd.Flags().StringVar(&r.Node, "node", "", "name of that node")
+	cmd.Flags().StringVar(&r.secretFile, "secret-file", "", "file with the secret of that node")
+	cmd.Flags().StringVar(&r.key, "key", "", "file with the public key that may log in, for --to ssh")
+	cmd.Flags().BoolVar(&r.detached, "no-wait", false, "do not wait until the borrower has them")
+	c.offerForAgent(cmd, &o)
+	f.flag(cmd, listFormats...)
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+// complete reads what the flags refer to.
+func (r *loanRequest) complete() error {
+	r.For, r.TTL, r.Idle, r.Want.Wait = orEmpty(r.lasts), orEmpty(r.ttl), orEmpty(r.idle), orEmpty(r.wait)
+	r.To.Labels = r.labels
+	for _, from := range []struct {
+		flag, file string
+		to         *string
+	}{{"secret-file", r.secretFile, &r.Secret}, {"key", r.key, &r.To.Key}} {
+		if from.file == "" {
+			continue
+		}
+		text, err := os.ReadFile(from.file)
+		if err != nil {
+			return usage("--%s: %w", from.flag, err)
+		}
+		*from.to = strings.TrimSpace(string(text))
+	}
+	return nil
+}
+
+// orEmpty spells a time as the API takes it.
+func orEmpty(l lasting) string {
+	if l.Std() == 0 {
+		return ""
+	}
+	return l.Std().String()
+}
+
+// loanPoll is how often loans that are waited for are looked at.
+const loanPoll = 500 * time.Millisecond
+
+// awaitLoans waits until the borrower has all agents, or none is to be expected any more. Interrupted, it takes back those
+// that the borrower does not have.
+func (c *cli) awaitLoans(ctx context.Context, d *daemon, loans []api.Loan) ([]api.Loan, error) {
+	p := c.newProgress()
+	defer p.clear()
+	for {
+		there, over := 0, []string(nil)
+		for i := range loans {
+			switch l := &loans[i]; loan.State(l.State) {
+			case loan.Attached:
+				there++
+			case loan.Expired, loan.Failed, loan.Cleaned, loan.Returning:
+				over = append(over, fmt.Sprintf("loan %s: %s", l.ID, l.Reason))
+			case loan.Waiting, loan.Granted:
+				p.show(fmt.Sprintf("loan %s is %s: %s", l.ID, l.State, l.Reason))
+			}
+		}
+		if there+len(over) == len(loans) {
+			if len(over) > 0 {
+				return loans, errors.New(strings.Join(over, "\n"))
+			}
+			return loans, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), c.takeBack(context.WithoutCancel(ctx), d, loans))
+		case <-time.After(loanPoll):
+		}
+		for i := range loans {
+			l, err := d.Loan(ctx, loans[i].ID)
+			if err == nil {
+				loans[i] = l
+			} else if ctx.Err() == nil {
+				return loans, err
+			}
+		}
+	}
+}
+
+// takeBack returns loans that nobody has yet.
+func (c *cli) takeBack(ctx context.Context, d *daemon, loans []api.Loan) error {
+	ctx, cancel := context.WithTimeout(ctx, usualTimeout)
+	defer cancel()
+	var errs []error
+	for i := range loans {
+		if loan.State(loans[i].State) == loan.Attached {
+			continue
+		}
+		_, err := d.ReturnLoan(ctx, loans[i].ID, "taken back: the command that asked for it was interrupted")
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *cli) loanListCommand() *cobra.Command {
+	var o connection
+	var f format
+	var borrower string
+	var all bool
+	limit := usualLimit
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List loans",
+		Long:    "List loans that are not over, newest first, and those whose node is still at the borrower.",
+		Example: "  pitcrew loan list\n  pitcrew loan list --all --borrower staging",
+		Args:    none,
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			found, err := d.Loans(ctx, borrower, all, limit)
+			if err != nil {
+				return err
+			}
+			return c.loanList().show(c, found, f)
+		}),
+	}
+	cmd.Flags().StringVar(&borrower, "borrower", "", "only loans of this borrower")
+	cmd.Flags().BoolVar(&all, "all", false, "those that are over as well")
+	cmd.Flags().IntVar(&limit, "limit", usualLimit, "most loans to list")
+	f.flag(cmd, listFormats...)
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+func (c *cli) loanReturnCommand() *cobra.Command {
+	var o connection
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "return LOAN...",
+		Short:   "Give agents back",
+		Long:    "Give agents back, or take requests that wait out of the queue. What runs on them at the\nborrower is ended.",
+		Example: "  pitcrew loan return k3v9q2mxwd",
+		Args:    some("loan"), ValidArgsFunction: c.offerLoans(&o),
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
+			for _, id := range args {
+				l, err := d.ReturnLoan(ctx, id, reason)
+				if err != nil {
+					return noLoan(id, err)
+				}
+				fmt.Fprintf(c.err, "Loan %s is %s.\n", l.ID, l.State)
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().StringVarP(&reason, "reason", "r", "", "why, for the audit trail")
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+func (c *cli) loanRenewCommand() *cobra.Command {
+	var o connection
+	var l lasting
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "renew LOAN",
+		Short: "Let a loan last longer, or give a sign of life",
+		Long: `Let a loan last longer from now, no longer than its pool allows. Without --for it is a
+sign of life, for loans that end when the borrower gives none. With --watch that is
+given until the loan ends, or until Ctrl-C.`,
+		Example: "  pitcrew loan renew k3v9q2mxwd --for 2h\n  pitcrew loan renew k3v9q2mxwd --watch",
+		Args:    one("loan"), ValidArgsFunction: c.offerLoans(&o),
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
+			renewed, err := d.RenewLoan(ctx, args[0], api.LoanRenewal{For: orEmpty(l)})
+			if err != nil {
+				return noLoan(args[0], err)
+			}
+			fmt.Fprintf(c.err, "Loan %s ends %s: %s.\n", renewed.ID, c.moment(renewed.Ends), renewed.EndsBy)
+			if watch {
+				return c.keepLoan(ctx, d, renewed)
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().Var(&l, "for", "how long from now, such as 90m")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "give signs of life until it ends, or until Ctrl-C")
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+// lifeSign is how often a loan that is watched gets a sign of life.
+const lifeSign = 5 * time.Second
+
+// keepLoan gives signs of life until the loan is over, or until ctx ends, which is no failure.
+func (c *cli) keepLoan(ctx context.Context, d *daemon, l api.Loan) error {
+	p := c.newProgress()
+	defer p.clear()
+	for {
+		p.show(fmt.Sprintf("loan %s is %s: %s", l.ID, l.State, l.Reason))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(lifeSign):
+		}
+		renewed, err := d.RenewLoan(ctx, l.ID, api.LoanRenewal{})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case client.IsConflict(err): // it is over
+			if l, err = d.Loan(ctx, l.ID); err != nil {
+				return err
+			}
+			p.clear()
+			fmt.Fprintf(c.err, "Loan %s is %s: %s.\n", l.ID, l.State, l.Reason)
+			return nil
+		case err != nil:
+			return err
+		}
+		l = renewed
+	}
+}
+
+// noLoan says what to do about a loan that is not there.
+func noLoan(id string, err error) error {
+	if client.IsNotFound(err) {
+		return fmt.Errorf("there is no loan %q, or it is not yours; \"pitcrew loan list --all\" lists loans", id)
+	}
+	return err
+}
