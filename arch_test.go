@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"internal/scrub/carried"}, // the program that other machines run, as bytes
 	{"recipes"},                // the library that people start from, as files
 	{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/rollout", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
-	{"internal/jenkins", "internal/sshexec", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
+	{"internal/jenkins", "internal/sshexec", "internal/container", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
 	{"internal/loanjob"}, // a job and a program like those of recipe, whose shell and job documents it shares
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile"},
 	{"internal/app"},  // wiring: the only package that knows all others
@@ -64,6 +64,7 @@ var edges = []struct{ from, to, reason string }{
 	{"internal/jenkins/gate", "internal/jenkins/jenkinstest", "production code that can reach a fake will reach it"},
 	{"internal/jenkins/gate", "internal/jenkins/jenkinstest/gatemodel", "production code that can reach a fake will reach it"},
 	{"internal/jenkins", "internal/jenkins/jenkinstest", "production code that can reach a fake will reach it"},
+	{"internal/container", "internal/jenkins/jenkinstest", "production code that can reach a fake will reach it"},
 	{"internal/reconcile", "internal/jenkins/jenkinstest", "production code that can reach a fake will reach it"},
 	{"cmd/pitcrew", "internal/store", "the command line is a client of the API and nothing more"},
 	{"cmd/pitcrew", "internal/reconcile", "the command line is a client of the API and nothing more"},
