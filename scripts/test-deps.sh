@@ -9,6 +9,7 @@ set -euo pipefail
 packages=(
 	busybox-static          # the poorest shell and tools that a recipe must work with
 	chromium                # loads the live page
+	containernetworking-plugins # publishes ports of containers
 	curl                    # asks servers with TLS
 	dash                    # the plain POSIX shell
 	docker.io               # one of two container engines to clean
@@ -26,7 +27,7 @@ packages=(
 	openjdk-17-jdk-headless # compiles and runs the agent process of the simulated Jenkins
 	openssh-client
 	openssh-server # the far side of the SSH tests
-	podman                  # the other container engine
+	podman                  # the other container engine, and the one that ephemeral controllers are tested with
 	procps
 	python3-jenkins # another client that we did not write; wants /usr/bin/python3
 	qemu-system-x86 # emulates such a machine in software
