@@ -124,7 +124,7 @@ func TestALoanThatWasNotIssuedForThisPlaceTouchesNothing(t *testing.T) {
 }
 
 func plain(r rune) rune {
-	if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r == '_' {
+	if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '_' {
 		return r
 	}
 	return '.'

@@ -76,6 +76,8 @@ type place struct {
 	workspace   string
 	under       []string // words before the shell
 	java        string   // JAVA_HOME; "" is none
+	uid         int      // of who runs the program
+	loanHome    string   // of the loan's account
 }
 
 // newPlace returns a place where "sh" is shell. busybox brings all its commands along, and the tools that a machine with
@@ -84,7 +86,7 @@ func newPlace(t *testing.T, shell string) *place {
 	t.Helper()
 	bin := t.TempDir()
 	path := need(t, shell)
-	p := &place{shell: filepath.Join(bin, "sh"), path: bin + ":" + os.Getenv("PATH"), home: t.TempDir(), workspace: t.TempDir()}
+	p := &place{shell: filepath.Join(bin, "sh"), path: bin + ":" + os.Getenv("PATH"), home: t.TempDir(), workspace: t.TempDir(), uid: os.Geteuid()}
 	if shell == "busybox" {
 		if out, err := exec.CommandContext(t.Context(), path, "--install", "-s", bin).CombinedOutput(); err != nil {
 			t.Fatalf("install busybox: %v\n%s", err, out)
@@ -175,7 +177,8 @@ func (l *loan) environment(t *testing.T) []string {
 // hold starts the program as a build does.
 func (l *loan) hold(t *testing.T, p *place, jar []byte, more ...string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(p.workspace, loanjob.FileParameter), jar, 0o600); err != nil {
+	file := filepath.Join(p.workspace, loanjob.FileParameter)
+	if err := errors.Join(os.WriteFile(file, jar, 0o600), os.Chown(file, p.uid, p.uid)); err != nil {
 		t.Fatal(err)
 	}
 	l.start(t, p, nil, slices.Concat(l.environment(t), []string{"WORKSPACE=" + p.workspace}, more))
@@ -186,6 +189,9 @@ func (l *loan) start(t *testing.T, p *place, stdin []byte, env []string, args ..
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "program.sh")
 	if err := os.WriteFile(file, loanjob.Program(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(filepath.Dir(filepath.Dir(file)), 0o755), os.Chown(file, p.uid, p.uid)); err != nil {
 		t.Fatal(err)
 	}
 	words := slices.Concat(p.under, []string{p.shell, file}, args)
