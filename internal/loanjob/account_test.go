@@ -9,16 +9,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
 )
 
 // The accounts of the tests exist in a mount namespace of their own only, in copies of the machine's files.
-const (
-	agentUID = 64201 // pitcrewagent, that lender's agents run as
-	loanUID  = 64202 // pitcrewloan
-)
+// Each test has a loan's account, pitcrewloan, with a user id of its own: what one ends is not the other's.
+const agentUID = 64201 // pitcrewagent, that lender's agents run as
+
+var loanUIDs atomic.Int64
 
 // withAccounts has p run its program as that user id on a machine that has the two accounts, and these sudoers. It returns
 // a directory that the loan's account may write to, and everybody may look into.
@@ -30,12 +31,13 @@ func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) 
 		}
 		t.Skip("this test needs root; CI runs it")
 	}
+	p.loanUID = agentUID + int(loanUIDs.Add(1))
 	etc := t.TempDir()
 	srv = t.TempDir()
 	p.loanHome = filepath.Join(srv, "home")
 	for name, more := range map[string]string{
-		"passwd":  fmt.Sprintf("pitcrewagent:*:%d:%[1]d::%s:/bin/sh\npitcrewloan:*:%d:%[3]d::%s:/bin/sh\n", agentUID, p.home, loanUID, p.loanHome),
-		"group":   fmt.Sprintf("pitcrewagent:*:%d:\npitcrewloan:x:%d:\n", agentUID, loanUID),
+		"passwd":  fmt.Sprintf("pitcrewagent:*:%d:%[1]d::%s:/bin/sh\npitcrewloan:*:%d:%[3]d::%s:/bin/sh\n", agentUID, p.home, p.loanUID, p.loanHome),
+		"group":   fmt.Sprintf("pitcrewagent:*:%d:\npitcrewloan:x:%d:\n", agentUID, p.loanUID),
 		"sudoers": "",
 	} {
 		text, err := os.ReadFile(filepath.Join("/etc", name))
@@ -49,7 +51,7 @@ func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) 
 		}
 	}
 	bin := filepath.Dir(p.shell)
-	err := errors.Join(os.Chown(srv, loanUID, loanUID), os.Mkdir(p.loanHome, 0o700), os.Chown(p.loanHome, loanUID, loanUID))
+	err := errors.Join(os.Chown(srv, p.loanUID, p.loanUID), os.Mkdir(p.loanHome, 0o700), os.Chown(p.loanHome, p.loanUID, p.loanUID))
 	for _, dir := range []string{p.home, p.workspace} {
 		err = errors.Join(err, os.Chown(dir, uid, uid), os.Chmod(dir, 0o700))
 	}
@@ -70,9 +72,9 @@ uid=$2; shift 2; exec /usr/bin/setpriv --reuid "$uid" --regid "$uid" --clear-gro
 }
 
 // deniedToLoan runs a command as the loan's account, and fails if that succeeds.
-func deniedToLoan(t *testing.T, words ...string) {
+func (p *place) deniedToLoan(t *testing.T, words ...string) {
 	t.Helper()
-	id := fmt.Sprint(loanUID)
+	id := fmt.Sprint(p.loanUID)
 	all := append([]string{"--reuid", id, "--regid", id, "--clear-groups"}, words...)
 	if out, err := exec.CommandContext(t.Context(), "setpriv", all...).CombinedOutput(); err == nil {
 		t.Errorf("the loan's account may %s: %.80q", words, out)
@@ -109,7 +111,7 @@ func TestALoanInAnAccountOfItsOwnReadsNothingOfTheAgent(t *testing.T) {
 			java := 0
 			for pid, line := range l.left(t) {
 				status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-				if err != nil || !strings.Contains(string(status), fmt.Sprintf("\nUid:\t%d\t%[1]d\t%[1]d\t", loanUID)) {
+				if err != nil || !strings.Contains(string(status), fmt.Sprintf("\nUid:\t%d\t%[1]d\t%[1]d\t", p.loanUID)) {
 					t.Errorf("process %d (%s) is not the loan's account's: %v", pid, line, err)
 				}
 				java++
@@ -118,11 +120,11 @@ func TestALoanInAnAccountOfItsOwnReadsNothingOfTheAgent(t *testing.T) {
 				t.Error("no process bears the mark")
 			}
 			holder := fmt.Sprint(l.cmd.Process.Pid)
-			deniedToLoan(t, "cat", "/proc/"+holder+"/environ")
-			deniedToLoan(t, "ls", "/proc/"+holder+"/fd/")
-			deniedToLoan(t, "ls", p.home)
-			deniedToLoan(t, "ls", p.workspace)
-			deniedToLoan(t, "cat", filepath.Join(p.home, ".pitcrew-loans", l.order.Loan, "whose"))
+			p.deniedToLoan(t, "cat", "/proc/"+holder+"/environ")
+			p.deniedToLoan(t, "ls", "/proc/"+holder+"/fd/")
+			p.deniedToLoan(t, "ls", p.home)
+			p.deniedToLoan(t, "ls", p.workspace)
+			p.deniedToLoan(t, "cat", filepath.Join(p.home, ".pitcrew-loans", l.order.Loan, "whose"))
 			l.stop(t)
 			l.wantEnd(t, p, loanjob.Stopped, 0)
 		})

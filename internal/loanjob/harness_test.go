@@ -77,7 +77,8 @@ type place struct {
 	under       []string // words before the shell
 	java        string   // JAVA_HOME; "" is none
 	uid         int      // of who runs the program
-	loanHome    string   // of the loan's account
+	loanUID     int      // the loan's account
+	loanHome    string   // its home
 }
 
 // newPlace returns a place where "sh" is shell. busybox brings all its commands along, and the tools that a machine with

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loanjob_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
+)
+
+const somebodysKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMHUTjGl1G7jOZHBB1gIv5BbCRdtDFnDdAfWFxR0k2Ar somebody@example.org"
+
+// asPerson runs the program for a loan to a person.
+func (l *loan) asPerson(t *testing.T, p *place, verb string, who loanjob.Person) (loanjob.Console, int) {
+	t.Helper()
+	input, err := who.Input(l.secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.out = &output{}
+	l.start(t, p, input, nil, verb)
+	exit := l.exit(t)
+	return l.console(t), exit
+}
+
+func TestAPersonsKeyIsLetInAndOut(t *testing.T) {
+	t.Parallel()
+	for _, m := range []struct {
+		shell, before string
+		uid           int
+	}{
+		{"dash", "", 0}, {"busybox", "ssh-ed25519 AAAAowner owner's # key\nssh-rsa BBBB without an end", 0}, {"bash", "# none yet\n", agentUID},
+	} {
+		t.Run(m.shell, func(t *testing.T) {
+			t.Parallel()
+			l, p := pretend(t, m.shell, "")
+			withAccounts(t, p, m.uid, "pitcrewagent ALL=(pitcrewloan) NOPASSWD: ALL\n")
+			keys := filepath.Join(p.loanHome, ".ssh", "authorized_keys")
+			if m.before != "" {
+				err := errors.Join(os.Mkdir(filepath.Dir(keys), 0o700), os.WriteFile(keys, []byte(m.before), 0o600))
+				if err = errors.Join(err, os.Chown(filepath.Dir(keys), p.loanUID, p.loanUID), os.Chown(keys, p.loanUID, p.loanUID)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			who := loanjob.Person{
+				Agent: l.order.Agent, Controller: "lender", Attempt: 7, Loan: l.order.Loan, User: "pitcrewloan", Key: somebodysKey, Limit: time.Hour,
+			}
+			older := sleeper(t, p)
+			for range 2 { // let in already is success, and the line is there once
+				c, exit := l.asPerson(t, p, "grant-ssh", who)
+				until, err := time.ParseInLocation("20060102150405", c.Granted, time.Local)
+				if left := time.Until(until); exit != 0 || err != nil || left < 50*time.Minute || left > time.Hour {
+					t.Errorf("grant: exit status %d, %+v, %v", exit, c, err)
+				}
+				whole := strings.TrimSuffix(m.before, "\n")
+				if whole != "" {
+					whole += "\n"
+				}
+				want := whole + `restrict,pty,expiry-time="` + c.Granted + `" ` + strings.TrimSuffix(somebodysKey, " somebody@example.org") + " pitcrew-loan-" + l.order.Loan + "\n"
+				if text, err := os.ReadFile(keys); string(text) != want || err != nil {
+					t.Errorf("keys, %v:\n%swant:\n%s", err, text, want)
+				}
+			}
+			if info, err := os.Stat(keys); err != nil || info.Mode() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != uint32(p.loanUID) {
+				t.Errorf("keys: %v, %v", info, err)
+			}
+			since := sleeper(t, p)
+			for range 2 {
+				if c, exit := l.asPerson(t, p, "revoke-ssh", who); exit != 0 || c.Ended == nil || c.Ended.Left != 0 {
+					t.Errorf("revoke: exit status %d, %+v", exit, c)
+				}
+			}
+			if text, err := os.ReadFile(keys); strings.TrimSuffix(string(text), "\n") != strings.TrimSuffix(m.before, "\n") || err != nil {
+				t.Errorf("keys afterwards, %v:\n%s", err, text)
+			}
+			if syscall.Kill(older, 0) != nil {
+				t.Error("a process from before the loan was ended")
+			}
+			if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", since)); len(text) > 0 && !strings.Contains(string(text), ") Z ") {
+				t.Errorf("a process of the loan lives: %s", text)
+			}
+			l.nothingLeft(t, p)
+		})
+	}
+}
+
+// sleeper is a process of the loan's account.
+func sleeper(t *testing.T, p *place) (pid int) {
+	t.Helper()
+	id := fmt.Sprint(p.loanUID)
+	cmd := exec.Command("setpriv", "--reuid", id, "--regid", id, "--clear-groups", "sh", "-c", `trap "" TERM; echo x; exec sleep 303`)
+	out, err := cmd.StdoutPipe()
+	if err = errors.Join(err, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.Process.Pid
+}
+
+func TestAPersonGetsNoAccountButOneOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for user, words := range map[string]string{"root": "root is root", "pitcrewagent": "the account of the agent itself", "nobody-of-that-name": "no account nobody-of-that-name"} {
+		l, p := pretend(t, "dash", "")
+		withAccounts(t, p, agentUID, "pitcrewagent ALL=(ALL) NOPASSWD: ALL\n")
+		who := loanjob.Person{Agent: "a", Controller: "lender", Attempt: 7, Loan: l.order.Loan, User: user, Key: somebodysKey, Limit: time.Hour}
+		if c, exit := l.asPerson(t, p, "grant-ssh", who); exit != 78 || !strings.Contains(c.Refusal, words) {
+			t.Errorf("%s: exit status %d, %+v", user, exit, c)
+		}
+		l.nothingLeft(t, p)
+	}
+}
+
+// A link would have the account's file, or another's, written elsewhere.
+func TestKeysThatAreALinkAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	l, p := pretend(t, "dash", "")
+	srv := withAccounts(t, p, 0, "")
+	theirs := filepath.Join(srv, "theirs")
+	err := errors.Join(os.WriteFile(theirs, []byte("# theirs\n"), 0o666), os.Mkdir(filepath.Join(p.loanHome, ".ssh"), 0o777),
+		os.Chmod(filepath.Join(p.loanHome, ".ssh"), 0o777), os.Symlink(theirs, filepath.Join(p.loanHome, ".ssh", "authorized_keys")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := loanjob.Person{Agent: "a", Controller: "lender", Attempt: 7, Loan: l.order.Loan, User: "pitcrewloan", Key: somebodysKey, Limit: time.Hour}
+	if c, exit := l.asPerson(t, p, "grant-ssh", who); exit != 74 || c.Failure == nil || !strings.Contains(c.Failure.Reason, "a link is in the way") {
+		t.Errorf("exit status %d, %+v", exit, c)
+	}
+	if text, err := os.ReadFile(theirs); string(text) != "# theirs\n" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestWhatIsNoKeyIsRefusedBefore(t *testing.T) {
+	t.Parallel()
+	s := loanjob.Secrets{Nonce: someNonce}
+	good := loanjob.Person{Agent: "a", Controller: "c", Attempt: 1, Loan: "l", User: "u", Key: somebodysKey, Limit: time.Hour}
+	if _, err := good.Input(s); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*loanjob.Person){
+		"options":    func(p *loanjob.Person) { p.Key = `command="id" ` + p.Key },
+		"two lines":  func(p *loanjob.Person) { p.Key += "\nssh-rsa AAAA" },
+		"nothing":    func(p *loanjob.Person) { p.Key = "" },
+		"no account": func(p *loanjob.Person) { p.User = "" },
+		"no limit":   func(p *loanjob.Person) { p.Limit = 0 },
+		"no loan":    func(p *loanjob.Person) { p.Loan = "" },
+	} {
+		p := good
+		change(&p)
+		if _, err := p.Input(s); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
