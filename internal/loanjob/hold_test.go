@@ -171,7 +171,7 @@ func TestWhatTheBorrowersBuildsLeftEndsWithTheLoan(t *testing.T) {
 	t.Parallel()
 	c := borrower(t)
 	jar := agentJar(t, c)
-	p := newPlace(t, "dash")
+	p := newPlace(t, "busybox") // whose grep is another
 	l := order(t, c, jar)
 	l.hold(t, p, jar)
 	l.online(t, c)

@@ -60,6 +60,9 @@ var reportPart string
 //go:embed shell/fence.sh
 var fencePart string
 
+//go:embed shell/lent.sh
+var lentPart string
+
 //go:embed shell/engine.sh
 var enginePart string
 
@@ -184,7 +187,7 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	for i, s := range r.Steps {
 		s.define(&b, i+1)
 	}
-	b.WriteString(digestPart + "\n" + processPart + "\n" + lineagePart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + serverPart + "\n" + cachePart + "\n" + enginePart + "\n")
+	b.WriteString(digestPart + "\n" + processPart + "\n" + lineagePart + "\n" + factsPart + "\n" + sessionPart + "\n" + linePart + "\n" + reportPart + "\n" + fencePart + "\n" + serverPart + "\n" + cachePart + "\n" + lentPart + "\n" + enginePart + "\n")
 	return b.String()
 }
 

@@ -160,13 +160,17 @@ func (p *processes) alive(v victim) error {
 	err := p.signal(v, 0)
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return Final{fmt.Errorf("%s: it belongs to another user, and this needs root", now.Name)}
+		uid, _ := p.proc.UID(now)
+		return Final{fmt.Errorf("%s, state %c: it belongs to user %s, and this needs root", now.Name, now.State, p.users.name(uid))}
 	case errors.Is(err, unix.ESRCH):
 		return nil
 	case err != nil:
 		return err
 	}
 	why := fmt.Sprintf("%s survived KILL in state %c", now.Name, now.State)
+	if uid, ok := p.proc.UID(now); ok {
+		why = fmt.Sprintf("%s of user %s survived KILL in state %c", now.Name, p.users.name(uid), now.State)
+	}
 	if channel := p.proc.WaitChannel(v.PID); channel != "" {
 		why += ", waiting in " + channel
 	}

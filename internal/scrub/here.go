@@ -13,6 +13,8 @@ import (
 type Here struct {
 	// Agent is the name of the agent, Controller the address of its controller (JENKINS_URL).
 	Agent, Controller string
+	// Issuer is the name by which the daemon knows that controller (PITCREW_CONTROLLER).
+	Issuer string
 	// Workspace is the directory of the build that runs us.
 	Workspace string
 	// Spared are paths that the cleanup or its agent works in: what holds them survives.
@@ -38,7 +40,7 @@ func HereFromEnvironment() Here {
 	return Here{
 		Engine: engine, Spared: spared(paths), Homes: homes,
 		Agent: agent, Controller: os.Getenv("JENKINS_URL"), Workspace: os.Getenv("WORKSPACE"),
-		Tag: os.Getenv("BUILD_TAG"), Cookie: os.Getenv("JENKINS_SERVER_COOKIE"),
+		Issuer: os.Getenv("PITCREW_CONTROLLER"), Tag: os.Getenv("BUILD_TAG"), Cookie: os.Getenv("JENKINS_SERVER_COOKIE"),
 	}
 }
 

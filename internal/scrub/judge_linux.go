@@ -5,6 +5,7 @@ package scrub
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ type judge struct {
 	// ours are this program and its ancestors. The others survive unless they carry the mark of an earlier build:
 	// spared are the ancestors of agents, guarded are agents and the recipe's program with all that descends from them.
 	ours, spared, guarded map[int]bool
+	cleanup               map[int]bool // the recipe's program and this one, with all that descends from them
 	// agentUser is the user that builds of this agent run as, pidSpace the process number space that we see, mountSpace
 	// the mounts.
 	agentUser  int
@@ -40,7 +42,7 @@ func (p *processes) judge() (*judge, error) {
 		children[s.Parent] = append(children[s.Parent], s.PID)
 	}
 	j := &judge{
-		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{},
+		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{}, cleanup: map[int]bool{},
 		agentUser: agentUser(), pidSpace: p.proc.Link(p.self, "ns/pid"), mountSpace: p.proc.Link(p.self, "ns/mnt"),
 		exes: make(map[int]string, len(all)),
 	}
@@ -49,6 +51,7 @@ func (p *processes) judge() (*judge, error) {
 	if j.ours[p.here.Engine] {
 		roots = append(roots, p.here.Engine)
 	}
+	below(roots, children, j.cleanup)
 	exes := make([]string, len(all))
 	procfs.Each(len(all), func(i int) { exes[i] = p.proc.Link(p.proc.Body(all[i]), "exe") })
 	for i, s := range all {
@@ -118,12 +121,16 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		return nil
 	}
 	body := j.proc.Body(s)
-	var earlier bool
+	var earlier, lent bool
 	var by *spec.Culprit
-	if j.goal.Cookies || j.users.owned(uid) {
-		j.proc.Environ(body, func(e procfs.Environ) { earlier, by = j.goal.Cookies && j.earlierBuild(e), culprit(e) })
-	}
-	if !earlier && (j.spared[s.PID] || j.guards(s)) {
+	j.proc.Environ(body, func(e procfs.Environ) {
+		if lent = j.lent(e); lent {
+			by = borrowedBy(e)
+			return
+		}
+		earlier, by = j.goal.Cookies && j.earlierBuild(e), culprit(e)
+	})
+	if lent = lent && !j.within(j.cleanup, s); !earlier && !lent && (j.spared[s.PID] || j.guards(s)) {
 		return nil
 	}
 	exe, known := j.exes[s.PID]
@@ -133,6 +140,9 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 	program := s.Name
 	if exe != "" {
 		program = path.Base(exe)
+	}
+	if lent { // whatever it is called: what the recipe keeps is this controller's
+		return &leftover{program: program, evidence: "left by a loan", uid: uid, culprit: by}
 	}
 	if slices.Contains(j.goal.Keep, program) {
 		return nil
@@ -144,15 +154,18 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 	return &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
 }
 
-// guards reports whether a process is guarded. One that is younger than our list is if it descends from one that is.
-func (j *judge) guards(s procfs.Stat) bool {
+// guards reports whether a process is guarded.
+func (j *judge) guards(s procfs.Stat) bool { return j.within(j.guarded, s) }
+
+// within reports whether a process is in set. One that is younger than our list is if it descends from one that is.
+func (j *judge) within(set map[int]bool, s procfs.Stat) bool {
 	for {
 		if _, listed := j.exes[s.PID]; listed {
-			return j.guarded[s.PID]
+			return set[s.PID]
 		}
 		parent, there := j.proc.Stat(s.Parent)
 		if !there || parent.Start > s.Start { // it has another parent by now, or none that we see
-			return j.guarded[s.Parent]
+			return set[s.Parent]
 		}
 		s = parent
 	}
@@ -265,4 +278,22 @@ func (j *judge) earlierBuild(e procfs.Environ) bool {
 
 func same(a, b string) bool {
 	return a != "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
+}
+
+// lent reports whether an environment is that of a loan of this very agent: the borrower's agent program, or what that
+// started for the borrower's builds. This agent has none while it is cleaned.
+func (j *judge) lent(e procfs.Environ) bool {
+	return j.here.Agent != "" && j.here.Issuer != "" &&
+		e.Get("PITCREW_LENT_AGENT") == j.here.Agent && e.Get("PITCREW_LENT_CONTROLLER") == j.here.Issuer
+}
+
+var loanID = regexp.MustCompile(`^[0-9A-Za-z_-]{1,64}$`)
+
+// borrowedBy names the loan that an environment tells of.
+func borrowedBy(e procfs.Environ) *spec.Culprit {
+	c := &spec.Culprit{Job: "loan", By: "environment"}
+	if id := e.Get("PITCREW_LOAN"); loanID.MatchString(id) {
+		c.Job += " " + id
+	}
+	return c
 }

@@ -53,12 +53,8 @@ begin_state() {
 marked() {
 	m_as='as_loan'
 	[ "$own_uid" != 0 ] || m_as='command'
-	"$m_as" sh -c "$marked_text" marked "PITCREW_LOAN=$1" 2>/dev/null </dev/null
+	"$m_as" sh -c "$bearers_text" marked "PITCREW_LOAN=$1" "PITCREW_LENT_AGENT=$agent" 2>/dev/null </dev/null
 }
-marked_text='grep -lsF -e "$1" /proc/[0-9]*/environ | while IFS=/ read -r a b pid rest; do
-	[ "$(tr "\0" "\n" <"/proc/$pid/environ" 2>/dev/null | sed -n "s/^PITCREW_LENT_AGENT=.*/lent/p; /^PITCREW_LOAN=/p" | LC_ALL=C sort)" != "$1
-lent" ] || echo "$pid"
-done'
 
 # victims prints what is left of loan $1, whose agent program, which leads all others, is process $2.
 victims() {

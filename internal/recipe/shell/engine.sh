@@ -44,16 +44,18 @@ filter() {
 awk_filter='{ gsub(/\033/, "^["); gsub(/\r/, "\n| "); print "| " $0; fflush() }'
 
 # launch becomes step $1: a session of its own, an environment of known variables only, nothing on standard input.
-# The variables by which Jenkins recognises the processes of a build stay, so that it can end a step whose engine died.
+# The variables by which Jenkins recognises the processes of a build stay, so that it can end a step whose engine died;
+# so do the marks of a loan that this program runs in, by which the lender finds what it left.
 launch() {
 	set -- "$1" env -i
 	for v in HOME USER LOGNAME SHELL PATH LANG TZ HOSTNAME XDG_RUNTIME_DIR http_proxy https_proxy no_proxy \
 		HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_NAME NODE_LABELS EXECUTOR_NUMBER WORKSPACE JENKINS_URL JOB_NAME \
-		JOB_BASE_NAME BUILD_NUMBER BUILD_ID BUILD_TAG BUILD_URL JENKINS_SERVER_COOKIE HUDSON_SERVER_COOKIE; do
+		JOB_BASE_NAME BUILD_NUMBER BUILD_ID BUILD_TAG BUILD_URL JENKINS_SERVER_COOKIE HUDSON_SERVER_COOKIE \
+		PITCREW_LOAN PITCREW_LENT_AGENT PITCREW_LENT_CONTROLLER; do
 		eval "[ -z \"\${$v+x}\" ] || set -- \"\$@\" \"$v=\${$v}\""
 	done
 	[ -z "$PITCREW_TMPDIR" ] || set -- "$@" "TMPDIR=$PITCREW_TMPDIR"
-	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
+	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_CONTROLLER=$PITCREW_CONTROLLER" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
 		"PITCREW_DEPTH=$PITCREW_DEPTH" \
 		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
 	cd "$work/$1/files" || exit 126
@@ -307,6 +309,9 @@ run_steps() {
 		elif ! fate "$n"; then
 			reason=$why
 			record 0 0 0
+		elif ! lent_gone; then
+			reason=$fenced
+			record 0 0 0
 		else
 			say "$phase '$name' begins"
 			run_step "$n"
@@ -382,7 +387,7 @@ engine_main() {
 	exec 3<&-
 	cd /
 	step_pid= limiter= tee_pid= rest_pid= held= caught= server= filter= json_tool= tails=0
-	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
+	failed= clean_failed= setup_failed= want= proved= ended= lent_looked= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT

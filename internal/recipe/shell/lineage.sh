@@ -37,3 +37,20 @@ boot_id() {
 	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
 	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
+
+# bearers prints the processes whose environment has all of the variables $@, NAME=VALUE, as far as this user sees them. The
+# text is that of another shell, so that another user can run it. Not every grep ends a line at a zero.
+bearers() { sh -c "$bearers_text" bearers "$@" 2>/dev/null </dev/null; }
+bearers_text='has() { grep -lszxF -e "$@"; }
+printf "a\0b\0" | grep -qzxF b || has() {
+	entry=$1
+	shift
+	for file; do tr "\0" "\n" <"$file" | grep -qxF -e "$entry" && echo "$file"; done
+}
+first=$1
+shift
+has "$first" /proc/[0-9]*/environ | while read -r found; do
+	for entry; do [ -n "$(has "$entry" "$found")" ] || continue 2; done
+	found=${found#/proc/}
+	echo "${found%/environ}"
+done'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 28670492c74b029c558cca5689cc4bc764e7252b3b6073c0c1a93771ad2cb016. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision d809423a5ff98e7a616eb6d57ccbe50290f54506cf83845d25bfe7dbc12266d4. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -343,7 +343,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=28670492c74b029c558cca5689cc4bc764e7252b3b6073c0c1a93771ad2cb016
+revision=d809423a5ff98e7a616eb6d57ccbe50290f54506cf83845d25bfe7dbc12266d4
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -479,6 +479,23 @@ boot_id() {
 	{ IFS= read -r id </proc/sys/kernel/random/boot_id; } 2>/dev/null
 	[ -n "$id" ] || id=$(sed -n 's/^btime /boot-/p' /proc/stat 2>/dev/null || sysctl -n kern.boottime 2>/dev/null)
 }
+
+# bearers prints the processes whose environment has all of the variables $@, NAME=VALUE, as far as this user sees them. The
+# text is that of another shell, so that another user can run it. Not every grep ends a line at a zero.
+bearers() { sh -c "$bearers_text" bearers "$@" 2>/dev/null </dev/null; }
+bearers_text='has() { grep -lszxF -e "$@"; }
+printf "a\0b\0" | grep -qzxF b || has() {
+	entry=$1
+	shift
+	for file; do tr "\0" "\n" <"$file" | grep -qxF -e "$entry" && echo "$file"; done
+}
+first=$1
+shift
+has "$first" /proc/[0-9]*/environ | while read -r found; do
+	for entry; do [ -n "$(has "$entry" "$found")" ] || continue 2; done
+	found=${found#/proc/}
+	echo "${found%/environ}"
+done'
 
 # Facts of the machine, and the conditions that the recipe's steps ask of them.
 
@@ -1335,6 +1352,54 @@ engine_remove() {
 }
 remove_dead() { lives || remove_work "$f_dir"; }
 
+# Loans: what a loan of this agent has left is ended before the first step that could suffer from it. A goal that ends
+# processes does so itself, and says more about it.
+
+# lent_gone fails, with fenced set, if something stays. It looks once.
+lent_gone() {
+	[ -z "$ended$lent_looked" ] && [ "$ends" != yes ] && [ "$PITCREW_MODE-$PITCREW_PHASES" = run-all ] || return 0
+	lent_looked=yes
+	# Within a loan of its own agent, nothing is to be ended: it would be this program.
+	[ "${PITCREW_LENT_AGENT-}-${PITCREW_LENT_CONTROLLER-}" != "$PITCREW_AGENT-$PITCREW_CONTROLLER" ] || return 0
+	l_above=' ' parent=$$
+	while [ "$parent" -gt 1 ] 2>/dev/null; do
+		l_above="$l_above$parent "
+		parent "$parent"
+	done
+	boot_age
+	l_began=$up l_rounds=0 l_all=
+	while l_left=$(lent) && [ -n "$l_left" ]; do
+		[ -n "$l_all" ] || l_all=$l_left
+		boot_age
+		l_age=$((up - l_began)) l_rounds=$((l_rounds + 1))
+		if [ "$l_rounds" -eq 1 ]; then
+			kill -TERM $l_left 2>/dev/null
+			kill -CONT $l_left 2>/dev/null
+		elif [ "$l_age" -ge 5 ] || [ "$l_rounds" -gt 25 ]; then
+			kill -KILL $l_left 2>/dev/null
+		fi
+		[ "$l_age" -lt 10 ] && [ "$l_rounds" -lt 60 ] || break
+		nap
+	done
+	[ -n "$l_all" ] || return 0
+	if [ -z "$l_left" ]; then
+		say "ended what a loan of this agent left: processes $(echo $l_all)"
+		return 0
+	fi
+	fenced='a loan of this agent has left what cannot be ended:'
+	for l_pid in $l_left; do
+		fenced="$fenced process $l_pid ($(sed -n 's/^Name:[[:space:]]*//p; s/^State:[[:space:]]*\([A-Z]\).*/state \1/p; s/^Uid:[[:space:]]*\([0-9]*\).*/user \1/p' "/proc/$l_pid/status" 2>/dev/null | tr '\n' ' ' | tr -cd ' -~'))"
+	done
+	return 1
+}
+
+# lent prints the processes that bear the marks of a loan of this agent.
+lent() {
+	for l_pid in $(bearers "PITCREW_LENT_AGENT=$PITCREW_AGENT" "PITCREW_LENT_CONTROLLER=$PITCREW_CONTROLLER"); do
+		case $l_above in *" $l_pid "*) ;; *) echo "$l_pid" ;; esac
+	done
+}
+
 # Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
 
 say() { printf 'pitcrew: %s\n' "$1"; }
@@ -1381,16 +1446,18 @@ filter() {
 awk_filter='{ gsub(/\033/, "^["); gsub(/\r/, "\n| "); print "| " $0; fflush() }'
 
 # launch becomes step $1: a session of its own, an environment of known variables only, nothing on standard input.
-# The variables by which Jenkins recognises the processes of a build stay, so that it can end a step whose engine died.
+# The variables by which Jenkins recognises the processes of a build stay, so that it can end a step whose engine died;
+# so do the marks of a loan that this program runs in, by which the lender finds what it left.
 launch() {
 	set -- "$1" env -i
 	for v in HOME USER LOGNAME SHELL PATH LANG TZ HOSTNAME XDG_RUNTIME_DIR http_proxy https_proxy no_proxy \
 		HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_NAME NODE_LABELS EXECUTOR_NUMBER WORKSPACE JENKINS_URL JOB_NAME \
-		JOB_BASE_NAME BUILD_NUMBER BUILD_ID BUILD_TAG BUILD_URL JENKINS_SERVER_COOKIE HUDSON_SERVER_COOKIE; do
+		JOB_BASE_NAME BUILD_NUMBER BUILD_ID BUILD_TAG BUILD_URL JENKINS_SERVER_COOKIE HUDSON_SERVER_COOKIE \
+		PITCREW_LOAN PITCREW_LENT_AGENT PITCREW_LENT_CONTROLLER; do
 		eval "[ -z \"\${$v+x}\" ] || set -- \"\$@\" \"$v=\${$v}\""
 	done
 	[ -z "$PITCREW_TMPDIR" ] || set -- "$@" "TMPDIR=$PITCREW_TMPDIR"
-	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
+	set -- "$@" LC_ALL=C "PITCREW_AGENT=$PITCREW_AGENT" "PITCREW_CONTROLLER=$PITCREW_CONTROLLER" "PITCREW_ATTEMPT=$PITCREW_ATTEMPT" "PITCREW_PHASE=$phase" \
 		"PITCREW_DEPTH=$PITCREW_DEPTH" \
 		"PITCREW_STEP=$name" "PITCREW_TRY=$try" "PITCREW_FILES=$work/$1/files"
 	cd "$work/$1/files" || exit 126
@@ -1644,6 +1711,9 @@ run_steps() {
 		elif ! fate "$n"; then
 			reason=$why
 			record 0 0 0
+		elif ! lent_gone; then
+			reason=$fenced
+			record 0 0 0
 		else
 			say "$phase '$name' begins"
 			run_step "$n"
@@ -1719,7 +1789,7 @@ engine_main() {
 	exec 3<&-
 	cd /
 	step_pid= limiter= tee_pid= rest_pid= held= caught= server= filter= json_tool= tails=0
-	failed= clean_failed= setup_failed= want= proved= ended= report_steps=
+	failed= clean_failed= setup_failed= want= proved= ended= lent_looked= report_steps=
 	trap 'remove_work "$work"' EXIT
 	trap 'stop TERM 143' TERM
 	trap 'stop INT 130' INT
@@ -1749,7 +1819,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=380
+PITCREW_KIB=389
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_dirs() { dirs 'lib' '1/files' '2/files'; }
@@ -1768,6 +1838,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 240354f0bcf53bede2876b4b0dc7d09b43b1a57907efaf5a400d986f25435a36 '129372802:42585' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check e3172da769a26c675caf2ba6da93340c1409ac67b9ab9bc813783ce91c85c392 '2146229466:45432' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
