@@ -69,6 +69,7 @@ func (c *cli) loan(l *api.Loan) string {
 		{"Attached", c.moment(l.Attached)},
 		{"Idle since", c.moment(l.IdleSince)},
 		{"Ends", strings.TrimSuffix(c.moment(l.Ends)+": "+l.EndsBy, ": ")},
+		{"Returned", c.moment(l.Returned)},
 		{"Over", c.moment(l.Ended)},
 	}, c.width())
 }

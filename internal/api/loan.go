@@ -37,6 +37,7 @@ type Loan struct {
 	Ends      time.Time `json:"ends,omitzero" doc:"When it ends if nobody renews it"`
 	EndsBy    string    `json:"ends_by,omitempty" doc:"Why then"`
 	IdleSince time.Time `json:"idle_since,omitzero" doc:"Since when nothing has run on it at the borrower"`
+	Returned  time.Time `json:"returned,omitzero" doc:"When its return began"`
 	Ended     time.Time `json:"ended,omitzero"`
 }
 
@@ -85,7 +86,7 @@ func loanOf(l *loan.Loan) Loan {
 
 		Controller: l.Agent.Controller, Agent: l.Agent.Name, Node: l.Node.Name, NodeLeft: l.Node.Owed && l.Node.Owing(),
 		Account: l.Run.Account, Isolated: l.Run.Isolated, Build: l.Run.URL,
-		Requested: utc(l.Requested), Granted: utc(l.Granted), Attached: utc(l.Attached), IdleSince: utc(l.IdleSince), Ended: utc(l.Ended),
+		Requested: utc(l.Requested), Granted: utc(l.Granted), Attached: utc(l.Attached), IdleSince: utc(l.IdleSince), Returned: utc(l.Returned), Ended: utc(l.Ended),
 	}
 	if l.Want.Patience > 0 {
 		w.Want.Wait = l.Want.Patience.String()

@@ -101,7 +101,7 @@ func (m *metrics) Returned(l loan.Loan) {
 	if l.Granted.IsZero() {
 		return
 	}
-	m.loans.back.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Since).Seconds())
+	m.loans.back.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Returned).Seconds())
 	if !l.Attached.IsZero() {
 		m.loans.attach.WithLabelValues(l.Borrower).Observe(l.Attached.Sub(l.Granted).Seconds())
 		m.loans.lasted.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Attached).Seconds())

@@ -124,7 +124,13 @@ func (d *daemon) address() string {
 // pitcrew runs a command against the daemon, as a person does.
 func (s *scene) pitcrew(arguments ...string) string {
 	s.Helper()
-	arguments = append(arguments, "--server", "http://"+s.daemon.address(), "--token-file", filepath.Join(s.dir, "data", "admin.token"))
+	return s.pitcrewAs(filepath.Join(s.dir, "data", "admin.token"), arguments...)
+}
+
+// pitcrewAs is that with the token in a file.
+func (s *scene) pitcrewAs(token string, arguments ...string) string {
+	s.Helper()
+	arguments = append(arguments, "--server", "http://"+s.daemon.address(), "--token-file", token)
 	out, err := exec.CommandContext(s.ctx, program, arguments...).CombinedOutput()
 	if err != nil {
 		s.Fatalf("pitcrew %s: %v\n%s", strings.Join(arguments, " "), err, out)
@@ -136,7 +142,7 @@ func (s *scene) pitcrew(arguments ...string) string {
 func (s *scene) removeJobs() {
 	root := testbed.Read[struct{ Jobs []struct{ Name string } }](s.cleanupContext(), s, controller, "/api/json?tree=jobs[name]")
 	for _, j := range root.Jobs {
-		if strings.HasPrefix(j.Name, s.name+"-slot-") || j.Name == s.name+"-owner" {
+		if strings.HasPrefix(j.Name, s.name+"-slot-") || strings.HasPrefix(j.Name, s.name+"-loan-") || j.Name == s.name+"-owner" {
 			controller.Post(s.cleanupContext(), s, testbed.JobPath(j.Name)+"/doDelete", nil)
 		}
 	}

@@ -102,11 +102,15 @@ type built struct {
 	Result   string
 	BuiltOn  string
 	URL      string
+
+	Timestamp int64 // of its start, in milliseconds
 }
+
+func (b built) started() time.Time { return time.UnixMilli(b.Timestamp) }
 
 func (s *scene) build(job string, number int) built {
 	s.Helper()
-	return testbed.Read[built](s.ctx, s, controller, fmt.Sprintf("%s/%d/api/json?tree=building,result,builtOn,url", testbed.JobPath(job), number))
+	return testbed.Read[built](s.ctx, s, controller, fmt.Sprintf("%s/%d/api/json?tree=building,result,builtOn,url,timestamp", testbed.JobPath(job), number))
 }
 
 // finish waits until a build has ended.

@@ -19,8 +19,9 @@ import (
 // Set once by TestMain.
 var (
 	controller *testbed.Controller
-	program    string // pitcrew, as it is built for people
-	absent     error  // why there is no controller to test with
+	borrower   *testbed.Controller // that agents are lent to
+	program    string              // pitcrew, as it is built for people
+	absent     error               // why there is no controller to test with
 )
 
 func TestMain(m *testing.M) {
@@ -52,6 +53,9 @@ func run(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	if borrower, err = testbed.OpenSecond(ctx, controller, "pce2b"); err != nil {
+		return 1, errors.Join(err, controller.Close(ctx))
+	}
 	code = m.Run()
-	return code, controller.Close(ctx)
+	return code, errors.Join(borrower.Close(ctx), controller.Close(ctx))
 }

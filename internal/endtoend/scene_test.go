@@ -31,6 +31,7 @@ type scene struct {
 	dir                     string
 	cleanable, dirty, clean string // this scene's labels
 	steps                   string // steps of the clean phase before the recipe's own
+	more                    string // of the configuration, at the end of the pool
 	daemon                  *daemon
 }
 
@@ -105,7 +106,7 @@ pools:
   quarantine: {after: 2, nextLook: 1h}
   limits: {reconnect: 3m}
   capacityFloor: 0
-`
+%[5]s`
 
 // agent makes an agent with its process. labels may say CLEANABLE and so on for the
 // labels of this scene.
@@ -201,5 +202,5 @@ func (s *scene) configure() {
 	s.Helper()
 	s.write("token", controller.Token)
 	s.write("recipe.yaml", fmt.Sprintf(recipe, s.dir, s.steps))
-	s.write("pitcrew.yaml", fmt.Sprintf(configuration, s.dir, s.name, controller.URL, controller.User))
+	s.write("pitcrew.yaml", fmt.Sprintf(configuration, s.dir, s.name, controller.URL, controller.User, s.more))
 }

@@ -182,10 +182,14 @@ func due(a Agent, s Sighting, p Policy, now time.Time) Action {
 	case starting(s):
 		return Action{Kind: Rest, Reason: "something is starting on it", Wake: now}
 	case s.Labels.Has(LabelClean):
-		return Action{
+		act := Action{
 			Kind: Relabel, Reason: "labelled clean, and that is not ours",
 			Labels: s.Labels&^LabelClean | show, Write: true,
 		}
+		if a.Loan != nil {
+			act.Reason = a.Reason // its loan may be about to take the label off itself
+		}
+		return act
 	case s.Gate.open():
 		return Action{Kind: Relabel, Reason: "the gate has it as clean, and that is not so any more", Labels: s.Labels&^LabelClean | show, Write: true}
 	case show.Has(LabelDirty) && !s.Labels.Has(LabelDirty):

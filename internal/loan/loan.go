@@ -28,6 +28,7 @@ type Loan struct {
 	Renewed   time.Time `json:"renewed,omitzero"`    // the borrower's newest sign of life
 	Until     time.Time `json:"until,omitzero"`      // when the term ends; zero until granted
 	IdleSince time.Time `json:"idle_since,omitzero"` // since when nothing runs at the borrower; zero = something does, or nobody knows
+	Returned  time.Time `json:"returned,omitzero"`   // when the return began; zero = it has not
 	Ended     time.Time `json:"ended,omitzero"`      // when a final state was entered
 
 	Agent Agent `json:"agent"` // chosen one; zero while waiting

@@ -258,6 +258,8 @@ func parted(l Loan, s Sight, now time.Time) Action {
 		return Action{Kind: Rest, Reason: "its program is given time to end", Wake: l.Since.Add(parting)}
 	case running:
 		return Action{Kind: Stop, Reason: "its program is ended"}
+	case l.Run.Begun() && l.Run.Proof == "" && l.Node.Owing() && now.Before(l.Run.Ended.Add(unproved)):
+		return Action{Kind: Rest, Reason: "its program left no proof of its end, and the borrower does not answer", Wake: l.Run.Ended.Add(unproved)}
 	}
 	if abandoned(l, s) {
 		return Action{Kind: Unmark, Reason: "nobody is going to clean it"}

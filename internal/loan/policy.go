@@ -19,6 +19,9 @@ type Policy struct {
 const (
 	// owing is how long a return waits for a borrower that does not answer before the deletion is owed.
 	owing = 10 * time.Second
+	// unproved is how long a return waits for a borrower that does not answer when the program left no proof of its end:
+	// one whose lender's agent has ended sees that itself, and ends, in a fraction of it.
+	unproved = 30 * time.Second
 	// parting is how long the program is given to end by itself once its node is gone: it does not reconnect.
 	parting = 3 * time.Second
 )

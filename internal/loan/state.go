@@ -117,7 +117,7 @@ func (l Loan) Attach(reason string, now time.Time) (Loan, error) {
 	if err != nil {
 		return l, err
 	}
-	l.Attached, l.Renewed = now, now
+	l.Attached, l.Renewed, l.IdleSince = now, now, time.Time{}
 	return l, nil
 }
 
@@ -137,7 +137,7 @@ func (l Loan) Return(cause Cause, reason string, now time.Time) (Loan, error) {
 	if err != nil {
 		return l, err
 	}
-	l.Cause = cause
+	l.Cause, l.Returned = cause, now
 	return l, nil
 }
 

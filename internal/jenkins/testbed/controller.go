@@ -56,6 +56,31 @@ const (
 	envRestartCommand = "PITCREW_TEST_JENKINS_RESTART_CMD"
 )
 
+// secondURL names the second controller, where two are needed.
+const (
+	secondURL   = "PITCREW_TEST_JENKINS2_URL"
+	secondUser  = "PITCREW_TEST_JENKINS2_USER"
+	secondToken = "PITCREW_TEST_JENKINS2_TOKEN" //nolint:gosec // the name of a variable
+)
+
+// OpenSecond returns a second controller beside one that [Open] returned: the one that the environment names; else, beside
+// a real one, that one again, and beside one of our own another. Close it, too.
+func OpenSecond(ctx context.Context, first *Controller, stem string) (*Controller, error) {
+	c := &Controller{URL: strings.TrimRight(os.Getenv(secondURL), "/"), User: os.Getenv(secondUser), Token: os.Getenv(secondToken), Real: true}
+	switch {
+	case c.URL != "" && (c.User == "" || c.Token == ""):
+		return nil, fmt.Errorf("%s is set: set %s and %s as well", secondURL, secondUser, secondToken)
+	case c.URL == "" && first.Real:
+		c.URL, c.User, c.Token = first.URL, first.User, first.Token
+	case c.URL == "":
+		var err error
+		if c, err = start(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	return c.ready(ctx, stem)
+}
+
 // FromEnvironment returns the controller that the environment names, or nil.
 func FromEnvironment() (*Controller, error) {
 	c := &Controller{
@@ -84,6 +109,11 @@ func Open(ctx context.Context, stem string, bend ...func(*jenkinstest.Options)) 
 			return nil, err
 		}
 	}
+	return c.ready(ctx, stem)
+}
+
+// ready prepares a controller for use.
+func (c *Controller) ready(ctx context.Context, stem string) (_ *Controller, err error) {
 	c.Prefix = fmt.Sprintf("%s-%06x", stem, rand.N(1<<24)) //nolint:gosec // a name, no secret
 	c.client = &http.Client{
 		Timeout:       time.Minute,
