@@ -27,9 +27,9 @@ type Borrower struct {
 
 // Borrowers are all of them, with what was seen of their nodes last. They are shared by everything that lends.
 type Borrowers struct {
-	mu    sync.Mutex
-	all   map[string]Borrower
-	seen  map[string]*nodeLook
+	mu   sync.Mutex
+	all  map[string]Borrower
+	seen map[string]*nodeLook
 }
 
 // nodeLook is what one look at a borrower saw of its nodes.
