@@ -273,8 +273,10 @@ func TestCertificatesToTrustReachTheAgentProgram(t *testing.T) {
 		if got := strings.Count(l.out.String(), "\n| QUJD"); got != 1500 {
 			t.Errorf("%s: %d lines of the certificate", shell, got)
 		}
-		want := strings.Join([]string{"-url", l.order.URL, "-secret", "@" + l.order.Dir + "/secret", "-name", l.order.Node,
-			"-webSocket", "-noReconnect", "-workDir", l.order.Dir, "-cert", "@" + l.order.Dir + "/cert.pem"}, "\n| ")
+		want := strings.Join([]string{
+			"-url", l.order.URL, "-secret", "@" + l.order.Dir + "/secret", "-name", l.order.Node,
+			"-webSocket", "-noReconnect", "-workDir", l.order.Dir, "-cert", "@" + l.order.Dir + "/cert.pem",
+		}, "\n| ")
 		if !strings.Contains(l.out.String(), want) {
 			t.Errorf("%s: the agent program was called otherwise:\n%s", shell, l.out.String())
 		}
