@@ -196,7 +196,7 @@ func (l *loan) start(t *testing.T, p *place, stdin []byte, env []string, args ..
 		t.Fatal(err)
 	}
 	words := slices.Concat(p.under, []string{p.shell, file}, args)
-	l.cmd = exec.Command(words[0], words[1:]...) //nolint:noctx // it is ended below, by a signal that it hears
+	l.cmd = exec.Command(words[0], words[1:]...)
 	l.cmd.Env = append([]string{"PATH=" + p.path, "HOME=" + p.home, "LANG=C.UTF-8"}, env...)
 	if p.java != "" {
 		l.cmd.Env = append(l.cmd.Env, "JAVA_HOME="+p.java)

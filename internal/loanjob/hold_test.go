@@ -71,12 +71,15 @@ func TestALoanEndsWhenTheBorrowerLetsGo(t *testing.T) {
 	t.Parallel()
 	for name, lets := range map[string]func(*testing.T, *testbed.Controller, *loan){
 		"disconnects": func(t *testing.T, c *testbed.Controller, l *loan) {
+			t.Helper()
 			c.Post(t.Context(), t, testbed.NodePath(l.node.Name)+"/doDisconnect", url.Values{"offlineMessage": {"bye"}})
 		},
 		"deletes": func(t *testing.T, c *testbed.Controller, l *loan) {
+			t.Helper()
 			c.Post(t.Context(), t, testbed.NodePath(l.node.Name)+"/doDelete", nil)
 		},
 		"dies": func(t *testing.T, c *testbed.Controller, _ *loan) {
+			t.Helper()
 			if err := c.Restart(t.Context(), testbed.Kill); err != nil {
 				t.Fatal(err)
 			}
