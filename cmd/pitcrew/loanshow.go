@@ -63,6 +63,7 @@ func (c *cli) loan(l *api.Loan) string {
 		{"Agent", lentAgent(l)},
 		{"Node", strings.TrimSpace(l.Node + " " + left)},
 		{"Runs as", isolated},
+		{"Log in", login(l)},
 		{"Held by", l.Build},
 		{"Requested", c.moment(l.Requested)},
 		{"Granted", c.moment(l.Granted)},
@@ -110,6 +111,14 @@ func (c *cli) loanState(l *api.Loan) string {
 		return c.paint(red, l.State+", owed")
 	}
 	return l.State
+}
+
+// login is the command by which a person gets to the machine.
+func login(l *api.Loan) string {
+	if l.Login == "" || l.State != string(loan.Attached) {
+		return ""
+	}
+	return "ssh ssh://" + l.Login
 }
 
 func lentAgent(l *api.Loan) string {

@@ -29,6 +29,7 @@ type Loan struct {
 	NodeLeft   bool   `json:"node_left,omitempty" doc:"The borrower does not answer, and still has the node"`
 	Account    string `json:"account,omitempty" doc:"What the borrowed program runs as"`
 	Isolated   bool   `json:"isolated,omitempty" doc:"That is not the account of the lender's agent"`
+	Login      string `json:"login,omitempty" doc:"ACCOUNT@ADDRESS:PORT where a person may log in" example:"pitcrew-loan@el9-7.example.org:22"`
 	Build      string `json:"build,omitempty" doc:"Of the build that holds the agent at the lender"`
 
 	Requested time.Time `json:"requested"`
@@ -85,7 +86,7 @@ func loanOf(l *loan.Loan) Loan {
 		To:   LoanTarget{Kind: string(l.To.Kind), Controller: l.To.Controller, URL: l.To.URL, Labels: l.To.Labels, Key: l.To.Key},
 
 		Controller: l.Agent.Controller, Agent: l.Agent.Name, Node: l.Node.Name, NodeLeft: l.Node.Owed && l.Node.Owing(),
-		Account: l.Run.Account, Isolated: l.Run.Isolated, Build: l.Run.URL,
+		Account: l.Run.Account, Isolated: l.Run.Isolated, Login: l.Run.Login, Build: l.Run.URL,
 		Requested: utc(l.Requested), Granted: utc(l.Granted), Attached: utc(l.Attached), IdleSince: utc(l.IdleSince), Returned: utc(l.Returned), Ended: utc(l.Ended),
 	}
 	if l.Want.Patience > 0 {

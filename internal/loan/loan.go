@@ -90,7 +90,8 @@ func (t Target) Own() bool { return t.Kind == ToController && t.Controller == ""
 type Run struct {
 	Number  int64     `json:"number,omitempty"` // fencing token at the lender's gate, above all of the agent's attempts
 	Nonce   string    `json:"nonce,omitempty"`  // proves that the console is of this loan
-	Job     string    `json:"job,omitempty"`    // full name; "" = over SSH, or none
+	Job     string    `json:"job,omitempty"`    // full name of the job whose build holds it; "" = none does
+	SSH     bool      `json:"ssh,omitempty"`    // the program is started over SSH, and nothing holds the executor
 	QueueID int64     `json:"queue_id,omitempty"`
 	Build   int64     `json:"build,omitempty"`
 	URL     string    `json:"url,omitempty"`
@@ -102,6 +103,7 @@ type Run struct {
 	Says    string    `json:"says,omitempty"`     // how it ended
 	Refused bool      `json:"refused,omitempty"`  // before it started anything
 	EndedBy Cause     `json:"ended_by,omitempty"` // what ended it, where it told
+	Login   string    `json:"login,omitempty"`    // account@address:port where a person may log in
 	// Connected: the program has told that the borrower has the agent.
 	Connected bool `json:"connected,omitempty"`
 	// Account is what the program runs as, as it says; Isolated that it is not the lender's own.
@@ -159,6 +161,10 @@ var Causes = []Cause{
 
 // Failure reports whether a loan that ended so gave the borrower nothing.
 func (l Loan) Failure() bool { return l.Attached.IsZero() }
+
+// Held reports whether a build of ours holds the executor of the agent, so that nothing else starts there. Where none does
+// the offline mark alone keeps others off, and comes first.
+func (l Loan) Held() bool { return l.To.Kind == ToController && !l.Run.SSH }
 
 // Active reports whether the loan has an agent, or is bringing one back.
 func (l Loan) Active() bool {

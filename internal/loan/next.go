@@ -151,8 +151,10 @@ func granted(l Loan, s Sight) Action {
 		return act
 	}
 	switch {
-	case l.To.Kind == ToHold && !l.Marked:
-		return Action{Kind: Mark, Reason: "it is kept for " + l.Borrower}
+	case !l.Held() && !l.Marked:
+		return Action{Kind: Mark, Reason: "no build of ours holds it"}
+	case !l.Held() && !l.Run.Begun() && !s.Lender.Marked && s.Lender.Kept == "":
+		return rest("waits to see its offline mark")
 	case l.To.Kind == ToHold:
 		return Action{Kind: Attach, Reason: "kept for " + l.Borrower}
 	case !l.Run.Begun() && l.To.Kind == ToController && !l.To.Own() && (!l.Node.Made || !s.Borrower.There):
@@ -179,10 +181,10 @@ func granted(l Loan, s Sight) Action {
 func taken(l Loan, s Sight) (act Action, yes bool) {
 	why := ""
 	switch {
-	case l.Run.Begun() || l.Marked:
+	case l.Run.Begun() || l.Marked && l.Held():
 	case s.Lender.At.After(l.Run.Shut) && s.Lender.Real != "":
 		why = "a build came first: " + s.Lender.Real
-	case s.Lender.Kept != "":
+	case s.Lender.Kept != "" && !l.Marked:
 		why = s.Lender.Kept
 	case l.Node.Gone:
 		why = "its node was deleted because somebody came first"

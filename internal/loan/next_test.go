@@ -105,6 +105,9 @@ var (
 	own  = loan.Target{Kind: loan.ToController, URL: "https://lab.test/"}
 )
 
+// markSeen: the newest look shows our mark.
+func markSeen(_ *loan.Loan, s *loan.Sight, _ *loan.Policy) { s.Lender.Marked = true }
+
 func TestNextOfALoanThatWaits(t *testing.T) {
 	t.Parallel()
 	tests := []decision{
@@ -134,7 +137,10 @@ func TestNextOnTheWayToTheBorrower(t *testing.T) {
 		{"and whoever restarts in between", loan.Granted, and(made, blind), loan.Rest, "", "newer"},
 		{"then the node", loan.Granted, shut, loan.MakeNode, "", ""},
 		{"a borrower that makes it itself has one", loan.Granted, and(shut, to(own)), loan.HandOver, "", ""},
-		{"a person needs none", loan.Granted, and(shut, to(ssh)), loan.HandOver, "", ""},
+		{"a person needs none", loan.Granted, and(shut, to(ssh), onLoan(func(l *loan.Loan) { l.Marked = true }), markSeen), loan.HandOver, "", ""},
+		{"but nothing holds its executor: the mark comes first", loan.Granted, and(shut, to(ssh)), loan.Mark, "", "no build"},
+		{"and is seen before anything starts", loan.Granted, and(shut, to(ssh), onLoan(func(l *loan.Loan) { l.Marked = true })), loan.Rest, "", "see its offline mark"},
+		{"likewise over SSH", loan.Granted, and(shut, onLoan(func(l *loan.Loan) { l.Run.SSH = true })), loan.Mark, "", "no build"},
 		{"which is made again when it was begun and never seen", loan.Granted, and(made, onSight(func(s *loan.Sight) { s.Borrower.There = false })), loan.MakeNode, "", "seen"},
 		{"also when the borrower does not answer: the program needs it", loan.Granted, and(made, away), loan.MakeNode, "", "seen"},
 		{"but not under a program that may have been started", loan.Granted, and(begun, away), loan.HandOver, "", "looked for first"},
@@ -152,9 +158,11 @@ func TestNextOnTheWayToTheBorrower(t *testing.T) {
 		{"a person waits for a login", loan.Granted, and(marked, to(ssh), onSight(func(s *loan.Sight) { s.Program.Started = false })), loan.Rest, "", ""},
 		{"and has it when the program says so", loan.Granted, and(marked, to(ssh), onSight(func(s *loan.Sight) { s.Program.Started, s.Program.Account = true, "guest" })), loan.Attach, "", "as guest"},
 		{"a program that started is no login where none was asked for", loan.Granted, and(marked, onSight(func(s *loan.Sight) { s.Program.Started = true })), loan.Rest, "", ""},
-		{"a hold needs the mark alone", loan.Granted, and(shut, to(hold)), loan.Mark, "", "kept for lab"},
-		{"and nothing after it", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true })), loan.Attach, "", "kept for lab"},
-		{"what is marked is not given back as if nothing was started", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true }), onSight(func(s *loan.Sight) { s.Lender.Real, s.Lender.Kept = "u", "kept by ann" })), loan.Attach, "", "kept for lab"},
+		{"a hold needs the mark alone", loan.Granted, and(shut, to(hold)), loan.Mark, "", "no build"},
+		{"and nothing after it", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true }), markSeen), loan.Attach, "", "kept for lab"},
+		{"a build that came before the mark keeps the agent", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true }), onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first: u"},
+		{"a person who marks it as well changes nothing", loan.Granted, and(shut, to(hold), onLoan(func(l *loan.Loan) { l.Marked = true }), onSight(func(s *loan.Sight) { s.Lender.Kept = "kept by ann" })), loan.Attach, "", "kept for lab"},
+		{"what a build of ours holds is not given back as if nothing was started", loan.Granted, and(made, onLoan(func(l *loan.Loan) { l.Marked = true }), onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.HandOver, "", "is started"},
 		{"a build that came first keeps the agent", loan.Granted, and(shut, onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first: u"},
 		{"before a hold, too", loan.Granted, and(shut, to(hold), onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.Ungrant, "", "came first"},
 		{"but its node goes before that", loan.Granted, and(made, onSight(func(s *loan.Sight) { s.Lender.Real = "u" })), loan.DropNode, "", "came first: u"},

@@ -143,7 +143,8 @@ func (w *world) build() {
 
 // start lets the build start that runs our program.
 func (w *world) start() {
-	if w.queued && w.exists && !w.real && !w.mark && !w.kept && !w.lenderDead {
+	offline := w.loan.Held() && (w.mark || w.kept) // which keeps a build off, and nobody who comes over SSH
+	if w.queued && w.exists && !w.real && !offline && !w.lenderDead {
 		w.note("its program starts")
 		w.queued, w.alive = false, true
 	}

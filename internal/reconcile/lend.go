@@ -41,7 +41,10 @@ func (l *Lender) grant(ctx context.Context, m loan.Match, open []loan.Loan) (gra
 		if err != nil {
 			return nil, err
 		}
-		one.Run.Nonce, one.Run.Job = nonce, jobOf(s, one.Agent.Controller, open)
+		one.Run.Nonce, one.Run.SSH = nonce, pool.bySSH(one.To.Kind)
+		if one.Held() {
+			one.Run.Job = jobOf(s, one.Agent.Controller, open)
+		}
 		a, err := hygiene.Lend(ch.Agent, hygiene.Loan{ID: one.ID, Borrower: one.Borrower, Since: now, Number: number}, now)
 		if err != nil {
 			return nil, err
@@ -97,7 +100,7 @@ func (l *Lender) shut(ctx context.Context, c *Crew, one *loan.Loan) error {
 	switch {
 	case !w.gated():
 		err = c.show(ctx, w, hygiene.ShowDirty, nil)
-	case one.To.Kind == loan.ToHold || one.Run.Job == "":
+	case !one.Held():
 		err = c.writeByGate(ctx, w.agent.ID, hygiene.ShowDirty)
 	default:
 		reason, err = c.claimByGate(ctx, w, one.Run.Job)

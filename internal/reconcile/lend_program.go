@@ -29,6 +29,9 @@ const loanParameter = "PITCREW_LOAN"
 // handOver starts the program that holds the loan, as a build on the lender's agent. The intention is stored before the
 // request that starts it: after a crash in between, the build is looked for before another is made.
 func (l *Lender) handOver(ctx context.Context, c *Crew, one *loan.Loan) error {
+	if !one.Held() {
+		return l.handOverSSH(ctx, c, one)
+	}
 	if !one.Run.Intent.IsZero() {
 		if found, err := l.findHanded(ctx, c, one); err != nil || found {
 			return err
@@ -56,27 +59,13 @@ func (l *Lender) handOver(ctx context.Context, c *Crew, one *loan.Loan) error {
 
 // order is what one build of the job is told.
 func (l *Lender) order(ctx context.Context, c *Crew, one *loan.Loan) (map[string]string, *jenkins.File, error) {
-	p := l.lending(c, one)
-	if p == nil {
-		return nil, nil, fmt.Errorf("the pool of %s lends nothing any more", one.Agent.Name)
-	}
-	secret, url, err := l.access(ctx, one)
+	order, jar, err := l.orderOf(ctx, c, one)
 	if err != nil {
 		return nil, nil, err
 	}
-	jar, err := l.jar(ctx, c, one, p)
+	secret, err := l.access(ctx, one)
 	if err != nil {
 		return nil, nil, err
-	}
-	sum := sha256.Sum256(jar)
-	isolation := p.Isolation
-	if one.Want.Isolated {
-		isolation = loanjob.Required
-	}
-	order := loanjob.Order{
-		Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number,
-		Loan: one.ID, URL: url, Node: one.Node.Name, Dir: one.Node.Dir, User: p.Account, Isolation: cmp.Or(isolation, loanjob.Preferred),
-		JarSHA256: hex.EncodeToString(sum[:]), Limit: one.Lease.Max, Attach: one.Lease.Attach,
 	}
 	plain, passwords, err := order.Parameters(loanjob.Secrets{Nonce: one.Run.Nonce, Secret: secret})
 	if err != nil {
@@ -86,19 +75,54 @@ func (l *Lender) order(ctx context.Context, c *Crew, one *loan.Loan) (map[string
 	return plain, &jenkins.File{Param: loanjob.FileParameter, Name: "agent.jar", Content: jar}, nil
 }
 
-// access is the secret of the loan's node and the address of its controller as the agent reaches it.
-func (l *Lender) access(ctx context.Context, one *loan.Loan) (secret, url string, err error) {
+// orderOf is what the program is told that nobody needs to keep from others, and the agent program that it runs.
+func (l *Lender) orderOf(ctx context.Context, c *Crew, one *loan.Loan) (o loanjob.Order, jar []byte, err error) {
+	p := l.lending(c, one)
+	if p == nil {
+		return o, nil, fmt.Errorf("the pool of %s lends nothing any more", one.Agent.Name)
+	}
+	url, err := l.address(one)
+	if err != nil {
+		return o, nil, err
+	}
+	if jar, err = l.jar(ctx, c, one, p); err != nil {
+		return o, nil, err
+	}
+	sum := sha256.Sum256(jar)
+	isolation := p.Isolation
+	if one.Want.Isolated {
+		isolation = loanjob.Required
+	}
+	return loanjob.Order{
+		Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number,
+		Loan: one.ID, URL: url, Node: one.Node.Name, Dir: one.Node.Dir, User: p.Account, Isolation: cmp.Or(isolation, loanjob.Preferred),
+		JarSHA256: hex.EncodeToString(sum[:]), Limit: max(time.Until(l.limit(one)), time.Second), Attach: one.Lease.Attach,
+	}, jar, nil
+}
+
+// address is the root of the borrower as the agent reaches it.
+func (l *Lender) address(one *loan.Loan) (string, error) {
 	if one.To.Own() {
-		secret, err = l.Store.LoanSecret(ctx, one.ID)
-		return secret, one.To.URL, err
+		return one.To.URL, nil
 	}
 	client, err := l.Borrowers.client(one)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	borrower, _ := l.Borrowers.Named(one.To.Controller)
-	secret, err = client.AgentSecret(ctx, one.Node.Name)
-	return secret, cmp.Or(borrower.URL, client.URL()), err
+	return cmp.Or(borrower.URL, client.URL()), nil
+}
+
+// access is the secret of the loan's node.
+func (l *Lender) access(ctx context.Context, one *loan.Loan) (string, error) {
+	if one.To.Own() {
+		return l.Store.LoanSecret(ctx, one.ID)
+	}
+	client, err := l.Borrowers.client(one)
+	if err != nil {
+		return "", err
+	}
+	return client.AgentSecret(ctx, one.Node.Name)
 }
 
 // jar is the agent program that is run for the borrower: the lender's own, or the borrower's where the configuration names
@@ -185,6 +209,9 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 	run := &one.Run
 	if c == nil || run.Handed.IsZero() || !run.Ended.IsZero() || one.Over() {
 		return nil
+	}
+	if !one.Held() {
+		return l.followSSH(ctx, c, one)
 	}
 	if run.Build == 0 {
 		if err := l.followQueued(ctx, c, one); err != nil || run.Build == 0 {
@@ -289,6 +316,9 @@ func learn(run *loan.Run, console loanjob.Console) {
 // stop ends the program on the lender's agent, or takes it out of the queue.
 func (l *Lender) stop(ctx context.Context, c *Crew, one *loan.Loan) error {
 	run := &one.Run
+	if !one.Held() {
+		return l.stopSSH(ctx, c, one)
+	}
 	if run.Handed.IsZero() { // whether it was handed over nobody has told
 		found, err := l.findHanded(ctx, c, one)
 		if err != nil {

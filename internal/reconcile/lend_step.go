@@ -68,6 +68,14 @@ func (l *Lender) policy(c *Crew, one *loan.Loan) loan.Policy {
 
 // lending is how the pool of a loan's agent lends, nil if it does not, or nobody knows.
 func (l *Lender) lending(c *Crew, one *loan.Loan) *Lending {
+	if pool := l.pool(c, one); pool != nil {
+		return pool.Lend
+	}
+	return nil
+}
+
+// pool is the one of a loan's agent, nil if it has none, or nobody knows.
+func (l *Lender) pool(c *Crew, one *loan.Loan) *Pool {
 	if c == nil {
 		return nil
 	}
@@ -75,10 +83,7 @@ func (l *Lender) lending(c *Crew, one *loan.Loan) *Lending {
 	if look == nil {
 		return nil
 	}
-	if pool := c.settings.Load().pool(look.Agents[one.Agent.Name].Labels); pool != nil {
-		return pool.Lend
-	}
-	return nil
+	return c.settings.Load().pool(look.Agents[one.Agent.Name].Labels)
 }
 
 // sight puts together what is known of both sides of a loan.
@@ -138,7 +143,7 @@ func programOf(r *loan.Run) loan.Program {
 	switch {
 	case !r.Ended.IsZero():
 		p.Stage = loan.ProgramEnded
-	case r.Build != 0 || r.Job == "" && !r.Handed.IsZero():
+	case r.Build != 0 || r.SSH && !r.Handed.IsZero():
 		p.Stage = loan.ProgramRunning
 	case !r.Handed.IsZero():
 		p.Stage = loan.ProgramQueued
@@ -295,6 +300,9 @@ func (l *Lender) finish(ctx context.Context, one *loan.Loan, act loan.Action, no
 		return err
 	}
 	*one = over
+	l.mu.Lock()
+	delete(l.asked, one.ID)
+	l.mu.Unlock()
 	l.Watch.Returned(over)
 	return nil
 }

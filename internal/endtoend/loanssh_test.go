@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package endtoend
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+)
+
+// overSSH makes the pool of a scene reach its machine, which is this one, over SSH, and lend as an account of its own.
+func (s *scene) overSSH(more string) (account string) {
+	s.Helper()
+	port, account := s.sshd(), s.account()
+	s.more = fmt.Sprintf("  ssh: {user: root, host: 127.0.0.1, port: %d, key: \"file:%s/client\", knownHosts: %[2]s/known_hosts, hosts: {%s: 127.0.0.1}}\n%s",
+		port, s.dir, s.name, more) + strings.Replace(s.more, "loans: {", "loans: {account: "+account+", ", 1)
+	s.must(os.Chmod(s.dir, 0o711))
+	s.must(os.MkdirAll(filepath.Join(s.dir, "loans"), 0o777))
+	s.must(os.Chmod(filepath.Join(s.dir, "loans"), 0o777))
+	s.more = strings.Replace(s.more, "dir: "+s.dir+",", "dir: "+s.dir+"/loans,", 1)
+	for dir := filepath.Dir(s.dir); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		s.must(os.Chmod(dir, 0o711)) // the account has to get there
+	}
+	return account
+}
+
+func TestALoanOverSSHIsHeldByNoBuildAndItsMarkComesFirst(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	account := s.overSSH("  delivery: ssh\n")
+	a := s.agent("", "CLEANABLE")
+	s.serve()
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	l := s.borrow()
+	if !s.online(l) {
+		t.Error("it is not online at the borrower")
+	}
+	if l.Build != "" || l.Account != account || !l.Isolated {
+		t.Errorf("it is held by build %q and runs as %q, isolated %t", l.Build, l.Account, l.Isolated)
+	}
+	s.stopDaemon(s.daemon) // the loan goes on without it
+	if !s.online(l) {
+		t.Error("without the daemon it is not online any more")
+	}
+	s.startDaemon()
+	s.pitcrew("loan", "return", l.ID)
+	l = s.awaitLoan(l.ID, "cleaned")
+	if got := s.nodeAt(l); got != 404 {
+		t.Errorf("its node at the borrower answers %d", got)
+	}
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	s.clear(l)
+}
+
+func TestAPersonGetsALoginForAsLongAsTheLoanLasts(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	account := s.overSSH("")
+	a := s.agent("", "CLEANABLE")
+	s.serve()
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	private, public := s.key()
+	s.write("mine", private)
+	s.write("mine.pub", string(ssh.MarshalAuthorizedKey(public)))
+	id := strings.TrimSpace(s.pitcrew("loan", "request", "--borrower", "others", "--to", "ssh", "--key", filepath.Join(s.dir, "mine.pub"), "-o", "name"))
+	l := s.lent(id)
+	if out, err := s.login(l); err != nil || strings.TrimSpace(out) != account {
+		t.Errorf("logged in at %s: %q, %v; want %s", l.Login, out, err, account)
+	}
+	if got := s.labels(a); got != "CLEANABLE DIRTY" {
+		t.Errorf("meanwhile it is labelled %q", got)
+	}
+	s.pitcrew("loan", "return", id)
+	s.awaitLoan(id, "cleaned")
+	if out, err := s.login(l); err == nil {
+		t.Errorf("after the loan the key is let in: %q", out)
+	}
+}
+
+func TestAnAgentIsKeptForAPerson(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	a := s.agent("", "CLEANABLE")
+	s.serve()
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	before := s.cleanups(a)
+	id := strings.TrimSpace(s.pitcrew("loan", "request", "--borrower", "others", "--to", "hold", "--agent", a.Name, "-o", "name"))
+	if got := s.labels(a); got != "CLEANABLE DIRTY" {
+		t.Errorf("meanwhile it is labelled %q", got)
+	}
+	if out := s.pitcrew("agents"); !strings.Contains(out, "on loan to others") {
+		t.Errorf("the command line says\n%s", out)
+	}
+	s.pitcrew("loan", "return", id)
+	s.awaitLoan(id, "cleaned")
+	if n := s.cleanups(a) - before; n != 1 {
+		t.Errorf("it was cleaned %d times since", n)
+	}
+}
+
+// login logs in as a loan says, and asks who that is.
+func (s *scene) login(l api.Loan) (string, error) {
+	s.Helper()
+	out, err := exec.CommandContext(s.ctx, "ssh", "-F", "none", "-i", filepath.Join(s.dir, "mine"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known_hosts"), "ssh://"+l.Login, "whoami").Output()
+	return string(out), err
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
+	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
+)
+
+// bySSH reports whether a loan from a pool goes over SSH: to a person always, else where the pool's cleanups do.
+func (p *Pool) bySSH(to loan.Kind) bool {
+	return to == loan.ToSSH || to == loan.ToController && p.Policy.Delivery == hygiene.BySSH
+}
+
+// handOverSSH starts the program over SSH, and returns when the borrower has the agent or the person the key. It goes on
+// without us then. One whose start was not answered is ended first: whether it lives nobody knows.
+func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error {
+	if !one.Run.Intent.IsZero() {
+		if _, err := l.remote(ctx, c, one, endOf(one.To.Kind)); err != nil {
+			return err
+		}
+	}
+	one.Run.Intent, one.Run.Session = time.Now(), c.look.Load().Session
+	if err := l.save(ctx, one, one.Run.Intent); err != nil {
+		return err
+	}
+	verb := loanjob.StartVerb
+	if one.To.Kind == loan.ToSSH {
+		verb = loanjob.GrantVerb
+	}
+	console, err := l.remote(ctx, c, one, verb)
+	if err != nil {
+		return err
+	}
+	one.Run.Handed = time.Now()
+	learn(&one.Run, console)
+	switch {
+	case console.Refusal != "" || console.Failure != nil || console.Ended != nil:
+		return l.ended(ctx, one, "it ended at once", console)
+	case console.Granted != "":
+		target, err := l.target(c, one)
+		if err != nil {
+			return err
+		}
+		one.Run.Account = l.lending(c, one).Account
+		one.Run.Isolated, one.Run.Connected, one.Run.Login = true, true, one.Run.Account+"@"+target.Address
+	}
+	return l.save(ctx, one, one.Run.Handed)
+}
+
+// endOf is the verb that ends a loan.
+func endOf(kind loan.Kind) loanjob.Verb {
+	if kind == loan.ToSSH {
+		return loanjob.RevokeVerb
+	}
+	return loanjob.EndVerb
+}
+
+// stopSSH ends the program over SSH, and has it proved.
+func (l *Lender) stopSSH(ctx context.Context, c *Crew, one *loan.Loan) error {
+	console, err := l.remote(ctx, c, one, endOf(one.To.Kind))
+	if err != nil {
+		return err
+	}
+	if console.Ended == nil && console.Refusal == "" {
+		return errors.New("the machine did not say that the loan has ended")
+	}
+	return l.ended(ctx, one, "it was told to end", console)
+}
+
+// followEvery is how often a program that is held by no build is asked whether it lives.
+const followEvery = 30 * time.Second
+
+// followSSH asks now and then whether the program lives.
+func (l *Lender) followSSH(ctx context.Context, c *Crew, one *loan.Loan) error {
+	if one.State != loan.Attached || one.To.Kind == loan.ToSSH || !l.itIsTime(one.ID, followEvery) {
+		return nil
+	}
+	console, err := l.remote(ctx, c, one, loanjob.StatusVerb)
+	if err != nil || console.Alive == nil || *console.Alive {
+		return err
+	}
+	return l.ended(ctx, one, "its program on the machine is gone", console)
+}
+
+// itIsTime reports whether something is due again for a loan that was last done so long ago.
+func (l *Lender) itIsTime(id string, every time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if now.Sub(l.asked[id]) < every {
+		return false
+	}
+	l.asked[id] = now
+	return true
+}
+
+// remote runs the program with one verb on the agent's machine.
+func (l *Lender) remote(ctx context.Context, c *Crew, one *loan.Loan, verb loanjob.Verb) (loanjob.Console, error) {
+	text, err := l.carried(ctx, c, one, verb)
+	if err != nil {
+		return loanjob.Console{}, err
+	}
+	target, err := l.target(c, one)
+	if err != nil {
+		return loanjob.Console{}, err
+	}
+	log := sshexec.NewRecord(maxLoanLog)
+	_, err = c.SSH.Run(ctx, target, text, map[string]string{"NODE_NAME": one.Agent.Name}, log)
+	said, _ := log.Bytes()
+	console, bad := loanjob.ReadConsole(said, one.Run.Nonce)
+	return console, errors.Join(err, bad)
+}
+
+// target is how the machine of a loan's agent is reached.
+func (l *Lender) target(c *Crew, one *loan.Loan) (sshexec.Target, error) {
+	pool := l.pool(c, one)
+	if pool == nil || pool.Target == nil || c.SSH == nil {
+		return sshexec.Target{}, fmt.Errorf("the pool of %s has no ssh settings: %w", one.Agent.Name, errNoBorrower)
+	}
+	return pool.Target(one.Agent.Name)
+}
+
+// carried is the program with all that it needs for one verb.
+func (l *Lender) carried(ctx context.Context, c *Crew, one *loan.Loan, verb loanjob.Verb) ([]byte, error) {
+	secrets := loanjob.Secrets{Nonce: one.Run.Nonce, Secret: "none"}
+	if one.To.Kind == loan.ToSSH {
+		p := l.lending(c, one)
+		if p == nil {
+			return nil, fmt.Errorf("the pool of %s lends nothing any more", one.Agent.Name)
+		}
+		input, err := loanjob.Person{
+			Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number, Loan: one.ID, User: p.Account,
+			Key: one.To.Key, Limit: max(time.Until(l.limit(one)), time.Second),
+		}.Input(secrets)
+		if err != nil {
+			return nil, err
+		}
+		return loanjob.Carry(verb, input, nil)
+	}
+	order, jar, err := l.orderOf(ctx, c, one)
+	if err != nil {
+		return nil, err
+	}
+	if verb == loanjob.StartVerb {
+		if secrets.Secret, err = l.access(ctx, one); err != nil {
+			return nil, err
+		}
+	} else {
+		jar = nil
+	}
+	input, err := order.Input(secrets, loanjob.CarriedJar)
+	if err != nil {
+		return nil, err
+	}
+	return loanjob.Carry(verb, input, jar)
+}
+
+// limit is when the program ends the loan itself, whoever is dead.
+func (l *Lender) limit(one *loan.Loan) time.Time { return one.Granted.Add(one.Lease.Max) }
