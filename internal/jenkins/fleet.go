@@ -3,14 +3,11 @@
 package jenkins
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"html"
-	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -64,11 +61,13 @@ type Executable struct {
 
 const executorFields = "currentExecutable[url]" // the number stands in it
 
-const computerFields = "displayName,assignedLabels[name],offline,temporarilyOffline,offlineCause[_class],offlineCauseReason," +
+// Polls do not ask for offlineCauseReason, which is there even where nothing is offline: the description of a cause says the same
+// of a mark, and [Client.tellReasons] gets what has none. The timestamp tells one cause from the next of its class.
+const computerFields = "displayName,assignedLabels[name],offline,temporarilyOffline,offlineCause[description,timestamp]," +
 	"launchSupported,executors[idle," + executorFields + "],oneOffExecutors[" + executorFields + "]"
 
 // A single look costs little and is what claims and grants depend on: it asks for Jenkins' own word besides.
-const singleFields = "idle," + computerFields
+const singleFields = "idle,offlineCauseReason," + computerFields
 
 type wireComputer struct {
 	Class              string         `json:"_class"`
@@ -77,8 +76,8 @@ type wireComputer struct {
 	Idle               *bool          `json:"idle"` // not asked for in polls: it says what the executors say (hudson.model.Computer#isIdle)
 	Offline            bool           `json:"offline"`
 	TemporarilyOffline bool           `json:"temporarilyOffline"`
-	OfflineCause       *wireClass     `json:"offlineCause"`
-	OfflineCauseReason string         `json:"offlineCauseReason"`
+	OfflineCause       *wireCause     `json:"offlineCause"`
+	OfflineCauseReason string         `json:"offlineCauseReason"` // not asked for in polls
 	LaunchSupported    bool           `json:"launchSupported"`
 	Executors          []wireExecutor `json:"executors"`
 	OneOffExecutors    []wireExecutor `json:"oneOffExecutors"`
@@ -88,8 +87,9 @@ type wireLabel struct {
 	Name string `json:"name"`
 }
 
-type wireClass struct {
-	Class string `json:"_class"`
+type wireCause struct {
+	Class       string `json:"_class"`
+	Description string `json:"description"` // of marks and of few other causes
 }
 
 type wireExecutor struct {
@@ -101,83 +101,6 @@ type wireExecutable struct {
 	Class  string `json:"_class"`
 	URL    string `json:"url"`
 	Number int64  `json:"number"`
-}
-
-// Fleet returns all agents: one request, about 330 bytes of answer per idle agent before compression. It needs Overall/Read; what runs is
-// seen with Job/Read only. An agent that is missing need not be gone: ask [Client.Agent].
-//
-// Agents of which the answer says what the one before said share labels and executables with that: do not change them.
-func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
-	var f Fleet
-	err := c.do(ctx, request{
-		op: "read fleet", method: http.MethodGet, path: "/computer/api/json", query: tree("computer[" + computerFields + "]"),
-	}, func(r *reply) (err error) {
-		f.Session, f.Version, f.Clock = sessionOf(r.header), r.header.Get("X-Jenkins"), r.clock
-		f.Agents, err = c.fleet.read(r.body)
-		return err
-	})
-	if err != nil {
-		return Fleet{}, err
-	}
-	return f, nil
-}
-
-// fleetMemory is the newest answer about all agents. Most agents are from poll to poll what they were, and decoding what
-// is said of one takes twenty times longer than to see that it is the same.
-type fleetMemory struct {
-	seen atomic.Pointer[[]seenComputer] // which are not changed
-	size atomic.Int64                   // of the answer
-}
-
-// seenComputer is a computer with what the answer said of it.
-type seenComputer struct {
-	raw   []byte
-	agent Agent
-}
-
-func (m *fleetMemory) read(body io.Reader) ([]Agent, error) {
-	answer := bytes.NewBuffer(make([]byte, 0, m.size.Load()+bytes.MinRead))
-	if _, err := answer.ReadFrom(body); err != nil {
-		return nil, err
-	}
-	m.size.Store(int64(answer.Len()))
-	var before []seenComputer
-	if seen := m.seen.Load(); seen != nil {
-		before = *seen
-	}
-	now := make([]seenComputer, 0, len(before)+1)
-	var w wireComputer
-	err := eachElement(answer.Bytes(), "computer", func(s *scan) error {
-		if n := len(now); n < len(before) && s.same(before[n].raw) {
-			now = append(now, before[n])
-			return nil
-		}
-		raw, err := s.value()
-		if err != nil {
-			return err
-		}
-		w.reset()
-		if err := json.Unmarshal(raw, &w); err != nil {
-			return err
-		}
-		now = append(now, seenComputer{bytes.Clone(raw), w.agent()})
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	m.seen.Store(&now)
-	var agents []Agent
-	for i := range now {
-		if now[i].agent.Name == "" {
-			continue
-		}
-		if agents == nil {
-			agents = make([]Agent, 0, len(now)-i)
-		}
-		agents = append(agents, now[i].agent)
-	}
-	return agents, nil
 }
 
 // RootDirs returns the remote root directory of each agent by its name, absolute as the agent itself tells it: one request. Of one that is
@@ -252,7 +175,7 @@ func (w *wireComputer) agent() Agent {
 		Idle:               w.Executors != nil && (w.Idle == nil || *w.Idle) && len(w.OneOffExecutors) == 0,
 		Offline:            w.Offline || w.TemporarilyOffline,
 		TemporarilyOffline: w.TemporarilyOffline,
-		OfflineReason:      unescaped(w.OfflineCauseReason),
+		OfflineReason:      w.reason(),
 		Executors:          len(w.Executors),
 		Inbound:            !w.LaunchSupported,
 		LaunchSupported:    w.LaunchSupported,
@@ -293,6 +216,25 @@ func (w *wireExecutable) executable(flyweight bool) Executable {
 		e.Number = number
 	}
 	return e
+}
+
+// reason is the text of a mark as whoever set it wrote it, or Jenkins' word for another cause. The description of a mark begins
+// with "Disconnected by NAME" in the language of the request, or in the one that the controller forces on all; what is
+// written behind it is in none (hudson.slaves.OfflineCause.UserCause).
+func (w *wireComputer) reason() string {
+	if w.OfflineCause == nil || w.OfflineCause.Description == "" {
+		return unescaped(w.OfflineCauseReason)
+	}
+	text := w.OfflineCause.Description
+	if _, message, ok := strings.Cut(text, " : "); ok && isPersons(w.OfflineCause.Class) {
+		text = message
+	}
+	return unescaped(text)
+}
+
+// isPersons reports whether a cause is that of somebody's mark, or of a disconnection that somebody asked for.
+func isPersons(class string) bool {
+	return strings.HasSuffix(class, "$UserCause") || strings.HasSuffix(class, "$ByCLI")
 }
 
 // unescaped undoes the escaping of a reason, which Jenkins applies once or twice (hudson.slaves.OfflineCause).

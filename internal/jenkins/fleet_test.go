@@ -19,34 +19,46 @@ import (
 // The answers are shaped as by hudson.model.ComputerSet for the tree asked for.
 const idleComputer = `{"_class":"hudson.slaves.SlaveComputer","assignedLabels":[{"name":"linux-7"},{"name":"cleanable"},{"name":"clean"}],` +
 	`"displayName":"linux-7","executors":[{"currentExecutable":null,"idle":true}],"launchSupported":false,"offline":false,` +
-	`"offlineCause":null,"offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false}`
+	`"offlineCause":null,"oneOffExecutors":[],"temporarilyOffline":false}`
 
 const fleetAnswer = `{"_class":"hudson.model.ComputerSet","computer":[
  {"_class":"hudson.model.Hudson$MasterComputer","assignedLabels":[{"name":"built-in"}],"displayName":"Built-In Node","executors":[],
-  "idle":false,"launchSupported":true,"offline":false,"offlineCause":null,"offlineCauseReason":"",
+  "idle":false,"launchSupported":true,"offline":false,"offlineCause":null,
   "oneOffExecutors":[{"currentExecutable":{"_class":"org.jenkinsci.plugins.workflow.job.WorkflowRun","displayName":"#3","number":3,"url":"http://ci/job/team/job/pipe/3/"}}],
   "temporarilyOffline":false},
  ` + idleComputer + `,
  {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[{"name":"b usy"}],"displayName":"b usy",
   "executors":[{"currentExecutable":{"_class":"hudson.model.FreeStyleBuild","displayName":"#12","number":12,"url":"http://ci/job/x/12/"},"idle":false}],
-  "idle":false,"launchSupported":true,"offline":true,"offlineCause":{"_class":"hudson.node_monitors.DiskSpaceMonitorDescriptor$DiskSpace"},
-  "offlineCauseReason":"Disk space is too low. Only 0.5 &amp;lt; 1 GiB left","oneOffExecutors":[],"temporarilyOffline":true},
+  "idle":false,"launchSupported":true,"offline":true,"offlineCause":{"_class":"hudson.node_monitors.DiskSpaceMonitorDescriptor$DiskSpace","timestamp":1},
+  "oneOffExecutors":[],"temporarilyOffline":true},
  {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[{"name":"hidden"}],"displayName":"hidden",
   "executors":[{"currentExecutable":null,"idle":true},{"currentExecutable":null,"idle":false}],
-  "launchSupported":false,"offline":false,"offlineCause":null,"offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false},
+  "launchSupported":false,"offline":false,"offlineCause":null,"oneOffExecutors":[],"temporarilyOffline":false},
  {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[],"displayName":"changing",
   "executors":[{"currentExecutable":{"_class":"org.jenkinsci.plugins.workflow.support.steps.ExecutorStepExecution$PlaceholderTask$PlaceholderExecutable",
    "displayName":"part of team » pipe #3","number":3,"url":"job/team/job/pipe/3/"},"idle":false}],
   "idle":true,"launchSupported":false,"offline":true,"offlineCause":{"_class":"hudson.slaves.OfflineCause$ChannelTermination","timestamp":1},
-  "offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false},
+  "oneOffExecutors":[],"temporarilyOffline":false},
  {"_class":"hudson.slaves.SlaveComputer","assignedLabels":[],"displayName":"untold","launchSupported":false,"offline":false,
-  "offlineCause":null,"offlineCauseReason":"","oneOffExecutors":[],"temporarilyOffline":false}
+  "offlineCause":null,"oneOffExecutors":[],"temporarilyOffline":false}
+]}`
+
+// reasonsAnswer is of the same fleet.
+const reasonsAnswer = `{"_class":"hudson.model.ComputerSet","computer":[
+ {"_class":"hudson.model.Hudson$MasterComputer","displayName":"Built-In Node","offlineCauseReason":""},
+ {"_class":"hudson.slaves.SlaveComputer","displayName":"linux-7","offlineCauseReason":""},
+ {"_class":"hudson.slaves.SlaveComputer","displayName":"b usy","offlineCauseReason":"Disk space is too low. Only 0.5 &amp;lt; 1 GiB left"},
+ {"_class":"hudson.slaves.SlaveComputer","displayName":"changing","offlineCauseReason":""}
 ]}`
 
 func TestFleetTellsWhatEachAgentIsDoing(t *testing.T) {
 	t.Parallel()
 	var query string
 	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("tree") == "computer[displayName,offlineCauseReason]" {
+			answering(200, reasonsAnswer)(w, r)
+			return
+		}
 		query = r.URL.RawQuery
 		answering(200, fleetAnswer, "X-Jenkins", "2.541.3", "X-Jenkins-Session", "1a2b3c4d", "Date", "Tue, 15 Nov 1994 08:12:31 GMT")(w, r)
 	})
@@ -141,7 +153,7 @@ func TestAnAnswerThatIsNotAFleetIsNotAnEmptyFleet(t *testing.T) {
 
 func TestAnIdleAgentCostsFewBytes(t *testing.T) {
 	t.Parallel()
-	if n := len(idleComputer) + len(","); n > 340 {
+	if n := len(idleComputer) + len(","); n > 320 {
 		t.Errorf("%d bytes per agent and poll", n)
 	}
 	// The sample has exactly the fields asked for, besides _class, which Jenkins adds by itself.
@@ -194,10 +206,12 @@ func FuzzFleet(f *testing.F) {
 		}
 		// Whatever the answer before was, it must be the same.
 		for _, before := range []string{body, strings.ReplaceAll(body, "false", "true"), strings.ReplaceAll(body, "},{", ","), strings.ReplaceAll(body, "x", "xx")} {
-			var m fleetMemory
-			_, _ = m.read(strings.NewReader(before)) // which may be nonsense
-			again, againErr := m.read(strings.NewReader(body))
-			if diff := cmp.Diff(fleet.Agents, again, cmpopts.EquateEmpty()); diff != "" || (err == nil) != (againErr == nil) {
+			said := before
+			c := clientOf(t, func(w http.ResponseWriter, r *http.Request) { answering(200, said)(w, r) })
+			_, _ = c.Fleet(t.Context()) // which may be nonsense
+			said = body
+			again, againErr := c.Fleet(t.Context())
+			if diff := cmp.Diff(fleet.Agents, again.Agents, cmpopts.EquateEmpty()); diff != "" || (err == nil) != (againErr == nil) {
 				t.Fatalf("after %s: error %v, want %v\n%s", before, againErr, err, diff)
 			}
 		}
@@ -226,7 +240,8 @@ func TestAFleetIsReadAnewWhereItChanged(t *testing.T) {
 	agent := func(name, more string) string {
 		return `{"displayName":"` + name + `","executors":[{"idle":true}]` + more + `}`
 	}
-	var m fleetMemory
+	said := ""
+	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) { answering(200, said)(w, r) })
 	for _, polled := range [][]string{
 		{agent("a", ""), agent("b", "")},
 		{agent("a", ""), agent("b", `,"offline":true`)},
@@ -237,17 +252,74 @@ func TestAFleetIsReadAnewWhereItChanged(t *testing.T) {
 		{agent("b", ""), agent("c", `,"x":"}"`)},
 	} {
 		body := `{"_class":"x","computer":[` + strings.Join(polled, " , ") + `]}`
-		var fresh fleetMemory
-		want, wantErr := fresh.read(strings.NewReader(body))
-		got, err := m.read(strings.NewReader(body))
-		if diff := cmp.Diff(want, got); diff != "" || err != nil || wantErr != nil {
+		want, wantErr := clientOf(t, answering(200, body)).Fleet(t.Context())
+		said = body
+		got, err := c.Fleet(t.Context())
+		if diff := cmp.Diff(want.Agents, got.Agents); diff != "" || err != nil || wantErr != nil {
 			t.Errorf("%s: %v, %v\n%s", body, err, wantErr, diff)
 		}
 		for range 2 { // a poll that goes wrong in between changes nothing
-			if _, err := m.read(strings.NewReader(body[:len(body)-3])); err == nil {
+			said = body[:len(body)-3]
+			if _, err := c.Fleet(t.Context()); err == nil {
 				t.Errorf("%s: half of it was taken for all", body)
 			}
 		}
+	}
+}
+
+// TestWhyAnAgentIsOfflineIsAskedForOnce polls agents that are offline for causes with and without a description.
+func TestWhyAnAgentIsOfflineIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	agent := func(name, cause string) string {
+		return `{"displayName":"` + name + `","offline":true,"offlineCause":` + cause + `}`
+	}
+	const disk, user = `{"_class":"hudson.node_monitors.X","timestamp":1}`, `{"_class":"hudson.slaves.OfflineCause$UserCause","timestamp":1,"description":`
+	polled, told, asked := "", "", 0
+	c := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		list := polled
+		if strings.Contains(r.URL.Query().Get("tree"), "offlineCauseReason") {
+			asked++
+			list = told
+		}
+		if list == "" {
+			http.NotFound(w, r)
+			return
+		}
+		answering(200, `{"computer":[`+list+`]}`)(w, r)
+	})
+	reason := func(name, text string) string {
+		return `{"displayName":"` + name + `","offlineCauseReason":"` + text + `"}`
+	}
+	for _, tt := range []struct {
+		name, polled, told string
+		asked              int
+		want               []string
+	}{
+		{"never connected", agent("a", "null"), "", 0, []string{""}},
+		{"a mark of ours", agent("a", user+`"Disconnected by pit : pitcrew: in the way"}`), "", 0, []string{"pitcrew: in the way"}},
+		{"in a language that is forced on all", agent("a", user+`"pitによって切断されました : pitcrew: in the way"}`), "", 0, []string{"pitcrew: in the way"}},
+		{"escaped", agent("a", user+`"Disconnected by ada : a &lt;b&gt; : c"}`), "", 0, []string{"a <b> : c"}},
+		{"without words", agent("a", user+`"Disconnected by ada"}`), "", 0, []string{"Disconnected by ada"}},
+		{"idle", agent("a", `{"_class":"hudson.slaves.OfflineCause$IdleOfflineCause","timestamp":1,"description":"idle : long"}`), "", 0, []string{"idle : long"}},
+		{"a monitor", agent("a", disk) + "," + agent("b", "null"), reason("b", "") + "," + reason("a", "no &amp;lt; room"), 1, []string{"no < room", ""}},
+		{"as it was", agent("a", disk) + "," + agent("b", "null"), "", 1, []string{"no < room", ""}},
+		{"another in front", agent("0", disk) + "," + agent("a", disk), reason("0", "full") + "," + reason("a", "no room"), 2, []string{"full", "no room"}},
+		{"one that is gone by then", agent("0", disk) + "," + agent("c", disk), reason("0", "full"), 3, []string{"full", ""}},
+		{"asked for again", agent("0", disk) + "," + agent("c", disk), reason("c", "broken"), 4, []string{"full", "broken"}},
+	} {
+		polled, told = tt.polled, tt.told
+		f, err := c.Fleet(t.Context())
+		var got []string
+		for _, a := range f.Agents {
+			got = append(got, a.OfflineReason)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil || asked != tt.asked {
+			t.Errorf("%s: %v, asked %d times, want %d\n%s", tt.name, err, asked, tt.asked, diff)
+		}
+	}
+	polled, told = agent("z", disk), ""
+	if f, err := c.Fleet(t.Context()); err == nil || len(f.Agents) != 0 {
+		t.Errorf("the reasons could not be read: %v, %v", f.Agents, err)
 	}
 }
 

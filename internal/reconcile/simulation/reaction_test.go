@@ -162,6 +162,9 @@ func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
 	b.ReportMetric(crew.perCleanup, "requests/cleanup")
 	b.ReportMetric(crew.cleanupBytes, "B/cleanup")
 	b.Logf("requests per cleanup: %s", crew.requests())
+	if crew.pollBytes >= maxPollBytes {
+		b.Errorf("%.1f bytes per agent and poll, want less than %d", crew.pollBytes, maxPollBytes)
+	}
 	if crew.perCleanup > maxRequests {
 		b.Errorf("%.2f requests per cleanup, want at most %d", crew.perCleanup, maxRequests)
 	}
@@ -175,6 +178,9 @@ func (w *stopwatch) requests() string {
 	}
 	return strings.Join(ops, ", ")
 }
+
+// maxPollBytes is the goal for each agent's share of a poll: the bodies of all its requests and answers, not compressed.
+const maxPollBytes = 400
 
 // maxRequests is the goal for one cleanup, with everything that is not a poll counted in.
 const maxRequests = 20
@@ -341,7 +347,7 @@ func (w *stopwatch) account(before, after map[string]tally, cleanups float64, ag
 		case "await events of gate": // whatever happens, and where nothing does, every so often
 			w.waits += n / polls
 			continue
-		case "read fleet", "read queue", "read gate":
+		case "read fleet", "read offline reasons", "read queue", "read gate":
 			w.perPoll += n / polls
 			w.pollBytes += bytes / polls / float64(agents)
 			continue
