@@ -66,6 +66,9 @@ func (a *authenticator) credential(ctx context.Context) (credential, error) {
 	return credential{header: "Basic " + pair, secrets: []string{pair, secret, url.QueryEscape(secret)}}, nil
 }
 
+// anonymous reports whether requests carry nothing.
+func (a *authenticator) anonymous() bool { return a.token == nil && a.password == nil }
+
 // needsCrumb reports whether a POST must carry crumb and session.
 func (a *authenticator) needsCrumb() bool { return a.token == nil }
 

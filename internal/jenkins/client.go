@@ -64,6 +64,7 @@ type Call struct {
 // Client is a controller. It is safe for concurrent use.
 type Client struct {
 	root    *url.URL // path without trailing slash
+	address string   // its text
 	auth    *authenticator
 	http    *http.Client
 	timeout time.Duration
@@ -100,7 +101,7 @@ func New(o Options) (*Client, error) {
 		return nil, errors.New("tls options have no effect on a given transport")
 	}
 	c := &Client{
-		root: root, http: hc, timeout: o.RequestTimeout,
+		root: root, address: root.String(), http: hc, timeout: o.RequestTimeout,
 		limiter: rate.NewLimiter(rate.Limit(o.RequestsPerSecond), o.Burst),
 		breaker: newBreaker(o.Name, o.Logger), observe: o.Observe, logger: o.Logger, labels: o.Advertised,
 	}
@@ -157,4 +158,4 @@ func parseRoot(s string) (*url.URL, error) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // URL returns the root of the controller, without trailing slash.
-func (c *Client) URL() string { return c.root.String() }
+func (c *Client) URL() string { return c.address }

@@ -102,13 +102,23 @@ func (c *Client) send(ctx context.Context, r request, s *session, use func(*repl
 
 // pace waits until n more requests may be sent, at most as long as a request may take.
 func (c *Client) pace(ctx context.Context, n int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	n = min(n, c.limiter.Burst())
+	if c.limiter.AllowN(time.Now(), n) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	return c.limiter.WaitN(ctx, min(n, c.limiter.Burst()))
+	return c.limiter.WaitN(ctx, n)
 }
 
 // credential gets what the request is to carry, in the time of a request.
 func (c *Client) credential(ctx context.Context) (credential, error) {
+	if c.auth.anonymous() {
+		return credential{}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	return c.auth.credential(ctx)
@@ -179,18 +189,31 @@ func (r *request) reader() io.Reader {
 	return io.MultiReader(parts...)
 }
 
+// Headers of requests. They are shared by all of them: nobody changes one in place.
+var (
+	// Texts such as why an item waits are translated otherwise.
+	inEnglish = []string{"en"}
+	byPitcrew = []string{"pitcrew"}
+	asForm    = []string{formType}
+	asXML     = []string{xmlType}
+)
+
 func (c *Client) newRequest(ctx context.Context, r request, cred credential, s *session) (*http.Request, error) {
-	target := c.root.String() + r.path
+	target := c.address + r.path
 	if r.query != "" {
 		target += "?" + r.query
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(r.body))
+	var body io.Reader
+	if len(r.body) > 0 {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case len(r.body) == 0:
-		req.Body, req.GetBody = http.NoBody, nil
+		req.Body = http.NoBody
 	case len(r.more) > 0:
 		req.ContentLength = r.size()
 		// Asked for when a connection turned out to be closed before anything was written: a POST is not sent again
@@ -198,10 +221,14 @@ func (c *Client) newRequest(ctx context.Context, r request, cred credential, s *
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(r.reader()), nil }
 		req.Body, _ = req.GetBody()
 	}
-	// Texts such as why an item waits are translated otherwise.
-	req.Header.Set("Accept-Language", "en")
-	req.Header.Set("User-Agent", "pitcrew")
-	if r.contentType != "" {
+	req.Header["Accept-Language"], req.Header["User-Agent"] = inEnglish, byPitcrew
+	switch r.contentType {
+	case "":
+	case formType:
+		req.Header["Content-Type"] = asForm
+	case xmlType:
+		req.Header["Content-Type"] = asXML
+	default:
 		req.Header.Set("Content-Type", r.contentType)
 	}
 	if cred.header != "" {
