@@ -175,7 +175,7 @@ func (c *Crew) freshLook(ctx context.Context, w *work) (hygiene.Sighting, error)
 	if err != nil {
 		return hygiene.Sighting{}, err
 	}
-	s := c.sighting(w.settings, w.look, seen, at)
+	s := c.sighting(w.settings, w.look, &seen, at)
 	s.Neighbour = w.sighting.Neighbour
 	return s, c.lookAround(ctx, w, &s)
 }
@@ -197,7 +197,7 @@ func (c *Crew) lookAround(ctx context.Context, w *work, s *hygiene.Sighting) err
 		if err != nil {
 			return err
 		}
-		n := c.sighting(w.settings, w.look, seen, s.At)
+		n := c.sighting(w.settings, w.look, &seen, s.At)
 		if n.Real || n.Hidden {
 			s.Neighbour.Real = name
 		}

@@ -66,12 +66,13 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	c.waits.Store(true) // for whoever frees a place that this decision does not see yet
 	now := time.Now()
-	stored, err := c.Store.Agents(ctx, c.id)
+	stored, err := c.Store.AppendAgents(ctx, c.stored[:0], c.id)
 	if err != nil {
 		return err
 	}
+	c.stored = stored
 	unstored := errors.Join(c.breakers(ctx, s, now), c.setBack(ctx, s, stored, now), c.endHolds(ctx, s, stored, now))
-	views, err := c.views(ctx, s, look, stored, now)
+	views, err := c.see(ctx, s, look, stored, now)
 	if err != nil {
 		return errors.Join(unstored, err)
 	}
@@ -179,34 +180,40 @@ func (v *view) decide(d *Decision, now time.Time) {
 	}
 }
 
-// views joins the stored agents with the look, listed or not.
-func (c *Crew) views(ctx context.Context, s *Settings, look *Look, stored []hygiene.Agent, now time.Time) ([]view, error) {
+// see joins the stored agents with the look, listed or not. The views are good until the next.
+func (c *Crew) see(ctx context.Context, s *Settings, look *Look, stored []hygiene.Agent, now time.Time) ([]view, error) {
 	pauses, err := c.pauses(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 	known := make(map[string]bool, len(stored))
-	views := make([]view, 0, max(len(stored), len(look.Agents)))
-	for _, a := range stored {
+	views := slices.Grow(c.views[:0], max(len(stored), len(look.Agents)))
+	for i := range stored {
+		a := &stored[i]
 		known[a.ID.Name] = true
-		seen, ok := look.Agents[a.ID.Name]
-		v := view{agent: a, sighting: hygiene.Sighting{At: look.At, Gone: look.Gone[a.ID.Name]}}
-		if ok {
-			v.sighting, v.labels, v.running = c.sighting(s, look, seen, look.At), seen.Labels, seen.Running
+		views = append(views, view{agent: *a})
+		v := &views[len(views)-1]
+		if seen, ok := look.Agents[a.ID.Name]; ok {
+			v.sighting, v.labels, v.running = c.sighting(s, look, &seen, look.At), seen.Labels, seen.Running
+		} else {
+			v.sighting = hygiene.Sighting{At: look.At, Gone: look.Gone[a.ID.Name]}
 		}
-		views = append(views, v)
 	}
+	strangers := len(views)
 	for name, seen := range look.Agents {
 		if !known[name] && !seen.BuiltIn && s.Labels.Read(seen.Labels).Has(hygiene.LabelCleanable) {
 			views = append(views, view{
 				agent: hygiene.Agent{ID: c.agentID(name)}, labels: seen.Labels,
-				sighting: c.sighting(s, look, seen, look.At),
+				sighting: c.sighting(s, look, &seen, look.At),
 			})
 		}
 	}
-	slices.SortFunc(views, func(a, b view) int { return strings.Compare(a.agent.ID.Name, b.agent.ID.Name) })
+	c.views = views
+	if len(views) > strangers { // the stored ones are in order
+		slices.SortFunc(views, func(a, b view) int { return strings.Compare(a.agent.ID.Name, b.agent.ID.Name) })
+	}
 	for i := range views {
-		views[i].pool, views[i].policy = c.policy(s, views[i].agent, views[i].labels, pauses)
+		views[i].pool, views[i].policy = c.policy(s, &views[i].agent, views[i].labels, pauses)
 		if views[i].pool != nil {
 			_, views[i].trial = c.stopped(views[i].pool.Name)
 		}
@@ -248,7 +255,7 @@ func (c *Crew) ask(views []view, look *Look, now time.Time) {
 }
 
 // policy finds the pool of an agent. An attempt in progress keeps the pool it was claimed in.
-func (c *Crew) policy(s *Settings, a hygiene.Agent, labels []string, pauses map[string]string) (*Pool, hygiene.Policy) {
+func (c *Crew) policy(s *Settings, a *hygiene.Agent, labels []string, pauses map[string]string) (*Pool, hygiene.Policy) {
 	pool := s.pool(labels)
 	if a.State.InProgress() || len(labels) == 0 {
 		pool = s.named(a.Pool)
@@ -260,9 +267,11 @@ func (c *Crew) policy(s *Settings, a hygiene.Agent, labels []string, pauses map[
 	}
 	p := pool.Policy
 	p.Pool = pool.Name
-	for _, scope := range []string{ScopeAll, ControllerScope(c.id), PoolScope(pool.Name)} {
-		if reason, ok := pauses[scope]; ok {
-			p.Paused = reason
+	if len(pauses) > 0 {
+		for _, scope := range []string{ScopeAll, ControllerScope(c.id), PoolScope(pool.Name)} {
+			if reason, ok := pauses[scope]; ok {
+				p.Paused = reason
+			}
 		}
 	}
 	if reason, _ := c.stopped(pool.Name); reason != "" {
@@ -275,7 +284,7 @@ func (c *Crew) policy(s *Settings, a hygiene.Agent, labels []string, pauses map[
 // underWay reports whether an attempt is to be brought to its end whatever a reload said: left as it
 // is, its agent would be out of use until the dry run is over. A process that has not serviced the
 // controller itself touches nothing, whatever its database says.
-func (c *Crew) underWay(s *Settings, a hygiene.Agent) bool {
+func (c *Crew) underWay(s *Settings, a *hygiene.Agent) bool {
 	return a.State.InProgress() && c.marked(s.jobName("owner"))
 }
 

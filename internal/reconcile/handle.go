@@ -81,7 +81,7 @@ func (c *Crew) take(ctx context.Context, id hygiene.AgentID) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.pool, w.policy = c.policy(w.settings, w.agent, look.Agents[id.Name].Labels, pauses)
+	w.pool, w.policy = c.policy(w.settings, &w.agent, look.Agents[id.Name].Labels, pauses)
 	if w.policy.DryRun {
 		return nil, nil
 	}

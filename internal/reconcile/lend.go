@@ -121,7 +121,7 @@ func (l *Lender) shut(ctx context.Context, c *Crew, one *loan.Loan) error {
 	if err != nil {
 		return err
 	}
-	if s := c.sighting(w.settings, w.look, seen, time.Now()); !s.Idle || s.Real {
+	if s := c.sighting(w.settings, w.look, &seen, time.Now()); !s.Idle || s.Real {
 		return l.ungrant(ctx, c, one, "a build came first")
 	}
 	one.Run.Shut = time.Now()
@@ -143,10 +143,10 @@ func (c *Crew) lendWork(ctx context.Context, one *loan.Loan) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := c.settings.Load()
+	s, seen := c.settings.Load(), look.Agents[id.Name]
 	return &work{
 		agent: a, attempt: hygiene.Attempt{Agent: id, Number: one.Run.Number}, look: look, settings: s, now: time.Now(),
-		sighting: c.sighting(s, look, look.Agents[id.Name], look.At),
+		sighting: c.sighting(s, look, &seen, look.At),
 	}, nil
 }
 

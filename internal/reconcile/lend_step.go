@@ -100,7 +100,7 @@ func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight
 	s.Back = s.Released && a.State == hygiene.Clean && a.LastCleaned.After(one.Since)
 	s.Lender.Managed = a.Managed()
 	if c != nil {
-		c.see(&s, a, one)
+		c.lookAtLent(&s, a, one)
 	}
 	if one.Node.Name != "" && one.To.Kind == loan.ToController && !one.To.Own() && one.Node.Made && !one.Node.Gone {
 		s.Borrower = l.Borrowers.look(ctx, one)
@@ -111,8 +111,8 @@ func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight
 	return s, nil
 }
 
-// see adds what the newest look saw of a loan's agent.
-func (c *Crew) see(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
+// lookAtLent adds what the newest look saw of a loan's agent.
+func (c *Crew) lookAtLent(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
 	look, set, now := c.look.Load(), c.settings.Load(), time.Now()
 	if look == nil {
 		return
@@ -123,7 +123,7 @@ func (c *Crew) see(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
 	if !ok {
 		return
 	}
-	view := c.sighting(set, look, seen, look.At)
+	view := c.sighting(set, look, &seen, look.At)
 	s.Lender.Present, s.Lender.Idle, s.Lender.Online = true, view.Idle, view.Reached
 	s.Lender.Marked = view.Offline && view.OfflineBy == hygiene.ByLoan
 	if view.Real {

@@ -204,11 +204,13 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 
 // lookForMissing looks directly at managed agents that several polls did not list.
 func (c *Crew) lookForMissing(ctx context.Context, look *Look) error {
-	agents, err := c.Store.Agents(ctx, c.id)
+	agents, err := c.Store.AppendAgents(ctx, c.expected[:0], c.id)
 	if err != nil {
 		return err
 	}
-	for _, a := range agents {
+	c.expected = agents
+	for i := range agents {
+		a := &agents[i]
 		_, listed := look.Agents[a.ID.Name]
 		if !c.countMissing(a, listed) {
 			continue
@@ -231,7 +233,7 @@ func (c *Crew) lookForMissing(ctx context.Context, look *Look) error {
 
 // countMissing reports whether an agent to which we have duties has been missing long enough to be
 // looked for.
-func (c *Crew) countMissing(a hygiene.Agent, listed bool) bool {
+func (c *Crew) countMissing(a *hygiene.Agent, listed bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if listed || !a.Managed() && a.Mark == "" {
@@ -281,7 +283,7 @@ func replaced(before, now []jenkins.Executable) bool {
 }
 
 // sighting says in the domain's words what was seen of one agent at a time.
-func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Time) hygiene.Sighting {
+func (c *Crew) sighting(s *Settings, look *Look, seen *jenkins.Agent, at time.Time) hygiene.Sighting {
 	out := hygiene.Sighting{
 		At: at, Session: look.Session, SessionSince: look.SessionSince,
 		Present: true, BuiltIn: seen.BuiltIn, Labels: s.Labels.Read(seen.Labels),
@@ -315,7 +317,7 @@ func (c *Crew) sighting(s *Settings, look *Look, seen jenkins.Agent, at time.Tim
 }
 
 // offlineBy reads the cause's class: the text is localised, the class is not.
-func offlineBy(a jenkins.Agent) hygiene.OfflineBy {
+func offlineBy(a *jenkins.Agent) hygiene.OfflineBy {
 	switch class := a.OfflineClass; {
 	case !a.Offline:
 		return hygiene.OnlineNow

@@ -24,9 +24,13 @@ func (s *Store) Agent(ctx context.Context, id hygiene.AgentID) (hygiene.Agent, *
 // Agents returns the agents of a controller, those once known included, ordered by name; of all
 // controllers for "".
 func (s *Store) Agents(ctx context.Context, controller hygiene.ControllerID) ([]hygiene.Agent, error) {
-	var agents []hygiene.Agent
-	if err := s.consult(ctx, func(b *book) { agents = b.list(controller) }); err != nil {
+	return s.AppendAgents(ctx, nil, controller)
+}
+
+// AppendAgents is [Store.Agents] for who asks often: it appends the agents to a list, whose memory it uses.
+func (s *Store) AppendAgents(ctx context.Context, to []hygiene.Agent, controller hygiene.ControllerID) ([]hygiene.Agent, error) {
+	if err := s.consult(ctx, func(b *book) { to = b.list(to, controller) }); err != nil {
 		return nil, fmt.Errorf("read agents: %w", err)
 	}
-	return agents, nil
+	return to, nil
 }

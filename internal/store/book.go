@@ -270,20 +270,21 @@ func (b *book) unproven() map[string]int {
 	return n
 }
 
-// list returns agents in their order.
-func (b *book) list(controller hygiene.ControllerID) []hygiene.Agent {
+// list appends agents in their order.
+func (b *book) list(to []hygiene.Agent, controller hygiene.ControllerID) []hygiene.Agent {
 	found := b.of(controller)
 	n := 0
 	for _, all := range found {
 		n += len(all)
 	}
-	out := make([]hygiene.Agent, 0, n)
+	to = slices.Grow(to, n)
 	for _, all := range found {
 		for _, c := range all {
-			out = append(out, copiedAgent(c.Agent))
+			to = append(to, c.Agent)
+			unshare(&to[len(to)-1])
 		}
 	}
-	return out
+	return to
 }
 
 // of returns the agents of a controller, of all in the order of their names for "".
@@ -302,14 +303,15 @@ func (b *book) of(controller hygiene.ControllerID) [][]*Change {
 // copied returns c with nothing shared.
 func (c *Change) copied() Change {
 	out := *c
-	out.Agent, out.Attempt = copiedAgent(c.Agent), copyOf(c.Attempt)
+	out.Attempt = copyOf(c.Attempt)
+	unshare(&out.Agent)
 	return out
 }
 
-func copiedAgent(a hygiene.Agent) hygiene.Agent {
+// unshare gives a copied agent memory of its own.
+func unshare(a *hygiene.Agent) {
 	a.Quarantine, a.Hold, a.Loan, a.Used, a.Stuck = copyOf(a.Quarantine), copyOf(a.Hold), copyOf(a.Loan), copyOf(a.Used), copyOf(a.Stuck)
 	a.Boots = slices.Clone(a.Boots)
-	return a
 }
 
 func copyOf[T any](p *T) *T {
