@@ -2,7 +2,46 @@
 
 package jenkins
 
-import "io"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+)
+
+// answers are buffers for answers that are decoded at once.
+var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxKept is the capacity up to which a buffer is used again.
+const maxKept = 1 << 20
+
+// readWhole hands the whole answer to use, which must keep none of it.
+func readWhole(r *reply, use func([]byte) error) error {
+	b := answers.Get().(*bytes.Buffer)
+	b.Reset()
+	defer func() {
+		if b.Cap() <= maxKept {
+			answers.Put(b)
+		}
+	}()
+	b.Grow(int(r.length) + bytes.MinRead)
+	if _, err := b.ReadFrom(r.body); err != nil {
+		return err
+	}
+	return use(b.Bytes())
+}
+
+// readJSON decodes an answer that is one value. An answer that is cut off is [io.ErrUnexpectedEOF].
+func readJSON(r *reply, v any) error {
+	return readWhole(r, func(text []byte) error {
+		err := json.Unmarshal(text, v)
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok && syntax.Offset >= int64(len(text)) {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	})
+}
 
 // counted counts what is read.
 type counted struct {

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	maxAnswer int64 = 64 << 20  // of answers without a limit of their own
-	maxDrain        = 256 << 10 // read to the end rather than close the connection
+	maxAnswer    int64 = 64 << 20  // of answers without a limit of their own
+	maxDrain           = 256 << 10 // read to the end rather than close the connection
+	maxAnnounced       = 1 << 20   // memory that is made ready for an answer before any of it is there
 
 	formType = "application/x-www-form-urlencoded"
 	xmlType  = "application/xml"
@@ -47,6 +48,7 @@ type reply struct {
 	status  int
 	header  http.Header
 	body    io.Reader // ends with ErrTooLarge at the limit
+	length  int64     // that the header announces, as far as that is to be believed; 0 if it does not
 	url     *url.URL
 	cookies []*http.Cookie
 	clock   Clock
@@ -143,6 +145,9 @@ func (c *Client) exchange(ctx context.Context, r request, cred credential, s *se
 	resp.Request = req                                      // a transport of the caller's may leave it out
 	body := &counted{r: resp.Body}
 	answer := &reply{status: resp.StatusCode, header: resp.Header, url: req.URL, cookies: resp.Cookies(), clock: clock}
+	if resp.ContentLength > 0 && resp.ContentLength <= maxAnnounced {
+		answer.length = resp.ContentLength
+	}
 	answer.body = &bounded{r: body, left: cmp.Or(r.limit, maxAnswer)}
 	defer func() {
 		if err == nil && !answer.abandoned {

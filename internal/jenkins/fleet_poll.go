@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"sync/atomic"
 )
@@ -23,8 +22,11 @@ func (c *Client) Fleet(ctx context.Context) (Fleet, error) {
 		op: "read fleet", method: http.MethodGet, path: "/computer/api/json", query: tree("computer[" + computerFields + "]"),
 	}, func(r *reply) (err error) {
 		f.Session, f.Version, f.Clock = sessionOf(r.header), r.header.Get("X-Jenkins"), r.clock
-		now, err = c.fleet.read(r.body)
-		return err
+		return readWhole(r, func(text []byte) error {
+			var err error
+			now, err = c.fleet.read(text)
+			return err
+		})
 	})
 	if err == nil {
 		err = c.tellReasons(ctx, now)
@@ -72,7 +74,6 @@ func (c *Client) tellReasons(ctx context.Context, now []seenComputer) error {
 // is said of one takes twenty times longer than to see that it is the same.
 type fleetMemory struct {
 	seen atomic.Pointer[[]seenComputer] // which are not changed
-	size atomic.Int64                   // of the answer
 }
 
 // seenComputer is a computer with what the answer said of it.
@@ -83,19 +84,14 @@ type seenComputer struct {
 }
 
 // read decodes an answer, which is not remembered before [fleetMemory.keep].
-func (m *fleetMemory) read(body io.Reader) ([]seenComputer, error) {
-	answer := bytes.NewBuffer(make([]byte, 0, m.size.Load()+bytes.MinRead))
-	if _, err := answer.ReadFrom(body); err != nil {
-		return nil, err
-	}
-	m.size.Store(int64(answer.Len()))
+func (m *fleetMemory) read(answer []byte) ([]seenComputer, error) {
 	var before []seenComputer
 	if seen := m.seen.Load(); seen != nil {
 		before = *seen
 	}
 	now := make([]seenComputer, 0, len(before)+1)
 	var w wireComputer
-	err := eachElement(answer.Bytes(), "computer", func(s *scan) error {
+	err := eachElement(answer, "computer", func(s *scan) error {
 		if n := len(now); n < len(before) && s.same(before[n].raw) {
 			now = append(now, before[n])
 			return nil

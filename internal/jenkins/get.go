@@ -4,6 +4,7 @@ package jenkins
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,20 +41,20 @@ func (c *Client) getJSON(ctx context.Context, op, object, path, query string, v 
 	var header http.Header
 	err := c.do(ctx, request{op: op, object: object, method: http.MethodGet, path: path, query: query}, func(r *reply) error {
 		header = r.header
-		return json.NewDecoder(r.body).Decode(v)
+		return readJSON(r, v)
 	})
 	return header, err
 }
 
-// documentSize is what most documents that are read stay below: the configurations of agents, and of jobs with small
-// programs.
+// documentSize is what most documents stay below whose length is not announced: the configurations of agents, and of jobs
+// with small programs.
 const documentSize = 4 << 10
 
 // getBytes reads a document: one request. paced: the rate limiter was asked before.
 func (c *Client) getBytes(ctx context.Context, op, object, path string, paced bool) ([]byte, error) {
 	var doc []byte
 	err := c.do(ctx, request{op: op, object: object, method: http.MethodGet, path: path, paced: paced}, func(r *reply) (err error) {
-		b := bytes.NewBuffer(make([]byte, 0, documentSize))
+		b := bytes.NewBuffer(make([]byte, 0, cmp.Or(r.length, documentSize)+bytes.MinRead))
 		_, err = b.ReadFrom(r.body)
 		doc = b.Bytes()
 		return err
