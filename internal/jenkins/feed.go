@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// feedStep is how much of a feed is read at a time: most are shorter.
+const feedStep = 4 << 10
+
 // maxFeed bounds what is read of a feed, some twenty thousand builds.
 const maxFeed = 8 << 20
 
@@ -45,7 +48,7 @@ func (c *Client) AgentBuilds(ctx context.Context, agent string, since time.Time)
 		return c.do(ctx, request{
 			op: "read builds", object: agentObject(agent), method: http.MethodGet, path: path + "/rssAll", limit: maxFeed,
 		}, func(r *reply) error {
-			doc, cut, readErr := readFeed(r.body, since)
+			doc, cut, readErr := readFeed(r.body, r.length, since)
 			r.abandoned = cut
 			var err error
 			if builds, err = parseFeed(doc); readErr != nil {
@@ -72,9 +75,12 @@ func nextPublication(doc []byte) (start int, text []byte, end int, ok bool) {
 
 // readFeed reads a feed as far as the first entry that is older than since, and ends the document before it. Cut tells
 // that there was one.
-func readFeed(r io.Reader, since time.Time) (doc []byte, cut bool, err error) {
+func readFeed(r io.Reader, length int64, since time.Time) (doc []byte, cut bool, err error) {
+	doc = make([]byte, 0, min(length, feedStep)+bytes.MinRead)
 	for seen := 0; ; {
-		doc = slices.Grow(doc, 4<<10)
+		if cap(doc)-len(doc) < bytes.MinRead {
+			doc = slices.Grow(doc, feedStep)
+		}
 		n, err := r.Read(doc[len(doc):cap(doc)])
 		doc = doc[:len(doc)+n]
 		for {
@@ -99,16 +105,82 @@ func readFeed(r io.Reader, since time.Time) (doc []byte, cut bool, err error) {
 
 // atomEntry is one build in a feed.
 type atomEntry struct {
-	Title string `xml:"title"`
-	Links []struct {
-		Href string `xml:"href,attr"`
-	} `xml:"link"`
-	Published string `xml:"published"`
-	Updated   string `xml:"updated"`
+	Title     string     `xml:"title"`
+	Links     []atomLink `xml:"link"`
+	Published string     `xml:"published"`
+	Updated   string     `xml:"updated"`
+}
+
+type atomLink struct {
+	Href string `xml:"href,attr"`
 }
 
 // parseFeed reads an Atom feed. Entries that are no builds are skipped.
 func parseFeed(doc []byte) ([]FeedBuild, error) {
+	if builds, ok := plainFeed(doc); ok {
+		return builds, nil
+	}
+	return strictFeed(doc)
+}
+
+// plainFeed is strictFeed for a feed of the kind that Jenkins writes; false for all others.
+func plainFeed(doc []byte) (builds []FeedBuild, ok bool) {
+	var e atomEntry
+	var field *string // of the entry, whose text is read
+	p := plain{doc: doc}
+	ok = p.walk(func(p *plain, m mark) bool {
+		entry := len(p.open) > 1 && string(p.open[1]) == "entry"
+		switch {
+		case m.kind == markStart && (len(p.open) == 0 || string(p.open[0]) != "feed"):
+			return false
+		case m.kind == markStart && string(m.name) == "entry" && (len(p.open) != 2 || m.empty):
+			return false
+		case m.kind == markText:
+			if field != nil {
+				*field = unnamed(p.doc[m.start:m.end])
+			}
+		case m.kind == markEnd:
+			field = nil
+			if len(p.open) == 1 && string(m.name) == "entry" {
+				if b, ok := e.build(); ok {
+					builds = append(builds, b)
+				}
+				e = atomEntry{}
+			}
+		case entry && (m.empty && len(p.open) == 2 || !m.empty && len(p.open) == 3):
+			return e.begin(m, &field)
+		case entry && len(p.open) > 2 && field != nil:
+			return false
+		}
+		return true
+	})
+	return builds, ok
+}
+
+// begin begins a child of the entry. One that there is already is left to those who know which of two counts.
+func (e *atomEntry) begin(m mark, field **string) bool {
+	switch string(m.name) {
+	case "title":
+		*field = &e.Title
+	case "published":
+		*field = &e.Published
+	case "updated":
+		*field = &e.Updated
+	case "link":
+		e.Links = append(e.Links, atomLink{m.attribute("href")})
+		return true
+	default:
+		return true
+	}
+	again := **field != ""
+	if m.empty {
+		*field = nil
+	}
+	return !again
+}
+
+// strictFeed is parseFeed by encoding/xml.
+func strictFeed(doc []byte) ([]FeedBuild, error) {
 	dec := xml.NewDecoder(bytes.NewReader(passedOffAs10(doc)))
 	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	var builds []FeedBuild

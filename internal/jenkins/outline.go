@@ -51,10 +51,46 @@ var (
 	errNotText = errors.New("holds elements where text is expected")
 )
 
-// parseOutline finds the children of the root. It reads XML 1.1, which Jenkins writes and encoding/xml refuses: a copy
+// parseOutline finds the children of the root.
+func parseOutline(doc []byte) (*outline, error) {
+	if o, ok := plainOutline(doc); ok {
+		return o, nil
+	}
+	return strictOutline(doc)
+}
+
+// plainOutline is strictOutline for a document of the kind that Jenkins writes; false for all others.
+func plainOutline(doc []byte) (*outline, bool) {
+	var o outline
+	p := plain{doc: doc}
+	ok := p.walk(func(p *plain, m mark) bool {
+		depth := len(p.open)
+		switch {
+		case m.kind == markStart && !m.empty && depth == 1:
+			o.root = string(m.name)
+		case m.kind == markStart && (m.empty && depth == 1 || !m.empty && depth == 2):
+			o.children = append(o.children, element{
+				name: string(m.name), class: m.attribute("class"), start: m.start, end: m.end, from: m.end, to: m.end, empty: m.empty, plain: true,
+			})
+		case m.kind == markStart && depth >= 2:
+			o.children[len(o.children)-1].plain = false
+		case m.kind == markStart:
+			return false // a root without anything
+		case m.kind == markEnd && depth == 1:
+			e := &o.children[len(o.children)-1]
+			e.to, e.end = m.start, m.end
+		case m.kind == markEnd && depth == 0:
+			o.rootEnd = m.start
+		}
+		return true
+	})
+	return &o, ok && o.root != ""
+}
+
+// strictOutline reads XML 1.1, which Jenkins writes and encoding/xml refuses: a copy
 // is passed off as 1.0, with those character references that only 1.1 allows replaced by text of equal length, and
 // nothing but offsets is taken from it.
-func parseOutline(doc []byte) (*outline, error) {
+func strictOutline(doc []byte) (*outline, error) {
 	if !utf8.Valid(doc) {
 		return nil, fmt.Errorf("%w: not UTF-8", errNotXML)
 	}
