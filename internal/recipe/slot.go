@@ -69,14 +69,31 @@ func SlotOwner(config []byte) (string, error) {
 
 // Retarget returns config with the job tied to agent. Nothing but the text of assignedNode changes, byte for byte.
 func Retarget(config []byte, agent string) ([]byte, error) {
-	if agent == "" || badCharacter(agent) >= 0 {
-		return nil, fmt.Errorf("retarget job: %q is no agent", agent)
-	}
-	start, end, err := assignedNode(config)
+	tie, err := FindTie(config)
 	if err != nil {
 		return nil, fmt.Errorf("retarget job to %s: %w", agent, err)
 	}
-	return slices.Concat(config[:start], []byte(xmlText.Replace(nodeAtom(agent))), config[end:]), nil
+	config, _, err = tie.To(config, agent)
+	return config, err
+}
+
+// Tie is where a job's configuration names the agent that it is tied to: bytes from Start to End. It is good for configurations
+// that are byte for byte the same.
+type Tie struct{ Start, End int }
+
+// FindTie looks for the text of a job's assignedNode.
+func FindTie(config []byte) (Tie, error) {
+	start, end, err := assignedNode(config)
+	return Tie{start, end}, err
+}
+
+// To returns config, which the tie is of, tied to agent, and the tie of that.
+func (t Tie) To(config []byte, agent string) ([]byte, Tie, error) {
+	if agent == "" || badCharacter(agent) >= 0 {
+		return nil, t, fmt.Errorf("retarget job: %q is no agent", agent)
+	}
+	node := xmlText.Replace(nodeAtom(agent))
+	return slices.Concat(config[:t.Start], []byte(node), config[t.End:]), Tie{t.Start, t.Start + len(node)}, nil
 }
 
 // assignedNode returns where the text of the job's own assignedNode begins and ends in config. An element of that name

@@ -115,7 +115,8 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	if err != nil {
 		return reading.of(slot.Job, err)
 	}
-	digest, err := c.slotDigest(slot.Job, have)
+	text, err := c.lookThrough(slot.Job, have)
+	digest := text.digest
 	if _, cut := errors.AsType[*xml.SyntaxError](err); cut {
 		return fmt.Errorf("read job %s: %w", slot.Job, err) // an answer that was cut off tells nothing about the job
 	}
@@ -129,9 +130,12 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	case slot.Digest != digest || slot.Content != w.pool.Program.Digest:
 		return c.fill(ctx, w, slot, have)
 	}
-	want, err := recipe.Retarget(have, w.agent.ID.Name)
+	if text.untied != nil {
+		return fmt.Errorf("tie job %s to %s: %w", slot.Job, w.agent.ID.Name, text.untied)
+	}
+	want, tie, err := text.tie.To(have, w.agent.ID.Name)
 	if err != nil {
-		return fmt.Errorf("tie job %s to %s: %w", slot.Job, w.agent.ID.Name, err)
+		return fmt.Errorf("tie job %s: %w", slot.Job, err)
 	}
 	if bytes.Equal(want, have) {
 		return nil
@@ -139,35 +143,38 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 	if err := c.Jenkins.UpdateJob(ctx, slot.Job, want); err != nil {
 		return configuring.of(slot.Job, err)
 	}
-	c.noteSlotText(slot.Job, want, digest) // which does not depend on the agent
+	c.noteSlotText(slot.Job, slotText{sum: sha256.Sum256(want), digest: digest, tie: tie}) // the digest does not depend on the agent
 	return nil
 }
 
-// slotText is a slot's document that was looked through, with its digest.
+// slotText is a slot's document that was looked through, with what was found.
 type slotText struct {
 	sum    [sha256.Size]byte
 	digest string
+	tie    recipe.Tie
+	untied error // why it has no tie
 }
 
-// slotDigest is recipe.SlotDigest. A document that is byte for byte the one that was looked through last, or that was
+// lookThrough reads a slot's document. One that is byte for byte the one that was looked through last, or that was
 // written since, is not looked through again: with a large program in it that takes longer than all else.
-func (c *Crew) slotDigest(job string, config []byte) (string, error) {
-	sum := sha256.Sum256(config)
+func (c *Crew) lookThrough(job string, config []byte) (slotText, error) {
+	text := slotText{sum: sha256.Sum256(config)}
 	c.mu.Lock()
 	last, ok := c.slotTexts[job]
 	c.mu.Unlock()
-	if ok && last.sum == sum {
-		return last.digest, nil
+	if ok && last.sum == text.sum {
+		return last, nil
 	}
-	digest, err := recipe.SlotDigest(config)
-	if err == nil {
-		c.noteSlotText(job, config, digest)
+	var err error
+	if text.digest, err = recipe.SlotDigest(config); err != nil {
+		return text, err
 	}
-	return digest, err
+	text.tie, text.untied = recipe.FindTie(config)
+	c.noteSlotText(job, text)
+	return text, nil
 }
 
-func (c *Crew) noteSlotText(job string, config []byte, digest string) {
-	text := slotText{sha256.Sum256(config), digest}
+func (c *Crew) noteSlotText(job string, text slotText) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.slotTexts[job] = text
