@@ -10,7 +10,6 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
-	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // ownEvery is how often the owner's mark is read and renewed.
@@ -114,21 +113,13 @@ func (c *Crew) readMark(ctx context.Context, job string) ([]byte, error) {
 
 // mark is what this daemon writes now.
 func (c *Crew) mark(ctx context.Context) (mark, error) {
-	newest, err := c.newestEvent(ctx)
+	newest, err := c.Store.NewestEvent(ctx)
 	return mark{Owner: c.Owner, Host: c.Host, Epoch: c.Store.Epoch(), Event: newest, Instance: c.instance, Labels: []hygiene.Names{c.settings.Load().Labels}}, err
-}
-
-func (c *Crew) newestEvent(ctx context.Context) (int64, error) {
-	events, err := c.Store.Events(ctx, store.EventFilter{Newest: true, Limit: 1})
-	if err != nil || len(events) == 0 {
-		return 0, err
-	}
-	return events[0].ID, nil
 }
 
 // checkAge begins a new epoch when the mark has seen events that the store does not have.
 func (c *Crew) checkAge(ctx context.Context, m mark, now time.Time) error {
-	newest, err := c.newestEvent(ctx)
+	newest, err := c.Store.NewestEvent(ctx)
 	if err != nil || m.Epoch != c.Store.Epoch() || m.Event <= newest {
 		return err
 	}

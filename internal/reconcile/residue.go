@@ -57,6 +57,9 @@ func (c *Crew) retraceNewest(ctx context.Context, id hygiene.AgentID) error {
 	if err != nil || a.Attempt == 0 {
 		return err
 	}
+	if todo, err := c.Store.Unexplained(ctx, id, a.Attempt); err != nil || !todo {
+		return err
+	}
 	rows, err := c.Store.Residue(ctx, store.ResidueFilter{Agent: id, Attempt: a.Attempt, Limit: maxResidue})
 	if err != nil || !slices.ContainsFunc(rows, func(r store.Residue) bool { return r.Culprit.Job == "" }) {
 		return err

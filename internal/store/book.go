@@ -29,12 +29,8 @@ type book struct {
 	open    map[hygiene.AgentID]*Change        // those with an attempt in progress
 	pauses  []Pause
 
-	// What is read when it is asked for, and then kept. Each poll and each cleanup asks for it, and a connection that
-	// reads forgets all pages of the file as soon as the other one has written any.
-	controllers map[hygiene.ControllerID]Controller
-	feeds       map[hygiene.AgentID]feedState
-	proofs      map[hygiene.AgentID][]proof // the newest, newest first
-	edition     int64                       // counts what may have changed these
+	shelves
+	edition int64 // counts what may have changed these
 }
 
 // consult calls f with the book open, reading the file first if it must.
@@ -127,7 +123,7 @@ func (b *book) enter(c Change) {
 // commit ends a transaction. Whoever can see the change in the file sees it in
 // the book, too.
 func (b *book) commit(tx *sql.Tx, t *txn) error {
-	if len(t.changed) == 0 && !t.paused && len(t.feeds) == 0 && len(t.controllers) == 0 {
+	if len(t.changed) == 0 && !t.paused && t.draft.empty() {
 		return tx.Commit()
 	}
 	b.mu.Lock()
@@ -140,11 +136,7 @@ func (b *book) commit(tx *sql.Tx, t *txn) error {
 		b.read = false // which is rare enough to read everything anew
 	}
 	b.edition++
-	maps.Copy(b.controllers, t.controllers)
-	maps.Copy(b.feeds, t.feeds)
-	for i := range t.proofs {
-		b.prove(t.proofs[i].Agent, proofOf(&t.proofs[i]))
-	}
+	b.take(&t.draft)
 	if b.read {
 		for _, c := range t.changed {
 			b.enter(c)
@@ -163,7 +155,7 @@ func (b *book) distrust() {
 // clear forgets everything. The caller holds the book closed.
 func (b *book) clear() {
 	b.read = false
-	b.controllers, b.feeds, b.proofs = map[hygiene.ControllerID]Controller{}, map[hygiene.AgentID]feedState{}, map[hygiene.AgentID][]proof{}
+	b.shelves = newShelves()
 	b.edition++
 }
 
@@ -230,8 +222,8 @@ func isProof(t *hygiene.Attempt) bool {
 }
 
 // prove enters a proof, in place of what the book says of it, where the agent's proofs are kept.
-func (b *book) prove(id hygiene.AgentID, p proof) {
-	kept, ok := b.proofs[id]
+func (s *shelves) prove(id hygiene.AgentID, p proof) {
+	kept, ok := s.proofs[id]
 	if !ok {
 		return
 	}
@@ -245,7 +237,7 @@ func (b *book) prove(id hygiene.AgentID, p proof) {
 	default:
 		kept = slices.Insert(kept, i, p)
 	}
-	b.proofs[id] = kept[:min(len(kept), keptProofs)]
+	s.proofs[id] = kept[:min(len(kept), keptProofs)]
 }
 
 // known returns an agent as committed, the zero one with its ID if it is unknown.

@@ -67,8 +67,8 @@ func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time
 // recordBuilds stores builds and how far the feed is known, and returns which of the builds were known
 // to be contaminated.
 func (t *txn) recordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build) (known map[string]bool, err error) {
-	feed, err := t.Feed(ctx, string(id.Controller), id.Name)
-	if err != nil && !isNoRow(err) {
+	feed, err := t.feed(ctx, id)
+	if err != nil {
 		return nil, err
 	}
 	known = make(map[string]bool, len(builds))
@@ -82,7 +82,7 @@ func (t *txn) recordBuilds(ctx context.Context, id hygiene.AgentID, asked time.T
 		return known, nil
 	}
 	feed.Asked = max(feed.Asked, millis(asked))
-	t.feeds[id] = feedState(feed)
+	t.feeds[id] = feed
 	return known, t.SaveFeed(ctx, rows.SaveFeedParams{Controller: string(id.Controller), Agent: id.Name, Asked: feed.Asked, Newest: feed.Newest})
 }
 

@@ -109,7 +109,7 @@ func (t *txn) store(ctx context.Context, before, after Change, events []hygiene.
 	}
 	t.changed[written.ID] = Change{Agent: written, Attempt: attempt}
 	if after.FreeSlot && attempt != nil {
-		if err := t.FreeSlot(ctx, string(written.ID.Controller), written.ID.Name, attempt.Number); err != nil {
+		if err := t.freeSlot(ctx, written.ID, attempt.Number); err != nil {
 			return fmt.Errorf("free slot of attempt %d: %w", attempt.Number, err)
 		}
 	}
@@ -159,6 +159,7 @@ func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) 
 	n := int64(1)
 	if before == nil || before.Number != after.Number {
 		err = t.InsertAttempt(ctx, row)
+		t.residue[after.Agent] = -after.Number
 	} else {
 		n, err = t.UpdateAttempt(ctx, rows.UpdateAttemptParams(row))
 	}

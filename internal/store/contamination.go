@@ -22,17 +22,20 @@ type Contamination struct {
 // Contamination returns the one that lasts in a scope, controller/pool; the zero one but for its scope
 // if none does. [Store.RecordBuilds] begins it.
 func (s *Store) Contamination(ctx context.Context, scope string) (Contamination, error) {
-	r, err := s.reads.Contamination(ctx, scope)
-	if err != nil && !isNoRow(err) {
-		return Contamination{}, fmt.Errorf("read contamination of %s: %w", scope, explain(s.path, err))
-	}
-	return Contamination{Scope: scope, Since: moment(r.Since), Newest: moment(r.Newest), Builds: r.Builds}, nil
+	return recall(s, func(b *book) map[string]Contamination { return b.contaminations }, scope, func() (Contamination, error) {
+		r, err := s.reads.Contamination(ctx, scope)
+		if err != nil && !isNoRow(err) {
+			return Contamination{}, fmt.Errorf("read contamination of %s: %w", scope, explain(s.path, err))
+		}
+		return Contamination{Scope: scope, Since: moment(r.Since), Newest: moment(r.Newest), Builds: r.Builds}, nil
+	})
 }
 
 // EndContamination ends one, with the events that tell of it. It does nothing, and is told by
 // [ErrConflict], if a contaminated build was found since c was read.
 func (s *Store) EndContamination(ctx context.Context, c Contamination, events ...hygiene.Event) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		t.contaminations[c.Scope] = true
 		n, err := t.EndContamination(ctx, c.Scope, millis(c.Newest))
 		if err == nil && n == 0 {
 			err = ErrConflict
@@ -69,6 +72,7 @@ func (t *txn) countContaminated(ctx context.Context, events []hygiene.Event) ([]
 				Reason: fmt.Sprintf("on %s: %s; those that follow are counted, and listed by pitcrew builds --contaminated", e.Agent.Name, e.Reason),
 			})
 		}
+		t.contaminations[scope] = true
 		if err := t.SaveContamination(ctx, rows.SaveContaminationParams{
 			Pool: scope, Since: r.Since, Newest: max(r.Newest, millis(e.At)), Builds: r.Builds + 1,
 		}); err != nil {

@@ -97,10 +97,7 @@ func (s *Store) alone(ctx context.Context, late bool, f func(context.Context, *t
 // commit makes changes in one transaction and notes in said what became of each. One that is refused
 // before it wrote anything is left out. One that fails later undoes all, and said is left as it is.
 func (s *Store) commit(ctx context.Context, batch []*entry, said []error) {
-	t := &txn{
-		from: s, changed: map[hygiene.AgentID]Change{},
-		feeds: map[hygiene.AgentID]feedState{}, controllers: map[hygiene.ControllerID]Controller{},
-	}
+	t := &txn{from: s, changed: map[hygiene.AgentID]Change{}, draft: newDraft()}
 	defer t.undo() // of no effect after the commit
 	refused := make([]error, len(batch))
 	for i, e := range batch {
@@ -128,7 +125,7 @@ func (s *Store) commit(ctx context.Context, batch []*entry, said []error) {
 	if t.epoch != "" {
 		s.epoch.Store(&t.epoch)
 	}
-	if t.told {
+	if t.events > 0 {
 		s.watchers.poke()
 	}
 }

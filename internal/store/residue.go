@@ -53,6 +53,7 @@ type ResidueFilter struct {
 // the rows do not count.
 func (s *Store) SaveResidue(ctx context.Context, id hygiene.AgentID, number int64, found []Residue) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
+		t.residue[id] = number
 		if err := t.DeleteResidue(ctx, string(id.Controller), id.Name, number); err != nil {
 			return err
 		}

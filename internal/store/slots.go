@@ -33,7 +33,7 @@ func (s *Store) Slots(ctx context.Context, controller hygiene.ControllerID) ([]S
 
 // SaveSlot stores a slot as it is.
 func (s *Store) SaveSlot(ctx context.Context, slot Slot) error {
-	err := s.write(ctx, func(ctx context.Context, t *txn) error { return t.SaveSlot(ctx, rows.SaveSlotParams(slotRow(slot))) })
+	err := s.write(ctx, func(ctx context.Context, t *txn) error { return t.saveSlot(ctx, slotRow(slot)) })
 	if err != nil {
 		return fmt.Errorf("save slot %s: %w", slot.Job, err)
 	}
@@ -46,7 +46,7 @@ func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, a
 	var taken Slot
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		t.wrote = false
-		found, err := t.Slots(ctx, string(controller))
+		found, err := t.slotsOf(ctx, controller)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, a
 			r.Controller, r.Job, r.Agent, r.Attempt = string(controller), job, agent, attempt
 			taken, _ = slotOf(r)
 			t.wrote = true
-			return t.SaveSlot(ctx, rows.SaveSlotParams(r))
+			return t.saveSlot(ctx, r)
 		}
 		return ErrNoSlot
 	})
@@ -80,7 +80,7 @@ func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, a
 // queued or running. An attempt without a slot is fine.
 func (s *Store) FreeSlot(ctx context.Context, controller hygiene.ControllerID, agent string, attempt int64) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
-		return t.FreeSlot(ctx, string(controller), agent, attempt)
+		return t.freeSlot(ctx, hygiene.AgentID{Controller: controller, Name: agent}, attempt)
 	})
 	if err != nil {
 		return fmt.Errorf("free slot of attempt %d of %s: %w", attempt, agent, err)

@@ -16,16 +16,13 @@ import (
 // txn is a transaction that writes.
 type txn struct {
 	*rows.Queries // nil until it began
-	tx            *sql.Tx
-	from          *Store
-	told          bool                       // events were appended
-	epoch         string                     // a new one was started
-	changed       map[hygiene.AgentID]Change // as they would be read back
-	proofs        []hygiene.Attempt          // that were among the changed attempts, oldest first
-	feeds         map[hygiene.AgentID]feedState
-	controllers   map[hygiene.ControllerID]Controller
-	paused        bool // the pauses changed
-	wrote         bool // the change at hand may have written something
+	tx   *sql.Tx
+	from *Store
+	draft
+	epoch   string                     // a new one was started
+	changed map[hygiene.AgentID]Change // as they would be read back
+	paused  bool                       // the pauses changed
+	wrote   bool                       // the change at hand may have written something
 }
 
 // begin begins the transaction in the file if that was not done yet. Whoever begins it late must do so
@@ -77,7 +74,7 @@ func (t *txn) tell(ctx context.Context, events ...hygiene.Event) error {
 		if err := t.InsertEvent(ctx, row); err != nil {
 			return fmt.Errorf("append %s: %w", e.Type, err)
 		}
-		t.told = true
+		t.events++
 	}
 	return nil
 }

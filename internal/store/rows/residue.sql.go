@@ -59,3 +59,14 @@ func (q *Queries) InsertResidue(ctx context.Context, arg InsertResidueParams) er
 	)
 	return err
 }
+
+const unexplained = `-- name: Unexplained :one
+SELECT count(*) FROM residue WHERE controller = $1 AND agent = $2 AND number = $3 AND job = ''
+`
+
+func (q *Queries) Unexplained(ctx context.Context, controller string, agent string, number int64) (int64, error) {
+	row := q.queryRow(ctx, q.unexplainedStmt, unexplained, controller, agent, number)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}

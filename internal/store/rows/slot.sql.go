@@ -9,15 +9,6 @@ import (
 	"context"
 )
 
-const freeSlot = `-- name: FreeSlot :exec
-UPDATE slot SET agent = '', attempt = 0 WHERE controller = $1 AND agent = $2 AND attempt = $3
-`
-
-func (q *Queries) FreeSlot(ctx context.Context, controller string, agent string, attempt int64) error {
-	_, err := q.exec(ctx, q.freeSlotStmt, freeSlot, controller, agent, attempt)
-	return err
-}
-
 const saveSlot = `-- name: SaveSlot :exec
 INSERT INTO slot (controller, job, digest, content, pending, refused, agent, attempt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (controller, job) DO UPDATE SET digest = excluded.digest, content = excluded.content, pending = excluded.pending,
