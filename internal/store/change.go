@@ -160,6 +160,8 @@ func (t *txn) storeAttempt(ctx context.Context, before, after *hygiene.Attempt) 
 	if before == nil || before.Number != after.Number {
 		err = t.InsertAttempt(ctx, row)
 		t.residue[after.Agent] = -after.Number
+	} else if before.Pool == after.Pool && before.Ended.Equal(after.Ended) && before.UsedBy == after.UsedBy {
+		n, err = t.ProceedAttempt(ctx, proceeding(row))
 	} else {
 		n, err = t.UpdateAttempt(ctx, rows.UpdateAttemptParams(row))
 	}

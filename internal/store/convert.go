@@ -91,6 +91,16 @@ func attemptRow(t hygiene.Attempt) (r rows.InsertAttemptParams, err error) {
 	return r, err
 }
 
+// proceeding is what of an attempt may change while it goes on.
+func proceeding(r rows.InsertAttemptParams) rows.ProceedAttemptParams {
+	return rows.ProceedAttemptParams{
+		Controller: r.Controller, Agent: r.Agent, Number: r.Number, Nonce: r.Nonce, Recipe: r.Recipe, Revision: r.Revision,
+		Need: r.Need, Delivery: r.Delivery, Session: r.Session, Claimed: r.Claimed, Handed: r.Handed, Started: r.Started, Proved: r.Proved,
+		Reconnect: r.Reconnect, Asked: r.Asked, Outcome: r.Outcome, Reason: r.Reason, Step: r.Step, Run: r.Run, Began: r.Began, Lost: r.Lost,
+		Depth: r.Depth,
+	}
+}
+
 func attemptOf(r rows.Attempt) (hygiene.Attempt, error) {
 	t := hygiene.Attempt{
 		Agent: agentID(r.Controller, r.Agent), Number: r.Number, Nonce: r.Nonce,

@@ -15,6 +15,12 @@ UPDATE attempt SET pool = $5, recipe = $6, revision = $7, need = $8, delivery = 
     outcome = $18, reason = $19, step = $20, run = $21, began = $22, lost = $23, used_by = $24, depth = $25
 WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4;
 
+-- An attempt that goes on changes no column that an index has: those stay as they are, and their pages with them.
+-- name: ProceedAttempt :execrows
+UPDATE attempt SET recipe = $5, revision = $6, need = $7, delivery = $8, session = $9, claimed = $10, handed = $11, started = $12,
+    proved = $13, reconnect = $14, asked = $15, outcome = $16, reason = $17, step = $18, run = $19, began = $20, lost = $21, depth = $22
+WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4;
+
 -- name: NameUse :execrows
 UPDATE attempt SET used_by = $4
 WHERE attempt.controller = $1 AND attempt.agent = $2 AND attempt.number = $3 AND used_by = '' AND lost > 0

@@ -239,6 +239,69 @@ func (q *Queries) NewestAttempts(ctx context.Context) ([]Attempt, error) {
 	return items, nil
 }
 
+const proceedAttempt = `-- name: ProceedAttempt :execrows
+UPDATE attempt SET recipe = $5, revision = $6, need = $7, delivery = $8, session = $9, claimed = $10, handed = $11, started = $12,
+    proved = $13, reconnect = $14, asked = $15, outcome = $16, reason = $17, step = $18, run = $19, began = $20, lost = $21, depth = $22
+WHERE controller = $1 AND agent = $2 AND number = $3 AND nonce = $4
+`
+
+type ProceedAttemptParams struct {
+	Controller string
+	Agent      string
+	Number     int64
+	Nonce      string
+	Recipe     string
+	Revision   string
+	Need       string
+	Delivery   string
+	Session    string
+	Claimed    int64
+	Handed     int64
+	Started    int64
+	Proved     int64
+	Reconnect  int64
+	Asked      string
+	Outcome    string
+	Reason     string
+	Step       string
+	Run        string
+	Began      int64
+	Lost       int64
+	Depth      string
+}
+
+// An attempt that goes on changes no column that an index has: those stay as they are, and their pages with them.
+func (q *Queries) ProceedAttempt(ctx context.Context, arg ProceedAttemptParams) (int64, error) {
+	result, err := q.exec(ctx, q.proceedAttemptStmt, proceedAttempt,
+		arg.Controller,
+		arg.Agent,
+		arg.Number,
+		arg.Nonce,
+		arg.Recipe,
+		arg.Revision,
+		arg.Need,
+		arg.Delivery,
+		arg.Session,
+		arg.Claimed,
+		arg.Handed,
+		arg.Started,
+		arg.Proved,
+		arg.Reconnect,
+		arg.Asked,
+		arg.Outcome,
+		arg.Reason,
+		arg.Step,
+		arg.Run,
+		arg.Began,
+		arg.Lost,
+		arg.Depth,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const report = `-- name: Report :one
 SELECT report, log FROM report WHERE controller = $1 AND agent = $2 AND number = $3
 `

@@ -78,9 +78,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.firstYoungEventStmt, err = db.PrepareContext(ctx, firstYoungEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query FirstYoungEvent: %w", err)
 	}
-	if q.freeSlotStmt, err = db.PrepareContext(ctx, freeSlot); err != nil {
-		return nil, fmt.Errorf("error preparing query FreeSlot: %w", err)
-	}
 	if q.insertAgentStmt, err = db.PrepareContext(ctx, insertAgent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertAgent: %w", err)
 	}
@@ -122,6 +119,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.poolStmt, err = db.PrepareContext(ctx, pool); err != nil {
 		return nil, fmt.Errorf("error preparing query Pool: %w", err)
+	}
+	if q.proceedAttemptStmt, err = db.PrepareContext(ctx, proceedAttempt); err != nil {
+		return nil, fmt.Errorf("error preparing query ProceedAttempt: %w", err)
 	}
 	if q.purgeBuildsStmt, err = db.PrepareContext(ctx, purgeBuilds); err != nil {
 		return nil, fmt.Errorf("error preparing query PurgeBuilds: %w", err)
@@ -182,6 +182,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.tokensStmt, err = db.PrepareContext(ctx, tokens); err != nil {
 		return nil, fmt.Errorf("error preparing query Tokens: %w", err)
+	}
+	if q.unexplainedStmt, err = db.PrepareContext(ctx, unexplained); err != nil {
+		return nil, fmt.Errorf("error preparing query Unexplained: %w", err)
 	}
 	if q.unreadFeedsStmt, err = db.PrepareContext(ctx, unreadFeeds); err != nil {
 		return nil, fmt.Errorf("error preparing query UnreadFeeds: %w", err)
@@ -296,11 +299,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing firstYoungEventStmt: %w", cerr)
 		}
 	}
-	if q.freeSlotStmt != nil {
-		if cerr := q.freeSlotStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing freeSlotStmt: %w", cerr)
-		}
-	}
 	if q.insertAgentStmt != nil {
 		if cerr := q.insertAgentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertAgentStmt: %w", cerr)
@@ -369,6 +367,11 @@ func (q *Queries) Close() error {
 	if q.poolStmt != nil {
 		if cerr := q.poolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing poolStmt: %w", cerr)
+		}
+	}
+	if q.proceedAttemptStmt != nil {
+		if cerr := q.proceedAttemptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing proceedAttemptStmt: %w", cerr)
 		}
 	}
 	if q.purgeBuildsStmt != nil {
@@ -471,6 +474,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing tokensStmt: %w", cerr)
 		}
 	}
+	if q.unexplainedStmt != nil {
+		if cerr := q.unexplainedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unexplainedStmt: %w", cerr)
+		}
+	}
 	if q.unreadFeedsStmt != nil {
 		if cerr := q.unreadFeedsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing unreadFeedsStmt: %w", cerr)
@@ -558,7 +566,6 @@ type Queries struct {
 	endedSinceStmt        *sql.Stmt
 	feedStmt              *sql.Stmt
 	firstYoungEventStmt   *sql.Stmt
-	freeSlotStmt          *sql.Stmt
 	insertAgentStmt       *sql.Stmt
 	insertAttemptStmt     *sql.Stmt
 	insertEventStmt       *sql.Stmt
@@ -573,6 +580,7 @@ type Queries struct {
 	openLoansStmt         *sql.Stmt
 	pausesStmt            *sql.Stmt
 	poolStmt              *sql.Stmt
+	proceedAttemptStmt    *sql.Stmt
 	purgeBuildsStmt       *sql.Stmt
 	purgeEventsStmt       *sql.Stmt
 	purgeLoansStmt        *sql.Stmt
@@ -593,6 +601,7 @@ type Queries struct {
 	setEpochStmt          *sql.Stmt
 	slotsStmt             *sql.Stmt
 	tokensStmt            *sql.Stmt
+	unexplainedStmt       *sql.Stmt
 	unreadFeedsStmt       *sql.Stmt
 	updateAgentStmt       *sql.Stmt
 	updateAttemptStmt     *sql.Stmt
@@ -623,7 +632,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		endedSinceStmt:        q.endedSinceStmt,
 		feedStmt:              q.feedStmt,
 		firstYoungEventStmt:   q.firstYoungEventStmt,
-		freeSlotStmt:          q.freeSlotStmt,
 		insertAgentStmt:       q.insertAgentStmt,
 		insertAttemptStmt:     q.insertAttemptStmt,
 		insertEventStmt:       q.insertEventStmt,
@@ -638,6 +646,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		openLoansStmt:         q.openLoansStmt,
 		pausesStmt:            q.pausesStmt,
 		poolStmt:              q.poolStmt,
+		proceedAttemptStmt:    q.proceedAttemptStmt,
 		purgeBuildsStmt:       q.purgeBuildsStmt,
 		purgeEventsStmt:       q.purgeEventsStmt,
 		purgeLoansStmt:        q.purgeLoansStmt,
@@ -658,6 +667,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setEpochStmt:          q.setEpochStmt,
 		slotsStmt:             q.slotsStmt,
 		tokensStmt:            q.tokensStmt,
+		unexplainedStmt:       q.unexplainedStmt,
 		unreadFeedsStmt:       q.unreadFeedsStmt,
 		updateAgentStmt:       q.updateAgentStmt,
 		updateAttemptStmt:     q.updateAttemptStmt,
