@@ -25,6 +25,9 @@ func refusal(r request, resp *http.Response, body io.Reader, secrets []string) *
 		kind = kindOfStatus(resp.StatusCode)
 	}
 	ok := !special && r.succeeds(resp.StatusCode)
+	if ok && resp.StatusCode < 300 {
+		return nil
+	}
 	e := &Error{Op: r.op, Object: r.object, Status: resp.StatusCode, Kind: kind}
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode >= 300 {
 		if leadsToLogin(resp.Request.URL, to) {
