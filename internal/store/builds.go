@@ -64,8 +64,8 @@ func (s *Store) RecordBuilds(ctx context.Context, id hygiene.AgentID, asked time
 	return told, nil
 }
 
-// recordBuilds stores builds and how far the feed is known, and returns which of the builds were known
-// to be contaminated.
+// recordBuilds stores builds and how far the feed is known, and returns which of the contaminated ones were known
+// to be so.
 func (t *txn) recordBuilds(ctx context.Context, id hygiene.AgentID, asked time.Time, builds []Build) (known map[string]bool, err error) {
 	feed, err := t.feed(ctx, id)
 	if err != nil {
@@ -89,7 +89,7 @@ func (t *txn) recordBuilds(ctx context.Context, id hygiene.AgentID, asked time.T
 // feedState is how far an agent's build feed was read.
 type feedState rows.FeedRow
 
-// recordBuild stores one build and reports whether it was known to be contaminated.
+// recordBuild stores one build and reports, of a contaminated one, whether that was known.
 func (t *txn) recordBuild(ctx context.Context, id hygiene.AgentID, b Build) (known bool, err error) {
 	row := rows.SaveBuildParams{
 		Controller: string(id.Controller), Agent: id.Name, URL: b.URL, Job: b.Job, Number: b.Number,
@@ -97,15 +97,13 @@ func (t *txn) recordBuild(ctx context.Context, id hygiene.AgentID, b Build) (kno
 	}
 	if b.Contaminated {
 		row.Contaminated = 1
+		old, err := t.Build(ctx, row.Controller, row.Agent, row.URL)
+		if err != nil && !isNoRow(err) {
+			return false, err
+		}
+		known = old.Contaminated != 0
 	}
-	old, err := t.Build(ctx, row.Controller, row.Agent, row.URL)
-	if err != nil && !isNoRow(err) {
-		return false, err
-	}
-	if old.Contaminated != 0 {
-		row.Contaminated, row.Reason, row.Attempt = old.Contaminated, old.Reason, old.Attempt
-	}
-	return old.Contaminated != 0, t.SaveBuild(ctx, row)
+	return known, t.SaveBuild(ctx, row)
 }
 
 // FeedState returns when an agent's build feed was last asked, and the start of the newest build

@@ -16,8 +16,8 @@ import (
 // txn is a transaction that writes.
 type txn struct {
 	*rows.Queries // nil until it began
-	tx   *sql.Tx
-	from *Store
+	tx            *sql.Tx
+	from          *Store
 	draft
 	epoch   string                     // a new one was started
 	changed map[hygiene.AgentID]Change // as they would be read back

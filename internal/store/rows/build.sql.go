@@ -50,7 +50,9 @@ const saveBuild = `-- name: SaveBuild :exec
 INSERT INTO build (controller, agent, url, job, number, at, attempt, contaminated, reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (controller, agent, url) DO UPDATE SET job = excluded.job, number = excluded.number, at = excluded.at,
-    attempt = excluded.attempt, contaminated = excluded.contaminated, reason = excluded.reason
+    attempt = CASE WHEN build.contaminated <> 0 THEN build.attempt ELSE excluded.attempt END,
+    reason = CASE WHEN build.contaminated <> 0 THEN build.reason ELSE excluded.reason END,
+    contaminated = CASE WHEN build.contaminated <> 0 THEN build.contaminated ELSE excluded.contaminated END
 `
 
 type SaveBuildParams struct {
@@ -65,6 +67,7 @@ type SaveBuildParams struct {
 	Reason       string
 }
 
+// What is known to a build's disadvantage stays.
 func (q *Queries) SaveBuild(ctx context.Context, arg SaveBuildParams) error {
 	_, err := q.exec(ctx, q.saveBuildStmt, saveBuild,
 		arg.Controller,
