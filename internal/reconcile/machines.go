@@ -15,7 +15,7 @@ import (
 // that share it: the same machine may serve two controllers.
 type Machines struct {
 	mu    sync.Mutex
-	faces map[hygiene.AgentID]face                 // guarded by mu
+	faces map[hygiene.AgentID]*face                // guarded by mu
 	on    map[string][]hygiene.AgentID             // by machine id, which clones share; guarded by mu
 	of    map[hygiene.ControllerID]map[string]bool // names of the agents that each crew showed last; guarded by mu
 	await map[hygiene.ControllerID]bool            // serviced, and nothing is known of their agents yet; guarded by mu
@@ -36,7 +36,7 @@ type face struct {
 // NewMachines returns one that knows nobody yet.
 func NewMachines() *Machines {
 	return &Machines{
-		faces: map[hygiene.AgentID]face{}, on: map[string][]hygiene.AgentID{}, of: map[hygiene.ControllerID]map[string]bool{},
+		faces: map[hygiene.AgentID]*face{}, on: map[string][]hygiene.AgentID{}, of: map[hygiene.ControllerID]map[string]bool{},
 		await: map[hygiene.ControllerID]bool{}, held: map[hygiene.ControllerID]map[string]int{},
 	}
 }
@@ -111,9 +111,8 @@ func (m *Machines) claimed(id hygiene.AgentID, domain string) {
 	if held := m.held[id.Controller]; held != nil && domain != "" {
 		held[domain]++
 	}
-	if f, ok := m.faces[id]; ok {
+	if f := m.faces[id]; f != nil {
 		f.state, f.waiting = hygiene.Claimed, false
-		m.faces[id] = f
 	}
 }
 
@@ -122,19 +121,22 @@ func (m *Machines) claimed(id hygiene.AgentID, domain string) {
 func (m *Machines) meet(controller hygiene.ControllerID, views []view, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before, shown := m.of[controller], make(map[string]bool, len(views))
+	names := m.of[controller]
+	if names == nil {
+		names = make(map[string]bool, len(views))
+		m.of[controller] = names
+	}
+	shown := 0
 	for i := range views {
 		if v := &views[i]; v.agent.Machine != "" && v.agent.Managed() {
 			m.enter(v.agent.ID, faceOf(v, now))
-			shown[v.agent.ID.Name] = true
+			names[v.agent.ID.Name] = true
+			shown++
 		}
 	}
-	for name := range before {
-		if !shown[name] {
-			m.leave(hygiene.AgentID{Controller: controller, Name: name})
-		}
+	if shown < len(names) {
+		m.leaveAllBut(controller, views)
 	}
-	m.of[controller] = shown
 	delete(m.await, controller)
 	for i := range views {
 		v := &views[i]
@@ -149,22 +151,42 @@ func (m *Machines) meet(controller hygiene.ControllerID, views []view, now time.
 	}
 }
 
+// leaveAllBut forgets the agents of a controller that its crew shows no more.
+func (m *Machines) leaveAllBut(controller hygiene.ControllerID, views []view) {
+	shown := make(map[string]bool, len(views))
+	for i := range views {
+		if a := &views[i].agent; a.Machine != "" && a.Managed() {
+			shown[a.ID.Name] = true
+		}
+	}
+	for name := range m.of[controller] {
+		if !shown[name] {
+			m.leave(hygiene.AgentID{Controller: controller, Name: name})
+			delete(m.of[controller], name)
+		}
+	}
+}
+
 // enter shows an agent, in place of what was shown of it before.
 func (m *Machines) enter(id hygiene.AgentID, f face) {
-	old, ok := m.faces[id]
-	if ok && old.machine != f.machine {
+	if old := m.faces[id]; old != nil {
+		if old.machine == f.machine {
+			*old = f
+			return
+		}
 		m.leave(id)
-		ok = false
 	}
-	if !ok {
-		m.on[f.machine] = append(m.on[f.machine], id)
-	}
-	m.faces[id] = f
+	kept := f // so that only a new face needs memory
+	m.on[f.machine] = append(m.on[f.machine], id)
+	m.faces[id] = &kept
 }
 
 // leave forgets an agent.
 func (m *Machines) leave(id hygiene.AgentID) {
-	machine := m.faces[id].machine
+	machine := ""
+	if f := m.faces[id]; f != nil {
+		machine = f.machine
+	}
 	delete(m.faces, id)
 	if m.on[machine] = slices.DeleteFunc(m.on[machine], func(x hygiene.AgentID) bool { return x == id }); len(m.on[machine]) == 0 {
 		delete(m.on, machine)
@@ -182,7 +204,7 @@ func faceOf(v *view, now time.Time) face {
 }
 
 // show adds what is to be known of agent id to a neighbour on controller.
-func (f face) show(n *hygiene.Neighbours, id hygiene.AgentID, controller hygiene.ControllerID) {
+func (f *face) show(n *hygiene.Neighbours, id hygiene.AgentID, controller hygiene.ControllerID) {
 	name := id.Name
 	if id.Controller != controller {
 		name = id.String()
