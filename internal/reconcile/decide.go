@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
@@ -107,6 +109,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	c.Watch.Decided(c.id, decisions)
 	unstored = errors.Join(unstored, c.alarms(ctx, s, views, now), c.witness(ctx, s, views, now), c.noteUses(ctx, s, views, now), c.tellRefused(ctx, s, views, now))
 	begun := map[string]bool{}
+	var claims errgroup.Group // together, since the store makes what comes at once in one transaction
 	for i := range views {
 		if v := &views[i]; begins(v, &decisions[i]) {
 			if slices.ContainsFunc(v.sighting.Neighbour.Names, func(name string) bool { return begun[name] }) {
@@ -114,8 +117,13 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 			}
 			begun[v.agent.ID.Name] = true
 		}
+		if decisions[i].Chosen && views[i].action.Kind == hygiene.Begin {
+			claims.Go(func() error { return c.start(ctx, &views[i], &decisions[i], now) })
+			continue
+		}
 		unstored = errors.Join(unstored, c.start(ctx, &views[i], &decisions[i], now))
 	}
+	unstored = errors.Join(unstored, claims.Wait())
 	c.waits.Store(anyWaits(views, decisions))
 	return unstored
 }
