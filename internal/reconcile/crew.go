@@ -91,17 +91,12 @@ type Crew struct {
 	slotTexts map[string]slotText // by job: its document when it was last looked through
 	markedJob string              // job on which this process has left its mark; "" = none yet
 
-	// Of the deciding goroutine alone: the memory of its newest decisions, which the next use.
-	stored []hygiene.Agent
-	views  []view
-
 	// Of the observing goroutine alone.
-	expected    []hygiene.Agent // the memory of the newest list of those that polls should show
-	failed      int             // polls in a row that failed
-	skew        hygiene.Skew    // what the polls told of the controller's clock
-	gateAsked   time.Time       // when the gate was asked last
-	gateSession string          // of the controller, then
-	gateSilent  int             // polls in a row in which the gate gave no answer
+	failed      int          // polls in a row that failed
+	skew        hygiene.Skew // what the polls told of the controller's clock
+	gateAsked   time.Time    // when the gate was asked last
+	gateSession string       // of the controller, then
+	gateSilent  int          // polls in a row in which the gate gave no answer
 
 	took atomic.Int64 // the newest poll, a time.Duration
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -68,13 +69,15 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	c.waits.Store(true) // for whoever frees a place that this decision does not see yet
 	now := time.Now()
-	stored, err := c.Store.AppendAgents(ctx, c.stored[:0], c.id)
+	m := lists.Get().(*list)
+	defer lists.Put(m)
+	stored, err := c.Store.AppendAgents(ctx, m.stored[:0], c.id)
 	if err != nil {
 		return err
 	}
-	c.stored = stored
+	m.stored = stored
 	unstored := errors.Join(c.breakers(ctx, s, now), c.setBack(ctx, s, stored, now), c.endHolds(ctx, s, stored, now))
-	views, err := c.see(ctx, s, look, stored, now)
+	views, err := c.see(ctx, s, look, m, now)
 	if err != nil {
 		return errors.Join(unstored, err)
 	}
@@ -188,14 +191,24 @@ func (v *view) decide(d *Decision, now time.Time) {
 	}
 }
 
-// see joins the stored agents with the look, listed or not. The views are good until the next.
-func (c *Crew) see(ctx context.Context, s *Settings, look *Look, stored []hygiene.Agent, now time.Time) ([]view, error) {
+// list is memory for the agents of a controller. There is as much as is in use at once, whatever the number of controllers: a
+// decision is over before most others begin.
+type list struct {
+	stored []hygiene.Agent
+	views  []view
+}
+
+var lists = sync.Pool{New: func() any { return new(list) }}
+
+// see joins the stored agents of the list with the look, listed or not. The views are in the list's memory.
+func (c *Crew) see(ctx context.Context, s *Settings, look *Look, m *list, now time.Time) ([]view, error) {
 	pauses, err := c.pauses(ctx, now)
 	if err != nil {
 		return nil, err
 	}
+	stored := m.stored
 	known := make(map[string]bool, len(stored))
-	views := slices.Grow(c.views[:0], max(len(stored), len(look.Agents)))
+	views := slices.Grow(m.views[:0], max(len(stored), len(look.Agents)))
 	for i := range stored {
 		a := &stored[i]
 		known[a.ID.Name] = true
@@ -216,7 +229,7 @@ func (c *Crew) see(ctx context.Context, s *Settings, look *Look, stored []hygien
 			})
 		}
 	}
-	c.views = views
+	m.views = views
 	if len(views) > strangers { // the stored ones are in order
 		slices.SortFunc(views, func(a, b view) int { return strings.Compare(a.agent.ID.Name, b.agent.ID.Name) })
 	}

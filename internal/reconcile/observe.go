@@ -204,11 +204,13 @@ func (c *Crew) session(ctx context.Context, look *Look) (time.Time, error) {
 
 // lookForMissing looks directly at managed agents that several polls did not list.
 func (c *Crew) lookForMissing(ctx context.Context, look *Look) error {
-	agents, err := c.Store.AppendAgents(ctx, c.expected[:0], c.id)
+	m := lists.Get().(*list)
+	defer lists.Put(m)
+	agents, err := c.Store.AppendAgents(ctx, m.stored[:0], c.id)
 	if err != nil {
 		return err
 	}
-	c.expected = agents
+	m.stored = agents
 	for i := range agents {
 		a := &agents[i]
 		_, listed := look.Agents[a.ID.Name]
