@@ -123,7 +123,7 @@ func (b *book) enter(c Change) {
 // commit ends a transaction. Whoever can see the change in the file sees it in
 // the book, too.
 func (b *book) commit(tx *sql.Tx, t *txn) error {
-	if len(t.changed) == 0 && !t.paused && t.draft.empty() {
+	if len(t.changed) == 0 && !t.paused && t.empty() {
 		return tx.Commit()
 	}
 	b.mu.Lock()
