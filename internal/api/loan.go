@@ -53,7 +53,7 @@ type LoanWant struct {
 
 // LoanTarget says whom the agent is lent to.
 type LoanTarget struct {
-	Kind       string   `json:"kind" enum:"controller,hold,ssh" default:"controller" doc:"controller: another Jenkins; hold: nobody uses it but a person; ssh: that person gets a login"`
+	Kind       string   `json:"kind,omitempty" enum:"controller,hold,ssh" default:"controller" doc:"controller: another Jenkins; hold: nobody uses it but a person; ssh: that person gets a login"`
 	Controller string   `json:"controller,omitempty" readOnly:"true" doc:"The borrower's controller, where pitcrew makes the node"`
 	URL        string   `json:"url,omitempty" maxLength:"2000" doc:"Root address of a borrower that has made the node itself"`
 	Labels     []string `json:"labels,omitempty" maxItems:"50" doc:"Of the node at the borrower; absent: as configured"`
