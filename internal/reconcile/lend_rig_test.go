@@ -34,6 +34,7 @@ type lendRig struct {
 
 	holds    sync.Mutex
 	stubborn bool                                          // the program does not end when it is told to, guarded by holds
+	orphans  bool                                          // its build dies and what it started lives on, guarded by holds
 	silent   bool                                          // it says nothing at its end, guarded by holds
 	secrets  map[string]bool                               // that programs were given, guarded by holds
 	lives    map[string]string                             // borrowed programs that live, node by agent; guarded by holds
@@ -78,6 +79,7 @@ func inLendRig(t *testing.T, s setup, f func(*lendRig)) {
 	inRig(t, s, func(r *rig) {
 		l := &lendRig{rig: r, secrets: map[string]bool{}, lives: map[string]string{}, borrowers: reconcile.NewBorrowers()}
 		r.hold = l.execute
+		r.bend(l.sweep)
 		var err error
 		l.borrower, err = jenkinstest.New(jenkinstest.Options{RootURL: "http://staging.test/", Security: jenkinstest.Security{NoCrumbs: true}})
 		must(t, err)
@@ -162,7 +164,12 @@ func (r *lendRig) execute(ctx context.Context, step jenkinstest.Step) jenkinstes
 		say("connected")
 		r.live(step.Agent, node)
 	}
-	defer r.live(step.Agent, "")
+	orphaned := false
+	defer func() {
+		if !orphaned {
+			r.live(step.Agent, "")
+		}
+	}()
 	for {
 		reason := ""
 		select {
@@ -174,8 +181,13 @@ func (r *lendRig) execute(ctx context.Context, step jenkinstest.Step) jenkinstes
 			}
 		}
 		r.holds.Lock()
-		stubborn, silent := r.stubborn, r.silent
+		stubborn, silent, orphans := r.stubborn, r.silent, r.orphans
 		r.holds.Unlock()
+		if orphans && connected && ctx.Err() != nil {
+			orphaned = true
+			go r.liveOn(step.Agent, node)
+			return jenkinstest.StepResult{Exit: 143}
+		}
 		if reason == "" || stubborn && ctx.Err() == nil {
 			continue
 		}
