@@ -103,7 +103,7 @@ func (r *lendRig) settled(id string, killed *atomic.Bool) loan.Loan {
 
 func (r *lendRig) over(id string, killed *atomic.Bool) loan.Loan {
 	r.t.Helper()
-	return r.until(id, 6*time.Hour, killed, func(l loan.Loan) bool {
+	return r.until(id, 2*time.Hour, killed, func(l loan.Loan) bool {
 		return l.Over() && !l.Node.Owing() && (l.Agent.Name == "" || r.has(l.Agent.Name, isClean))
 	})
 }

@@ -97,7 +97,7 @@ func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight
 		return s, err
 	}
 	s.Released = a.Loan == nil || a.Loan.ID != one.ID
-	s.Back = s.Released && a.State == hygiene.Clean && a.LastCleaned.After(one.Since)
+	s.Back = s.Released && cleanedSince(a, one)
 	s.Lender.Managed = a.Managed()
 	if c != nil {
 		c.lookAtLent(&s, a, one)
@@ -109,6 +109,12 @@ func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight
 		s.Borrower = loan.Borrower{Online: one.Run.Connected}
 	}
 	return s, nil
+}
+
+// cleanedSince reports whether an agent was proven clean after a loan. A build, or another loan, may have taken it at once.
+// The number tells it whatever was done to the clock.
+func cleanedSince(a hygiene.Agent, one *loan.Loan) bool {
+	return a.State == hygiene.Clean && a.Attempt >= one.Run.Number || a.LastCleaned.After(one.Since)
 }
 
 // lookAtLent adds what the newest look saw of a loan's agent.
