@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -72,11 +71,7 @@ func (l *Lender) missed(ctx context.Context, one *loan.Loan, act loan.Action, er
 		return stepSoon, nil
 	}
 	now := time.Now()
-	level := slog.LevelWarn
-	if one.Reason == err.Error() { // as it was told
-		level = slog.LevelDebug
-	}
-	l.Log.Log(ctx, level, "a step of a loan failed", "loan", one.ID, "step", string(act.Kind), "err", err)
+	wait := l.setBack(ctx, one, string(act.Kind), err)
 	final := errors.Is(err, errNoBorrower) || isFinal(err)
 	if one.State == loan.Granted && (act.Kind == loan.MakeNode || act.Kind == loan.HandOver) && final {
 		return again, l.end(ctx, one, loan.ByRefusal, err.Error(), "pitcrew", now)
@@ -87,7 +82,7 @@ func (l *Lender) missed(ctx context.Context, one *loan.Loan, act loan.Action, er
 			return rest, err
 		}
 	}
-	return lendEvery, nil
+	return min(wait, lendEvery), nil
 }
 
 // isFinal reports whether a controller said no in a way that no repetition changes.

@@ -23,14 +23,21 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 		return rest, nil
 	}
 	if err != nil || one.Over() && !one.Node.Owing() {
+		l.goesOn(id, "")
 		return rest, err
 	}
 	c := l.crew(one.Agent.Controller)
 	if c != nil && c.settings.Load().DryRun {
 		return rest, nil
 	}
-	if err := l.follow(ctx, c, &one); err != nil {
-		l.Log.WarnContext(ctx, "the program of a loan could not be looked at", "loan", id, "err", err)
+	if l.resting(id, looking) <= 0 {
+		if err := l.follow(ctx, c, &one); errors.Is(err, store.ErrConflict) {
+			return again, nil
+		} else if err != nil {
+			l.setBack(ctx, &one, looking, err)
+		} else {
+			l.goesOn(id, looking)
+		}
 	}
 	sight, err := l.sight(ctx, c, &one)
 	if err != nil {
@@ -44,12 +51,21 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 	if act.Kind != loan.Rest {
 		l.Log.DebugContext(ctx, "loan", "loan", id, "state", string(one.State), "action", string(act.Kind), "reason", act.Reason)
 	}
+	if wait := l.resting(id, string(act.Kind)); wait > 0 {
+		return min(wait, lendEvery), nil
+	}
 	err = l.act(ctx, c, &one, act, now)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return again, nil // decided on older facts
 	case err != nil:
 		return l.missed(ctx, &one, act, err)
+	}
+	l.goesOn(id, string(act.Kind))
+	switch {
+	case act.Kind == loan.Unmark, act.Kind == loan.Mark && one.State == loan.Attached:
+		c.Poke() // what called for it was seen; only a new look shows that it is done
+		return lendEvery, nil
 	case act.Kind != loan.Rest:
 		return again, nil
 	case one.State == loan.Granted || one.State == loan.Returning:

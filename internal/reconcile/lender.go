@@ -45,8 +45,9 @@ type Lender struct {
 	LenderDeps
 	wake chan struct{}
 
-	mu    sync.Mutex
-	asked map[string]time.Time // when the machine of a loan was last asked whether its program lives
+	mu       sync.Mutex
+	setbacks map[string][]setback // by loan; guarded by mu
+	asked    map[string]time.Time // when the machine of a loan was last asked whether its program lives; guarded by mu
 }
 
 // loanKey is the engine's kind for everything that is done to one loan.
@@ -57,7 +58,7 @@ const loanWorkers = 16
 
 // NewLender returns a lender. It does nothing until it runs.
 func NewLender(d LenderDeps) *Lender {
-	l := &Lender{LenderDeps: d, wake: make(chan struct{}, 1), asked: map[string]time.Time{}}
+	l := &Lender{LenderDeps: d, wake: make(chan struct{}, 1), setbacks: map[string][]setback{}, asked: map[string]time.Time{}}
 	l.Engine.Register(loanKey, l.handle, engine.HandlerOptions{Workers: loanWorkers, Timeout: loanTime})
 	return l
 }
