@@ -20,6 +20,9 @@ func (l *Lender) makeNode(ctx context.Context, one *loan.Loan) error {
 	if err != nil {
 		return err
 	}
+	if err := l.Borrowers.silent(one.To.Controller); err != nil {
+		return err
+	}
 	borrower, _ := l.Borrowers.Named(one.To.Controller)
 	one.Node.Made = true
 	if err := l.save(ctx, one, time.Now()); err != nil {
@@ -48,6 +51,9 @@ func asMade(err error) error {
 func (l *Lender) dropNode(ctx context.Context, one *loan.Loan) error {
 	client, err := l.Borrowers.client(one)
 	if err != nil {
+		return err
+	}
+	if err := l.Borrowers.silent(one.To.Controller); err != nil {
 		return err
 	}
 	defer l.Borrowers.changed(one)

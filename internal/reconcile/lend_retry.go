@@ -16,6 +16,7 @@ type setback struct {
 	step  string
 	times int
 	until time.Time // it is not tried again before
+	last  error
 }
 
 // lendBackoff is between two tries of one step: a controller may be dead for days, with a node that is owed there.
@@ -50,6 +51,7 @@ func (l *Lender) setBack(ctx context.Context, one *loan.Loan, step string, err e
 		level, all = slog.LevelWarn, append(all, setback{step: step})
 	}
 	all[i].times++
+	all[i].last = err
 	wait := lendBackoff.After(all[i].times, one.ID)
 	all[i].until = time.Now().Add(wait)
 	l.setbacks[one.ID] = all
@@ -71,4 +73,14 @@ func (l *Lender) goesOn(id, step string) {
 	if l.setbacks[id] = kept; len(kept) == 0 {
 		delete(l.setbacks, id)
 	}
+}
+
+// trouble is what a loan met last, "" if nothing.
+func (l *Lender) trouble(id string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if all := l.setbacks[id]; len(all) > 0 {
+		return ": " + all[len(all)-1].last.Error()
+	}
+	return ""
 }

@@ -35,6 +35,7 @@ type lendRig struct {
 	holds    sync.Mutex
 	stubborn bool                                          // the program does not end when it is told to, guarded by holds
 	orphans  bool                                          // its build dies and what it started lives on, guarded by holds
+	deaf     bool                                          // its secret does not do, guarded by holds
 	silent   bool                                          // it says nothing at its end, guarded by holds
 	secrets  map[string]bool                               // that programs were given, guarded by holds
 	lives    map[string]string                             // borrowed programs that live, node by agent; guarded by holds
@@ -141,8 +142,12 @@ func (r *lendRig) execute(ctx context.Context, step jenkinstest.Step) jenkinstes
 	say := func(format string, args ...any) {
 		fmt.Fprintf(step.Out, "pitcrew-loan "+hex.EncodeToString(sum[:])+" "+format+"\n", args...)
 	}
+	if step.Env["PITCREW_NONCE"] == "" {
+		say("refused without an order")
+		return jenkinstest.StepResult{Exit: 78}
+	}
 	r.holds.Lock()
-	refuse := r.refuse
+	refuse, deaf := r.refuse, r.deaf
 	r.secrets[env["PITCREW_LOAN_SECRET"]] = true
 	r.holds.Unlock()
 	node := env["PITCREW_LOAN_NODE"]
@@ -159,7 +164,7 @@ func (r *lendRig) execute(ctx context.Context, step jenkinstest.Step) jenkinstes
 	say("started user=jenkins isolated=no files=open dir=%s java=/usr/bin/java", env["PITCREW_LOAN_DIR"])
 	agent := r.borrower.Agent(node)
 	info, err := r.borrower.AgentInfo(node)
-	connected := err == nil && agent != nil && info.Secret == env["PITCREW_LOAN_SECRET"] && agent.Connect() == nil
+	connected := err == nil && agent != nil && info.Secret == env["PITCREW_LOAN_SECRET"] && !deaf && agent.Connect() == nil
 	if connected {
 		say("connected")
 		r.live(step.Agent, node)

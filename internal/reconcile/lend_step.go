@@ -26,6 +26,9 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 		l.goesOn(id, "")
 		return rest, err
 	}
+	if l.notOurs(one.Agent.Controller) {
+		return lendEvery, nil
+	}
 	c := l.crew(one.Agent.Controller)
 	if c != nil && c.settings.Load().DryRun {
 		return rest, nil
@@ -216,7 +219,11 @@ func (l *Lender) act(ctx context.Context, c *Crew, one *loan.Loan, act loan.Acti
 	case loan.Rest:
 		return nil
 	case loan.End:
-		return l.end(ctx, one, act.Cause, act.Reason, "pitcrew", now)
+		reason := act.Reason
+		if act.Cause == loan.ByTimeout {
+			reason += l.trouble(one.ID)
+		}
+		return l.end(ctx, one, act.Cause, reason, "pitcrew", now)
 	case loan.MakeNode:
 		return l.makeNode(ctx, one)
 	case loan.DropNode:

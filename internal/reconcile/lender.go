@@ -118,6 +118,17 @@ func (l *Lender) crew(controller string) *Crew {
 	return nil
 }
 
+// notOurs reports whether another daemon services a controller, or nobody can tell yet: what this store says of its loans
+// may be an old copy, and is left to that one. If the controller does not answer, they are ours until it says otherwise.
+func (l *Lender) notOurs(controller string) bool {
+	for _, c := range l.Crews() {
+		if string(c.ID()) == controller {
+			return c.Refused() != "" || c.look.Load() == nil && c.Problem() == ""
+		}
+	}
+	return false
+}
+
 // choose lets the domain say which waiting loans get which agents.
 func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 	offers, byAgent := []loan.Offer(nil), map[loan.Agent]*offer{}
