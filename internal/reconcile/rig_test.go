@@ -351,6 +351,9 @@ func truthOfEdit(t *testing.T, e jenkinstest.Entry) {
 	names := hygiene.DefaultNames
 	before, after := strings.Fields(e.Before), strings.Fields(e.Labels)
 	theirs := func(labels []string) []string { return renamed.Apply(names.Apply(labels, 0), 0) }
+	if strings.HasPrefix(e.Agent, "pitcrew-loan-") {
+		return // a node that we made for a borrower
+	}
 	if !slices.Equal(theirs(before), theirs(after)) {
 		t.Errorf("I8: labels of others were changed: %q became %q", e.Before, e.Labels)
 	}

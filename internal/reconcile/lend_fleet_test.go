@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// lendFleet is a setup with n agents, all of which may be lent but floor.
+func lendFleet(n, floor int) setup {
+	var agents []jenkinstest.AgentSpec
+	for i := range n {
+		agents = append(agents, jenkinstest.AgentSpec{Name: fmt.Sprintf("linux-%d", i), Labels: "cleanable el7"})
+	}
+	return setup{agents: agents, settings: func(s *reconcile.Settings) {
+		s.MaxCleanups, s.Pools[0].Lend.Policy.Most, s.Pools[0].Lend.Policy.Floor = n, n, floor
+	}}
+}
+
+func (r *lendRig) allClean() {
+	r.t.Helper()
+	r.wait(time.Hour, "all clean", func() bool {
+		for _, a := range r.spec.agents {
+			if !r.has(a.Name, isClean) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// count counts open loans by borrower and state.
+func (r *lendRig) count() map[string]int {
+	r.t.Helper()
+	open, err := r.store.OpenLoans(r.t.Context())
+	must(r.t, err)
+	n := map[string]int{}
+	for _, l := range open {
+		n[string(l.State)]++
+		n[l.Borrower+" "+string(l.State)]++
+	}
+	return n
+}
+
+func (r *lendRig) requestMany(borrower string, n int) []loan.Loan {
+	r.t.Helper()
+	loans, err := r.lender.Request(r.t.Context(), loan.Request{Borrower: borrower, By: "ci", Count: n, To: loan.Target{Kind: loan.ToController}}, "")
+	must(r.t, err)
+	return loans
+}
+
+func TestAHundredLoansGoOutAndComeBack(t *testing.T) {
+	inLendRig(t, lendFleet(100, 0), func(r *lendRig) {
+		r.allClean()
+		loans := r.requestMany("staging", 100)
+		r.wait(10*time.Minute, "all attached", func() bool { return r.count()["attached"] == 100 })
+		for _, l := range loans {
+			_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+			must(r.t, err)
+		}
+		r.wait(30*time.Minute, "all back", func() bool { return len(r.count()) == 0 })
+		r.allClean()
+		if left := r.nodesLeft(); len(left) > 0 {
+			r.t.Errorf("left at the borrower: %v", left)
+		}
+		for _, l := range loans {
+			if got := r.loan(l.ID); got.State != loan.Cleaned {
+				r.t.Errorf("loan %s is %s: %s", l.ID, got.State, got.Reason)
+			}
+		}
+	})
+}
+
+func TestTwoBorrowersShareWithinQuotasAndAboveTheFloor(t *testing.T) {
+	inLendRig(t, lendFleet(20, 4), func(r *lendRig) {
+		r.borrowers.Apply(map[string]reconcile.Borrower{"staging": {Client: r.to, Quota: 12}, "second": {Client: r.to, Quota: 15}})
+		r.allClean()
+		r.endLend() // so that both wait when agents are given out
+		r.requestMany("staging", 12)
+		r.requestMany("second", 15)
+		r.startLend()
+		r.wait(10*time.Minute, "all that may be lent", func() bool { return r.count()["attached"] == 16 })
+		r.pass(5 * time.Minute)
+		if n := r.count(); n["staging attached"] != 8 || n["second attached"] != 8 || n["attached"] != 16 {
+			r.t.Errorf("lent: %v", n)
+		}
+	})
+}
+
+// What starts while agents are on loan makes the lender short, and calls back what is idle.
+func TestAnIdleLoanIsCalledBackWhenTheLenderIsShort(t *testing.T) {
+	inLendRig(t, lendFleet(2, 0), func(r *lendRig) {
+		r.allClean()
+		loans := r.requestMany("staging", 2)
+		r.wait(10*time.Minute, "all lent", func() bool { return r.count()["attached"] == 2 })
+		r.pass(5 * time.Minute)
+		must(r.t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&el7"}))
+		_, err := r.jenkins.Schedule("app", nil)
+		must(r.t, err)
+		r.wait(20*time.Minute, "the build", func() bool { return len(r.jenkins.Builds("app")) == 1 })
+		called := 0
+		for _, l := range loans {
+			if r.loan(l.ID).Cause == loan.ByRecall {
+				called++
+			}
+		}
+		if called == 0 {
+			r.t.Error("none was called back")
+		}
+		r.t.Logf("%d of 2 loans were called back for one build", called)
+		r.wait(3*time.Hour, "the rest", func() bool { return len(r.count()) == 0 })
+	})
+}
+
+// Behind a gate nothing but the loan's own build starts on the agent, whatever it asks for.
+func TestBehindAGateNothingElseStartsDuringALoan(t *testing.T) {
+	t.Parallel()
+	for what, happens := range map[string]func(*lendRig){
+		"nothing": func(*lendRig) {},
+		"the lender is killed": func(r *lendRig) {
+			r.orphan()
+			must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		},
+		"its agent is killed": func(r *lendRig) {
+			r.orphan()
+			r.jenkins.Agent("linux-7").Kill()
+			r.pass(time.Second)
+			must(r.t, r.jenkins.Agent("linux-7").Connect())
+		},
+		"our mark is lifted and the agent killed": func(r *lendRig) {
+			r.orphan()
+			seen, err := r.client.Agent(r.t.Context(), "linux-7")
+			must(r.t, err)
+			must(r.t, r.client.LiftOffline(r.t.Context(), "linux-7", seen.OfflineReason))
+			r.jenkins.Agent("linux-7").Kill()
+			must(r.t, r.jenkins.Agent("linux-7").Connect())
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inLendRig(t, behindGate(one[0]), func(r *lendRig) {
+				r.takesFor(5 * time.Second)
+				r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+				stop := r.besiege()
+				l := r.waitLoan(r.request(func(q *loan.Request) { q.Lease.Term = 5 * time.Minute }).ID, loan.Attached)
+				r.pass(20 * time.Second)
+				happens(r)
+				l = r.over(l.ID, nil)
+				stop()
+				r.pass(time.Minute)
+				r.wait(time.Hour, "the agent clean", func() bool { return r.has("linux-7", isClean) && r.jenkins.QueueLength() == 0 })
+				r.leftNothing(l)
+				r.peace()
+			})
+		})
+	}
+}
+
+func TestTheLenderItselfBorrows(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.borrower, r.to = r.jenkins, r.client
+		r.borrowers.Apply(map[string]reconcile.Borrower{"staging": {Client: r.client, Labels: []string{"rehearsal"}}})
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		l := r.waitLoan(r.request().ID, loan.Attached)
+		r.runBuild("rehearse", "rehearsal")
+		if b := r.jenkins.Builds("rehearse")[0]; b.Agent != l.Node.Name {
+			r.t.Errorf("it ran on %s", b.Agent)
+		}
+		r.pass(5 * time.Minute)
+		_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+		must(r.t, err)
+		l = r.settled(l.ID, nil)
+		if got := r.story(l.ID); got != wholeStory {
+			r.t.Errorf("its events tell: %s", got)
+		}
+	})
+}
