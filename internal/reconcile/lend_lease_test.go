@@ -8,6 +8,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
 // A lease ends by what ends it first, whoever is dead at that time.
@@ -20,7 +21,7 @@ func TestALeaseEndsWhoeverIsDead(t *testing.T) {
 		after time.Duration // from the grant
 	}{
 		"term":    {loan.Lease{Term: 20 * time.Minute}, false, loan.ByTerm, 20 * time.Minute},
-		"maximum": {loan.Lease{Term: 50 * time.Minute}, true, loan.ByTerm, 2 * time.Hour},
+		"maximum": {loan.Lease{Term: 50 * time.Minute}, true, loan.ByTerm, 70 * time.Minute},
 		"idle":    {loan.Lease{Term: time.Hour, Idle: 10 * time.Minute}, false, loan.ByIdle, 10 * time.Minute},
 		"silence": {loan.Lease{Term: time.Hour, TTL: 15 * time.Minute}, false, loan.BySilence, 15 * time.Minute},
 	}
@@ -40,7 +41,7 @@ func TestALeaseEndsWhoeverIsDead(t *testing.T) {
 				continue // it goes on, or nobody can tell
 			}
 			t.Run(name+", "+who, func(t *testing.T) {
-				inLendRig(t, setup{agents: one}, func(r *lendRig) {
+				inLendRig(t, setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].Lend.Lease.Max = 70 * time.Minute }}, func(r *lendRig) {
 					r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
 					l := r.waitLoan(r.request(func(q *loan.Request) { q.Lease = c.lease }).ID, loan.Attached)
 					r.pass(time.Minute)
@@ -86,4 +87,34 @@ func TestALoanThatNoAgentIsFoundForExpires(t *testing.T) {
 			r.t.Errorf("it is %s: %s", got.State, r.story(l.ID))
 		}
 	})
+}
+
+// A clock that is set back makes no loan longer than its term from then on, and no return wait for the old time.
+func TestAClockThatIsSetBackEndsLoansInTime(t *testing.T) {
+	for _, state := range []loan.State{loan.Attached, loan.Returning} {
+		t.Run(string(state), func(t *testing.T) {
+			inLendRig(t, setup{agents: one}, func(r *lendRig) {
+				r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+				l := r.waitLoan(r.request(func(q *loan.Request) { q.Lease.Term = 10 * time.Minute }).ID, loan.Attached)
+				restore := r.borrower.Inject(jenkinstest.Fault{Refuse: true})
+				if state == loan.Returning {
+					_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+					must(r.t, err)
+				}
+				r.endLend()
+				l = r.loan(l.ID)
+				for _, at := range []*time.Time{&l.Since, &l.Granted, &l.Attached, &l.Renewed, &l.Until, &l.Run.Shut, &l.Run.Handed} {
+					*at = at.Add(5 * time.Hour) // as if they were written before it was set back
+				}
+				must(r.t, r.store.SaveLoan(r.t.Context(), l))
+				r.startLend()
+				r.pass(12 * time.Minute)
+				if got := r.loan(l.ID); got.State != loan.Cleaned || !got.Node.Owed {
+					r.t.Errorf("it is %s: %s", got.State, got.Reason)
+				}
+				restore()
+				r.settled(l.ID, nil)
+			})
+		})
+	}
 }

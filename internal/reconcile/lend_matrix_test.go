@@ -141,7 +141,11 @@ func (r *lendRig) leftNothing(l loan.Loan) {
 func (r *lendRig) until(id string, limit time.Duration, killed *atomic.Bool, ok func(loan.Loan) bool) loan.Loan {
 	r.t.Helper()
 	var last loan.Loan
-	for end := time.Now().Add(limit); time.Now().Before(end); r.pass(100 * time.Millisecond) {
+	step := 100 * time.Millisecond
+	for began := time.Now(); time.Since(began) < limit; r.pass(step) {
+		if time.Since(began) > 2*time.Minute {
+			step = 2 * time.Second
+		}
 		if killed != nil && killed.Swap(false) {
 			r.restart()
 		}

@@ -33,6 +33,13 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 	if c != nil && c.settings.Load().DryRun {
 		return rest, nil
 	}
+	if now := time.Now(); loan.Ahead(one, now) {
+		l.Log.WarnContext(ctx, "the clock was set back", "loan", id, "since", one.Since)
+		one = loan.SetBack(one, now)
+		if err := l.save(ctx, &one, now); err != nil {
+			return rest, err
+		}
+	}
 	if l.resting(id, looking) <= 0 {
 		if err := l.follow(ctx, c, &one); errors.Is(err, store.ErrConflict) {
 			return again, nil
