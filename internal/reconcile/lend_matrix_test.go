@@ -115,7 +115,7 @@ func (r *lendRig) leftNothing(l loan.Loan) {
 	r.pass(3 * time.Second)
 	name := l.Agent.Name
 	if name == "" {
-		name = "linux-7"
+		name = r.spec.agents[0].Name
 	}
 	if got := r.labels(name); got != "cleanable clean" {
 		r.t.Errorf("loan %s: its agent is labelled %s", id, got)
