@@ -238,7 +238,7 @@ func stride() int {
 	if len(sides()) > 1 {
 		return 1
 	}
-	return 7
+	return 11
 }
 
 // controllers are the two that a loan talks to.
