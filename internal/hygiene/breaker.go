@@ -22,6 +22,7 @@ type BreakerPolicy struct {
 type Ended struct {
 	Agent    AgentID
 	Revision string
+	Need     Need // what it was for
 	Step     string
 	Failed   bool
 	Claimed  time.Time

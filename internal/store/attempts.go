@@ -154,7 +154,7 @@ func (s *Store) EndedSince(ctx context.Context, pool string, since time.Time) ([
 	}
 	return each(found, func(r rows.EndedSinceRow) (hygiene.Ended, error) {
 		return hygiene.Ended{
-			Agent: agentID(r.Controller, r.Agent), Revision: r.Revision, Step: r.Step,
+			Agent: agentID(r.Controller, r.Agent), Revision: r.Revision, Need: hygiene.Need(r.Need), Step: r.Step,
 			Failed: hygiene.Outcome(r.Outcome) == hygiene.Failed, Claimed: moment(r.Claimed), At: moment(r.Ended),
 		}, nil
 	})
@@ -167,17 +167,19 @@ var packers = sync.Pool{New: func() any {
 	return w
 }}
 
-func pack(log []byte) (string, error) {
-	if len(log) == 0 {
+func pack(log []byte) (string, error) { return deflate(log[max(0, len(log)-maxLog):]) }
+
+// deflate packs bytes into text; "" is none.
+func deflate(body []byte) (string, error) {
+	if len(body) == 0 {
 		return "", nil
 	}
-	log = log[max(0, len(log)-maxLog):]
 	var text strings.Builder
 	encoder := base64.NewEncoder(base64.StdEncoding, &text)
 	zip := packers.Get().(*gzip.Writer)
 	defer packers.Put(zip)
 	zip.Reset(encoder)
-	if _, err := zip.Write(log); err != nil {
+	if _, err := zip.Write(body); err != nil {
 		return "", err
 	}
 	err := errors.Join(zip.Close(), encoder.Close())
@@ -185,16 +187,28 @@ func pack(log []byte) (string, error) {
 }
 
 func unpack(text string) ([]byte, error) {
+	log, err := inflate(text)
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	return log[:min(len(log), maxLog)], nil
+}
+
+// maxInflated bounds what stored text is unpacked to: more than any program has, as JSON.
+const maxInflated = 64 << 20
+
+// inflate is the inverse of deflate.
+func inflate(text string) ([]byte, error) {
 	if text == "" {
 		return nil, nil
 	}
 	packed, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, fmt.Errorf("read log: %w", err)
+		return nil, err
 	}
 	zip, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
-		return nil, fmt.Errorf("read log: %w", err)
+		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(zip, maxLog))
+	return io.ReadAll(io.LimitReader(zip, maxInflated))
 }

@@ -281,8 +281,8 @@ func TestBreakerCountsSuccessesAndFailuresOnly(t *testing.T) {
 	}
 	third := t0.Add(3 * time.Hour)
 	want := []hygiene.Ended{
-		{Agent: a1, Revision: "r1", Step: "wipe", Failed: true, Claimed: third, At: third.Add(time.Minute)},
-		{Agent: a1, Revision: "r1", Claimed: cleaned, At: cleaned},
+		{Agent: a1, Revision: "r1", Need: hygiene.NeedCleanup, Step: "wipe", Failed: true, Claimed: third, At: third.Add(time.Minute)},
+		{Agent: a1, Revision: "r1", Need: hygiene.NeedCleanup, Claimed: cleaned, At: cleaned},
 	}
 	if diff := cmp.Diff(want, ended(third.Add(time.Minute), "el7")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -30,7 +30,7 @@ WHERE attempt.controller = $1 AND attempt.agent = $2 AND attempt.number = $3 AND
 SELECT * FROM attempt WHERE used_by = $1 ORDER BY id DESC LIMIT 100;
 
 -- name: EndedSince :many
-SELECT controller, agent, revision, step, outcome, claimed, ended FROM attempt
+SELECT controller, agent, revision, need, step, outcome, claimed, ended FROM attempt
 WHERE pool = $1 AND ended > 0 AND ended >= $2 AND outcome IN ('cleaned', 'failed')
 ORDER BY ended, id;
 

@@ -48,7 +48,7 @@ func (q *Queries) Attempt(ctx context.Context, controller string, agent string, 
 }
 
 const endedSince = `-- name: EndedSince :many
-SELECT controller, agent, revision, step, outcome, claimed, ended FROM attempt
+SELECT controller, agent, revision, need, step, outcome, claimed, ended FROM attempt
 WHERE pool = $1 AND ended > 0 AND ended >= $2 AND outcome IN ('cleaned', 'failed')
 ORDER BY ended, id
 `
@@ -57,6 +57,7 @@ type EndedSinceRow struct {
 	Controller string
 	Agent      string
 	Revision   string
+	Need       string
 	Step       string
 	Outcome    string
 	Claimed    int64
@@ -76,6 +77,7 @@ func (q *Queries) EndedSince(ctx context.Context, pool string, ended int64) ([]E
 			&i.Controller,
 			&i.Agent,
 			&i.Revision,
+			&i.Need,
 			&i.Step,
 			&i.Outcome,
 			&i.Claimed,

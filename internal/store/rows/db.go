@@ -36,6 +36,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.buildStmt, err = db.PrepareContext(ctx, build); err != nil {
 		return nil, fmt.Errorf("error preparing query Build: %w", err)
 	}
+	if q.cleanedWithStmt, err = db.PrepareContext(ctx, cleanedWith); err != nil {
+		return nil, fmt.Errorf("error preparing query CleanedWith: %w", err)
+	}
 	if q.contaminationStmt, err = db.PrepareContext(ctx, contamination); err != nil {
 		return nil, fmt.Errorf("error preparing query Contamination: %w", err)
 	}
@@ -62,6 +65,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.deleteResidueStmt, err = db.PrepareContext(ctx, deleteResidue); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteResidue: %w", err)
+	}
+	if q.deleteRolloutStmt, err = db.PrepareContext(ctx, deleteRollout); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteRollout: %w", err)
 	}
 	if q.deleteTokenStmt, err = db.PrepareContext(ctx, deleteToken); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteToken: %w", err)
@@ -93,6 +99,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertResidueStmt, err = db.PrepareContext(ctx, insertResidue); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertResidue: %w", err)
 	}
+	if q.insertRolloutStmt, err = db.PrepareContext(ctx, insertRollout); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertRollout: %w", err)
+	}
 	if q.insertTokenStmt, err = db.PrepareContext(ctx, insertToken); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertToken: %w", err)
 	}
@@ -114,6 +123,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.openLoansStmt, err = db.PrepareContext(ctx, openLoans); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenLoans: %w", err)
 	}
+	if q.openUsesStmt, err = db.PrepareContext(ctx, openUses); err != nil {
+		return nil, fmt.Errorf("error preparing query OpenUses: %w", err)
+	}
 	if q.pausesStmt, err = db.PrepareContext(ctx, pauses); err != nil {
 		return nil, fmt.Errorf("error preparing query Pauses: %w", err)
 	}
@@ -122,6 +134,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.proceedAttemptStmt, err = db.PrepareContext(ctx, proceedAttempt); err != nil {
 		return nil, fmt.Errorf("error preparing query ProceedAttempt: %w", err)
+	}
+	if q.programStmt, err = db.PrepareContext(ctx, program); err != nil {
+		return nil, fmt.Errorf("error preparing query Program: %w", err)
+	}
+	if q.programsLikeStmt, err = db.PrepareContext(ctx, programsLike); err != nil {
+		return nil, fmt.Errorf("error preparing query ProgramsLike: %w", err)
 	}
 	if q.purgeBuildsStmt, err = db.PrepareContext(ctx, purgeBuilds); err != nil {
 		return nil, fmt.Errorf("error preparing query PurgeBuilds: %w", err)
@@ -132,8 +150,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.purgeLoansStmt, err = db.PrepareContext(ctx, purgeLoans); err != nil {
 		return nil, fmt.Errorf("error preparing query PurgeLoans: %w", err)
 	}
+	if q.purgeProgramsStmt, err = db.PrepareContext(ctx, purgePrograms); err != nil {
+		return nil, fmt.Errorf("error preparing query PurgePrograms: %w", err)
+	}
+	if q.purgeRehearsalsStmt, err = db.PrepareContext(ctx, purgeRehearsals); err != nil {
+		return nil, fmt.Errorf("error preparing query PurgeRehearsals: %w", err)
+	}
+	if q.rehearsalStmt, err = db.PrepareContext(ctx, rehearsal); err != nil {
+		return nil, fmt.Errorf("error preparing query Rehearsal: %w", err)
+	}
 	if q.reportStmt, err = db.PrepareContext(ctx, report); err != nil {
 		return nil, fmt.Errorf("error preparing query Report: %w", err)
+	}
+	if q.rolloutsStmt, err = db.PrepareContext(ctx, rollouts); err != nil {
+		return nil, fmt.Errorf("error preparing query Rollouts: %w", err)
 	}
 	if q.saveBreakerStmt, err = db.PrepareContext(ctx, saveBreaker); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveBreaker: %w", err)
@@ -159,6 +189,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.savePoolStmt, err = db.PrepareContext(ctx, savePool); err != nil {
 		return nil, fmt.Errorf("error preparing query SavePool: %w", err)
 	}
+	if q.saveProgramStmt, err = db.PrepareContext(ctx, saveProgram); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveProgram: %w", err)
+	}
+	if q.saveRehearsalStmt, err = db.PrepareContext(ctx, saveRehearsal); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveRehearsal: %w", err)
+	}
 	if q.saveReportStmt, err = db.PrepareContext(ctx, saveReport); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveReport: %w", err)
 	}
@@ -167,6 +203,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.saveUnreadStmt, err = db.PrepareContext(ctx, saveUnread); err != nil {
 		return nil, fmt.Errorf("error preparing query SaveUnread: %w", err)
+	}
+	if q.saveUseResultStmt, err = db.PrepareContext(ctx, saveUseResult); err != nil {
+		return nil, fmt.Errorf("error preparing query SaveUseResult: %w", err)
 	}
 	if q.sealedSecretStmt, err = db.PrepareContext(ctx, sealedSecret); err != nil {
 		return nil, fmt.Errorf("error preparing query SealedSecret: %w", err)
@@ -198,6 +237,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.updateLoanStmt, err = db.PrepareContext(ctx, updateLoan); err != nil {
 		return nil, fmt.Errorf("error preparing query UpdateLoan: %w", err)
 	}
+	if q.updateRolloutStmt, err = db.PrepareContext(ctx, updateRollout); err != nil {
+		return nil, fmt.Errorf("error preparing query UpdateRollout: %w", err)
+	}
+	if q.useResultsStmt, err = db.PrepareContext(ctx, useResults); err != nil {
+		return nil, fmt.Errorf("error preparing query UseResults: %w", err)
+	}
 	if q.usedByStmt, err = db.PrepareContext(ctx, usedBy); err != nil {
 		return nil, fmt.Errorf("error preparing query UsedBy: %w", err)
 	}
@@ -227,6 +272,11 @@ func (q *Queries) Close() error {
 	if q.buildStmt != nil {
 		if cerr := q.buildStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing buildStmt: %w", cerr)
+		}
+	}
+	if q.cleanedWithStmt != nil {
+		if cerr := q.cleanedWithStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing cleanedWithStmt: %w", cerr)
 		}
 	}
 	if q.contaminationStmt != nil {
@@ -272,6 +322,11 @@ func (q *Queries) Close() error {
 	if q.deleteResidueStmt != nil {
 		if cerr := q.deleteResidueStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteResidueStmt: %w", cerr)
+		}
+	}
+	if q.deleteRolloutStmt != nil {
+		if cerr := q.deleteRolloutStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteRolloutStmt: %w", cerr)
 		}
 	}
 	if q.deleteTokenStmt != nil {
@@ -324,6 +379,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertResidueStmt: %w", cerr)
 		}
 	}
+	if q.insertRolloutStmt != nil {
+		if cerr := q.insertRolloutStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertRolloutStmt: %w", cerr)
+		}
+	}
 	if q.insertTokenStmt != nil {
 		if cerr := q.insertTokenStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertTokenStmt: %w", cerr)
@@ -359,6 +419,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing openLoansStmt: %w", cerr)
 		}
 	}
+	if q.openUsesStmt != nil {
+		if cerr := q.openUsesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing openUsesStmt: %w", cerr)
+		}
+	}
 	if q.pausesStmt != nil {
 		if cerr := q.pausesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing pausesStmt: %w", cerr)
@@ -372,6 +437,16 @@ func (q *Queries) Close() error {
 	if q.proceedAttemptStmt != nil {
 		if cerr := q.proceedAttemptStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing proceedAttemptStmt: %w", cerr)
+		}
+	}
+	if q.programStmt != nil {
+		if cerr := q.programStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing programStmt: %w", cerr)
+		}
+	}
+	if q.programsLikeStmt != nil {
+		if cerr := q.programsLikeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing programsLikeStmt: %w", cerr)
 		}
 	}
 	if q.purgeBuildsStmt != nil {
@@ -389,9 +464,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing purgeLoansStmt: %w", cerr)
 		}
 	}
+	if q.purgeProgramsStmt != nil {
+		if cerr := q.purgeProgramsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing purgeProgramsStmt: %w", cerr)
+		}
+	}
+	if q.purgeRehearsalsStmt != nil {
+		if cerr := q.purgeRehearsalsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing purgeRehearsalsStmt: %w", cerr)
+		}
+	}
+	if q.rehearsalStmt != nil {
+		if cerr := q.rehearsalStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rehearsalStmt: %w", cerr)
+		}
+	}
 	if q.reportStmt != nil {
 		if cerr := q.reportStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing reportStmt: %w", cerr)
+		}
+	}
+	if q.rolloutsStmt != nil {
+		if cerr := q.rolloutsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rolloutsStmt: %w", cerr)
 		}
 	}
 	if q.saveBreakerStmt != nil {
@@ -434,6 +529,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing savePoolStmt: %w", cerr)
 		}
 	}
+	if q.saveProgramStmt != nil {
+		if cerr := q.saveProgramStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveProgramStmt: %w", cerr)
+		}
+	}
+	if q.saveRehearsalStmt != nil {
+		if cerr := q.saveRehearsalStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveRehearsalStmt: %w", cerr)
+		}
+	}
 	if q.saveReportStmt != nil {
 		if cerr := q.saveReportStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing saveReportStmt: %w", cerr)
@@ -447,6 +552,11 @@ func (q *Queries) Close() error {
 	if q.saveUnreadStmt != nil {
 		if cerr := q.saveUnreadStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing saveUnreadStmt: %w", cerr)
+		}
+	}
+	if q.saveUseResultStmt != nil {
+		if cerr := q.saveUseResultStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing saveUseResultStmt: %w", cerr)
 		}
 	}
 	if q.sealedSecretStmt != nil {
@@ -497,6 +607,16 @@ func (q *Queries) Close() error {
 	if q.updateLoanStmt != nil {
 		if cerr := q.updateLoanStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing updateLoanStmt: %w", cerr)
+		}
+	}
+	if q.updateRolloutStmt != nil {
+		if cerr := q.updateRolloutStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing updateRolloutStmt: %w", cerr)
+		}
+	}
+	if q.useResultsStmt != nil {
+		if cerr := q.useResultsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing useResultsStmt: %w", cerr)
 		}
 	}
 	if q.usedByStmt != nil {
@@ -552,6 +672,7 @@ type Queries struct {
 	attemptStmt           *sql.Stmt
 	breakersStmt          *sql.Stmt
 	buildStmt             *sql.Stmt
+	cleanedWithStmt       *sql.Stmt
 	contaminationStmt     *sql.Stmt
 	controllerStmt        *sql.Stmt
 	controllersStmt       *sql.Stmt
@@ -561,6 +682,7 @@ type Queries struct {
 	deleteLogStmt         *sql.Stmt
 	deletePauseStmt       *sql.Stmt
 	deleteResidueStmt     *sql.Stmt
+	deleteRolloutStmt     *sql.Stmt
 	deleteTokenStmt       *sql.Stmt
 	endContaminationStmt  *sql.Stmt
 	endedSinceStmt        *sql.Stmt
@@ -571,6 +693,7 @@ type Queries struct {
 	insertEventStmt       *sql.Stmt
 	insertLoanStmt        *sql.Stmt
 	insertResidueStmt     *sql.Stmt
+	insertRolloutStmt     *sql.Stmt
 	insertTokenStmt       *sql.Stmt
 	loanStmt              *sql.Stmt
 	nameUseStmt           *sql.Stmt
@@ -578,13 +701,20 @@ type Queries struct {
 	oldAttemptsStmt       *sql.Stmt
 	oldLogsStmt           *sql.Stmt
 	openLoansStmt         *sql.Stmt
+	openUsesStmt          *sql.Stmt
 	pausesStmt            *sql.Stmt
 	poolStmt              *sql.Stmt
 	proceedAttemptStmt    *sql.Stmt
+	programStmt           *sql.Stmt
+	programsLikeStmt      *sql.Stmt
 	purgeBuildsStmt       *sql.Stmt
 	purgeEventsStmt       *sql.Stmt
 	purgeLoansStmt        *sql.Stmt
+	purgeProgramsStmt     *sql.Stmt
+	purgeRehearsalsStmt   *sql.Stmt
+	rehearsalStmt         *sql.Stmt
 	reportStmt            *sql.Stmt
+	rolloutsStmt          *sql.Stmt
 	saveBreakerStmt       *sql.Stmt
 	saveBuildStmt         *sql.Stmt
 	saveContaminationStmt *sql.Stmt
@@ -593,9 +723,12 @@ type Queries struct {
 	saveFeedStmt          *sql.Stmt
 	savePauseStmt         *sql.Stmt
 	savePoolStmt          *sql.Stmt
+	saveProgramStmt       *sql.Stmt
+	saveRehearsalStmt     *sql.Stmt
 	saveReportStmt        *sql.Stmt
 	saveSlotStmt          *sql.Stmt
 	saveUnreadStmt        *sql.Stmt
+	saveUseResultStmt     *sql.Stmt
 	sealedSecretStmt      *sql.Stmt
 	selfStmt              *sql.Stmt
 	setEpochStmt          *sql.Stmt
@@ -606,6 +739,8 @@ type Queries struct {
 	updateAgentStmt       *sql.Stmt
 	updateAttemptStmt     *sql.Stmt
 	updateLoanStmt        *sql.Stmt
+	updateRolloutStmt     *sql.Stmt
+	useResultsStmt        *sql.Stmt
 	usedByStmt            *sql.Stmt
 	wipeSecretStmt        *sql.Stmt
 }
@@ -618,6 +753,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		attemptStmt:           q.attemptStmt,
 		breakersStmt:          q.breakersStmt,
 		buildStmt:             q.buildStmt,
+		cleanedWithStmt:       q.cleanedWithStmt,
 		contaminationStmt:     q.contaminationStmt,
 		controllerStmt:        q.controllerStmt,
 		controllersStmt:       q.controllersStmt,
@@ -627,6 +763,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteLogStmt:         q.deleteLogStmt,
 		deletePauseStmt:       q.deletePauseStmt,
 		deleteResidueStmt:     q.deleteResidueStmt,
+		deleteRolloutStmt:     q.deleteRolloutStmt,
 		deleteTokenStmt:       q.deleteTokenStmt,
 		endContaminationStmt:  q.endContaminationStmt,
 		endedSinceStmt:        q.endedSinceStmt,
@@ -637,6 +774,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertEventStmt:       q.insertEventStmt,
 		insertLoanStmt:        q.insertLoanStmt,
 		insertResidueStmt:     q.insertResidueStmt,
+		insertRolloutStmt:     q.insertRolloutStmt,
 		insertTokenStmt:       q.insertTokenStmt,
 		loanStmt:              q.loanStmt,
 		nameUseStmt:           q.nameUseStmt,
@@ -644,13 +782,20 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		oldAttemptsStmt:       q.oldAttemptsStmt,
 		oldLogsStmt:           q.oldLogsStmt,
 		openLoansStmt:         q.openLoansStmt,
+		openUsesStmt:          q.openUsesStmt,
 		pausesStmt:            q.pausesStmt,
 		poolStmt:              q.poolStmt,
 		proceedAttemptStmt:    q.proceedAttemptStmt,
+		programStmt:           q.programStmt,
+		programsLikeStmt:      q.programsLikeStmt,
 		purgeBuildsStmt:       q.purgeBuildsStmt,
 		purgeEventsStmt:       q.purgeEventsStmt,
 		purgeLoansStmt:        q.purgeLoansStmt,
+		purgeProgramsStmt:     q.purgeProgramsStmt,
+		purgeRehearsalsStmt:   q.purgeRehearsalsStmt,
+		rehearsalStmt:         q.rehearsalStmt,
 		reportStmt:            q.reportStmt,
+		rolloutsStmt:          q.rolloutsStmt,
 		saveBreakerStmt:       q.saveBreakerStmt,
 		saveBuildStmt:         q.saveBuildStmt,
 		saveContaminationStmt: q.saveContaminationStmt,
@@ -659,9 +804,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		saveFeedStmt:          q.saveFeedStmt,
 		savePauseStmt:         q.savePauseStmt,
 		savePoolStmt:          q.savePoolStmt,
+		saveProgramStmt:       q.saveProgramStmt,
+		saveRehearsalStmt:     q.saveRehearsalStmt,
 		saveReportStmt:        q.saveReportStmt,
 		saveSlotStmt:          q.saveSlotStmt,
 		saveUnreadStmt:        q.saveUnreadStmt,
+		saveUseResultStmt:     q.saveUseResultStmt,
 		sealedSecretStmt:      q.sealedSecretStmt,
 		selfStmt:              q.selfStmt,
 		setEpochStmt:          q.setEpochStmt,
@@ -672,6 +820,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		updateAgentStmt:       q.updateAgentStmt,
 		updateAttemptStmt:     q.updateAttemptStmt,
 		updateLoanStmt:        q.updateLoanStmt,
+		updateRolloutStmt:     q.updateRolloutStmt,
+		useResultsStmt:        q.useResultsStmt,
 		usedByStmt:            q.usedByStmt,
 		wipeSecretStmt:        q.wipeSecretStmt,
 	}

@@ -166,6 +166,22 @@ type Pool struct {
 	UnreadSince int64
 }
 
+type Program struct {
+	Revision string
+	Recipe   string
+	Disjoint int64
+	Body     string
+}
+
+type Rehearsal struct {
+	Pool     string
+	Revision string
+	Passed   int64
+	Report   string
+	Actor    string
+	At       int64
+}
+
 type Report struct {
 	Controller string
 	Agent      string
@@ -192,6 +208,26 @@ type Residue struct {
 	Example    string
 }
 
+type Rollout struct {
+	Pool         string
+	Number       int64
+	FromRevision string
+	ToRevision   string
+	Salt         string
+	Plan         string
+	Stage        string
+	Step         int64
+	Before       string
+	Since        int64
+	Canaries     string
+	Bound        int64
+	Started      int64
+	Actor        string
+	Reason       string
+	Told         string
+	Version      int64
+}
+
 type Slot struct {
 	Controller string
 	Job        string
@@ -216,4 +252,14 @@ type Token struct {
 	Hash     string
 	Created  int64
 	Borrower string
+}
+
+type UseResult struct {
+	Controller string
+	Agent      string
+	Number     int64
+	Pool       string
+	Revision   string
+	Result     string
+	At         int64
 }
