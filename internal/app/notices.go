@@ -18,16 +18,20 @@ import (
 // noticed maps the kinds that a configuration names to the events behind them. Events of single
 // attempts are in none: people are told of changes of state.
 var noticed = map[string][]hygiene.EventType{
-	config.OnQuarantined:    {hygiene.EventQuarantined},
-	config.OnReleased:       {hygiene.EventReleased},
-	config.OnBreaker:        {hygiene.EventBreakerOpen, hygiene.EventBreakerShut},
-	config.OnCapacity:       {hygiene.EventShort, hygiene.EventEnough},
-	config.OnDeadman:        {hygiene.EventDead, hygiene.EventAlive},
-	config.OnController:     {hygiene.EventController},
-	config.OnContaminated:   {hygiene.EventBuildsBad, hygiene.EventBuildsGood, hygiene.EventPoolUnread, hygiene.EventPoolRead},
-	config.OnGate:           {hygiene.EventGateUp, hygiene.EventGateLost, hygiene.EventGateLeft},
-	config.OnStuck:          {hygiene.EventPoolStuck, hygiene.EventPoolUnstuck},
-	config.OnLoan:           {hygiene.EventLoanOverrun, hygiene.EventLoanLost, hygiene.EventLoanFailed, hygiene.EventLoanOwed, hygiene.EventLoanPaid},
+	config.OnQuarantined:  {hygiene.EventQuarantined},
+	config.OnReleased:     {hygiene.EventReleased},
+	config.OnBreaker:      {hygiene.EventBreakerOpen, hygiene.EventBreakerShut},
+	config.OnCapacity:     {hygiene.EventShort, hygiene.EventEnough},
+	config.OnDeadman:      {hygiene.EventDead, hygiene.EventAlive},
+	config.OnController:   {hygiene.EventController},
+	config.OnContaminated: {hygiene.EventBuildsBad, hygiene.EventBuildsGood, hygiene.EventPoolUnread, hygiene.EventPoolRead},
+	config.OnGate:         {hygiene.EventGateUp, hygiene.EventGateLost, hygiene.EventGateLeft},
+	config.OnStuck:        {hygiene.EventPoolStuck, hygiene.EventPoolUnstuck},
+	config.OnLoan:         {hygiene.EventLoanOverrun, hygiene.EventLoanLost, hygiene.EventLoanFailed, hygiene.EventLoanOwed, hygiene.EventLoanPaid},
+	config.OnRollout: {
+		hygiene.EventRolloutStarted, hygiene.EventRolloutStage, hygiene.EventRolloutPaused, hygiene.EventRolloutResumed,
+		hygiene.EventRolloutRolledBack, hygiene.EventRolloutDone, hygiene.EventRolloutBlamed,
+	},
 	config.OnOwnerConflict:  {hygiene.EventRival},
 	config.OnConfigRejected: {hygiene.EventConfig},
 }

@@ -111,6 +111,9 @@ func (k *checker) pool(i int) {
 	if p.Loans != nil {
 		k.loans(p.Loans, path+".loans")
 	}
+	if p.Rollout != nil {
+		k.rollout(p, path+".rollout")
+	}
 	k.poolDurations(p, path)
 }
 

@@ -52,9 +52,15 @@ func TestWhatMakesNoSense(t *testing.T) {
 		{"a relative directory", "recipe: el", "recipe: el\n  loans: {dir: tmp}", `14:16: pools[0].loans.dir: want an absolute path of letters, digits and /._+-`},
 		{"a term beyond the maximum", "recipe: el", "recipe: el\n  loans: {term: 9h}", `14:17: pools[0].loans.term: is longer than maxTerm (8h)`},
 		{"a sign of life all the time", "recipe: el", "recipe: el\n  loans: {ttl: 1s}", `14:16: pools[0].loans.ttl: must be at least 10s`},
+		{"shares that do not rise", "recipe: el", "recipe: el\n  rollout: {shares: [10%, 10]}", `14:27: pools[0].rollout.shares[1]: want more than the 10% before it`},
+		{"half a percent", "recipe: el", "recipe: el\n  rollout: {shares: [0.5%]}", `14:22: pools[0].rollout.shares[0]: want a whole percentage from 1% to 100%`},
+		{"more than all", "recipe: el", "recipe: el\n  rollout: {maxRise: 101%}", `14:22: pools[0].rollout.maxRise: want a percentage from 0% to 100%`},
+		{"patience that ends before the soak", "recipe: el", "recipe: el\n  rollout: {patience: 30m}", `14:23: pools[0].rollout.patience: want more than soak (1h): no stage could be told in time`},
+		{"a canary of nowhere", "recipe: el", "recipe: el\n  rollout: {named: [a, mian/a]}", `14:24: pools[0].rollout.named[1]: no controller is called "mian" (did you mean "main"?)`},
+		{"a canary without a name", "recipe: el", "recipe: el\n  rollout: {named: [main/]}", `14:21: pools[0].rollout.named[0]: want the name of an agent, or CONTROLLER/NAME`},
 		{"a sum that is none", "recipe: el", "recipe: el\n  loans: {agentJars: [abc]}", `14:23: pools[0].loans.agentJars[0]: want a SHA-256 sum: 64 digits 0-9 and a-f, as sha256sum prints it`},
 		{"a receiver without a way", "version: 1", "version: 1\nnotifications: [{name: a}]", `2:17: notifications[0]: "webhook" or "exec" is missing`},
-		{"an unknown event", "version: 1", "version: 1\nnotifications: [{name: a, exec: [/x], events: [breakers]}]", `2:48: notifications[0].events[0]: "breakers" is none of quarantined, released, breaker, capacity, deadman, controller, contaminated, stuck, gate, loan, owner-conflict, config-rejected (did you mean "breaker"?)`},
+		{"an unknown event", "version: 1", "version: 1\nnotifications: [{name: a, exec: [/x], events: [breakers]}]", `2:48: notifications[0].events[0]: "breakers" is none of quarantined, released, breaker, capacity, deadman, controller, contaminated, stuck, gate, loan, rollout, owner-conflict, config-rejected (did you mean "breaker"?)`},
 		{"a webhook that is no address", "version: 1", "version: 1\nnotifications: [{name: a, webhook: {url: chat}}]", `2:42: notifications[0].webhook.url: want an http or https address, or a reference to one: env:NAME, file:/path, credential:NAME or exec:/path arguments`},
 	}
 	for _, tt := range tests {

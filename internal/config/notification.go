@@ -14,6 +14,7 @@ const (
 	OnGate           = "gate"            // the gate of a controller was lost, is back, or was removed
 	OnStuck          = "stuck"           // the labels of agents of a pool cannot be written, or those of all can again
 	OnLoan           = "loan"            // a loan takes too long to come back, lost its borrower, failed, or left a node there
+	OnRollout        = "rollout"         // a rollout began, went on, was paused or rolled back, ended, or somebody was blamed in it
 	OnOwnerConflict  = "owner-conflict"  // another installation services the same controller
 	OnConfigRejected = "config-rejected" // a reload was refused
 )
@@ -28,7 +29,7 @@ type Notification struct {
 	// PITCREW_NOTICE_ variables. There is no shell.
 	Exec []string `yaml:"exec,omitempty"`
 	// Events are the kinds of events. Empty means all.
-	Events []string `yaml:"events,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=stuck,enum=gate,enum=loan,enum=owner-conflict,enum=config-rejected"`
+	Events []string `yaml:"events,omitempty" jsonschema:"enum=quarantined,enum=released,enum=breaker,enum=capacity,enum=deadman,enum=controller,enum=contaminated,enum=stuck,enum=gate,enum=loan,enum=rollout,enum=owner-conflict,enum=config-rejected"`
 	// Controllers restricts the events to those of these controllers.
 	Controllers []string `yaml:"controllers,omitempty"`
 	// Pools restricts the events to those of these pools.

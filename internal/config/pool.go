@@ -23,7 +23,9 @@ type Pool struct {
 	// limits of the controllers count.
 	MaxCleanups int `yaml:"maxCleanups" jsonschema:"default=0,minimum=0,maximum=10000"`
 	// Loans says that agents of this pool are lent to borrowers. Without it none is.
-	Loans    *Loans `yaml:"loans,omitempty"`
+	Loans *Loans `yaml:"loans,omitempty"`
+	// Rollout says that a new revision of the recipe goes to a few agents first. Without it all get it at once.
+	Rollout  *Rollout `yaml:"rollout,omitempty"`
 	Failures `yaml:",inline"`
 	Upkeep   `yaml:",inline"`
 	// Limits bound the parts of one cleanup.

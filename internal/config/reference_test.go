@@ -151,6 +151,8 @@ func textSchema(t reflect.Type) *jsonschema.Schema {
 		}}
 	case reflect.TypeFor[Share]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{text(`^[0-9]+%?$`), {Type: "integer", Minimum: "0"}}}
+	case reflect.TypeFor[Percent]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{text(`^[0-9.]+%?$`), {Type: "number", Minimum: "0", Maximum: "100"}}}
 	case reflect.TypeFor[Pause]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "boolean"}, {Type: "string"}}}
 	case reflect.TypeFor[Secret]():
@@ -240,6 +242,10 @@ func valueForm(f field) string {
 		return "duration"
 	case reflect.TypeFor[Share]():
 		return "percentage or number"
+	case reflect.TypeFor[Percent]():
+		return "percentage"
+	case reflect.TypeFor[[]Percent]():
+		return "list of percentages"
 	case reflect.TypeFor[Pause]():
 		return "`true` or a reason"
 	case reflect.TypeFor[Secret]():
