@@ -54,8 +54,9 @@ func (s *Settings) eachLive(f func(*Pool) error) error {
 
 // breaker opens and closes the breaker of a pool's present recipe revision.
 func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
+	revision := c.Rollouts.pinned(p) // one that is being rolled out is not everywhere: stopping it is the rollout's business
 	c.mu.Lock()
-	fresh := c.tripped[p.Name].fresh(p.Policy.Revision, now)
+	fresh := c.tripped[p.Name].fresh(revision, now)
 	c.mu.Unlock()
 	if fresh || p.Breaker.Agents <= 0 {
 		return nil
@@ -73,9 +74,9 @@ func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
 		return err
 	}
 	ended = slices.DeleteFunc(ended, func(e hygiene.Ended) bool { return e.Agent.Controller != c.id })
-	state, reason := hygiene.Trip(hygiene.Breaker{Opened: row.Opened, Since: row.Since}, ended, p.Policy.Revision, p.Breaker, now)
+	state, reason := hygiene.Trip(hygiene.Breaker{Opened: row.Opened, Since: row.Since}, ended, revision, p.Breaker, now)
 	c.mu.Lock()
-	c.tripped[p.Name] = trip{state: state, reason: reason, revision: p.Policy.Revision, at: now}
+	c.tripped[p.Name] = trip{state: state, reason: reason, revision: revision, at: now}
 	c.mu.Unlock()
 	open := state != hygiene.BreakerClosed
 	if open == !row.Opened.IsZero() {
@@ -104,7 +105,7 @@ func (c *Crew) breakerRow(ctx context.Context, p *Pool) (store.BreakerRow, error
 	if err != nil {
 		return store.BreakerRow{}, err
 	}
-	want := store.BreakerRow{Pool: c.PoolScope(p.Name), Revision: p.Policy.Revision}
+	want := store.BreakerRow{Pool: c.PoolScope(p.Name), Revision: c.Rollouts.pinned(p)}
 	for _, row := range rows {
 		if row.Pool == want.Pool && row.Revision == want.Revision {
 			return row, nil
@@ -113,11 +114,15 @@ func (c *Crew) breakerRow(ctx context.Context, p *Pool) (store.BreakerRow, error
 	return want, nil
 }
 
-// stopped says why the breaker lets no cleanup of a pool start, and whether one trial may.
-func (c *Crew) stopped(pool string) (reason string, trial bool) {
+// stopped says why the breaker lets no cleanup of a pool with a revision start, and whether one trial may.
+func (c *Crew) stopped(pool, revision string) (reason string, trial bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch t := c.tripped[pool]; t.state {
+	t := c.tripped[pool]
+	if t.revision != revision {
+		return "", false
+	}
+	switch t.state {
 	case hygiene.BreakerOpen:
 		return "stopped, because its recipe fails: " + t.reason, false
 	case hygiene.BreakerTrial:

@@ -19,6 +19,10 @@ import (
 func (c *Crew) claim(ctx context.Context, v *view, now time.Time) error {
 	nonce := rand.Text()
 	policy := v.policy
+	var known bool
+	if policy.Revision, known = c.Rollouts.wants(ctx, v.pool, v.agent.ID); !known {
+		return nil // by which revision is decided about by the next look
+	}
 	if v.action.SSH {
 		policy.Delivery = hygiene.BySSH
 	}
@@ -369,6 +373,7 @@ func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) hygiene.State 
 		queued, ran = t.Started.Sub(t.Claimed), t.Ended.Sub(t.Started)
 	}
 	c.Watch.Ended(a, *t, queued, ran)
+	c.Rollouts.happened(t.Pool)
 	if t.Outcome != hygiene.Failed {
 		return a.State
 	}

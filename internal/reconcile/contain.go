@@ -56,6 +56,7 @@ func (c *Crew) containOnce(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	err = c.clearPools(ctx, s, time.Now()) // what cannot be stored keeps no feed from being read
+	err = errors.Join(err, c.learnUses(ctx, s, look, time.Now()))
 	agents = slices.DeleteFunc(agents, func(a hygiene.Agent) bool {
 		seen, listed := look.Agents[a.ID.Name]
 		return !listed || !a.Managed() || a.State.InProgress() || s.showsOnly(a.Pool) || stillUsed(a, seen)

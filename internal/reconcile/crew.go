@@ -29,6 +29,7 @@ type Deps struct {
 	Turn     sync.Locker   // held while agents are chosen and claimed: pools may span controllers. nil = no other crew
 	SSH      *sshexec.Executor
 	Machines *Machines // shared by all crews of the daemon; nil = no other crew
+	Rollouts *Rollouts // shared by all crews of the daemon; nil = no pool rolls out
 	Owner    string    // this daemon's id, shown on the controller
 	Host     string    // where it runs, for the message to a second daemon
 	Log      *slog.Logger
@@ -89,6 +90,8 @@ type Crew struct {
 	witnessed map[string]string   // newest build that was witnessed on an agent
 	owned     time.Time           // when the owner's mark was last proved to be ours
 	slotTexts map[string]slotText // by job: its document when it was last looked through
+	restaleAt time.Time           // when agents of another revision are looked for again
+	learning  learning            // of the goroutine of contain alone
 	markedJob string              // job on which this process has left its mark; "" = none yet
 
 	// Of the observing goroutine alone.

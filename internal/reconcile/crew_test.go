@@ -39,14 +39,16 @@ type pit struct {
 	watch   *watcher
 	path    string
 	owner   string
+	others  []*recipe.Program // revisions that jobs may carry as well
 
-	mu      sync.Mutex
-	report  func(recipe.Report) recipe.Report                              // bends what a program reports
-	takes   time.Duration                                                  // how long a program runs
-	works   time.Duration                                                  // how long a real build runs, 0 = a minute
-	hold    func(context.Context, jenkinstest.Step) jenkinstest.StepResult // stands in for the program that holds a loan
-	stop    context.CancelFunc
-	stopped chan error
+	mu         sync.Mutex
+	report     func(recipe.Report) recipe.Report                              // bends what a program reports
+	takes      time.Duration                                                  // how long a program runs
+	buildFails func(agent string) bool                                        // says which real builds fail; nil = none
+	works      time.Duration                                                  // how long a real build runs, 0 = a minute
+	hold       func(context.Context, jenkinstest.Step) jenkinstest.StepResult // stands in for the program that holds a loan
+	stop       context.CancelFunc
+	stopped    chan error
 }
 
 // inPit runs f inside a bubble with a controller that has the given agents.
@@ -83,16 +85,22 @@ func must(t *testing.T, err error) {
 // compile makes a small program.
 func compile(t *testing.T) *recipe.Program {
 	t.Helper()
-	r, err := recipe.Parse("test.yaml", []byte(`
+	return compileFor(t, "other")
+}
+
+// compileFor makes one of what it is to remove: each makes another revision.
+func compileFor(t *testing.T, what string) *recipe.Program {
+	t.Helper()
+	r, err := recipe.Parse("test.yaml", fmt.Appendf(nil, `
 version: 1
 name: test
 clean:
   - name: sweep
-    run: rm -rf "$WORKSPACE/../other"
+    run: rm -rf "$WORKSPACE/../%[1]s"
 verify:
   - name: swept
-    run: test ! -e "$WORKSPACE/../other"
-`), nil)
+    run: test ! -e "$WORKSPACE/../%[1]s"
+`, what), nil)
 	must(t, err)
 	program, err := r.Compile()
 	must(t, err)
@@ -155,7 +163,7 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 	}
 	nonce, ours := step.Env["PITCREW_NONCE"]
 	p.mu.Lock()
-	takes, bend := p.takes, p.report
+	takes, bend, fails := p.takes, p.report, p.buildFails
 	if !ours {
 		takes = cmp.Or(p.works, time.Minute)
 	}
@@ -166,6 +174,9 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 		return jenkinstest.StepResult{Exit: 143}
 	}
 	if !ours {
+		if fails != nil && fails(step.Agent) {
+			return jenkinstest.StepResult{Exit: 1}
+		}
 		return jenkinstest.StepResult{}
 	}
 	attempt, err := strconv.ParseInt(step.Env["PITCREW_ATTEMPT"], 10, 64)
@@ -173,17 +184,18 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 		fmt.Fprintf(step.Out, "pitcrew: refused: issued for agent '%s', but this is '%s'; nothing was touched\n", step.Env["PITCREW_AGENT"], step.Agent)
 		return jenkinstest.StepResult{Exit: 78}
 	}
-	if why := p.undelivered(step); why != "" {
+	program := p.programIn(step)
+	if why := undelivered(step, program); why != "" {
 		fmt.Fprintln(step.Out, "pitcrew: "+why)
 		return jenkinstest.StepResult{Exit: 74}
 	}
 	r := recipe.Report{
 		Version: recipe.Version, Attempt: attempt, Agent: step.Agent, Controller: step.Env["PITCREW_CONTROLLER"],
-		Recipe: p.program.Recipe, Revision: p.program.Revision, Phases: step.Env["PITCREW_PHASES"], Outcome: recipe.Cleaned, Verified: true,
+		Recipe: program.Recipe, Revision: program.Revision, Phases: step.Env["PITCREW_PHASES"], Outcome: recipe.Cleaned, Verified: true,
 		Depth:   recipe.Depth(step.Env["PITCREW_DEPTH"]),
 		Machine: recipe.Machine{ID: "machine-of-" + step.Agent, BootID: "boot-1"},
 	}
-	for _, s := range p.program.Steps {
+	for _, s := range program.Steps {
 		if r.Phases == "all" || s.Phase == recipe.Verify {
 			r.Steps = append(r.Steps, recipe.StepReport{Name: s.Name, Phase: s.Phase, Outcome: recipe.StepOK, Tries: 1})
 		}
@@ -202,18 +214,28 @@ func (p *pit) execute(ctx context.Context, step jenkinstest.Step) jenkinstest.St
 	return jenkinstest.StepResult{}
 }
 
-// undelivered says why a step cannot have the program, "" if it was embedded or came by file.
-func (p *pit) undelivered(step jenkinstest.Step) string {
+// programIn is the one of our programs that a step holds, or the pit's own.
+func (p *pit) programIn(step jenkinstest.Step) *recipe.Program {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, other := range p.others {
+		if bytes.Equal(bytes.TrimSpace([]byte(step.Script)), bytes.TrimSpace(other.Text)) {
+			return other
+		}
+	}
+	return p.program
+}
+
+// undelivered says why a step cannot have the program, "" if it was embedded or came by file.
+func undelivered(step jenkinstest.Step, program *recipe.Program) string {
 	switch {
-	case !p.program.ByFile():
-		if len(step.Files) > 0 || !bytes.Equal(bytes.TrimSpace([]byte(step.Script)), bytes.TrimSpace(p.program.Text)) {
+	case !program.ByFile():
+		if len(step.Files) > 0 || !bytes.Equal(bytes.TrimSpace([]byte(step.Script)), bytes.TrimSpace(program.Text)) {
 			return "the job does not hold the program"
 		}
-	case len(step.Files) != 1 || step.Files[0].Name != recipe.FileParameter || !bytes.Equal(step.Files[0].Data, p.program.Text):
+	case len(step.Files) != 1 || step.Files[0].Name != recipe.FileParameter || !bytes.Equal(step.Files[0].Data, program.Text):
 		return "the program did not arrive"
-	case !strings.Contains(step.Script, p.program.Digest):
+	case !strings.Contains(step.Script, program.Digest):
 		return "the job does not hold the digest"
 	}
 	return ""

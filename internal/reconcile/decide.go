@@ -86,7 +86,9 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	c.Turn.Lock()
 	defer c.Turn.Unlock()
+	unstored = errors.Join(unstored, c.rollOut(ctx, s, now))
 	c.ask(views, look, now)
+	unstored = errors.Join(unstored, c.restale(ctx, s, views, now))
 	load, err := c.load(ctx, views)
 	if err != nil {
 		return err
@@ -234,9 +236,9 @@ func (c *Crew) see(ctx context.Context, s *Settings, look *Look, m *list, now ti
 		slices.SortFunc(views, func(a, b view) int { return strings.Compare(a.agent.ID.Name, b.agent.ID.Name) })
 	}
 	for i := range views {
-		views[i].pool, views[i].policy = c.policy(s, &views[i].agent, views[i].labels, pauses)
+		views[i].pool, views[i].policy = c.policy(ctx, s, &views[i].agent, views[i].labels, pauses)
 		if views[i].pool != nil {
-			_, views[i].trial = c.stopped(views[i].pool.Name)
+			_, views[i].trial = c.stopped(views[i].pool.Name, views[i].policy.Revision)
 		}
 		views[i].sighting.Awaited = c.awaited(&views[i], look)
 		views[i].sighting.Quiet = c.wasQuiet(&views[i], look)
@@ -276,7 +278,7 @@ func (c *Crew) ask(views []view, look *Look, now time.Time) {
 }
 
 // policy finds the pool of an agent. An attempt in progress keeps the pool it was claimed in.
-func (c *Crew) policy(s *Settings, a *hygiene.Agent, labels []string, pauses map[string]string) (*Pool, hygiene.Policy) {
+func (c *Crew) policy(ctx context.Context, s *Settings, a *hygiene.Agent, labels []string, pauses map[string]string) (*Pool, hygiene.Policy) {
 	pool := s.pool(labels)
 	if a.State.InProgress() || len(labels) == 0 {
 		pool = s.named(a.Pool)
@@ -288,6 +290,8 @@ func (c *Crew) policy(s *Settings, a *hygiene.Agent, labels []string, pauses map
 	}
 	p := pool.Policy
 	p.Pool = pool.Name
+	p.Revision, _ = c.Rollouts.wants(ctx, pool, a.ID)
+	p.Disjoint = c.Rollouts.disjoint(pool, p.Revision)
 	if len(pauses) > 0 {
 		for _, scope := range []string{ScopeAll, ControllerScope(c.id), PoolScope(pool.Name)} {
 			if reason, ok := pauses[scope]; ok {
@@ -295,7 +299,7 @@ func (c *Crew) policy(s *Settings, a *hygiene.Agent, labels []string, pauses map
 			}
 		}
 	}
-	if reason, _ := c.stopped(pool.Name); reason != "" {
+	if reason, _ := c.stopped(pool.Name, p.Revision); reason != "" {
 		p.Paused = reason
 	}
 	p.DryRun = (p.DryRun || s.DryRun) && !c.underWay(s, a)

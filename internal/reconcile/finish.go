@@ -180,8 +180,8 @@ func verdictOf(r recipe.Report, w *work) hygiene.Verdict {
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, "the report is of another controller"
 	case r.Revision != w.attempt.Revision:
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, fmt.Sprintf("the report is of revision %.12s, not of %.12s", r.Revision, w.attempt.Revision)
-	case w.pool.Program.Revision == r.Revision && w.pool.Program.Matches(r) != nil:
-		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, w.pool.Program.Matches(r).Error()
+	case w.program != nil && w.program.Matches(r) != nil:
+		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, w.program.Matches(r).Error()
 	case v.Outcome != hygiene.Failed && tooLight(r, w.attempt) != "":
 		v.Outcome, v.Verified, v.Reason = hygiene.Failed, false, tooLight(r, w.attempt)
 	case w.attempt.Reconnect == 0 || v.Outcome != hygiene.Cleaned:

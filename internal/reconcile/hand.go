@@ -55,7 +55,7 @@ func (c *Crew) handOver(ctx context.Context, w *work) (time.Duration, error) {
 	if err != nil {
 		return rest, err
 	}
-	queueID, err := c.Jenkins.Build(ctx, job, c.parameters(w), file(w.pool.Program))
+	queueID, err := c.Jenkins.Build(ctx, job, c.parameters(w), file(w.program))
 	// Jenkins merges only items whose parameters are all equal, and no other attempt's are: a build
 	// that ours was merged into was queued by an earlier request of ours, whose answer was lost. With
 	// a file there is no merging (hudson.model.FileParameterValue#equals).

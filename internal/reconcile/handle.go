@@ -11,6 +11,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/engine"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -32,7 +33,8 @@ type work struct {
 	settings *Settings
 	look     *Look
 	now      time.Time
-	job      string // prepared for the attempt in this call; "" = not yet
+	program  *recipe.Program // of the current attempt's revision; nil = it is not known any more
+	job      string          // prepared for the attempt in this call; "" = not yet
 }
 
 // handle does the next thing for one agent. It may run at any time and any number of times.
@@ -81,11 +83,14 @@ func (c *Crew) take(ctx context.Context, id hygiene.AgentID) (*work, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.pool, w.policy = c.policy(w.settings, &w.agent, look.Agents[id.Name].Labels, pauses)
+	w.pool, w.policy = c.policy(ctx, w.settings, &w.agent, look.Agents[id.Name].Labels, pauses)
 	if w.policy.DryRun {
 		return nil, nil
 	}
-	return w, nil
+	if w.pool != nil && w.agent.State.InProgress() {
+		w.program, err = c.Rollouts.program(ctx, w.pool, w.attempt.Revision)
+	}
+	return w, err
 }
 
 // work lets the domain decide once more, on the row as it is now, and acts.
@@ -96,6 +101,9 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		}
 	}
 	act := hygiene.Next(w.agent, w.sighting, w.policy, w.now)
+	if again, ok := w.restaled(act); ok {
+		act = again
+	}
 	switch act.Kind {
 	case hygiene.Adopt:
 		if w.pool == nil {

@@ -81,7 +81,7 @@ func (c *Crew) runRemote(ctx context.Context, w *work, target sshexec.Target) {
 	id := w.agent.ID
 	go func() {
 		defer cancel()
-		_, run.err = c.SSH.Run(ctx, target, w.pool.Program.Text, env, run.log)
+		_, run.err = c.SSH.Run(ctx, target, w.program.Text, env, run.log)
 		close(run.done)
 		c.enqueue(id.Name)
 	}()

@@ -56,7 +56,7 @@ func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, er
 	if name := w.settings.Jobs.Parameterised; name != "" {
 		return c.checkParameterised(ctx, w, name)
 	}
-	slot, err := c.Store.TakeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number, w.settings.slotNames())
+	slot, err := c.Store.TakeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number, w.program.Digest, w.settings.slotNames())
 	if errors.Is(err, store.ErrNoSlot) {
 		return "", false, c.rescue(ctx) // slots of attempts that have ended are freed; the next poll tries again
 	}
@@ -73,13 +73,13 @@ func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, er
 	return slot.Job, err == nil, err
 }
 
-// outdated says why the pool has not the program that the attempt was claimed for, "" when it has.
+// outdated says why there is not the program that the attempt was claimed for, "" when it has.
 // A reload between claim and hand-over is no failure of the agent.
 func outdated(w *work) string {
 	switch {
 	case w.pool.Program == nil:
 		return "its pool has no recipe"
-	case w.pool.Program.Revision != w.attempt.Revision:
+	case w.program == nil:
 		return "its recipe was changed meanwhile"
 	}
 	return ""
@@ -127,7 +127,7 @@ func (c *Crew) tie(ctx context.Context, w *work, slot store.Slot) error {
 		return &refusal{reason: fmt.Sprintf("job %s was changed by somebody; pitcrew owns all of it but may be told to write it anew: pitcrew slots reset %s", slot.Job, slot.Job)}
 	case slot.Digest == "" && slot.Pending == "" && !c.owns(have):
 		return &refusal{reason: fmt.Sprintf("job %s exists and was not made by this pitcrew; rename or delete it", slot.Job)}
-	case slot.Digest != digest || slot.Content != w.pool.Program.Digest:
+	case slot.Digest != digest || slot.Content != w.program.Digest:
 		return c.fill(ctx, w, slot, have)
 	}
 	if text.untied != nil {
@@ -188,12 +188,12 @@ var errDropped = errors.New("the controller dropped the change")
 // between, in which a crash would leave a document that nobody else wrote.
 func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) error {
 	want, err := recipe.RenderXML(recipe.JobSpec{
-		Name: slot.Job, Agent: w.agent.ID.Name, Owner: c.Owner, Controller: string(c.id), Program: w.pool.Program,
+		Name: slot.Job, Agent: w.agent.ID.Name, Owner: c.Owner, Controller: string(c.id), Program: w.program,
 	})
 	if err != nil {
 		return fmt.Errorf("render job %s: %w", slot.Job, err)
 	}
-	slot.Pending = w.pool.Program.Digest
+	slot.Pending = w.program.Digest
 	if err := c.Store.SaveSlot(ctx, slot); err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (c *Crew) fill(ctx context.Context, w *work, slot store.Slot, have []byte) 
 	if slot.Digest, err = recipe.SlotDigest(back); err != nil {
 		return fmt.Errorf("read job %s: %w", slot.Job, err)
 	}
-	carries := recipe.Carries(back, w.pool.Program)
+	carries := recipe.Carries(back, w.program)
 	tied, err := recipe.Retarget(back, w.agent.ID.Name)
 	there := carries && err == nil && bytes.Equal(tied, back)
 	switch { // unchanged alone is what an earlier write of the same left
@@ -257,7 +257,7 @@ func (c *Crew) checkParameterised(ctx context.Context, w *work, job string) (str
 	if err != nil {
 		return "", false, reading.of(job, err)
 	}
-	if !recipe.Carries(have, w.pool.Program) {
+	if !recipe.Carries(have, w.program) {
 		return "", false, c.giveBack(ctx, w, fmt.Sprintf("job %s does not carry the program of recipe %s; render it again", job, w.policy.Recipe))
 	}
 	return job, true, nil

@@ -30,7 +30,7 @@ func TestNewEpochTrustsNoAgent(t *testing.T) {
 			return nil, nil
 		})
 	}
-	if _, err := s.TakeSlot(ctx, "ci", "running", 1, []string{"j"}); err != nil {
+	if _, err := s.TakeSlot(ctx, "ci", "running", 1, "", []string{"j"}); err != nil {
 		t.Fatal(err)
 	}
 	newest, err := s.Events(ctx, store.EventFilter{Newest: true, Limit: 1})

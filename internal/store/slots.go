@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/store/rows"
@@ -40,9 +41,10 @@ func (s *Store) SaveSlot(ctx context.Context, slot Slot) error {
 	return nil
 }
 
-// TakeSlot gives the attempt a free one of the jobs that is not refused, in their order, or [ErrNoSlot]. An attempt
-// that has a slot gets the same again, so a call may be repeated.
-func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, agent string, attempt int64, jobs []string) (Slot, error) {
+// TakeSlot gives the attempt a free one of the jobs that is not refused, or [ErrNoSlot]: one that carries the program with
+// the digest content, or else one that carries none, or else any, each in their order. An attempt that has a slot gets the
+// same again, so a call may be repeated.
+func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, agent string, attempt int64, content string, jobs []string) (Slot, error) {
 	var taken Slot
 	err := s.write(ctx, func(ctx context.Context, t *txn) error {
 		t.wrote = false
@@ -58,17 +60,22 @@ func (s *Store) TakeSlot(ctx context.Context, controller hygiene.ControllerID, a
 			}
 			known[r.Job] = r
 		}
-		for _, job := range jobs {
-			r := known[job]
-			if r.Attempt != 0 || r.Refused != "" {
-				continue
-			}
-			r.Controller, r.Job, r.Agent, r.Attempt = string(controller), job, agent, attempt
-			taken, _ = slotOf(r)
-			t.wrote = true
-			return t.saveSlot(ctx, r)
+		free := slices.DeleteFunc(slices.Clone(jobs), func(job string) bool { return known[job].Attempt != 0 || known[job].Refused != "" })
+		if len(free) == 0 {
+			return ErrNoSlot
 		}
-		return ErrNoSlot
+		job := free[0]
+		for _, want := range []string{content, ""} {
+			if i := slices.IndexFunc(free, func(job string) bool { return known[job].Content == want }); i >= 0 {
+				job = free[i]
+				break
+			}
+		}
+		r := known[job]
+		r.Controller, r.Job, r.Agent, r.Attempt = string(controller), job, agent, attempt
+		taken, _ = slotOf(r)
+		t.wrote = true
+		return t.saveSlot(ctx, r)
 	})
 	if err != nil {
 		return Slot{}, fmt.Errorf("take slot on controller %s for attempt %d of %s: %w", controller, attempt, agent, err)

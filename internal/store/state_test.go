@@ -104,7 +104,7 @@ func TestSlotServesOneAttemptAtATime(t *testing.T) {
 	jobs := []string{"pitcrew/1", "pitcrew/2", "pitcrew/3"}
 	take := func(agent string, attempt int64, want string) {
 		t.Helper()
-		slot, err := s.TakeSlot(ctx, "ci", agent, attempt, jobs)
+		slot, err := s.TakeSlot(ctx, "ci", agent, attempt, "", jobs)
 		if got := slot.Job; got != want || (err == nil) != (want != "") || err != nil && !errors.Is(err, store.ErrNoSlot) {
 			t.Errorf("%s %d: got %q, %v, want %q", agent, attempt, got, err, want)
 		}
@@ -135,7 +135,7 @@ func TestSlotServesOneAttemptAtATime(t *testing.T) {
 	}
 	jobs = jobs[2:]
 	take("c", 1, "pitcrew/1") // it keeps a slot that is one no more
-	if other, err := s.TakeSlot(ctx, "b", "c", 1, jobs); err != nil || other.Controller != "b" || other.Job != "pitcrew/3" {
+	if other, err := s.TakeSlot(ctx, "b", "c", 1, "", jobs); err != nil || other.Controller != "b" || other.Job != "pitcrew/3" {
 		t.Errorf("another controller: got %+v, %v", other, err)
 	}
 }
@@ -147,7 +147,7 @@ func TestAChangeGivesTheSlotOfItsAttemptBack(t *testing.T) {
 	for _, id := range []hygiene.AgentID{a1, a2} {
 		change(t, s, id, t0, to(hygiene.Due, t0))
 		change(t, s, id, t0, claim("nonce", t0))
-		if _, err := s.TakeSlot(t.Context(), id.Controller, id.Name, 1, jobs); err != nil {
+		if _, err := s.TakeSlot(t.Context(), id.Controller, id.Name, 1, "", jobs); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestAChangeGivesTheSlotOfItsAttemptBack(t *testing.T) {
 		t.Errorf("after the change (-want +got):\n%s", diff)
 	}
 	change(t, s, a1, t0, to(hygiene.Running, t0)) // and no later change does so again
-	if _, err := s.TakeSlot(t.Context(), a1.Controller, a1.Name, 1, jobs); err != nil {
+	if _, err := s.TakeSlot(t.Context(), a1.Controller, a1.Name, 1, "", jobs); err != nil {
 		t.Fatal(err)
 	}
 	change(t, s, a1, t0, to(hygiene.Granting, t0))
@@ -329,6 +329,23 @@ func TestTokenIsKnownByItsSecretOnly(t *testing.T) {
 			if strings.Contains(string(text), secret) || strings.Contains(string(text), strings.TrimPrefix(secret, "pitcrew_")) {
 				t.Errorf("%s holds the secret of %s", file, name)
 			}
+		}
+	}
+}
+
+// TestAnAttemptGetsTheSlotThatCarriesItsProgram spares Jenkins the writing of jobs while two revisions are in use.
+func TestAnAttemptGetsTheSlotThatCarriesItsProgram(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for job, content := range map[string]string{"j1": "old", "j2": "new", "j3": ""} {
+		if err := s.SaveSlot(t.Context(), store.Slot{Controller: "ci", Job: job, Content: content}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, tt := range []struct{ content, want string }{{"new", "j2"}, {"new", "j3"}, {"new", "j1"}} {
+		slot, err := s.TakeSlot(t.Context(), "ci", "a", int64(i+1), tt.content, []string{"j1", "j2", "j3"})
+		if err != nil || slot.Job != tt.want {
+			t.Errorf("attempt %d with program %s: slot %s, %v; want %s", i+1, tt.content, slot.Job, err, tt.want)
 		}
 	}
 }

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/rollout"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
+)
+
+// How long a pool goes without a look when nothing happens: agents come and go, and their number makes a share.
+const (
+	lookWhileOpen = time.Minute
+	lookWhileOver = 5 * time.Minute
+)
+
+// rollOut lets the rollouts of all pools of a crew go on. It is part of the crew's turn.
+func (c *Crew) rollOut(ctx context.Context, s *Settings, now time.Time) error {
+	if c.Rollouts == nil {
+		return nil
+	}
+	if err := c.Rollouts.load(ctx); err != nil {
+		return err
+	}
+	if s.DryRun {
+		return nil
+	}
+	err := c.Rollouts.drop(ctx, now)
+	return errors.Join(err, s.eachLive(func(p *Pool) error { return c.Rollouts.look(ctx, p.Name, now) }))
+}
+
+// drop forgets the rollouts of pools that do not roll out any more: what is compiled is taken at once there, so that what
+// they pinned says nothing.
+func (o *Rollouts) drop(ctx context.Context, now time.Time) error {
+	o.mu.Lock()
+	var gone []store.Rollout
+	for pool, p := range o.pools {
+		if _, rolls := o.offers[pool]; !rolls && !o.tidy {
+			gone = append(gone, p.row)
+		}
+	}
+	o.tidy = true
+	o.mu.Unlock()
+	for i := range gone {
+		row := &gone[i]
+		var events []hygiene.Event
+		if row.Open() {
+			events = []hygiene.Event{rolloutEvent(hygiene.EventRolloutDropped, row.Rollout, now, "pitcrew", "its pool does not roll out any more: all agents get what its recipe is")}
+		}
+		err := o.Store.DropRollout(ctx, *row, events...)
+		if err != nil {
+			o.reread()
+			o.mu.Lock()
+			o.tidy = false
+			o.mu.Unlock()
+			return err
+		}
+		o.mu.Lock()
+		delete(o.pools, row.Pool)
+		o.mu.Unlock()
+		o.tell(ctx, events)
+		if o.Watch != nil {
+			o.Watch.Unrolled(row.Pool)
+		}
+	}
+	return nil
+}
+
+// due reports whether a pool is to be decided about now.
+func (o *Rollouts) due(pool string, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.pools[pool]
+	return p == nil || p.looked.IsZero() || p.looked.After(now) || !now.Before(p.next) || p.stale && p.evidence.rested(p.looked, now)
+}
+
+// look decides about the rollout of a pool, with all its agents of all controllers, and stores what follows. The caller has
+// the crews' turn.
+func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
+	offer, rolls := o.offer(pool)
+	if !rolls || !o.due(pool, now) {
+		return nil
+	}
+	agents, all, err := o.agents(ctx, pool)
+	if err != nil {
+		return err
+	}
+	row, _ := o.row(pool)
+	before := row
+	row.Pool = pool
+	row.Rollout = row.SetBack(now)
+	if row, err = o.arrive(row, offer, agents, now); err != nil {
+		return err
+	}
+	row.Rollout, _ = row.Refit(agents)
+	evidence, ledger, err := o.gather(ctx, row, offer.Policy, all, now)
+	if err != nil {
+		return err
+	}
+	d := rollout.Next(row.Rollout, evidence, offer.Policy, now)
+	blamed, err := o.blame(ctx, &row, d, offer, now)
+	if err != nil {
+		return err
+	}
+	if row.Rollout, err = rollout.Apply(row.Rollout, d, agents, now); err != nil {
+		return err
+	}
+	if row, err = o.save(ctx, before, row, offer, now, blamed...); err != nil {
+		return err
+	}
+	if d.Verdict != rollout.Stay { // what the new stage waits for
+		d = rollout.Next(row.Rollout, evidence, offer.Policy, now)
+	}
+	o.note(row, d, evidence.Rehearsal, ledger, now)
+	return o.show(ctx, pool)
+}
+
+// arrive does what follows from what the recipe is compiled to now.
+func (o *Rollouts) arrive(row store.Rollout, offer Offer, agents []rollout.AgentID, now time.Time) (store.Rollout, error) {
+	compiled := rollout.Revision(offer.Program.Revision)
+	what, why := row.Arrive(compiled)
+	order := rollout.Order{By: "pitcrew", Reason: why, Agents: agents, Now: now}
+	var err error
+	switch what {
+	case rollout.Nothing:
+	case rollout.Pin:
+		row.From, row.By, row.Reason, row.Since = compiled, order.By, why, now
+	case rollout.Withdraw:
+		row.Rollout, err = row.Rollback(order)
+	case rollout.Replace:
+		if row.Rollout, err = row.Rollback(order); err != nil {
+			break
+		}
+		row, err = begin(row, compiled, offer.Policy, order)
+	case rollout.Begin:
+		row, err = begin(row, compiled, offer.Policy, order)
+	}
+	return row, err
+}
+
+// begin starts a rollout. Of what was told before only agents are remembered.
+func begin(row store.Rollout, to rollout.Revision, p rollout.Policy, order rollout.Order) (store.Rollout, error) {
+	next, err := row.Start(to, rand.Text(), p, order)
+	if err != nil {
+		return row, err
+	}
+	told := maps.Clone(row.Told)
+	maps.DeleteFunc(told, func(key string, at time.Time) bool {
+		return !isAgentKey(key) || at.Before(rollout.EvidenceSince(next, p))
+	})
+	return store.Rollout{Rollout: next, Told: told}, nil
+}
+
+// save stores what became of a rollout, if anything did, and tells of it.
+func (o *Rollouts) save(ctx context.Context, before, row store.Rollout, offer Offer, now time.Time, events ...hygiene.Event) (store.Rollout, error) {
+	if reflect.DeepEqual(before, row) {
+		return row, nil
+	}
+	events = append(changes(before.Rollout, row.Rollout, now), events...)
+	var programs []store.Program
+	if before.From != row.From || before.To != row.To {
+		body, err := offer.Program.Pack()
+		if err != nil {
+			return row, err
+		}
+		programs = []store.Program{{Revision: offer.Program.Revision, Recipe: offer.Program.Recipe, Disjoint: offer.RecipeDisjoint, Body: body}}
+	}
+	saved, err := o.Store.SaveRollout(ctx, row, programs, events...)
+	if err != nil {
+		o.reread()
+		return row, err
+	}
+	o.tell(ctx, events)
+	return saved, nil
+}
+
+// tell tells the watcher and the log of events that were stored.
+func (o *Rollouts) tell(ctx context.Context, events []hygiene.Event) {
+	for _, e := range events {
+		o.Log.InfoContext(ctx, "rollout changed", "event", string(e.Type), "pool", e.Pool, "by", e.Actor, "reason", e.Reason)
+		if o.Watch != nil {
+			o.Watch.Changed(e)
+		}
+	}
+}
+
+// note keeps what was stored and decided.
+func (o *Rollouts) note(row store.Rollout, d rollout.Decision, rehearsal rollout.Rehearsal, l ledger, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.pools[row.Pool]
+	if p == nil {
+		p = &rolling{}
+		o.pools[row.Pool] = p
+	}
+	p.row, p.decision, p.rehearsal, p.evidence = row, d, rehearsal, l
+	p.looked, p.next, p.stale = now, now.Add(lookWhileOver), false
+	if row.Open() {
+		p.next = now.Add(lookWhileOpen)
+	}
+	if !d.NextLook.IsZero() && d.NextLook.Before(p.next) {
+		p.next = d.NextLook
+	}
+}
+
+// agents returns the managed agents of a pool on all controllers, and all agents whatever their pool.
+func (o *Rollouts) agents(ctx context.Context, pool string) (ids []rollout.AgentID, all []hygiene.Agent, err error) {
+	if all, err = o.Store.Agents(ctx, ""); err != nil {
+		return nil, nil, err
+	}
+	for i := range all {
+		if all[i].Pool == pool && all[i].Managed() {
+			ids = append(ids, agentOf(all[i].ID))
+		}
+	}
+	return ids, all, nil
+}
+
+// changes are the events of what became of a rollout.
+func changes(before, after rollout.Rollout, now time.Time) []hygiene.Event {
+	var events []hygiene.Event
+	say := func(kind hygiene.EventType, r rollout.Rollout) {
+		events = append(events, rolloutEvent(kind, r, now, r.By, r.Reason))
+	}
+	if before.Number != after.Number && before.Open() { // another took its place
+		given := before
+		given.By, given.Reason = after.By, after.Reason
+		say(hygiene.EventRolloutRolledBack, given)
+		before = rollout.Rollout{}
+	}
+	switch {
+	case before.Number != after.Number:
+		say(hygiene.EventRolloutStarted, after)
+	case before.Stage == after.Stage && before.Step == after.Step && before.Since.Equal(after.Since):
+	case after.Stage == rollout.Paused:
+		say(hygiene.EventRolloutPaused, after)
+	case after.Stage == rollout.RolledBack:
+		say(hygiene.EventRolloutRolledBack, after)
+	case before.Stage == rollout.Paused:
+		say(hygiene.EventRolloutResumed, after)
+	case after.Stage == rollout.Done:
+		say(hygiene.EventRolloutDone, after)
+	case before.Stage != after.Stage || before.Step != after.Step:
+		say(hygiene.EventRolloutStage, after)
+	}
+	return events
+}
+
+// rolloutEvent is one event about a rollout.
+func rolloutEvent(kind hygiene.EventType, r rollout.Rollout, now time.Time, by, reason string) hygiene.Event {
+	return hygiene.Event{
+		Type: kind, At: now, Actor: by, Subject: r.Pool, Pool: r.Pool, Reason: reason,
+		Data: map[string]string{"from": string(r.From), "to": string(r.To), "stage": r.Where(), "number": strconv.FormatInt(r.Number, 10)},
+	}
+}
