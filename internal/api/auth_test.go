@@ -24,6 +24,8 @@ var needs = map[string]store.Role{
 	"cleanAgent": store.Operator, "holdAgent": store.Operator, "releaseAgent": store.Operator, "quarantineAgent": store.Operator, "exclusiveAgent": store.Operator,
 	"pause": store.Operator, "resume": store.Operator, "resetSlot": store.Operator,
 	"listLoans": store.Borrower, "getLoan": store.Borrower, "requestLoans": store.Borrower, "returnLoan": store.Borrower, "renewLoan": store.Borrower,
+	"listRollouts": store.Viewer, "getRollout": store.Viewer, "startRollout": store.Operator, "promoteRollout": store.Operator, "pauseRollout": store.Operator,
+	"resumeRollout": store.Operator, "rollBackRollout": store.Operator, "reportRehearsal": store.Operator,
 	"listTokens": store.Admin, "createToken": store.Admin, "revokeToken": store.Admin,
 	"backup": store.Admin, "reload": store.Admin, "getConfig": store.Admin, "doctor": store.Admin,
 }
@@ -45,7 +47,7 @@ func TestEveryOperationNeedsItsRole(t *testing.T) {
 			t.Errorf("operation %s is not in the table: which role does it need?", o.ID)
 			continue
 		}
-		path := strings.NewReplacer("{controller}", "main", "{agent}", "el9-1", "{id}", "1", "{scope}", "all", "{job}", "x", "{name}", "x", "{loan}", "x").Replace(o.Path)
+		path := strings.NewReplacer("{controller}", "main", "{agent}", "el9-1", "{id}", "1", "{scope}", "all", "{job}", "x", "{name}", "x", "{loan}", "x", "{pool}", "linux").Replace(o.Path)
 		for _, role := range rank {
 			w := h.ask(t, role, o.Method, path, map[bool]string{true: "{}"}[o.ID == "requestLoans"])
 			want := "pass"

@@ -76,7 +76,9 @@ func (s *Server) overview(ctx context.Context, now time.Time) (Overview, error) 
 		return o, err
 	}
 	o.Alerts = alerts(&o, pauses, seen)
-	return o, nil
+	rollouts, err := s.rolloutStates(ctx)
+	o.Alerts = append(o.Alerts, rolloutAlerts(rollouts)...)
+	return o, err
 }
 
 // happenings adds what goes on and what has happened.

@@ -14,6 +14,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/rollout"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -50,7 +51,10 @@ func translate(err error) (status int, detail string) {
 	var remote *jenkins.Error
 	var edge *hygiene.StateError
 	var step *loan.StateError
+	var refused *rollout.RefusedError
 	switch {
+	case errors.As(err, &refused):
+		return http.StatusConflict, refused.Error()
 	case errors.Is(err, loan.ErrOver):
 		return http.StatusConflict, err.Error()
 	case errors.As(err, &step):

@@ -24,7 +24,8 @@ type Options struct {
 	Started     time.Time    // of the daemon; zero means when the server was made
 	Metrics     http.Handler // nil: there is no /metrics
 
-	Lend LoanDesk // nil: nothing is lent
+	Lend     LoanDesk    // nil: nothing is lent
+	Rollouts RolloutDesk // nil: nothing is rolled out
 
 	Reload func(ctx context.Context, actor string) error // nil: the configuration cannot be read again
 	Config func() (string, error)                        // the configuration in force, without secrets; nil: it cannot be shown
@@ -89,6 +90,7 @@ func (s *Server) routes() {
 	s.pauseRoutes()
 	s.slotRoutes()
 	s.loanRoutes()
+	s.rolloutRoutes()
 	s.auditRoutes()
 	s.planRoutes()
 	s.overviewRoutes()

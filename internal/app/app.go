@@ -55,6 +55,7 @@ type App struct {
 
 	turn     sync.Mutex // of the crews, for choosing
 	machines *reconcile.Machines
+	rollouts *reconcile.Rollouts
 
 	borrowers *reconcile.Borrowers
 	lender    *reconcile.Lender
@@ -86,6 +87,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.ssh = sshexec.New(sshexec.Options{})
+	a.rollouts = a.newRollouts()
 	first, err := a.plan(a.Config.Current()) //nolint:contextcheck // crews run under the context of Run
 	if err != nil {
 		return nil, err
@@ -145,7 +147,7 @@ func (a *App) serveAPI() {
 	s := api.New(api.Options{
 		Store: a.store, Controllers: a.controllers, Anonymous: a.anonymous(), Version: a.Version,
 		Metrics: a.metrics.handler(), Reload: a.Reload, Logger: a.Log.With("component", "api"),
-		Lend: a.desk(),
+		Lend: a.desk(), Rollouts: a.rolloutDesk(),
 		Config: func() (string, error) {
 			text, err := a.Config.Current().Show()
 			return string(text), err

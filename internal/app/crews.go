@@ -37,6 +37,7 @@ type plan struct {
 	made []*crewRun
 	kept []func() // make the crews that stay work by it
 
+	offers    []reconcile.Offer
 	borrowers map[string]reconcile.Borrower
 	clients   []*jenkins.Client // of borrowers, made for this plan
 }
@@ -47,7 +48,7 @@ func (a *App) plan(c *config.Config) (_ *plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{next: make(map[string]*crewRun, len(c.Controllers))}
+	p := &plan{next: make(map[string]*crewRun, len(c.Controllers)), offers: offersOf(c, recipes)}
 	defer func() {
 		if err != nil {
 			p.abandon()
@@ -198,7 +199,7 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 		return nil, fmt.Errorf("controller %s: %w", controller.Name, err)
 	}
 	crew := reconcile.New(reconcile.Deps{
-		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "controller", controller.Name)}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines,
+		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "controller", controller.Name)}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines, Rollouts: a.rollouts,
 		Owner: a.owner(), Host: a.host(), Log: a.Log.With("component", "crew"), Watch: a.metrics,
 	}, s)
 	a.metrics.expect(s)
@@ -208,6 +209,7 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 // follow carries a plan out: crews that are gone end, and only then those that are new begin, so that
 // no controller is serviced twice.
 func (a *App) follow(p *plan) {
+	a.rollouts.Apply(p.offers) // before a crew has its new recipes
 	for _, apply := range p.kept {
 		apply()
 	}

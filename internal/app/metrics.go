@@ -46,6 +46,7 @@ type metrics struct {
 	gateLedger    *prometheus.GaugeVec
 	gateLaunched  *prometheus.GaugeVec
 	loans         loanMetrics
+	rollouts      rolloutMetrics
 }
 
 func newMetrics() *metrics {
@@ -88,6 +89,10 @@ func newMetrics() *metrics {
 	m.gateFaults = gauge("gate_faults", "Faults of the gate since it was loaded.", "controller")
 	m.gateLedger = gauge("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
 	m.gateLaunched = gauge("gate_launched_agents", "Agents of the gate that the controller launches itself: after a restart they may take a build before the gate is up.", "controller")
+	m.rollouts = rolloutMetrics{
+		agents: gauge("rollout_agents", "Agents of a pool that rolls out, by the revision of their newest cleanup; role is what that revision is in the newest rollout.", "pool", "revision", "role"),
+		stage:  gauge("rollout_stage", "1 for the stage that the newest rollout of a pool is in, 0 for the others.", "pool", "stage"),
+	}
 	m.loans = loanMetrics{
 		open:   gauge("loans", "Loans that are not over by state, and those that are and have a node left at the borrower.", "borrower", "state"),
 		ended:  counter("loans_ended_total", "Loans that are over, by what ended them.", "borrower", "state", "cause"),

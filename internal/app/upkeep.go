@@ -35,6 +35,9 @@ func (a *App) purge(ctx context.Context) error {
 		case removed != store.Purged{}:
 			a.Log.InfoContext(ctx, "old history was removed", "events", removed.Events, "attempts", removed.Attempts, "logs", removed.Logs, "builds", removed.Builds)
 		}
+		if err := a.purgeRollouts(ctx, time.Now().Add(-r.Events.Std())); err != nil && ctx.Err() == nil {
+			a.Log.ErrorContext(ctx, "programs that nothing refers to could not be removed", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -18,12 +18,6 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// ErrNotRolledOut means that a pool takes new revisions at once, or that there is no such pool.
-var ErrNotRolledOut = errors.New("no pool of this name rolls out: it needs the section rollout in the configuration")
-
-// ErrNoRevision means that a revision is named that is not known, or not unmistakably.
-var ErrNoRevision = errors.New("no such revision")
-
 // Start begins to roll a revision out by hand: "" is what the recipe of the pool is now, another may be named by its beginning
 // as long as its program is kept.
 func (o *Rollouts) Start(ctx context.Context, pool, revision, actor, reason string) (rollout.Status, error) {
@@ -72,7 +66,7 @@ func (o *Rollouts) command(ctx context.Context, pool string, f func(rollout.Roll
 func (o *Rollouts) order(ctx context.Context, pool string, f func(store.Rollout, Offer, rollout.Order) (store.Rollout, error), actor, reason string) (rollout.Status, error) {
 	offer, rolls := o.offer(pool)
 	if !rolls {
-		return rollout.Status{}, fmt.Errorf("pool %s: %w", pool, ErrNotRolledOut)
+		return rollout.Status{}, fmt.Errorf("pool %s: %w", pool, rollout.ErrNotRolledOut)
 	}
 	if err := o.ordered(ctx, offer, f, actor, reason); err != nil {
 		return rollout.Status{}, err
@@ -130,14 +124,14 @@ func (o *Rollouts) revision(ctx context.Context, said string, offer Offer) (roll
 	case said == "" || len(said) >= shortest && strings.HasPrefix(compiled, said):
 		return rollout.Revision(compiled), nil
 	case len(said) < shortest || !revisionForm.MatchString(said):
-		return "", fmt.Errorf("%w: want at least %d of its digits 0-9 and a-f, not %q", ErrNoRevision, shortest, said)
+		return "", fmt.Errorf("%w: want at least %d of its digits 0-9 and a-f, not %q", rollout.ErrNoRevision, shortest, said)
 	}
 	found, err := o.Store.RevisionLike(ctx, said)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return "", fmt.Errorf("%w: %s is neither what the recipe is now, nor kept because the newest rollout is from or to it", ErrNoRevision, said)
+		return "", fmt.Errorf("%w: %s is neither what the recipe is now, nor kept because the newest rollout is from or to it", rollout.ErrNoRevision, said)
 	case errors.Is(err, store.ErrAmbiguous):
-		return "", fmt.Errorf("%w: %s begins several; give more of it", ErrNoRevision, said)
+		return "", fmt.Errorf("%w: %s begins several; give more of it", rollout.ErrNoRevision, said)
 	}
 	return rollout.Revision(found), err
 }
@@ -146,7 +140,7 @@ func (o *Rollouts) revision(ctx context.Context, said string, offer Offer) (roll
 func (o *Rollouts) Rehearsed(ctx context.Context, pool, revision string, passed bool, report, actor string) (rollout.Status, error) {
 	offer, rolls := o.offer(pool)
 	if !rolls {
-		return rollout.Status{}, fmt.Errorf("pool %s: %w", pool, ErrNotRolledOut)
+		return rollout.Status{}, fmt.Errorf("pool %s: %w", pool, rollout.ErrNotRolledOut)
 	}
 	row, _ := o.row(pool)
 	for _, known := range []string{string(row.To), offer.Program.Revision} {
@@ -156,7 +150,7 @@ func (o *Rollouts) Rehearsed(ctx context.Context, pool, revision string, passed 
 		}
 	}
 	if !wholeRevision.MatchString(revision) {
-		return rollout.Status{}, fmt.Errorf("%w: %q is not one that the pool has; give all 64 digits of one that it has not come to yet", ErrNoRevision, revision)
+		return rollout.Status{}, fmt.Errorf("%w: %q is not one that the pool has; give all 64 digits of one that it has not come to yet", rollout.ErrNoRevision, revision)
 	}
 	now := time.Now()
 	how := "passed"
@@ -193,7 +187,7 @@ func (o *Rollouts) Pools() []string {
 func (o *Rollouts) Status(ctx context.Context, pool string) (rollout.Status, error) {
 	offer, rolls := o.offer(pool)
 	if !rolls {
-		return rollout.Status{}, fmt.Errorf("pool %s: %w", pool, ErrNotRolledOut)
+		return rollout.Status{}, fmt.Errorf("pool %s: %w", pool, rollout.ErrNotRolledOut)
 	}
 	s := rollout.Status{Offered: rollout.Revision(offer.Program.Revision)}
 	s.Rollout.Pool = pool

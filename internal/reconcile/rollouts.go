@@ -199,6 +199,9 @@ func (o *Rollouts) pinned(p *Pool) string {
 	return p.Policy.Revision
 }
 
+// Pinned returns the revision that a pool of the crew pins.
+func (c *Crew) Pinned(p *Pool) string { return c.Rollouts.pinned(p) }
+
 // disjoint reports whether neighbours do not matter for a revision in a pool that rolls out.
 func (o *Rollouts) disjoint(p *Pool, revision string) bool {
 	offer, rolls := o.offer(p.Name)

@@ -110,3 +110,6 @@ func named(s Stage) string {
 	}
 	return string(s)
 }
+
+// Name spells a stage for people and programs; unlike the stored text it is never empty.
+func (s Stage) Name() string { return named(s) }

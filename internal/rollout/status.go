@@ -2,7 +2,18 @@
 
 package rollout
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// Whoever asks about a rollout may be told one of these.
+var (
+	// ErrNotRolledOut: the pool takes new revisions at once, or there is no such pool.
+	ErrNotRolledOut = errors.New("no pool of this name rolls out: it needs the section rollout in the configuration")
+	// ErrNoRevision: a revision is named that is not known, or not unmistakably.
+	ErrNoRevision = errors.New("no such revision")
+)
 
 // Status is all that can be told of the rollout of a pool.
 type Status struct {
