@@ -171,5 +171,6 @@ var eventColours = map[hygiene.EventType]colour{
 	hygiene.EventBuildsBad: red, hygiene.EventBuildsGood: green, hygiene.EventUnread: red, hygiene.EventPoolUnread: red,
 	hygiene.EventRead: green, hygiene.EventPoolRead: green,
 	hygiene.EventStuck: red, hygiene.EventPoolStuck: red, hygiene.EventUnstuck: green, hygiene.EventPoolUnstuck: green,
+	hygiene.EventRolloutDone: green, hygiene.EventRolloutPaused: yellow, hygiene.EventRolloutRolledBack: red, hygiene.EventRolloutBlamed: red,
 	hygiene.EventBreakerOpen: red, hygiene.EventRival: red, hygiene.EventConfig: red, hygiene.EventSlot: red,
 }

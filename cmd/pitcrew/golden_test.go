@@ -173,7 +173,25 @@ func answers() map[string]any {
 		{Controller: "main", Job: "pitcrew-slot-02", Refused: "somebody changed the job: its digest is not ours"},
 	}
 	pauses := []api.Pause{{Scope: "pool:el9", Reason: "recipe is being mended", By: "anna", Since: ago(5 * time.Minute), Until: noon.Add(55 * time.Minute)}}
+	canary := api.Rollout{
+		Pool: "el9", Number: 4, Stage: "canary", Where: "canary", From: "0123456789abcdef0123", To: "456789abcdef01234567", Pinned: "0123456789abcdef0123", Offered: "456789abcdef01234567",
+		Started: ago(3 * time.Hour), Since: ago(3 * time.Hour), By: "pitcrew", Reason: "revision 456789abcdef is new", Canaries: []string{"main/el9-1", "main/el9-7"}, Shares: []int{10, 50, 100},
+		Decided: ago(time.Minute), Waits: "canary: 1 of 3 cleanups, 2 more wanted; without main/el9-7, where different revisions fail",
+		Cleanups: api.RolloutEvidence{New: api.RolloutCount{Ran: 2, Failed: 1, On: []string{"main/el9-1"}}, Old: api.RolloutCount{Ran: 90, Failed: 1, On: []string{"main/el9-3"}}},
+		Builds:   api.RolloutEvidence{New: api.RolloutCount{Ran: 1}, Old: api.RolloutCount{Ran: 88, Failed: 4}},
+		Blames: []api.RolloutBlame{
+			{Culprit: "agent", Agent: "main/el9-7", Then: "quarantine agent", Reason: `revisions 0123456789ab and 456789abcdef fail on it, in step "mounts"`, Failures: []api.RolloutFailure{
+				{Agent: "main/el9-7", Revision: "0123456789abcdef0123", Step: "mounts", At: ago(5 * time.Hour)}, {Agent: "main/el9-7", Revision: "456789abcdef01234567", Step: "mounts", At: ago(2 * time.Hour)},
+			}},
+			{Culprit: "nobody", Revision: "456789abcdef01234567", Reason: `revision 456789abcdef fails on main/el9-1, in step "disk": it takes 2 different agents to blame the revision, or another revision to blame the agent`, Failures: []api.RolloutFailure{
+				{Agent: "main/el9-1", Revision: "456789abcdef01234567", Step: "disk", At: ago(time.Hour)},
+			}},
+		},
+		Agents: api.RolloutAgents{Total: 12, New: 2, Old: 10, Wants: 2}, Rehearsal: "passed", Report: "12 steps on 2 agents",
+	}
 	return map[string]any{
+		"/api/v1/rollouts":               page(canary, api.Rollout{Pool: "rest", Stage: "pinned", Where: "pinned", Pinned: "89abcdef012345678901", From: "89abcdef012345678901", Offered: "89abcdef012345678901", Since: ago(72 * time.Hour)}),
+		"/api/v1/rollouts/el9":           canary,
 		agentList:                        page(sick, clean, held),
 		agentDetail:                      life(sick, attempt, running, events, builds, residue),
 		"/api/v1/attempts":               page(running, attempt),
@@ -242,7 +260,7 @@ func TestOutputFits80Columns(t *testing.T) {
 	f := newFakeDaemon(t)
 	for name, args := range map[string]string{
 		"agents": "agents", "agent": "agent main/x", "attempts": "attempts", "attempt": "attempt 41", "events": "events", "builds": "builds",
-		"residue": "residue", "residue-names": "residue -o name",
+		"rollouts": "rollout status", "rollout": "rollout status el9", "residue": "residue", "residue-names": "residue -o name",
 		"audit": "jobs audit", "audit-hints": "jobs audit --fix-hint", "slots": "slots list", "pauses": "pauses", "plan": "plan",
 		"tokens": "token list", "doctor": "doctor", "gate": "gate status", "certificate": "certificate https://jenkins.example/job/team/job/app/16/",
 	} {
