@@ -187,6 +187,9 @@ func blamed(b *rollout.Blame) string {
 	return text
 }
 
+// blamedPrefix begins the reason of a quarantine that a blame led to.
+const blamedPrefix = "blamed in the rollout of revision "
+
 const agentKeyword = "agent "
 
 func blameKey(b *rollout.Blame) string {
@@ -211,7 +214,7 @@ func (o *Rollouts) quarantine(ctx context.Context, b *rollout.Blame, r rollout.R
 		if a := ch.Agent; !a.Managed() || a.Quarantine != nil || a.State == hygiene.Clean || a.State == hygiene.Granting {
 			return nil, store.ErrUnchanged
 		}
-		q := hygiene.Quarantine{Reason: "blamed in the rollout of revision " + r.To.Short() + ": " + b.Reason, Since: now, NextLook: now.Add(offer.QuarantineLook), By: "pitcrew"}
+		q := hygiene.Quarantine{Reason: blamedPrefix + r.To.Short() + ": " + b.Reason, Since: now, NextLook: now.Add(offer.QuarantineLook), By: "pitcrew"}
 		ch.Agent.Quarantine, ch.Agent.NextLook, news = &q, q.NextLook, true
 		e = event(hygiene.EventQuarantined, ch.Agent, q.Reason)
 		e.At, e.Before, e.After = now, ch.Agent.State, ch.Agent.State

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -179,7 +180,44 @@ func (o *Rollouts) save(ctx context.Context, before, row store.Rollout, offer Of
 		return row, err
 	}
 	o.tell(ctx, events)
-	return saved, nil
+	for _, e := range events {
+		if e.Type == hygiene.EventRolloutRolledBack {
+			err = errors.Join(err, o.forgive(ctx, row.Pool, e.Data["to"], now))
+		}
+	}
+	return saved, err
+}
+
+// forgive has agents that failed with a revision which is rolled back tried at once: they wait, or are in quarantine, for what
+// it did. Those on which others fail as well are blamed themselves, and stay where they are.
+func (o *Rollouts) forgive(ctx context.Context, pool, revision string, now time.Time) error {
+	_, all, err := o.agents(ctx, pool)
+	if err != nil {
+		return err
+	}
+	var errs error
+	for i := range all {
+		a := &all[i]
+		if a.Pool != pool || a.State != hygiene.Due || !a.NextLook.After(now) {
+			continue
+		}
+		err := o.Store.Change(ctx, a.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+			t, q := ch.Attempt, ch.Agent.Quarantine
+			mine := t != nil && t.Revision == revision && t.Outcome == hygiene.Failed && ch.Agent.State == hygiene.Due
+			if !mine || q != nil && (q.By != "pitcrew" || strings.HasPrefix(q.Reason, blamedPrefix)) {
+				return nil, store.ErrUnchanged
+			}
+			ch.Agent.NextLook = time.Time{}
+			if q != nil {
+				due := *q
+				due.NextLook = now
+				ch.Agent.Quarantine = &due
+			}
+			return []hygiene.Event{event(hygiene.EventRequested, ch.Agent, "revision "+rollout.Revision(revision).Short()+", with which it failed, was rolled back")}, nil
+		})
+		errs = errors.Join(errs, err)
+	}
+	return errs
 }
 
 // tell tells the watcher and the log of events that were stored.

@@ -107,9 +107,15 @@ func TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord(t *testing.T) {
 		if blames := f.events(hygiene.EventRolloutBlamed); len(blames) != 1 || !strings.Contains(blames[0].Reason, "revision "+bad.Revision[:12]+" is to blame") {
 			t.Errorf("blames: %+v", blames)
 		}
+		f.pass(20 * time.Hour) // the canaries fail again and again, into quarantine
+		if q := f.agent(strings.TrimPrefix(string(f.stored().Canaries[0]), "ci/")).Quarantine; q == nil {
+			t.Error("the canary is not in quarantine")
+		}
 		_, err := f.rollouts.Rollback(f.t.Context(), "all", "ann", "seen")
 		must(f.t, err)
-		f.allClean()
+		f.wait(10*time.Minute, "all being clean again", func() bool {
+			return !slices.ContainsFunc(f.all(), func(a hygiene.Agent) bool { return a.State != hygiene.Clean })
+		})
 		if n := f.has(f.old); n != 5 || len(f.got(bad)) != 2 {
 			t.Errorf("%d have the old revision, and %v got the bad one", n, f.got(bad))
 		}
