@@ -88,6 +88,7 @@ func java(t *testing.T, server *httptest.Server, d *desk, more ...string) *exec.
 		"-url", server.URL, "-secret", d.secret, "-name", d.name, "-webSocket",
 	}, more...)
 	cmd := exec.Command("java", arguments...)
+	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // else Java sends variables in ASCII
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
@@ -161,6 +162,22 @@ func TestAgentRunsSteps(t *testing.T) {
 				t.Errorf("output %q does not begin with the command line", &out)
 			}
 		})
+	}
+}
+
+func TestARelativeWorkspaceIsBelowWhereTheAgentWasStarted(t *testing.T) {
+	t.Parallel()
+	d, server := serve(t)
+	agent := java(t, server, d)
+	l := next(t, d)
+	var out bytes.Buffer
+	res := l.Run(t.Context(), jenkinstest.Step{
+		Workspace: "work/ws", Env: map[string]string{"WORKSPACE": "work/ws"}, Out: &out,
+		Script: "#!/bin/sh\necho \"$WORKSPACE $PWD\"\n", Args: []string{"/bin/sh"},
+	})
+	want := filepath.Join(agent.Dir, "work", "ws")
+	if res.Err != nil || res.Exit != 0 || !strings.Contains(out.String(), want+" "+want) {
+		t.Errorf("result is %+v, output %q, want %s twice", res, &out, want)
 	}
 }
 

@@ -36,11 +36,14 @@ final class Step {
     private final Output output;
 
     /**
+     * A directory that is relative is so to where this process was started, as that of a node with a relative root
+     * (hudson.slaves.SlaveComputer#setChannel), and WORKSPACE tells the absolute one.
+     *
      * Fields: directory, script, number of words of the interpreter's command line (0: our own shell), these
      * words, then NAME=VALUE lines on top of our own environment.
      */
     Step(List<String> fields, Output output) {
-        this.directory = Path.of(fields.get(0));
+        this.directory = Path.of(fields.get(0)).toAbsolutePath().normalize();
         this.script = fields.get(1);
         int words = Integer.parseInt(fields.get(2));
         this.interpreter = words == 0 ? OWN_SHELL : fields.subList(3, 3 + words);
@@ -100,6 +103,9 @@ final class Step {
         for (String line : environment) {
             int equals = line.indexOf('=');
             env.put(line.substring(0, equals), line.substring(equals + 1));
+        }
+        if (!Path.of(env.getOrDefault("WORKSPACE", "/")).isAbsolute()) {
+            env.put("WORKSPACE", directory.toString());
         }
         env.put("HUDSON_COOKIE", cookie);
         return builder.start();
