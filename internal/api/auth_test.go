@@ -23,7 +23,7 @@ var needs = map[string]store.Role{
 	"auditJobs": store.Viewer, "getPlan": store.Viewer, "getOverview": store.Viewer, "whoAmI": store.Borrower, "getVersion": store.Viewer,
 	"cleanAgent": store.Operator, "holdAgent": store.Operator, "releaseAgent": store.Operator, "quarantineAgent": store.Operator, "exclusiveAgent": store.Operator,
 	"pause": store.Operator, "resume": store.Operator, "resetSlot": store.Operator,
-	"listLoans": store.Borrower, "getLoan": store.Borrower, "requestLoans": store.Borrower, "returnLoan": store.Borrower, "renewLoan": store.Borrower,
+	"listLoans": store.Borrower, "listLoanOffers": store.Borrower, "getPoolProgram": store.Borrower, "getLoan": store.Borrower, "requestLoans": store.Borrower, "returnLoan": store.Borrower, "renewLoan": store.Borrower,
 	"listRollouts": store.Viewer, "getRollout": store.Viewer, "startRollout": store.Operator, "promoteRollout": store.Operator, "pauseRollout": store.Operator,
 	"resumeRollout": store.Operator, "rollBackRollout": store.Operator, "reportRehearsal": store.Operator,
 	"listTokens": store.Admin, "createToken": store.Admin, "revokeToken": store.Admin,
@@ -54,7 +54,7 @@ func TestEveryOperationNeedsItsRole(t *testing.T) {
 			if slices.Index(rank, role) < slices.Index(rank, need) {
 				want = map[bool]string{true: "401", false: "403"}[role == ""]
 			}
-			if lends := o.ID == "requestLoans" || o.ID == "returnLoan" || o.ID == "renewLoan"; lends && role == store.Viewer {
+			if lends := o.ID == "requestLoans" || o.ID == "getPoolProgram" || o.ID == "returnLoan" || o.ID == "renewLoan"; lends && role == store.Viewer {
 				want = "403" // who may look at everything borrows nothing
 			}
 			if got := verdict(w); got != want {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 )
 
 // Controller is what the API needs of one controller that the daemon services.
@@ -93,6 +94,8 @@ type PoolView struct {
 	DryRun      bool
 	DeadMan     time.Duration
 	TTL         time.Duration
+	Lends       bool            // its agents are lent
+	Program     *recipe.Program // that cleans them; nil = there is none
 	// Endangers says what of the recipe may not be done where an agent has a directory for itself.
 	Endangers func(dir string) []string
 }

@@ -91,6 +91,7 @@ func (s *Server) routes() {
 	s.slotRoutes()
 	s.loanRoutes()
 	s.rolloutRoutes()
+	s.offerRoutes()
 	s.auditRoutes()
 	s.planRoutes()
 	s.overviewRoutes()

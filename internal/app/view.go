@@ -58,6 +58,6 @@ func poolView(crew *reconcile.Crew, p *reconcile.Pool) api.PoolView {
 	return api.PoolView{
 		Name: p.Name, Scope: crew.PoolScope(p.Name), Agents: p.Agents.String(), Recipe: p.Policy.Recipe, Revision: crew.Pinned(p),
 		Delivery: p.Policy.Delivery, MaxCleanups: p.MaxCleanups, DryRun: p.Policy.DryRun, DeadMan: p.DeadMan, TTL: p.Policy.TTL,
-		Endangers: p.Program.Endangers,
+		Lends: p.Lend != nil, Program: p.Program, Endangers: p.Program.Endangers,
 	}
 }

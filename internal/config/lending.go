@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	gopath "path"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,13 @@ type Loans struct {
 	Attach Duration `yaml:"attach" jsonschema:"default=1m"`
 	// AlarmAfter tells people of a loan whose agent is not clean again so long after its end. 0 means never.
 	AlarmAfter Duration `yaml:"alarmAfter" jsonschema:"default=30m"`
+	// Root says whether borrowed code that nobody has reviewed, such as the candidate of a rehearsal, may ask for root:
+	// never; approved, from one of approvedRefs as the borrower's CI tells it; or reimage, because the recipe makes a
+	// returned agent anew, or reboots it and cleans it deeply: it is run with depth deep.
+	Root string `yaml:"root" jsonschema:"default=never,enum=never,enum=approved,enum=reimage"`
+	// ApprovedRefs are patterns of refs whose code a trusted person has approved, such as refs/heads/main. A * stands for
+	// anything without a slash.
+	ApprovedRefs []string `yaml:"approvedRefs,omitempty"`
 	// AgentJars are the SHA-256 sums of programs of borrowers that may run here. Any other borrower is served by the
 	// lender's own agent.jar: no program of somebody else is run unseen.
 	AgentJars []string `yaml:"agentJars,omitempty"`
@@ -129,6 +137,14 @@ func (k *checker) loans(l *Loans, path string) {
 	}{{"ttl", l.TTL}, {"idle", l.Idle}, {"recall", l.Recall}, {"alarmAfter", l.AlarmAfter}} {
 		if d.is > 0 {
 			k.atLeast(path+"."+d.name, d.is, 10*time.Second)
+		}
+	}
+	if l.Root == "approved" && len(l.ApprovedRefs) == 0 {
+		k.problem(path, `"approvedRefs" is missing: root approved needs one`)
+	}
+	for i, pattern := range l.ApprovedRefs {
+		if _, err := gopath.Match(pattern, ""); err != nil || pattern == "" {
+			k.problem(fmt.Sprintf("%s.approvedRefs[%d]", path, i), "want a pattern such as refs/heads/release/*")
 		}
 	}
 	for i, sum := range l.AgentJars {

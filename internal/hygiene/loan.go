@@ -16,6 +16,8 @@ type Loan struct {
 	// Number fences the loan's build at a gate, as that of an attempt does a cleanup's: it is above those of all
 	// attempts before, and those after are above it.
 	Number int64 `json:"number"`
+	// Depth is how deep it is cleaned after its return, where that is deeper than usual; "" = as its pool has it.
+	Depth Depth `json:"depth,omitempty"`
 }
 
 // Lend takes a clean agent out of its controller's use. Only a clean one may be lent: what a borrower leaves behind must
@@ -34,6 +36,9 @@ func Lend(a Agent, l Loan, now time.Time) (Agent, error) {
 
 // Return ends the loan that the agent is on: it is due. One that left our care meanwhile only loses the loan.
 func (a Agent) Return(reason string, now time.Time) Agent {
+	if a.Loan != nil {
+		a.AskDepth(a.Loan.Depth)
+	}
 	a.Loan = nil
 	if a.State == Due {
 		a.Reason, a.Since, a.Need, a.NextLook = reason, now, NeedCleanup, time.Time{}

@@ -105,3 +105,19 @@ func TestALoanIsWhatAnAgentIsDoing(t *testing.T) {
 		t.Errorf("occupancy of one that is not: %s", got)
 	}
 }
+
+func TestAnAgentOfWhichALoanMayHaveHadRootIsCleanedDeeply(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	for name, tc := range map[string]struct{ asked, loan, want hygiene.Depth }{
+		"an ordinary loan":                    {"", "", ""},
+		"a loan that may have had root":       {"", hygiene.Deep, hygiene.Deep},
+		"what a person asked for stays as is": {hygiene.Light, "", hygiene.Light},
+	} {
+		a := onLoan(t, now)
+		a.Depth, a.Loan.Depth = tc.asked, tc.loan
+		if back := a.Return("back", now); back.Depth != tc.want || back.Loan != nil {
+			t.Errorf("%s: asked for depth %q, want %q", name, back.Depth, tc.want)
+		}
+	}
+}

@@ -104,7 +104,7 @@ func (c *chooser) take(l Loan) (Offer, bool) {
 
 // spares reports whether the pool can do without one more of its clean agents.
 func (s Shelf) spares() bool {
-	return !s.Short && s.Lent < s.Policy.Most && s.Clean > s.Policy.Floor
+	return s.Spare() > 0
 }
 
 // Overdue reports whether the return of a loan takes longer than people would expect.

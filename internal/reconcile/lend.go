@@ -45,7 +45,7 @@ func (l *Lender) grant(ctx context.Context, m loan.Match, open []loan.Loan) (gra
 		if one.Held() {
 			one.Run.Job = jobOf(s, one.Agent.Controller, open)
 		}
-		a, err := hygiene.Lend(ch.Agent, hygiene.Loan{ID: one.ID, Borrower: one.Borrower, Since: now, Number: number}, now)
+		a, err := hygiene.Lend(ch.Agent, hygiene.Loan{ID: one.ID, Borrower: one.Borrower, Since: now, Number: number, Depth: pool.Lend.depthAfter()}, now)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,8 @@ type Lending struct {
 	Isolation loanjob.Isolation
 	// Dir is the directory in which a loan gets a work directory of its own.
 	Dir string
+	// Root says whether borrowed code may ask for root; with [loan.RootReimage] a returned agent is cleaned as deep as can be.
+	Root loan.Root
 	// Jars are the SHA-256 sums, in hex, of programs of borrowers that may be run; the lender's own always may.
 	Jars []string
 }
@@ -60,6 +62,7 @@ type offer struct {
 type market struct {
 	offers  []offer
 	shelves map[string]loan.Shelf
+	totals  map[string]int // agents of each pool
 }
 
 // noteMarket keeps, of one decision, what the controller's pools could lend. It costs nothing where none lends.
@@ -68,13 +71,14 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 		c.market.Store(nil)
 		return
 	}
-	m := &market{shelves: map[string]loan.Shelf{}}
+	m := &market{shelves: map[string]loan.Shelf{}, totals: map[string]int{}}
 	demands, exprs := demanded(s, look, views)
 	for i := range views {
 		v := &views[i]
 		if v.pool == nil || v.pool.Lend == nil {
 			continue
 		}
+		m.totals[v.pool.Name]++
 		shelf := m.shelves[v.pool.Name]
 		shelf.Policy = v.pool.Lend.Policy
 		for _, d := range serves(s, v, exprs) {

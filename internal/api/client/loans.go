@@ -28,6 +28,16 @@ func (c *Client) Loan(ctx context.Context, id string) (api.Loan, error) {
 	return get[api.Loan](ctx, c, where("loans", id), nil)
 }
 
+// LoanOffers returns the agents that could be lent now.
+func (c *Client) LoanOffers(ctx context.Context) ([]api.LoanOffer, error) {
+	return list[api.LoanOffer](ctx, c, "/loans/offers", nil)
+}
+
+// PoolProgram returns the program that cleans the agents of a pool that lends them.
+func (c *Client) PoolProgram(ctx context.Context, pool string) (api.PoolProgram, error) {
+	return get[api.PoolProgram](ctx, c, where("pools", pool, "program"), nil)
+}
+
 // RequestLoans asks for agents.
 func (c *Client) RequestLoans(ctx context.Context, r api.LoanRequest) ([]api.Loan, error) {
 	var out api.Page[api.Loan]

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+func TestOffersAreWhatCouldBeLentWithTheFloorKept(t *testing.T) {
+	var floor atomic.Int64
+	inLendRig(t, setup{agents: one, settings: func(s *reconcile.Settings) {
+		s.Pools[0].Floor = func(int) int { return int(floor.Load()) }
+		s.Pools[0].Lend.Root = loan.Root{Rule: loan.RootReimage}
+	}}, func(r *lendRig) {
+		if got := r.lender.Offers(r.t.Context()); len(got) != 0 {
+			r.t.Errorf("before anything is clean, offered are %+v", got)
+		}
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.lender.Offers(r.t.Context())) == 1 })
+		got := r.lender.Offers(r.t.Context())[0]
+		if got.Agent.Name != "linux-7" || got.Spare != 1 || got.Root.Rule != loan.RootReimage || got.Isolated {
+			r.t.Errorf("offered is %+v", got)
+		}
+		floor.Store(1)
+		if got := r.lender.Offers(r.t.Context())[0].Spare; got != 0 {
+			r.t.Errorf("with a floor of all agents %d can be spared", got)
+		}
+		l := r.waitLoan(r.request().ID, loan.Attached)
+		if got := r.lender.Offers(r.t.Context()); len(got) != 0 {
+			r.t.Errorf("what is lent is offered: %+v", got)
+		}
+		_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+		must(r.t, err)
+		r.backInOrder(l.ID, loan.Cleaned)
+		_, attempt, err := r.store.Agent(r.t.Context(), hygiene.AgentID{Controller: "ci", Name: "linux-7"})
+		must(r.t, err)
+		if attempt == nil || attempt.Depth != hygiene.Deep {
+			r.t.Errorf("after its return it was cleaned by %+v", attempt)
+		}
+	})
+}
