@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/rollout", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
 	{"internal/jenkins", "internal/sshexec", "internal/container", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
 	{"internal/loanjob"}, // a job and a program like those of recipe, whose shell and job documents it shares
-	{"internal/api", "internal/web", "internal/notify", "internal/reconcile"},
+	{"internal/api", "internal/web", "internal/notify", "internal/reconcile", "internal/rehearsal"},
 	{"internal/app"},  // wiring: the only package that knows all others
 	{"internal/demo"}, // the daemon beside a simulated controller
 	{"cmd"},

@@ -87,7 +87,7 @@ only then lets jobs have them. A failing cleanup fails nobody's build.
 		c.quarantineCommand(), c.exclusiveCommand(), c.attemptsCommand(), c.attemptCommand())
 	grouped(root, groupFleet, c.eventsCommand(), c.buildsCommand(), c.certificateCommand(), c.residueCommand(), c.jobsCommand(), c.planCommand(), c.pauseCommand(), c.resumeCommand(),
 		c.pausesCommand(), c.slotsCommand(), c.gateCommand(), c.loanCommand())
-	grouped(root, groupRecipes, c.recipeCommand(), c.rolloutCommand())
+	grouped(root, groupRecipes, c.recipeCommand(), c.rehearseCommand(), c.rolloutCommand())
 	grouped(root, groupDaemon, c.doctorCommand(), c.tokenCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(), c.manCommand())
 	root.AddCommand(exitCodesTopic())
 	helpful(root)

@@ -95,3 +95,14 @@ func terse(text string) string {
 	}
 	return b.String()
 }
+
+// RootSteps are the names of the steps that run as root or not at all. What a script gets from sudo by itself is not seen.
+func (r *Recipe) RootSteps() []string {
+	var names []string
+	for _, s := range r.Steps {
+		if s.AsRoot {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}

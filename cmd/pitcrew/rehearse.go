@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+)
+
+// rehearsing is what is asked of one rehearsal.
+type rehearsing struct {
+	*cli
+	wish                     rehearsal.Wish
+	borrower, against, depth string
+	messDirs, ignore         []string
+	shared, keep             bool
+	lasts, ttl, wait, within lasting
+	ephemeral                ephemeral
+	junit, report            string
+	format                   format
+}
+
+func (c *cli) rehearseCommand() *cobra.Command {
+	var o connection
+	r := &rehearsing{cli: c, ephemeral: ephemeral{getenv: c.getenv}}
+	cmd := &cobra.Command{
+		Use:   "rehearse RECIPE",
+		Short: "Try a candidate recipe on borrowed agents before production sees it",
+		Long: `Try a candidate recipe on borrowed agents before production sees it. A representative
+set of agents is borrowed from the daemon for a Jenkins that is there for the rehearsal
+alone: of each pool one agent of each system, architecture and profile. There the
+candidate runs on the agent as it is, again at once (which must change nothing), after a
+mess, and after runs that were stopped and killed in the middle. Its end state is compared
+with that of the recipe in production. Then everything is returned, also after Ctrl-C, and
+the recipe of its pool proves each agent.
+
+Give the Jenkins as one of --image, --archive, --war or --controller-url; see
+docs/rehearsal.md. The token may be that of a borrower.
+
+It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be rehearsed.`,
+		Example: `  pitcrew rehearse cleanup.yaml --image jenkins/jenkins:lts --bind 10.0.0.5
+  pitcrew rehearse cleanup.yaml --pool el9 --war jenkins.war --junit result.xml --report result.html
+  pitcrew rehearse cleanup.yaml --agents 'el9 && kvm' --controller-url https://jenkins.test/ --controller-user ci --controller-token-file token`,
+		Args: one("recipe"),
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error { return r.rehearse(ctx, d, args[0]) }),
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&r.wish.Pools, "pool", nil, "only agents of these pools (default: all that lend)")
+	f.StringVar(&r.wish.Agents, "agents", "", "only agents whose labels satisfy this label expression")
+	f.IntVar(&r.wish.Most, "most", 0, "most agents to borrow (default: as many as are representative)")
+	f.StringVar(&r.against, "against", againstProduction, "what to compare with: production, which may be named by its revision, or a recipe file")
+	f.StringVar(&r.wish.Ref, "ref", "", "ref that the candidate is of, as your CI knows it; for candidates that ask for root")
+	f.BoolVar(&r.shared, "shared-account", false, "borrow agents also where the candidate would run as the account of the lender's agent, and could read what that can")
+	f.StringVar(&r.borrower, "borrower", "", "who borrows (default: whose token it is)")
+	f.Var(&r.lasts, "for", "how long the loans may last (default: as the pool has it)")
+	f.Var(&r.ttl, "ttl", "end the loans when this command has given no sign of life for so long (default: 2m)")
+	f.Var(&r.wait, "wait", "how long to wait for each agent (default: 10m)")
+	f.Var(&r.within, "clean-within", "how long a returned agent may take to be clean (default: 15m)")
+	r.depth = string(recipe.Standard)
+	chooseDepth(cmd, &r.depth)
+	f.StringSliceVar(&r.messDirs, "mess-dir", nil, "where on the agents to leave the mess: the first of these directories that is there (default: what the recipe owns)")
+	f.StringSliceVar(&r.ignore, "ignore", nil, "differences that do not matter, as KIND:PATTERN, such as files:/var/cache/*")
+	f.StringVar(&r.junit, "junit", "", "write the result as JUnit XML to this file")
+	f.StringVar(&r.report, "report", "", "write a report to this file: JSON if its name ends in .json, else HTML")
+	r.ephemeral.flags(cmd)
+	f.BoolVar(&r.keep, "keep", false, "leave the Jenkins up with its jobs until Ctrl-C, for you to look at")
+	r.format.flag(cmd, formatText, formatJSON)
+	o.flags(cmd, usualTimeout)
+	return cmd
+}
+
+const againstProduction = "production"
+
+// rehearse is the whole command. Its order is that of a rehearsal: what can be wrong without a daemon comes first.
+func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err error) {
+	candidate, err := recipe.Load(file)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	program, err := candidate.Compile()
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	if err := rehearsal.Ignore(r.ignore).Check(); err != nil {
+		return usage("--ignore: %w", err)
+	}
+	desk := &deskOf{daemon: d}
+	against, err := r.comparison(desk)
+	if err != nil {
+		return err
+	}
+	if err := r.ephemeral.check(); err != nil {
+		return err
+	}
+	p := r.newRehearsalProgress()
+	undo := &rehearsal.Undo{}
+	defer func() { err = errors.Join(err, r.takeAllBack(ctx, undo, p)) }()
+	controller, jenkins, err := r.ephemeral.start(ctx, undo, p.say)
+	if err != nil {
+		return err
+	}
+	r.wish.Isolated, r.wish.Root = !r.shared, candidate.RootSteps()
+	one := &rehearsal.Rehearsal{
+		Desk: desk, Jenkins: jenkins, AgentURL: controller.AdvertiseURL(), Candidate: program, Owned: candidate.Owned.Paths, Against: against,
+		Ignore: r.ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
+		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, ReturnWithin: r.within.Std(), Keep: r.keep, Say: p.say, Undo: undo,
+	}
+	result, err := one.Run(ctx)
+	p.clear()
+	if err != nil && len(result.Agents) == 0 {
+		return err
+	}
+	told := r.tell(result)
+	if r.keep && ctx.Err() == nil {
+		r.ephemeral.hold(ctx, controller, p.say)
+	}
+	switch outcome := result.Outcome(); {
+	case ctx.Err() != nil && err != nil:
+		return errors.Join(told, err)
+	case told != nil:
+		return told
+	case outcome == rehearsal.Failed:
+		return notWell
+	case outcome != rehearsal.Passed:
+		return errors.New("the candidate could not be rehearsed to the end")
+	}
+	return nil
+}
+
+// comparison is what --against names; nil for what is in production.
+func (r *rehearsing) comparison(desk *deskOf) (*recipe.Program, error) {
+	if r.against == againstProduction {
+		return nil, nil //nolint:nilnil // the desk knows
+	}
+	if _, err := os.Stat(r.against); err != nil {
+		if strings.Trim(r.against, "0123456789abcdef") != "" || len(r.against) < shortestRevision {
+			return nil, usage("--against %s: want production, a revision of at least %d digits, or a recipe file", r.against, shortestRevision)
+		}
+		desk.revision = r.against
+		return nil, nil //nolint:nilnil // the desk knows, and holds that it is this one
+	}
+	other, err := recipe.Load(r.against)
+	if err != nil {
+		return nil, exit(exitUsage, err)
+	}
+	return other.Compile()
+}
+
+// shortestRevision is how many digits name a revision.
+const shortestRevision = 7
+
+// takeAllBack undoes what is left, whether this was interrupted or not. Another Ctrl-C ends it, and says what is left where.
+func (r *rehearsing) takeAllBack(ctx context.Context, undo *rehearsal.Undo, p *rehearsalProgress) error {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	if ctx.Err() != nil {
+		p.say("interrupted: returns everything; another Ctrl-C leaves it as it is")
+	}
+	done := make(chan error, 1)
+	go func() { done <- undo.Run(ctx) }()
+	select {
+	case err := <-done:
+		p.clear()
+		return err
+	case <-again:
+		p.clear()
+		return exit(exitInterrupted, fmt.Errorf("interrupted again; left behind:\n  %s\nLoans end by themselves when nobody renews them, and the next rehearsal removes what is left of its own Jenkins",
+			strings.Join(undo.Left(), "\n  ")))
+	}
+}
+
+// rehearsalProgress tells how a rehearsal goes: what happened in lines, what goes on in one that changes in place on a terminal.
+type rehearsalProgress struct {
+	*progress
+	mu    sync.Mutex // guards the terminal: agents are rehearsed on side by side
+	began time.Time
+	now   func() time.Time
+	out   io.Writer
+}
+
+func (r *rehearsing) newRehearsalProgress() *rehearsalProgress {
+	return &rehearsalProgress{progress: r.newProgress(), began: r.now(), now: r.now, out: r.err}
+}
+
+func (p *rehearsalProgress) say(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line = fmt.Sprintf("%6s  %s", p.now().Sub(p.began).Round(time.Second), line)
+	if p.progress.out != nil && strings.HasSuffix(line, ": begins") {
+		p.show(strings.TrimSuffix(line, ": begins") + " ...")
+		return
+	}
+	p.progress.clear()
+	fmt.Fprintln(p.out, line)
+}
+
+func (p *rehearsalProgress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.progress.clear()
+}

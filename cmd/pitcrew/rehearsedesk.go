@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+)
+
+// deskOf lets a rehearsal borrow from the daemon.
+type deskOf struct {
+	*daemon
+	revision string // that production must be at, or the beginning of it; "" = any
+}
+
+// Offers implements [rehearsal.Desk].
+func (d *deskOf) Offers(ctx context.Context) ([]rehearsal.Offer, error) {
+	found, err := d.LoanOffers(ctx)
+	offers := make([]rehearsal.Offer, len(found))
+	for i, o := range found {
+		offers[i] = rehearsal.Offer{
+			Controller: o.Controller, Agent: o.Agent, Pool: o.Pool, Labels: o.Labels, OS: o.OS, Arch: o.Arch, Profile: o.Profile,
+			Isolated: o.Isolated, CleanSince: o.CleanSince, Spare: o.Spare, Root: loan.Root{Rule: loan.RootRule(o.Root), Refs: o.ApprovedRefs},
+		}
+	}
+	return offers, err
+}
+
+// Program implements [rehearsal.Desk].
+func (d *deskOf) Program(ctx context.Context, pool string) (*recipe.Program, error) {
+	p, err := d.PoolProgram(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(p.Revision, d.revision) {
+		return nil, fmt.Errorf("pool %s is at revision %.12s, not at %s: give a recipe file to compare with another", pool, p.Revision, d.revision)
+	}
+	return &recipe.Program{Recipe: p.Recipe, Revision: p.Revision, Digest: p.Digest, Text: []byte(p.Program)}, nil
+}
+
+// Request implements [rehearsal.Desk].
+func (d *deskOf) Request(ctx context.Context, a rehearsal.Ask) (rehearsal.Loan, error) {
+	r := api.LoanRequest{
+		Borrower: a.Borrower, Count: 1, Want: api.LoanWant{Agent: a.Agent, Isolated: a.Isolated, Wait: a.Wait.String()},
+		To: api.LoanTarget{Kind: string(loan.ToController), URL: a.URL}, TTL: a.TTL.String(), Node: a.Node, Secret: a.Secret,
+	}
+	if a.For > 0 {
+		r.For = a.For.String()
+	}
+	loans, err := d.RequestLoans(ctx, r)
+	if err != nil {
+		return rehearsal.Loan{}, err
+	}
+	if len(loans) != 1 {
+		return rehearsal.Loan{}, fmt.Errorf("asked for one loan, and got %d", len(loans))
+	}
+	return rehearsalLoan(loans[0]), nil
+}
+
+// Show implements [rehearsal.Desk].
+func (d *deskOf) Show(ctx context.Context, id string) (rehearsal.Loan, error) {
+	l, err := d.Loan(ctx, id)
+	return rehearsalLoan(l), err
+}
+
+// Renew implements [rehearsal.Desk].
+func (d *deskOf) Renew(ctx context.Context, id string) error {
+	_, err := d.RenewLoan(ctx, id, api.LoanRenewal{})
+	return err
+}
+
+// Return implements [rehearsal.Desk].
+func (d *deskOf) Return(ctx context.Context, id, reason string) (rehearsal.Loan, error) {
+	l, err := d.ReturnLoan(ctx, id, reason)
+	return rehearsalLoan(l), err
+}
+
+func rehearsalLoan(l api.Loan) rehearsal.Loan {
+	return rehearsal.Loan{ID: l.ID, State: loan.State(l.State), Reason: l.Reason, Account: l.Account}
+}

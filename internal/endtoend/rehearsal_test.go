@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package endtoend
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
+)
+
+// candidate is a recipe under review. What it owns is a directory of the scene's; the rest is given.
+const candidate = `version: 1
+name: candidate
+disjoint: true
+places: [%[1]s]
+owns: {paths: [%[1]s/owned]}
+clean:
+  - name: wipe
+    timeout: 1m
+    run: |
+      echo "$NODE_LABELS" >%[1]s/labels
+      while [ -e %[1]s/hold ]; do sleep 0.1; done
+      sleep 1
+%[2]s
+setup:
+  - name: furnish
+    run: |
+%[3]s
+verify:
+  - name: furnished
+    run: test -e %[1]s/owned/there
+`
+
+// rehearser is a scene with an agent that may be lent, a token of a borrower, and a directory that candidates own.
+type rehearser struct {
+	*scene
+	agent *testbed.Agent
+	token string
+}
+
+func newRehearser(t *testing.T) *rehearser {
+	t.Helper()
+	s := lends(t)
+	r := &rehearser{scene: s, agent: s.agent("", "CLEANABLE el7")}
+	s.must(os.Mkdir(filepath.Join(s.dir, "owned"), 0o700))
+	s.steps = fmt.Sprintf("  - name: owned\n    run: |\n      find %[1]s/owned -mindepth 1 -delete\n      touch %[1]s/owned/there\n", s.dir)
+	s.serve()
+	s.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
+	file := filepath.Join(s.dir, "others.token")
+	s.pitcrew("token", "create", "ci of others", "--role", "borrower", "--borrower", "others", "--file", file)
+	text, err := os.ReadFile(file)
+	s.must(err)
+	r.token = strings.TrimSpace(string(text))
+	s.write("controller.token", borrower.Token)
+	return r
+}
+
+const (
+	wipes    = `      find OWNED -mindepth 1 -delete`
+	furnish  = `      touch OWNED/there`
+	appendix = "\n      echo again >>OWNED/there"
+)
+
+// command is a rehearsal as a CI job of the borrower's calls it.
+func (r *rehearser) command(wipe, furnish string, arguments ...string) *exec.Cmd {
+	r.Helper()
+	fill := func(text string) string { return strings.ReplaceAll(text, "OWNED", r.dir+"/owned") }
+	r.write("candidate.yaml", fmt.Sprintf(candidate, r.dir, fill(wipe), fill(furnish)))
+	all := append([]string{
+		"rehearse", filepath.Join(r.dir, "candidate.yaml"), "--server", "http://" + r.daemon.address(), "--shared-account",
+		"--controller-url", borrower.URL, "--controller-user", borrower.User, "--controller-token-file", filepath.Join(r.dir, "controller.token"),
+		"--ignore", "*:/proc*", "--ignore", "ports:*", "--ignore", "mounts:*", "--ignore", "services:*",
+	}, arguments...)
+	c := exec.CommandContext(r.ctx, program, all...)
+	c.Env = append(os.Environ(), "PITCREW_TOKEN="+r.token)
+	return c
+}
+
+// rehearsed is the result of a rehearsal, in JSON.
+type rehearsed struct {
+	Agents []struct {
+		Agent, Loan, Against string
+		Clean                bool
+		Cases                []struct{ Name, Outcome, Reason string }
+		Differs              []struct{ Kind, Name string }
+	}
+}
+
+// of returns the outcome and the reason of a case.
+func (r *rehearsed) of(name string) (outcome, reason string) {
+	for _, a := range r.Agents {
+		for _, c := range a.Cases {
+			if c.Name == name {
+				return c.Outcome, c.Reason
+			}
+		}
+	}
+	return "missing", ""
+}
+
+// run runs a rehearsal to its end, which must have the exit code.
+func (r *rehearser) run(c *exec.Cmd, code int) (*rehearsed, string) {
+	r.Helper()
+	var out, said bytes.Buffer
+	c.Stdout, c.Stderr = &out, &said
+	c.Args = append(c.Args, "-o", "json")
+	err := c.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		r.Fatal(err)
+	}
+	if got := c.ProcessState.ExitCode(); got != code {
+		r.Fatalf("it ended with %d, want %d:\n%s\n%s", got, code, &said, &out)
+	}
+	result := &rehearsed{}
+	if code != 1 {
+		r.must(json.Unmarshal(out.Bytes(), result))
+	}
+	for _, secret := range []string{r.token, borrower.Token} {
+		if strings.Contains(out.String()+said.String(), secret) {
+			r.Error("a secret was shown")
+		}
+	}
+	return result, said.String()
+}
+
+// leavesNothing holds that all was returned: no loan, no node, no job, no process and no file is left.
+func (r *rehearser) leavesNothing() {
+	r.Helper()
+	var loans []api.Loan
+	r.await("the end of all loans", func() bool {
+		var err error
+		loans, err = r.daemon.Loans(r.ctx, "", false, 0)
+		r.must(err)
+		return len(loans) == 0
+	})
+	all, err := r.daemon.Loans(r.ctx, "", true, 0)
+	r.must(err)
+	for _, l := range all {
+		if got := r.nodeAt(l); got != 404 {
+			r.Errorf("node %s answers %d", l.Node, got)
+		}
+		r.clear(l)
+		root := testbed.Read[struct{ Jobs []struct{ Name string } }](r.ctx, r, borrower, "/api/json?tree=jobs[name]")
+		for _, j := range root.Jobs {
+			if strings.HasPrefix(j.Name, l.Node) {
+				r.Errorf("job %s is left", j.Name)
+			}
+		}
+	}
+	r.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
+	if left, err := filepath.Glob(filepath.Join(r.dir, "pitcrew.??????????")); err != nil || len(left) > 0 {
+		r.Errorf("left is %q, %v", left, err)
+	}
+}
+
+func TestARecipeThatIsGoodPassesItsRehearsal(t *testing.T) {
+	t.Parallel()
+	r := newRehearser(t)
+	result, said := r.run(r.command(wipes, furnish), 0)
+	for _, name := range []string{
+		"production recipe", "on the agent as it is", "again at once", "after a run that was stopped", "after a run that was killed", "comes back clean",
+	} {
+		if outcome, reason := result.of(name); outcome != "passed" {
+			r.Errorf("%s: %s: %s", name, outcome, reason)
+		}
+	}
+	if a := result.Agents[0]; !a.Clean || a.Agent != r.agent.Name || a.Against == "" || len(a.Differs) > 0 {
+		r.Errorf("the result is %+v", a)
+	}
+	if labels, err := os.ReadFile(filepath.Join(r.dir, "labels")); err != nil || !strings.Contains(string(labels), "el7") {
+		r.Errorf("the candidate was told the labels %q, %v", labels, err)
+	}
+	r.leavesNothing()
+	r.Logf("it said\n%s", said)
+}
+
+func TestARecipeThatIsNotIdempotentFailsItsRehearsal(t *testing.T) {
+	t.Parallel()
+	r := newRehearser(t)
+	result, _ := r.run(r.command("      true", furnish+appendix), 3)
+	if outcome, reason := result.of("again at once"); outcome != "failed" || !strings.Contains(reason, "owned/there") {
+		r.Errorf("it is %s: %s", outcome, reason)
+	}
+	r.leavesNothing()
+}
+
+// awaitRun starts a rehearsal and waits until the candidate runs.
+func (r *rehearser) awaitRun(c *exec.Cmd) (said *journal, ended chan error) {
+	r.Helper()
+	hold := filepath.Join(r.dir, "hold")
+	r.must(os.WriteFile(hold, nil, 0o600))
+	r.Cleanup(func() { _ = os.Remove(hold) })
+	said, ended = &journal{}, make(chan error, 1)
+	c.Stderr, c.Stdout = said, said
+	r.must(c.Start())
+	go func() { ended <- c.Wait() }()
+	r.Cleanup(func() {
+		_ = c.Process.Kill()
+		if r.Failed() {
+			r.Logf("the rehearsal said\n%s", said)
+		}
+	})
+	r.await("the candidate runs", func() bool {
+		_, err := os.Stat(filepath.Join(r.dir, "labels"))
+		return err == nil
+	})
+	return said, ended
+}
+
+func TestCtrlCInMidRehearsalReturnsEverything(t *testing.T) {
+	t.Parallel()
+	r := newRehearser(t)
+	c := r.command(wipes, furnish)
+	said, ended := r.awaitRun(c)
+	r.must(c.Process.Signal(syscall.SIGINT))
+	<-ended
+	if got := c.ProcessState.ExitCode(); got != 130 {
+		r.Errorf("it ended with %d:\n%s", got, said)
+	}
+	if strings.Contains(said.String(), "left behind") {
+		r.Errorf("it said\n%s", said)
+	}
+	r.leavesNothing()
+}
+
+func TestTheLoanOfARehearsalThatWasKilledEndsByItsTTL(t *testing.T) {
+	t.Parallel()
+	r := newRehearser(t)
+	c := r.command(wipes, furnish, "--ttl", "10s")
+	_, ended := r.awaitRun(c)
+	r.must(c.Process.Kill())
+	<-ended
+	all, err := r.daemon.Loans(r.ctx, "", true, 0)
+	r.must(err)
+	if len(all) != 1 {
+		r.Fatalf("loans are %+v", all)
+	}
+	l := r.awaitLoan(all[0].ID, "cleaned")
+	if l.Cause != "silent" {
+		r.Errorf("it ended by %q: %s", l.Cause, l.Reason)
+	}
+	r.clear(l)
+	r.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rehearsal
+
+import (
+	"context"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+// Desk is where agents are lent: the daemon of the lender.
+type Desk interface {
+	// Offers lists the agents that could be lent now.
+	Offers(ctx context.Context) ([]Offer, error)
+	// Program returns what cleans the agents of a pool in production.
+	Program(ctx context.Context, pool string) (*recipe.Program, error)
+	Request(ctx context.Context, a Ask) (Loan, error)
+	Show(ctx context.Context, id string) (Loan, error)
+	// Renew gives a sign of life. One that is over is an error.
+	Renew(ctx context.Context, id string) error
+	// Return ends a loan. One that is over is no error.
+	Return(ctx context.Context, id, reason string) (Loan, error)
+}
+
+// Offer is an agent that could be lent now.
+type Offer struct {
+	Controller string    `json:"controller"`
+	Agent      string    `json:"agent"`
+	Pool       string    `json:"pool"`
+	Labels     []string  `json:"labels,omitempty"`
+	OS         string    `json:"os,omitempty"`      // words, as the last cleanup told; "" = not known
+	Arch       string    `json:"arch,omitempty"`    // the same
+	Profile    string    `json:"profile,omitempty"` // steps that do not apply to it
+	Isolated   bool      `json:"-"`
+	CleanSince time.Time `json:"-"`
+	Spare      int       `json:"-"` // agents of its pool that could be lent with the floor kept
+	Root       loan.Root `json:"-"`
+}
+
+// Name is how people name the agent.
+func (o Offer) Name() string { return o.Controller + "/" + o.Agent }
+
+// Ask is a request for one agent, for a node that is there already.
+type Ask struct {
+	Borrower string // "" = whose token it is
+	Agent    string // controller/name
+	Isolated bool
+	For, TTL time.Duration
+	Wait     time.Duration
+	URL      string // root of the controller with the node, as the agent reaches it
+	Node     string
+	Secret   string
+}
+
+// Loan is how a loan is.
+type Loan struct {
+	ID      string
+	State   loan.State
+	Reason  string
+	Account string // what the borrowed program runs as
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+)
+
+// Rehearsal is what is to be rehearsed, where and how. It is used once.
+type Rehearsal struct {
+	Desk     Desk
+	Jenkins  *jenkins.Client // of the controller that is there for this
+	AgentURL string          // its root as the agents reach it
+
+	Candidate *recipe.Program
+	Owned     []string        // paths that the candidate owns: what it leaves there is compared
+	Against   *recipe.Program // to compare with; nil = what each pool has in production
+	Ignore    Ignore
+
+	Wish     Wish
+	Borrower string
+	For      time.Duration // of each loan
+	TTL      time.Duration // after which a loan ends when this gives no sign of life; default 2 min
+	Wait     time.Duration // for an agent; default 10 min
+
+	Depth        recipe.Depth  // default standard
+	MessDirs     []string      // the first of them that is there gets the mess; default: Owned
+	RunLimit     time.Duration // of one run; default 1 h
+	ReturnWithin time.Duration // until a returned agent is clean; default 15 min
+
+	Keep bool         // leave the jobs at the controller
+	Say  func(string) // a line of progress; from many goroutines
+	Undo *Undo        // what is made is noted there; the caller runs it
+
+	keeping sync.WaitGroup
+}
+
+// ErrNothing says that no agent could be chosen.
+var ErrNothing = errors.New("there is no agent to rehearse on")
+
+// Run rehearses on all chosen agents at once, and returns what it found. An error says that nothing could be tried. What is left to
+// undo is in Undo then and in every other case.
+func (r *Rehearsal) Run(ctx context.Context) (*Result, error) {
+	r.defaults()
+	defer r.keeping.Wait()
+	result := &Result{Recipe: r.Candidate.Recipe, Revision: r.Candidate.Revision, Began: time.Now()}
+	chosen, gaps, err := r.choose(ctx)
+	result.Gaps = gaps
+	if err != nil {
+		return result, err
+	}
+	result.Agents = make([]AgentResult, len(chosen))
+	var all sync.WaitGroup
+	for i, o := range chosen {
+		result.Agents[i].Offer = o
+		b := &bench{Rehearsal: r, offer: o, undo: r.Undo.Part(o.Name()), jobs: map[string]string{}, results: &result.Agents[i]}
+		all.Go(func() { b.whole(ctx) })
+	}
+	all.Wait()
+	result.Ended = time.Now()
+	return result, context.Cause(ctx)
+}
+
+// offersPoll is how often a desk that has nothing to offer is asked again.
+const offersPoll = 2 * time.Second
+
+// choose chooses agents, and waits for the first where time may bring one.
+func (r *Rehearsal) choose(ctx context.Context) ([]Offer, []Gap, error) {
+	began := time.Now()
+	for {
+		offers, err := r.Desk.Offers(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("ask what could be borrowed: %w", err)
+		}
+		chosen, gaps := Choose(offers, r.Wish)
+		final := slices.ContainsFunc(gaps, func(g Gap) bool { return !g.passing })
+		if len(chosen) == 0 && !final && time.Since(began) < r.Wait {
+			if err := pause(ctx, offersPoll); err != nil {
+				return nil, gaps, fmt.Errorf("wait for an agent to borrow: %w", err)
+			}
+			continue
+		}
+		for _, g := range gaps {
+			r.Say("not covered: " + g.String())
+		}
+		if len(chosen) > 0 {
+			return chosen, gaps, nil
+		}
+		why := []string{"none is offered"}
+		for i, g := range gaps {
+			why = append(why[:i], g.String())
+		}
+		return nil, gaps, fmt.Errorf("%w: %s", ErrNothing, strings.Join(why, "; "))
+	}
+}
+
+func (r *Rehearsal) defaults() {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d <= 0 {
+			*d = to
+		}
+	}
+	set(&r.TTL, 2*time.Minute)
+	set(&r.Wait, 10*time.Minute)
+	set(&r.RunLimit, time.Hour)
+	set(&r.ReturnWithin, 15*time.Minute)
+	if r.Depth == "" {
+		r.Depth = recipe.Standard
+	}
+	if len(r.MessDirs) == 0 {
+		r.MessDirs = r.Owned
+	}
+	if r.Say == nil {
+		r.Say = func(string) {}
+	}
+	if r.Undo == nil {
+		r.Undo = &Undo{}
+	}
+}
+
+// whole is the rehearsal on one agent. What was made for it is undone at its end; interrupted, nobody waits for its cleanup.
+func (b *bench) whole(ctx context.Context) {
+	defer func() {
+		if err := b.undo.Run(ctx); err != nil {
+			b.note(Case{Name: "leave nothing behind", Outcome: Broken, Reason: err.Error()})
+		}
+	}()
+	defer func() {
+		if cause := recover(); cause != nil {
+			b.note(Case{Name: "rehearsal", Outcome: Broken, Reason: fmt.Sprintf("panic: %v", cause)})
+		}
+	}()
+	kept, err := b.open(ctx)
+	if err != nil {
+		b.note(Case{Name: "borrow", Outcome: Broken, Reason: err.Error()})
+		return
+	}
+	b.sequence(kept)
+	if ctx.Err() != nil {
+		return
+	}
+	began := time.Now()
+	back := Case{Name: "comes back clean", Outcome: Passed}
+	err = b.giveBack(ctx)
+	if err != nil { // that the production recipe cannot mend what the candidate has done is the candidate's fault as like as not
+		back.Outcome, back.Reason = Failed, err.Error()
+	}
+	if ctx.Err() != nil {
+		back.Outcome = Broken
+	}
+	b.results.Clean = err == nil
+	back.Took = time.Since(began)
+	b.note(back)
+}
+
+// note keeps a case and tells of it.
+func (b *bench) note(c Case) {
+	b.results.Cases = append(b.results.Cases, c)
+	text := fmt.Sprintf("%s: %s", c.Name, c.Outcome)
+	if c.Took > 0 {
+		text += " after " + c.Took.Round(100*time.Millisecond).String()
+	}
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	b.say("%s", text)
+}
