@@ -29,6 +29,7 @@ var layers = [][]string{
 	{"recipes"},                // the library that people start from, as files
 	{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/rollout", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
 	{"internal/jenkins", "internal/sshexec", "internal/container", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
+	{"internal/rehearsal/mess", "internal/rehearsal/state", "internal/rehearsal/report"}, // what a rehearsal does to a machine, sees of it, and says of that
 	{"internal/loanjob"}, // a job and a program like those of recipe, whose shell and job documents it shares
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile", "internal/rehearsal"},
 	{"internal/app"},  // wiring: the only package that knows all others
