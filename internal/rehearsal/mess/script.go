@@ -6,6 +6,7 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
+	"hash/crc32"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ var ids = regexp.MustCompile(`^[a-z0-9]{8,32}$`)
 // words are what needs are called in the program.
 var words = map[Need]string{Root: "root", Proc: "proc", Setsid: "setsid", Loop: "loop", Engine: "engine", SysV: "sysv", Shm: "shm"}
 
+// segment returns the size, in bytes, of the memory segment of a mess: one of its marks, since a segment has no name.
+func segment(id string) uint32 { return 100_000 + crc32.ChecksumIEEE([]byte(id))%900_000 }
+
 // Script returns the program that makes and undoes the mess of makers, which must be of All. id tells this mess from
 // every other, on this machine and for ever: 8 to 32 random characters of a-z and 0-9.
 func Script(makers []Maker, id string) ([]byte, error) {
@@ -39,7 +43,7 @@ func Script(makers []Maker, id string) ([]byte, error) {
 		return nil, fmt.Errorf("mess %s has no makers", id)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!/bin/sh\n# Leaves the mess %s and takes it away. Made by pitcrew: change it there, not here.\n\nid=%s\n\n", id, id)
+	fmt.Fprintf(&b, "#!/bin/sh\n# Leaves the mess %s and takes it away. Made by pitcrew: change it there, not here.\n\nid=%s segment=%d\n\n", id, id, segment(id))
 	for _, part := range []string{ledgerPart, makePart, undoPart, mainPart} {
 		b.WriteString(part + "\n")
 	}

@@ -37,7 +37,6 @@ settings() {
 		as="setpriv --reuid=$(id -u "$user") --regid=$(id -g "$user") --clear-groups"
 	fi
 	mark=mess-$id label=io.github.pitcrew-ci.mess
-	segment=$((100000 + $(printf '%s' "$id" | cksum | cut -d ' ' -f 1) % 900000))
 	bound=
 	if command -v timeout >/dev/null; then bound='timeout 60'; fi
 	umask 022
