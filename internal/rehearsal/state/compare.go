@@ -35,7 +35,7 @@ func (d Difference) String() string {
 	case Removed:
 		return fmt.Sprintf("%s %s is missing: %s", d.Kind, quote(d.Key), quote(d.Before))
 	case Changed:
-		return fmt.Sprintf("%s %s is %s, was %s", d.Kind, quote(d.Key), quote(d.After), quote(d.Before))
+		return fmt.Sprintf("%s %s differs: %s, not %s", d.Kind, quote(d.Key), quote(d.After), quote(d.Before))
 	case Unseen:
 		return strings.TrimSpace(fmt.Sprintf("%ss were not compared: %s", d.Kind, quote(strings.TrimPrefix(d.Before+"; "+d.After, "; "))))
 	}

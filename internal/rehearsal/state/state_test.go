@@ -141,7 +141,7 @@ func TestDifferencesAreReadable(t *testing.T) {
 	want := []string{
 		"package adduser is missing: 3.134 ii",
 		"services were not compared: no bus",
-		"file /srv/ci/a b is file 0600 of 0:0, 3 bytes, was file 0644 of 1001:1001, 12 bytes, sha256 a948904f2f0f479b",
+		"file /srv/ci/a b differs: file 0600 of 0:0, 3 bytes, not file 0644 of 1001:1001, 12 bytes, sha256 a948904f2f0f479b",
 		"port tcp 0.0.0.0:5037 is there: of user 1001",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// narrowest is the least width of a line that text is folded to.
+const narrowest = 40
+
+// mostShown bounds the lines about one run in a terminal; the other forms have them all.
+const mostShown = 20
+
+// Text returns r for a terminal of width columns. It holds no control characters, whatever the machine has said.
+func Text(r Report, width int) string {
+	t := &page{width: max(width, narrowest)}
+	t.line("", fmt.Sprintf("rehearsal %s: %s", r.ID, strings.ToUpper(string(r.Verdict))))
+	t.line("  ", "recipe "+r.Recipe.String()+", production "+r.Against.String())
+	t.line("  ", fmt.Sprintf("%s, %s, of it %s overhead; controller: %s", r.StartedAt.UTC().Format(time.DateTime+" UTC"), short(r.Duration), short(r.Overhead), r.Controller))
+	for _, reason := range r.Reasons {
+		t.line("  - ", reason)
+	}
+	for _, a := range r.Agents {
+		t.line("", "")
+		t.line("", fmt.Sprintf("agent %s: %s", a.Name, a.Verdict))
+		t.line("  ", strings.Join(present("pool "+a.Pool, a.OS, a.Arch, a.Profile), ", "))
+		for _, run := range a.Runs {
+			outcome := run.Outcome
+			if outcome == "" {
+				outcome = "no outcome"
+			}
+			t.line("  ", fmt.Sprintf("%-6s %-18s %-10s %8s", run.Verdict, run.Kind, outcome, short(run.Duration)))
+			t.list("      - ", run.complaints())
+		}
+		switch {
+		case !a.Compared:
+			t.line("  ", "not compared with production")
+		case len(a.Differences) == 0:
+			t.line("  ", "the same end state as production")
+		default:
+			t.line("  ", fmt.Sprintf("%d differences from production%s:", len(a.Differences), map[bool]string{false: ", which policy allows"}[a.DifferencesFail]))
+			lines := make([]string, 0, len(a.Differences))
+			for _, d := range a.Differences {
+				lines = append(lines, d.String())
+			}
+			t.list("      - ", lines)
+		}
+		if a.Returned != "" {
+			t.line("  ", "returned: "+a.Returned)
+		}
+	}
+	return t.text.String()
+}
+
+func present(words ...string) []string {
+	var all []string
+	for _, w := range words {
+		if strings.TrimSpace(w) != "" && w != "pool " {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// short is a duration for people: to a tenth of a second under a minute, else to a second.
+func short(d time.Duration) string {
+	if d < time.Minute {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+type page struct {
+	text  strings.Builder
+	width int
+}
+
+func (p *page) list(mark string, lines []string) {
+	for i, l := range lines {
+		if i == mostShown {
+			p.line(mark, fmt.Sprintf("and %d more", len(lines)-i))
+			return
+		}
+		p.line(mark, l)
+	}
+}
+
+// line writes text after mark, folded at spaces, and in the middle of what is longer than a line.
+func (p *page) line(mark, text string) {
+	text = strings.TrimRight(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.NewReplacer("\n", " ", "\t", " ").Replace(text)), " ")
+	room := p.width - utf8.RuneCountInString(mark)
+	for {
+		head, rest := cut(text, room)
+		p.text.WriteString(strings.TrimRight(mark+head, " ") + "\n")
+		if rest == "" {
+			return
+		}
+		mark, text = strings.Repeat(" ", utf8.RuneCountInString(mark)), rest
+	}
+}
+
+// cut returns what of s fits into room characters, and the rest.
+func cut(s string, room int) (head, rest string) {
+	r := []rune(s)
+	if len(r) <= room {
+		return s, ""
+	}
+	for i := room; i > room/2; i-- {
+		if r[i] == ' ' {
+			return string(r[:i]), strings.TrimLeft(string(r[i:]), " ")
+		}
+	}
+	return string(r[:room]), string(r[room:])
+}
