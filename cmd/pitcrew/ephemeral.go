@@ -136,3 +136,14 @@ func (e *ephemeral) hold(ctx context.Context, controller *container.Controller, 
 		say("it has ended")
 	}
 }
+
+// kind says which of the three it is.
+func (e *ephemeral) kind() string {
+	switch {
+	case e.url != "":
+		return "URL"
+	case e.war != "":
+		return "war"
+	}
+	return "image"
+}

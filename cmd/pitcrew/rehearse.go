@@ -72,7 +72,7 @@ It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be
 	r.depth = string(recipe.Standard)
 	chooseDepth(cmd, &r.depth)
 	f.StringSliceVar(&r.messDirs, "mess-dir", nil, "where on the agents to leave the mess: the first of these directories that is there (default: what the recipe owns)")
-	f.StringSliceVar(&r.ignore, "ignore", nil, "differences that do not matter, as KIND:PATTERN, such as files:/var/cache/*")
+	f.StringSliceVar(&r.ignore, "ignore", nil, "differences that do not matter, as KIND:PATTERN, such as file:/var/cache/*")
 	f.StringVar(&r.junit, "junit", "", "write the result as JUnit XML to this file")
 	f.StringVar(&r.report, "report", "", "write a report to this file: JSON if its name ends in .json, else HTML")
 	r.ephemeral.flags(cmd)
@@ -94,7 +94,8 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err != nil {
 		return exit(exitUsage, err)
 	}
-	if err := rehearsal.Ignore(r.ignore).Check(); err != nil {
+	ignore, err := ignored(r.ignore)
+	if err != nil {
 		return usage("--ignore: %w", err)
 	}
 	desk := &deskOf{daemon: d}
@@ -115,7 +116,7 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	r.wish.Isolated, r.wish.Root = !r.shared, candidate.RootSteps()
 	one := &rehearsal.Rehearsal{
 		Desk: desk, Jenkins: jenkins, AgentURL: controller.AdvertiseURL(), Candidate: program, Owned: candidate.Owned.Paths, Against: against,
-		Ignore: r.ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
+		Ignore: ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
 		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, ReturnWithin: r.within.Std(), Keep: r.keep, Say: p.say, Undo: undo,
 	}
 	result, err := one.Run(ctx)

@@ -38,7 +38,7 @@ func (l *Lender) Offers(context.Context) []loan.Listing {
 			if pool == nil || pool.Lend == nil {
 				continue // the configuration was read anew since
 			}
-			all = append(all, loan.Listing{Offer: o.Offer, Labels: o.labels, Isolated: o.isolated, Root: pool.Lend.Root})
+			all = append(all, loan.Listing{Offer: o.Offer, Labels: slices.Compact(slices.Sorted(slices.Values(o.labels))), Isolated: o.isolated, Root: pool.Lend.Root})
 		}
 	}
 	for i := range all {

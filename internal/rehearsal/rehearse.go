@@ -4,6 +4,7 @@ package rehearsal
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // Rehearsal is what is to be rehearsed, where and how. It is used once.
@@ -24,7 +26,7 @@ type Rehearsal struct {
 	Candidate *recipe.Program
 	Owned     []string        // paths that the candidate owns: what it leaves there is compared
 	Against   *recipe.Program // to compare with; nil = what each pool has in production
-	Ignore    Ignore
+	Ignore    state.Ignore    // besides what differs anyway
 
 	Wish     Wish
 	Borrower string
@@ -52,7 +54,7 @@ var ErrNothing = errors.New("there is no agent to rehearse on")
 func (r *Rehearsal) Run(ctx context.Context) (*Result, error) {
 	r.defaults()
 	defer r.keeping.Wait()
-	result := &Result{Recipe: r.Candidate.Recipe, Revision: r.Candidate.Revision, Began: time.Now()}
+	result := &Result{ID: strings.ToLower(rand.Text())[:10], Recipe: r.Candidate.Recipe, Revision: r.Candidate.Revision, Began: time.Now()}
 	chosen, gaps, err := r.choose(ctx)
 	result.Gaps = gaps
 	if err != nil {
@@ -149,7 +151,7 @@ func (b *bench) whole(ctx context.Context) {
 		return
 	}
 	began := time.Now()
-	back := Case{Name: "comes back clean", Outcome: Passed}
+	back := Case{Name: caseReturn, Outcome: Passed}
 	err = b.giveBack(ctx)
 	if err != nil { // that the production recipe cannot mend what the candidate has done is the candidate's fault as like as not
 		back.Outcome, back.Reason = Failed, err.Error()

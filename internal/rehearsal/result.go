@@ -2,7 +2,13 @@
 
 package rehearsal
 
-import "time"
+import (
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
+)
 
 // Outcome is what became of a case.
 type Outcome string
@@ -17,6 +23,7 @@ const (
 
 // Result is what a rehearsal found.
 type Result struct {
+	ID       string        `json:"id"`
 	Recipe   string        `json:"recipe"`
 	Revision string        `json:"revision"`
 	Began    time.Time     `json:"began"`
@@ -33,9 +40,12 @@ type AgentResult struct {
 	Against string `json:"against,omitempty"` // revision of the production recipe that it was compared with
 	Cases   []Case `json:"cases"`
 	// Differs is how the end state of the candidate differs from that of the production recipe: for people to judge.
-	Differs []Difference `json:"differs,omitempty"`
+	Differs  []state.Difference `json:"differs,omitempty"`
+	Compared bool               `json:"compared"`
 	// Clean: the production recipe has proved the agent after its return.
 	Clean bool `json:"clean"`
+
+	against report.Recipe
 }
 
 // Case is one thing that was tried.
@@ -44,27 +54,42 @@ type Case struct {
 	Outcome Outcome       `json:"outcome"`
 	Reason  string        `json:"reason,omitempty"`
 	Took    time.Duration `json:"took"` // in nanoseconds
-	Log     string        `json:"log,omitempty"`
+	// Ended and Steps are what the newest run of it reported.
+	Ended   string             `json:"ended,omitempty"`
+	Steps   []report.Step      `json:"steps,omitempty"`
+	Changed []string           `json:"changed,omitempty"` // steps that had something to do again
+	Differs []state.Difference `json:"differs,omitempty"` // from before to after, where nothing was to change
+	Made    []mess.Line        `json:"made,omitempty"`
+	Left    []mess.Line        `json:"left,omitempty"` // of what was made, by the candidate
+	Log     string             `json:"log,omitempty"`
 }
 
 // Outcome is that of the whole: failed if the candidate is at fault anywhere, else broken if anything could not be tried.
 func (r *Result) Outcome() Outcome {
-	worst, tried := Passed, false
+	var all []Case
 	for i := range r.Agents {
-		for _, c := range r.Agents[i].Cases {
-			switch c.Outcome {
-			case Failed:
-				return Failed
-			case Broken:
-				worst = Broken
-			case Passed:
-				tried = true
-			case Skipped:
+		all = append(all, r.Agents[i].Cases...)
+	}
+	return outcomeOf(all)
+}
+
+func outcomeOf(cases []Case) Outcome {
+	worst := Broken // nothing was tried
+	for _, c := range cases {
+		switch c.Outcome {
+		case Failed:
+			return Failed
+		case Passed:
+			if worst == Broken {
+				worst = Passed
 			}
+		case Broken, Skipped:
 		}
 	}
-	if !tried {
-		return Broken
+	for _, c := range cases {
+		if c.Outcome == Broken {
+			return Broken
+		}
 	}
 	return worst
 }

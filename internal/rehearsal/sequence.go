@@ -4,6 +4,7 @@ package rehearsal
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
@@ -65,17 +68,19 @@ const (
 	caseMess       = "after a mess"
 	caseStopped    = "after a run that was stopped"
 	caseKilled     = "after a run that was killed"
+	caseReturn     = "comes back clean"
 )
 
 // sequence tries everything on an agent that is there.
 func (b *bench) sequence(ctx context.Context) {
 	var production *recipe.Program
-	var base, first snapshot
+	var base, first *state.State
 	b.try(ctx, caseProduction, func(ctx context.Context, c *Case) (err error) {
 		if production, err = b.production(ctx); err != nil {
 			return err
 		}
 		b.results.Against = production.Revision
+		b.results.against = report.Recipe{Name: production.Recipe, Revision: production.Revision}
 		if err := b.clean(ctx, c, production); err != nil {
 			production = nil
 			return notComparable(err)
@@ -91,7 +96,7 @@ func (b *bench) sequence(ctx context.Context) {
 		return err
 	})
 	if cleaned && base != nil {
-		b.results.Differs = compare(base, first, b.Ignore)
+		b.results.Compared, b.results.Differs = true, b.compare(base, first)
 	}
 	if !cleaned {
 		return // what it does after more cannot be told from what it does anyway
@@ -132,6 +137,7 @@ func (b *bench) run(ctx context.Context, c *Case, p *recipe.Program) (recipe.Rep
 		c.keep(done.log)
 	}
 	if err == nil {
+		c.tell(report)
 		return report, judge(report)
 	}
 	if _, wrong := errors.AsType[*recipe.ReportError](err); wrong && ctx.Err() == nil {
@@ -161,7 +167,7 @@ func (c *Case) keep(log []byte) {
 }
 
 // again runs the candidate on an agent that it has just cleaned: there must be nothing for it to do.
-func (b *bench) again(ctx context.Context, c *Case, first snapshot) error {
+func (b *bench) again(ctx context.Context, c *Case, first *state.State) error {
 	report, err := b.run(ctx, c, b.Candidate)
 	if err != nil {
 		return err
@@ -173,10 +179,12 @@ func (b *bench) again(ctx context.Context, c *Case, first snapshot) error {
 	var news []string
 	for _, step := range report.Steps {
 		if step.Scrub != nil && step.Scrub.State == spec.Changed {
+			c.Changed = append(c.Changed, step.Name)
 			news = append(news, fmt.Sprintf("step '%s' had something to do again", step.Name))
 		}
 	}
-	for _, d := range compare(first, second, b.Ignore) {
+	c.Differs = b.compare(first, second)
+	for _, d := range c.Differs {
 		news = append(news, d.String())
 	}
 	if len(news) > 0 {
@@ -195,16 +203,32 @@ func some(all []string) string {
 }
 
 // state looks at the machine.
-func (b *bench) state(ctx context.Context) (snapshot, error) {
-	owned := make([]string, len(b.Owned))
-	for i, p := range b.Owned {
-		owned[i] = strings.ReplaceAll(p, spec.AgentWord, b.node)
-	}
-	done, err := b.shell(ctx, "state", stateScript(owned))
+func (b *bench) state(ctx context.Context) (*state.State, error) {
+	nonce := strings.ToLower(rand.Text())
+	var script strings.Builder
+	owned := strings.ReplaceAll(strings.Join(b.Owned, "\n"), spec.AgentWord, b.node)
+	fmt.Fprintf(&script, "#!/bin/sh\nSTATE_NONCE=%s STATE_PATHS=%s\nexport STATE_NONCE STATE_PATHS\n%s", nonce, shellWord(owned), state.Script())
+	done, err := b.shell(ctx, "state", script.String())
 	if err != nil {
 		return nil, err
 	}
-	return readState(done.log)
+	s, err := state.Parse(done.log, nonce)
+	if err != nil {
+		return nil, fmt.Errorf("look at the machine: %w; its build ended %s", err, done.Result)
+	}
+	return &s, nil
+}
+
+// ignored is what makes no difference, the traces of this very loan among it.
+func (b *bench) ignored() state.Ignore {
+	own := state.Ignore{
+		Mounts: []string{"*/pitcrew-loan-" + b.loan.ID + "*"}, Files: []string{"*/pitcrew-loan-" + b.loan.ID + "*"},
+	}
+	return state.DefaultIgnore().And(b.Ignore).And(own)
+}
+
+func (b *bench) compare(before, after *state.State) []state.Difference {
+	return state.Compare(*before, *after, b.ignored())
 }
 
 // stopped runs the candidate, has its build stopped in the middle, and runs it again: that must clean.
