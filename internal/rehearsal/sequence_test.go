@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rehearsal_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+)
+
+// cases tells what became of each case, in their order.
+func cases(r *rehearsal.Result) string {
+	var all []string
+	for _, c := range r.Agents[0].Cases {
+		all = append(all, c.Name+": "+string(c.Outcome))
+	}
+	return strings.Join(all, "\n")
+}
+
+func reasons(r *rehearsal.Result) string {
+	var all []string
+	for _, c := range r.Agents[0].Cases {
+		all = append(all, c.Reason)
+	}
+	return strings.Join(all, "\n")
+}
+
+const allPassed = `production recipe: passed
+on the agent as it is: passed
+again at once: passed
+after a mess: passed
+after a run that was stopped: passed
+after a run that was killed: passed
+comes back clean: passed`
+
+func TestAGoodCandidatePassesEverything(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		result, err := w.rehearse(w.t.Context())
+		if err != nil || result.Outcome() != rehearsal.Passed || cases(result) != allPassed {
+			w.t.Errorf("%v, %s\n%s\n%s", err, result.Outcome(), cases(result), reasons(result))
+		}
+		if w.ask.TTL != 2*time.Minute || !strings.HasPrefix(w.ask.Node, "pitcrew-rehearsal-") || w.renews == 0 {
+			w.t.Errorf("asked for was %+v, renewed %d times", w.ask, w.renews)
+		}
+		if a := result.Agents[0]; !a.Clean || !a.Compared || len(a.Differs) > 0 || a.Against != w.production.Revision {
+			w.t.Errorf("the result is %+v", a)
+		}
+		for _, line := range append(w.said, reasons(result)) {
+			if w.ask.Secret == "" || strings.Contains(line, w.ask.Secret) {
+				w.t.Errorf("the secret of the node was told: %s", line)
+			}
+		}
+	})
+}
+
+func TestEachFaultOfACandidateIsFound(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		bend   func(w *workshop)
+		failed string // the case
+		reason string
+	}{
+		"it fails": {func(w *workshop) {
+			w.bend = func(_ int, r *recipe.Report) {
+				r.Outcome, r.Verified, r.Reason = recipe.Failed, false, "sweep"
+				r.Steps[0].Outcome = recipe.StepFailed
+			}
+		}, "on the agent as it is", "it ended failed: sweep"},
+		"its second run changes something": {func(w *workshop) { w.marks = func(int) int { return 1 } }, "again at once", "marks"},
+		"it leaves a mess":                 {func(w *workshop) { w.leaves = true }, "after a mess", "files-tree"},
+		"it does not recover": {func(w *workshop) {
+			w.bend = func(run int, r *recipe.Report) {
+				if run == 5 { // the fourth was stopped
+					r.Outcome, r.Verified, r.Reason = recipe.Failed, false, "stale lock"
+					r.Steps[0].Outcome = recipe.StepFailed
+				}
+			}
+		}, "after a run that was stopped", "stale lock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				tc.bend(w)
+				result, err := w.rehearse(w.t.Context())
+				if err != nil || result.Outcome() != rehearsal.Failed {
+					w.t.Errorf("%v, %s", err, result.Outcome())
+				}
+				if got := cases(result); strings.Count(got, "failed") != 1 || !strings.Contains(got, tc.failed+": failed") || !strings.Contains(reasons(result), tc.reason) {
+					w.t.Errorf("found was\n%s\n%s", got, reasons(result))
+				}
+			})
+		})
+	}
+}
+
+func TestWhatDiffersFromProductionIsShownAndFailsNothing(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		w.marks = func(run int) int { return map[int]int{1: 7}[run] }
+		result, err := w.rehearse(w.t.Context())
+		if err != nil || cases(result) != allPassed || len(result.Agents[0].Differs) != 1 || result.Agents[0].Differs[0].Key != "marks" {
+			w.t.Errorf("%v: %+v\n%s", err, result.Agents[0].Differs, cases(result))
+		}
+	})
+}
+
+func TestAnInterruptedRehearsalReturnsEverything(t *testing.T) {
+	for name, after := range map[string]time.Duration{
+		"while it borrows": 2 * time.Second, "in the first run": 8 * time.Second, "in a run of the candidate": 25 * time.Second, "later": 60 * time.Second, "in the run after a kill": 80 * time.Second,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				ctx, cancel := context.WithTimeout(w.t.Context(), after)
+				defer cancel()
+				began := time.Now()
+				result, err := w.rehearse(ctx)
+				if !errors.Is(err, context.DeadlineExceeded) || result.Outcome() == rehearsal.Passed && strings.Contains(cases(result), "broken") {
+					w.t.Errorf("%v: %s", err, cases(result))
+				}
+				if took := time.Since(began) - after; took > 20*time.Second {
+					w.t.Errorf("to return everything took %s", took)
+				}
+			})
+		})
+	}
+}
+
+func TestALoanThatEndsInTheMiddleIsNoFaultOfTheCandidate(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		go func() {
+			time.Sleep(30 * time.Second)
+			w.turn(loan.Returning, "it was called back")
+			time.Sleep(time.Minute)
+			w.turn(loan.Cleaned, "the agent is clean again")
+		}()
+		result, err := w.rehearse(w.t.Context())
+		if err != nil || result.Outcome() != rehearsal.Broken || !strings.Contains(reasons(result), "called back") {
+			w.t.Errorf("%v, %s\n%s\n%s", err, result.Outcome(), cases(result), reasons(result))
+		}
+	})
+}
