@@ -83,31 +83,32 @@ func (b *bench) messOnce(ctx context.Context, c *Case, p *recipe.Program) (overl
 		return err
 	})
 	done, err := b.shell(ctx, "mess", b.messScript(program, id, "make"))
-	if err != nil {
-		return nil, nil, err
-	}
-	if bytes.Contains(done.log, []byte("\n"+noMessDir)) {
+	if err == nil && bytes.Contains(done.log, []byte("\n"+noMessDir)) {
 		undone = true
 		return nil, nil, &skip{"none of " + strings.Join(b.MessDirs, ", ") + " is there to have a mess in"}
 	}
-	if made, err = mess.Read(done.log, makers); err != nil {
-		return nil, made, err
+	if err == nil {
+		made, err = mess.Read(done.log, makers)
 	}
-	judged := b.clean(ctx, c, p)
+	if err == nil {
+		err = b.clean(ctx, c, p)
+	} else {
+		c.keep(done.log)
+	}
 	if ctx.Err() != nil {
-		return nil, made, judged
+		return nil, made, err // undone on the way back
 	}
-	lines, err := undo(ctx)
-	undone = err == nil
+	lines, failed := undo(ctx)
+	undone = failed == nil
 	for _, l := range lines {
 		if l.State == mess.Removed {
 			overlooked = append(overlooked, l)
 		}
 	}
-	if err != nil {
-		return overlooked, made, fmt.Errorf("undo the mess: %w", err)
+	if failed != nil {
+		return overlooked, made, fmt.Errorf("undo the mess: %w", failed)
 	}
-	return overlooked, made, judged
+	return overlooked, made, err
 }
 
 const noMessDir = "no directory for a mess"

@@ -110,7 +110,7 @@ func TestWhatDiffersFromProductionIsShownAndFailsNothing(t *testing.T) {
 
 func TestAnInterruptedRehearsalReturnsEverything(t *testing.T) {
 	for name, after := range map[string]time.Duration{
-		"while it borrows": 2 * time.Second, "in the first run": 8 * time.Second, "in a run of the candidate": 25 * time.Second, "later": 60 * time.Second, "in the run after a kill": 80 * time.Second,
+		"while it borrows": 2 * time.Second, "in the first run": 8 * time.Second, "in a run of the candidate": 25 * time.Second, "later": 45 * time.Second, "after the mess": 60 * time.Second,
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorkshop(t, func(w *workshop) {
