@@ -57,8 +57,8 @@ func (d *rolloutDesk) Status(_ context.Context, pool string) (rollout.Status, er
 	return d.status, nil
 }
 
-func (d *rolloutDesk) do(pool, actor, reason string, f func(rollout.Order) (rollout.Rollout, error)) (rollout.Status, error) {
-	if _, err := d.Status(context.Background(), pool); err != nil {
+func (d *rolloutDesk) do(ctx context.Context, pool, actor, reason string, f func(rollout.Order) (rollout.Rollout, error)) (rollout.Status, error) {
+	if _, err := d.Status(ctx, pool); err != nil {
 		return rollout.Status{}, err
 	}
 	next, err := f(rollout.Order{By: actor, Reason: reason, Now: began.Add(time.Hour)})
@@ -66,37 +66,37 @@ func (d *rolloutDesk) do(pool, actor, reason string, f func(rollout.Order) (roll
 	return d.status, err
 }
 
-func (d *rolloutDesk) Start(_ context.Context, pool, revision, actor, reason string) (rollout.Status, error) {
+func (d *rolloutDesk) Start(ctx context.Context, pool, revision, actor, reason string) (rollout.Status, error) {
 	if revision == "nonsense" {
 		return rollout.Status{}, rollout.ErrNoRevision
 	}
-	return d.do(pool, actor, reason, func(o rollout.Order) (rollout.Rollout, error) {
+	return d.do(ctx, pool, actor, reason, func(o rollout.Order) (rollout.Rollout, error) {
 		return d.status.Rollout.Start(d.status.Offered, "salt", rollout.Policy{}, o)
 	})
 }
 
-func (d *rolloutDesk) Promote(_ context.Context, pool, actor, reason string) (rollout.Status, error) {
-	return d.do(pool, actor, reason, d.status.Rollout.Promote)
+func (d *rolloutDesk) Promote(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
+	return d.do(ctx, pool, actor, reason, d.status.Rollout.Promote)
 }
 
-func (d *rolloutDesk) Pause(_ context.Context, pool, actor, reason string) (rollout.Status, error) {
-	return d.do(pool, actor, reason, d.status.Rollout.Pause)
+func (d *rolloutDesk) Pause(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
+	return d.do(ctx, pool, actor, reason, d.status.Rollout.Pause)
 }
 
-func (d *rolloutDesk) Resume(_ context.Context, pool, actor, reason string) (rollout.Status, error) {
-	return d.do(pool, actor, reason, d.status.Rollout.Resume)
+func (d *rolloutDesk) Resume(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
+	return d.do(ctx, pool, actor, reason, d.status.Rollout.Resume)
 }
 
-func (d *rolloutDesk) Rollback(_ context.Context, pool, actor, reason string) (rollout.Status, error) {
-	return d.do(pool, actor, reason, d.status.Rollout.Rollback)
+func (d *rolloutDesk) Rollback(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
+	return d.do(ctx, pool, actor, reason, d.status.Rollout.Rollback)
 }
 
-func (d *rolloutDesk) Rehearsed(_ context.Context, pool, revision string, passed bool, report, actor string) (rollout.Status, error) {
+func (d *rolloutDesk) Rehearsed(ctx context.Context, pool, revision string, passed bool, report, actor string) (rollout.Status, error) {
 	d.status.Rehearsal = rollout.Rehearsal{Result: rollout.RehearsalFailed, Reason: report + " says " + actor + " of " + revision}
 	if passed {
 		d.status.Rehearsal.Result = rollout.RehearsalPassed
 	}
-	return d.Status(context.Background(), pool)
+	return d.Status(ctx, pool)
 }
 
 func TestARolloutIsShownWithItsEvidenceAndBlames(t *testing.T) {

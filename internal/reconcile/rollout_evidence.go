@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -134,9 +135,7 @@ func sharedMachines(all []hygiene.Agent) map[hygiene.AgentID]string {
 func (o *Rollouts) blame(ctx context.Context, row *store.Rollout, d rollout.Decision, offer Offer, now time.Time) ([]hygiene.Event, error) {
 	var events []hygiene.Event
 	told := map[string]time.Time{}
-	for key, at := range row.Told {
-		told[key] = at
-	}
+	maps.Copy(told, row.Told)
 	for i := range d.Blames {
 		b := &d.Blames[i]
 		if b.Culprit == rollout.Nobody {

@@ -26,7 +26,7 @@ func (o *Rollouts) Start(ctx context.Context, pool, revision, actor, reason stri
 		if err != nil {
 			return row, err
 		}
-		next, err := row.Rollout.Start(to, rand.Text(), offer.Policy, order)
+		next, err := row.Start(to, rand.Text(), offer.Policy, order)
 		if err != nil {
 			return row, err
 		}
