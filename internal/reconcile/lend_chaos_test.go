@@ -33,9 +33,10 @@ var lendFaults = map[string]func(*lendRig, *rand.Rand) (end func()){
 		return func() { _ = r.jenkins.Agent(name).Connect() }
 	},
 	"node": func(r *lendRig, x *rand.Rand) func() {
-		for _, name := range r.nodesLeft() {
-			if x.IntN(2) == 0 {
-				_ = r.to.DeleteNode(r.t.Context(), name)
+		fleet, _ := r.to.Fleet(r.t.Context()) // it may have been dead a moment ago
+		for _, a := range fleet.Agents {
+			if a.Name != "" && x.IntN(2) == 0 {
+				_ = r.to.DeleteNode(r.t.Context(), a.Name)
 			}
 		}
 		return nil
@@ -76,6 +77,7 @@ func TestLoansEndInOrderAfterAnyRowOfFaults(t *testing.T) {
 					_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
 					must(r.t, err)
 				}
+				r.pass(2 * time.Minute) // until requests are not held back any more
 				r.wait(90*time.Minute, "the end of all loans", func() bool { return len(r.count()) == 0 })
 				r.allClean()
 				for _, l := range asked {
