@@ -53,7 +53,7 @@ func TestLoansEndInOrderAfterAnyRowOfFaults(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inLendRig(t, lendFleet(3, 0), func(r *lendRig) {
-				x := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // reproducible on purpose
+				x := rand.New(rand.NewPCG(seed, 1))
 				r.takesFor(5 * time.Second)
 				r.allClean()
 				r.orphan()

@@ -110,7 +110,7 @@ func TestABorrowerThatHangsHoldsNoOtherUp(t *testing.T) {
 		r.pass(3 * time.Minute)
 		began := time.Now()
 		l := r.request(func(q *loan.Request) { q.Borrower = "second"; q.Lease.Attach = 0 })
-		l = r.until(l.ID, time.Hour, nil, func(l loan.Loan) bool { return !l.Granted.IsZero() && (l.Node.Made || l.Over()) })
+		r.until(l.ID, time.Hour, nil, func(l loan.Loan) bool { return !l.Granted.IsZero() && (l.Node.Made || l.Over()) })
 		if took := time.Since(began); took > 15*time.Second {
 			r.t.Errorf("beside a borrower that hangs, another's node was made after %s", took)
 		}

@@ -60,7 +60,8 @@ func (r *lendRig) soon(id string, ok func(loan.Loan) bool) {
 
 // atEachMoment lends an agent and does something at each time of its life. What calls for builds goes on all the while,
 // and none may run on the agent before it is clean again. The loan is given back when it is not over by then.
-func atEachMoment(t *testing.T, s setup, happens func(*lendRig, loan.Loan), check func(*lendRig, loan.Loan)) {
+func atEachMoment(t *testing.T, s setup, happens, check func(*lendRig, loan.Loan)) {
+	t.Helper()
 	t.Parallel()
 	moments := lendMoments
 	if stride() > 1 {
