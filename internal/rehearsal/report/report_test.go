@@ -41,7 +41,8 @@ func example() Report {
 		Made: []mess.Line{{Name: "files-tree", State: mess.Made}, {Name: "process-bare", State: mess.Made}, {Name: "loop", State: mess.Skipped, Detail: "needs root"}},
 		Left: []mess.Line{
 			{Name: "files-tree", State: mess.Removed, Detail: "/srv/ci/mess-k7f3q9x2m1-files-tree with 87 entries"},
-			{Name: "process-bare", State: mess.Removed, Detail: "process 4711"}, {Name: "loop", State: mess.Gone},
+			{Name: "process-bare", State: mess.Removed, Detail: "process 4711"},
+			{Name: "loop", State: mess.Gone},
 		},
 	}
 	again := run(Again)

@@ -7,11 +7,7 @@ note() { printf '%s\n' "$*" >>"$ledger" || refuse "cannot write to $ledger"; }
 noted_as() { grep -qxF -e "$*" "$ledger"; }
 
 # lines prints the rest of the ledger's lines that begin with $1 $2.
-lines() {
-	while read -r l_what l_name l_rest; do
-		[ "$l_what $l_name" != "$1 $2" ] || printf '%s\n' "$l_rest"
-	done <"$ledger"
-}
+lines() { sed -n "s/^$1 $2 //p" "$ledger"; }
 
 # enter is what a process of ours does first, in a shell of its own with the arguments ledger, name: it writes itself
 # down by number and start, and ends if undo has begun. Of the two, at least one sees the other's line.
