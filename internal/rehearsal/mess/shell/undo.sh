@@ -72,7 +72,7 @@ END
 loops_of() {
 	for l_sys in /sys/block/loop*/loop/backing_file; do
 		[ -r "$l_sys" ] || continue
-		l_file=$(cat "$l_sys" 2>/dev/null) || continue
+		{ IFS= read -r l_file <"$l_sys"; } 2>/dev/null || continue # gone meanwhile
 		case $l_file in
 		"$dir/$mark-$1/loop.img" | "$dir/$mark-$1/loop.img (deleted)")
 			l_sys=${l_sys#/sys/block/}
@@ -201,10 +201,12 @@ one_line() { printf '%s' "$*" | tr -c '[:print:]' ' '; }
 undo_one() {
 	did= left=
 	end_processes "$1"
-	take_down "$1"
-	detach_loops "$1"
-	remove_containers "$1"
-	remove_segments "$1"
+	case $1 in
+	mount-*) take_down "$1" ;;
+	loop) detach_loops "$1" ;;
+	container) remove_containers "$1" ;;
+	ipc-sysv) remove_segments "$1" ;;
+	esac
 	remove_places "$1"
 	if [ -n "$left" ]; then
 		echo "mess $1 LEFT $left"
