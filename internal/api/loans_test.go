@@ -166,3 +166,5 @@ func TestWhatIsWrongWithARequestIsToldByItsField(t *testing.T) {
 	status(t, h.ask(t, store.Borrower, http.MethodPost, "/api/v1/loans/l2/renew", "{}"), http.StatusConflict)
 	status(t, setup(t).ask(t, store.Operator, http.MethodPost, "/api/v1/loans", `{"borrower": "others"}`), http.StatusConflict)
 }
+
+func (d *desk) Offers(context.Context) []loan.Listing { return nil }
