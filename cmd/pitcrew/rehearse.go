@@ -25,7 +25,7 @@ type rehearsing struct {
 	*cli
 	wish                     rehearsal.Wish
 	borrower, against, depth string
-	messDirs, ignore         []string
+	messDirs, mess, ignore   []string
 	shared, keep             bool
 	lasts, ttl, wait, within lasting
 	ephemeral                ephemeral
@@ -72,6 +72,7 @@ It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be
 	r.depth = string(recipe.Standard)
 	chooseDepth(cmd, &r.depth)
 	f.StringSliceVar(&r.messDirs, "mess-dir", nil, "where on the agents to leave the mess: the first of these directories that is there (default: what the recipe owns)")
+	f.StringSliceVar(&r.mess, "mess", nil, "kinds of mess to leave: files, processes, mounts, loop devices, containers, disk, ipc (default: all that can be made)")
 	f.StringSliceVar(&r.ignore, "ignore", nil, "differences that do not matter, as KIND:PATTERN, such as file:/var/cache/*")
 	f.StringVar(&r.junit, "junit", "", "write the result as JUnit XML to this file")
 	f.StringVar(&r.report, "report", "", "write a report to this file: JSON if its name ends in .json, else HTML")
@@ -98,6 +99,10 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err != nil {
 		return usage("--ignore: %w", err)
 	}
+	kinds, err := messKinds(r.mess)
+	if err != nil {
+		return err
+	}
 	desk := &deskOf{daemon: d}
 	against, err := r.comparison(desk)
 	if err != nil {
@@ -117,7 +122,7 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	one := &rehearsal.Rehearsal{
 		Desk: desk, Jenkins: jenkins, AgentURL: controller.AdvertiseURL(), Candidate: program, Owned: candidate.Owned.Paths, Against: against,
 		Ignore: ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
-		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, ReturnWithin: r.within.Std(), Keep: r.keep, Say: p.say, Undo: undo,
+		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, Mess: kinds, ReturnWithin: r.within.Std(), Keep: r.keep, Say: p.say, Undo: undo,
 	}
 	result, err := one.Run(ctx)
 	p.clear()

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
@@ -88,4 +89,16 @@ func ignored(rules []string) (state.Ignore, error) {
 		*list = append(*list, pattern)
 	}
 	return i, i.Validate()
+}
+
+// messKinds reads what the flag --mess says.
+func messKinds(names []string) ([]mess.Kind, error) {
+	kinds := make([]mess.Kind, len(names))
+	for i, name := range names {
+		kinds[i] = mess.Kind(name)
+		if !slices.ContainsFunc(mess.All(), func(m mess.Maker) bool { return m.Kind == kinds[i] }) {
+			return nil, usage("--mess: no mess is of the kind %q", name)
+		}
+	}
+	return kinds, nil
 }

@@ -81,7 +81,7 @@ func (r *rehearser) command(wipe, furnish string, arguments ...string) *exec.Cmd
 	all := append([]string{
 		"rehearse", filepath.Join(r.dir, "candidate.yaml"), "--server", "http://" + r.daemon.address(), "--shared-account",
 		"--controller-url", borrower.URL, "--controller-user", borrower.User, "--controller-token-file", filepath.Join(r.dir, "controller.token"),
-		"--ignore", "port:tcp*", "--ignore", "port:u*", "--ignore", "mount:/*", "--ignore", "service:*.service",
+		"--mess", "files", "--ignore", "port:tcp*", "--ignore", "port:u*", "--ignore", "mount:/*", "--ignore", "service:*.service",
 	}, arguments...)
 	c := exec.CommandContext(r.ctx, program, all...)
 	c.Env = append(os.Environ(), "PITCREW_TOKEN="+r.token)

@@ -21,8 +21,8 @@ func (b *bench) mess(ctx context.Context, c *Case, production *recipe.Program) e
 	known := map[string]bool{}
 	if production != nil {
 		overlooked, _, err := b.messOnce(ctx, &Case{}, production)
-		if err != nil {
-			return notComparable(err)
+		if _, fails := errors.AsType[*fault](err); err != nil && !fails { // where production fails the candidate may be better
+			return err
 		}
 		for _, l := range overlooked {
 			known[l.Name] = true
@@ -51,7 +51,8 @@ func (b *bench) messOnce(ctx context.Context, c *Case, p *recipe.Program) (overl
 	if len(b.MessDirs) == 0 {
 		return nil, nil, &skip{"the candidate owns no path in which a mess could be: say --mess-dir"}
 	}
-	makers, id := mess.All(), strings.ToLower(rand.Text())[:16]
+	id := strings.ToLower(rand.Text())[:16]
+	makers := slices.DeleteFunc(mess.All(), func(m mess.Maker) bool { return len(b.Mess) > 0 && !slices.Contains(b.Mess, m.Kind) })
 	program, err := mess.Script(makers, id)
 	if err != nil {
 		return nil, nil, err
@@ -130,8 +131,11 @@ done
 [ -n "$dir" ] || { echo '%s'; exit 0; }
 cat >"$here/mess-%[3]s" <<'PITCREW_MESS_%[3]s'
 %[4]sPITCREW_MESS_%[3]s
+# What is written down about the mess must not be where it is.
+tmp=/tmp
+case $here in /tmp/*) tmp=$dir ;; esac
 unset HUDSON_COOKIE HUDSON_SERVER_COOKIE JENKINS_SERVER_COOKIE JENKINS_NODE_COOKIE
-BUILD_ID=dontKillMe MESS_DIR=$dir MESS_TMP=/tmp MESS_LEDGER=$here/mess-%[3]s.ledger
+BUILD_ID=dontKillMe MESS_DIR=$dir MESS_TMP=$tmp MESS_LEDGER=$here/mess-%[3]s.ledger
 export BUILD_ID MESS_DIR MESS_TMP MESS_LEDGER
 exec sh "$here/mess-%[3]s" %[5]s
 `, strings.Join(dirs, " "), noMessDir, id, program, verb)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
@@ -36,6 +37,7 @@ type Rehearsal struct {
 
 	Depth        recipe.Depth  // default standard
 	MessDirs     []string      // the first of them that is there gets the mess; default: Owned
+	Mess         []mess.Kind   // that is left; empty = every kind
 	RunLimit     time.Duration // of one run; default 1 h
 	ReturnWithin time.Duration // until a returned agent is clean; default 15 min
 
