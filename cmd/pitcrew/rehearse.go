@@ -38,7 +38,7 @@ func (c *cli) rehearseCommand() *cobra.Command {
 	r := &rehearsing{cli: c, ephemeral: ephemeral{getenv: c.getenv}}
 	cmd := &cobra.Command{
 		Use:   "rehearse RECIPE",
-		Short: "Try a candidate recipe on borrowed agents before production sees it",
+		Short: "Try a candidate recipe on borrowed agents first",
 		Long: `Try a candidate recipe on borrowed agents before production sees it. A representative
 set of agents is borrowed from the daemon for a Jenkins that is there for the rehearsal
 alone: of each pool one agent of each system, architecture and profile. There the
@@ -52,8 +52,10 @@ docs/rehearsal.md. The token may be that of a borrower.
 
 It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be rehearsed.`,
 		Example: `  pitcrew rehearse cleanup.yaml --image jenkins/jenkins:lts --bind 10.0.0.5
-  pitcrew rehearse cleanup.yaml --pool el9 --war jenkins.war --junit result.xml --report result.html
-  pitcrew rehearse cleanup.yaml --agents 'el9 && kvm' --controller-url https://jenkins.test/ --controller-user ci --controller-token-file token`,
+  pitcrew rehearse cleanup.yaml --pool el9 --war jenkins.war --junit result.xml
+  pitcrew rehearse cleanup.yaml --agents 'el9 && kvm' --report result.html \
+      --controller-url https://jenkins.test/ --controller-user ci \
+      --controller-token-file token`,
 		Args: one("recipe"),
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error { return r.rehearse(ctx, d, args[0]) }),
 	}
