@@ -57,7 +57,8 @@ agents by WebSocket, and give its address, name and secret.
   --to ssh         a person may log in to its machine, as the account for loans`,
 		Example: `  pitcrew loan request --borrower staging --labels 'el9 && kvm' --for 2h
   pitcrew loan request --borrower people --agent el9-7 --to hold --for 1h
-  pitcrew loan request --url https://jenkins.test/ --node lent-1 --secret-file secret`,
+  pitcrew loan request --url https://jenkins.test/ --node lent-1 \
+      --secret-file node.secret`,
 		Args: none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
 			if err := r.complete(); err != nil {
