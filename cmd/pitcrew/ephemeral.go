@@ -17,7 +17,7 @@ import (
 )
 
 // envController holds the token of a Jenkins that is given by its address.
-const envController = "PITCREW_CONTROLLER_TOKEN" //nolint:gosec // the name of a variable
+const envController = "PITCREW_CONTROLLER_TOKEN"
 
 // ephemeral is the Jenkins that is there for one rehearsal.
 type ephemeral struct {
@@ -68,7 +68,7 @@ func (e *ephemeral) start(ctx context.Context, undo *rehearsal.Undo, say func(st
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := jenkins.New(jenkins.Options{
+	client, err := jenkins.New(jenkins.Options{ //nolint:contextcheck // the client lives longer than this call
 		Name: "rehearsal", URL: controller.URL(), User: controller.User(), RequestsPerSecond: 20,
 		Token: func(context.Context) (string, error) { return string(controller.Token()), nil },
 	})

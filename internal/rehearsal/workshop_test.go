@@ -42,7 +42,6 @@ type workshop struct {
 	messy  bool
 	leaves bool               // the candidate leaves the mess
 	atStep context.CancelFunc // ends the program that is at a step
-	lost   bool               // the lender takes the agent back in the middle
 	said   []string
 }
 
@@ -154,12 +153,12 @@ func (w *workshop) Renew(context.Context, string) error {
 	return nil
 }
 
-func (w *workshop) Return(_ context.Context, _, _ string) (rehearsal.Loan, error) {
+func (w *workshop) Return(ctx context.Context, _, _ string) (rehearsal.Loan, error) {
 	if agent := w.server.Agent(w.ask.Node); agent != nil {
 		agent.Kill()
 	}
 	w.turn(loan.Cleaned, "the agent is clean again")
-	return w.Show(context.Background(), "")
+	return w.Show(ctx, "")
 }
 
 var stateNonce = regexp.MustCompile(`STATE_NONCE=([a-z0-9]+)`)
