@@ -3,6 +3,7 @@
 package mess
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,8 +16,6 @@ import (
 
 // inside names the test that runs in namespaces of its own, in a second run of this program.
 const inside = "MESS_TEST_INSIDE"
-
-const testID = "k7f3q9x2m1"
 
 // life marks the processes of a test: nothing else sleeps so long.
 const life = "4242"
@@ -85,15 +84,12 @@ type ground struct {
 
 func newGround(t *testing.T, shell string, makers []Maker) *ground {
 	t.Helper()
-	base, err := os.MkdirTemp("", "mess-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := t.TempDir()
+	_ = os.Chmod(filepath.Dir(base), 0o755) // for tests as another user
 	t.Cleanup(func() {
 		for _, device := range loops(t, base) {
 			_ = exec.Command("losetup", "--detach", device).Run()
 		}
-		_ = os.RemoveAll(base)
 	})
 	_ = os.Chmod(base, 0o777)
 	g := &ground{dir: filepath.Join(base, "ci"), tmp: filepath.Join(base, "tmp"), ledger: filepath.Join(base, "ledger"), makers: makers}
@@ -146,7 +142,7 @@ func (g *ground) run(t *testing.T, verb string) map[string]Line {
 	var complaints strings.Builder
 	c.Stderr = &complaints
 	out, err := c.Output()
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		t.Fatal(err)
 	}
 	lines, readErr := Read(out, g.makers)

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+const testID = "k7f3q9x2m1"
+
 func TestScriptRefusesWhatItCannotCarry(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
