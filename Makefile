@@ -16,7 +16,7 @@ test: ## install what the tests need and run all of them (arguments: ARGS='-run 
 	./scripts/test.sh $(ARGS)
 
 # Without the packages whose tests mostly run other programs, which the detector does not see into but slows down fivefold.
-RACE := $$(go list ./... | grep -vE '/(app|recipes?|loanjob|container|demo|simulation|conformance|thirdparty|endtoend)$$')
+RACE := $$(go list ./... | grep -vE '/(app|recipes?|loanjob|container|mess|demo|simulation|conformance|thirdparty|endtoend)$$')
 
 race: ## the same tests, short ones only, with the race detector
 	PACKAGES="$(RACE)" ./scripts/test.sh -race -short $(ARGS)

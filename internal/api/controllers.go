@@ -60,7 +60,7 @@ func (c *Counts) add(v sight) {
 		c.Busy++
 	case hygiene.IsOffline, hygiene.IsSetAside, hygiene.IsUnseen:
 		c.Offline++
-	case hygiene.IsIdle:
+	case hygiene.IsIdle, hygiene.IsOnLoan:
 	}
 }
 

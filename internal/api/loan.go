@@ -64,8 +64,8 @@ type LoanTarget struct {
 type LoanRequest struct {
 	Borrower string     `json:"borrower,omitempty" maxLength:"63" doc:"Who borrows; absent: whose token it is"`
 	Count    int        `json:"count,omitempty" minimum:"1" maximum:"1000" default:"1"`
-	Want     LoanWant   `json:"want,omitempty"`
-	To       LoanTarget `json:"to,omitempty"`
+	Want     LoanWant   `json:"want,omitzero"`
+	To       LoanTarget `json:"to,omitzero"`
 	For      string     `json:"for,omitempty" doc:"How long, such as 2h; absent: as the pool has it" example:"2h"`
 	TTL      string     `json:"ttl,omitempty" doc:"End it when the borrower has given no sign of life for so long"`
 	Idle     string     `json:"idle,omitempty" doc:"End it when nothing has run on it for so long"`

@@ -71,7 +71,7 @@ func (l *Lender) dropNode(ctx context.Context, one *loan.Loan) error {
 // missed says when a step that met an error is tried again, and ends a loan that no repetition can bring about.
 func (l *Lender) missed(ctx context.Context, one *loan.Loan, act loan.Action, err error) (time.Duration, error) {
 	if ctx.Err() != nil {
-		return rest, nil
+		return rest, nil //nolint:nilerr // the daemon stops: that is no error of the loan
 	}
 	if errors.Is(err, errParting) {
 		return stepSoon, nil

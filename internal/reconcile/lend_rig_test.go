@@ -33,15 +33,14 @@ type lendRig struct {
 	lendEnded chan error
 
 	holds    sync.Mutex
-	stubborn bool                                          // the program does not end when it is told to, guarded by holds
-	orphans  bool                                          // its build dies and what it started lives on, guarded by holds
-	deaf     bool                                          // its secret does not do, guarded by holds
-	silent   bool                                          // it says nothing at its end, guarded by holds
-	secrets  map[string]bool                               // that programs were given, guarded by holds
-	lives    map[string]string                             // borrowed programs that live, node by agent; guarded by holds
-	returned []loan.Loan                                   // guarded by holds
-	refuse   string                                        // why the program does nothing, guarded by holds
-	started  func(context.Context, jenkinstest.Step) error // nil = it connects
+	stubborn bool              // the program does not end when it is told to, guarded by holds
+	orphans  bool              // its build dies and what it started lives on, guarded by holds
+	deaf     bool              // its secret does not do, guarded by holds
+	silent   bool              // it says nothing at its end, guarded by holds
+	secrets  map[string]bool   // that programs were given, guarded by holds
+	lives    map[string]string // borrowed programs that live, node by agent; guarded by holds
+	returned []loan.Loan       // guarded by holds
+	refuse   string            // why the program does nothing, guarded by holds
 }
 
 // Lent implements [reconcile.LoanWatcher].
