@@ -84,12 +84,15 @@ type ground struct {
 
 func newGround(t *testing.T, shell string, makers []Maker) *ground {
 	t.Helper()
-	base := t.TempDir()
-	_ = os.Chmod(filepath.Dir(base), 0o755) // for tests as another user
+	base, err := os.MkdirTemp("", "mess-test-") //nolint:usetesting // what is still mounted there goes with the namespace
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		for _, device := range loops(t, base) {
 			_ = exec.Command("losetup", "--detach", device).Run()
 		}
+		_ = os.RemoveAll(base) // all but what is mounted
 	})
 	_ = os.Chmod(base, 0o777)
 	g := &ground{dir: filepath.Join(base, "ci"), tmp: filepath.Join(base, "tmp"), ledger: filepath.Join(base, "ledger"), makers: makers}
