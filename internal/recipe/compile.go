@@ -161,12 +161,12 @@ func (r *Recipe) placeWords() string {
 	words := make([]string, len(r.Places))
 	for i, p := range r.Places {
 		if !strings.HasPrefix(p, "$") {
-			words[i] = shellQuote(p)
+			words[i] = ShellQuote(p)
 			continue
 		}
 		name, rest, _ := strings.Cut(p[1:], "/")
 		if rest != "" {
-			rest = shellQuote("/" + rest)
+			rest = ShellQuote("/" + rest)
 		}
 		words[i] = fmt.Sprintf(`"${%s-}"%s`, name, rest)
 	}
@@ -176,7 +176,7 @@ func (r *Recipe) placeWords() string {
 // engine returns the text of the engine stage without the line that starts it.
 func (r *Recipe) engine(revision string, scrubs []scrub) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "recipe=%s\nrevision=%s\nreboot_command=%s\nsteps='", r.Name, revision, shellQuote(r.RebootCommand))
+	fmt.Fprintf(&b, "recipe=%s\nrevision=%s\nreboot_command=%s\nsteps='", r.Name, revision, ShellQuote(r.RebootCommand))
 	for i := range r.Steps {
 		fmt.Fprintf(&b, " %d", i+1)
 	}
@@ -194,10 +194,10 @@ func (r *Recipe) engine(revision string, scrubs []scrub) string {
 // define writes the functions of step number n: its settings, condition, command, and what its exit codes mean.
 func (s Step) define(b *strings.Builder, n int) {
 	fmt.Fprintf(b, "step_%d() {\n\tphase=%s name=%s json=%s\n\tlimit=%d tries=%d delay=%d\n", n, s.Phase,
-		shellQuote(s.Name), shellQuote(jsonQuote(s.Name)),
+		ShellQuote(s.Name), ShellQuote(jsonQuote(s.Name)),
 		s.Limits.Timeout/time.Second, s.Limits.Retries+1, s.Limits.RetryDelay/time.Second)
 	fmt.Fprintf(b, "\tdepth=%s on_failure=%s required=%s forbidden=%s\n", s.Depth, s.OnFailure,
-		shellQuote(s.Required.words()), shellQuote(s.Forbidden.words()))
+		ShellQuote(s.Required.words()), ShellQuote(s.Forbidden.words()))
 	fmt.Fprintf(b, "\tgoal=%s as_root=%s ends=%s\n}\n", yesNo(s.Goal != nil), yesNo(s.AsRoot), yesNo(s.ends()))
 	s.When.define(b, "when", n)
 	if s.Required != nil {
@@ -268,7 +268,7 @@ func (w When) define(b *strings.Builder, name string, n int) {
 	}
 	fmt.Fprintf(b, "%s_%d() {\n", name, n)
 	if !w.Labels.IsZero() {
-		fmt.Fprintf(b, "\twhy=%s\n", shellQuote("labels do not match "+w.Labels.String()))
+		fmt.Fprintf(b, "\twhy=%s\n", ShellQuote("labels do not match "+w.Labels.String()))
 		decide(w.Labels).define(b, "\t")
 	}
 	if len(parts) == 0 {
@@ -290,7 +290,7 @@ func (t *decision) define(b *strings.Builder, indent string) {
 		fmt.Fprintf(b, "%s%s\n", indent, map[bool]string{true: ":", false: "return 1"}[t.value])
 		return
 	}
-	fmt.Fprintf(b, "%sif label %s; then\n", indent, shellQuote(t.label))
+	fmt.Fprintf(b, "%sif label %s; then\n", indent, ShellQuote(t.label))
 	t.yes.define(b, indent+"\t")
 	fmt.Fprintf(b, "%selse\n", indent)
 	t.no.define(b, indent+"\t")

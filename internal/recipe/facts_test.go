@@ -87,8 +87,8 @@ func (m *machine) factsOf(t *testing.T, files system, env, tools string) string 
 		}
 	}
 	// What needs no files of the system gets this path; the package managers of this machine are none of that one.
-	script := factsPart + "facts_root=" + shellQuote(root) + "\ngather_facts\ncontainer_facts\nvirt_facts\n" +
-		"PATH=" + shellQuote(bin) + "\npackage_facts\nset -f\nset -- $os\nshift\n" +
+	script := factsPart + "facts_root=" + ShellQuote(root) + "\ngather_facts\ncontainer_facts\nvirt_facts\n" +
+		"PATH=" + ShellQuote(bin) + "\npackage_facts\nset -f\nset -- $os\nshift\n" +
 		"v=$*\nset -- $os_id $os_version\nw=$*\nset -- $virt\n" + `echo "$v|$w|$contained|$*|$packages"` + "\n"
 	cmd := exec.CommandContext(t.Context(), m.shell, "-s")
 	cmd.Env, cmd.Stdin = []string{"PATH=" + m.path, env}, strings.NewReader(script)

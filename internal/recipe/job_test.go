@@ -173,3 +173,29 @@ func TestAJobThatCannotBeExpressedIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestAJobTellsItsProgramOtherLabelsThanItsNode has: Jenkins writes scripts in the agent's character set, so that they must be
+// pure ASCII, and the program itself is the same.
+func TestAJobTellsItsProgramOtherLabelsThanItsNode(t *testing.T) {
+	t.Parallel()
+	s := slot(t)
+	s.NodeLabels = []string{"el9", "it's", "größe", `$(x)`}
+	config, err := RenderXML(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := shellStep(t, config)
+	lines := strings.SplitN(step, "\n", 4)
+	for i := range len(step) {
+		if step[i] > 0x7e {
+			t.Fatalf("byte %d of the step is %#x", i, step[i])
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", lines[1]+"\n"+lines[2]+"\nprintf %s \"$NODE_LABELS\"").Output()
+	if err != nil || string(out) != "el9 it's größe $(x)" {
+		t.Errorf("it is told %q, %v", out, err)
+	}
+	if got := lines[0] + "\n" + lines[3]; got != string(s.Program.Text) {
+		t.Error("the program is not the same")
+	}
+}

@@ -39,7 +39,7 @@ func RenderJobDSL(s JobSpec) ([]byte, error) {
 	b.WriteString("    }\n")
 	s.secretParametersDSL(&b)
 	b.WriteString("    steps {\n        shell([\n")
-	for _, chunk := range chunks(s.Program.shellStep(), maxGroovyLiteral) {
+	for _, chunk := range chunks(s.shell(), maxGroovyLiteral) {
 		fmt.Fprintf(&b, "            %s,\n", groovyQuote(chunk))
 	}
 	b.WriteString("        ].join(''))\n    }\n}\n")

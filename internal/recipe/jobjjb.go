@@ -37,7 +37,7 @@ func RenderJJB(s JobSpec) ([]byte, error) {
 		y.text(10, "allowed-slaves", "ALL (no restriction)", "- ")
 	}
 	y.line(4, "builders:")
-	y.text(6, "- shell", s.Program.shellStep())
+	y.text(6, "- shell", s.shell())
 	y.line(0, "")
 	y.line(0, "- project:")
 	y.text(4, "name", s.Name)

@@ -24,6 +24,8 @@ type JobSpec struct {
 	// NodeParameter, if set, makes one job for all agents instead of a slot: the name of the parameter by which the
 	// nodelabelparameter plugin sends a build to its agent.
 	NodeParameter string
+	// NodeLabels, if set, are told to the program in place of those of the node that it runs on, which need not have them.
+	NodeLabels []string
 	// KeepBuilds is how many builds Jenkins keeps. 0 means 50; and 5 for a slot whose program goes by file parameter,
 	// because Jenkins keeps the file as long as its build.
 	KeepBuilds int
@@ -71,6 +73,16 @@ func (s JobSpec) keepBuilds() int {
 		return keptWithFile
 	}
 	return keptBuilds
+}
+
+// shell is the job's shell step.
+func (s JobSpec) shell() string {
+	step := s.Program.shellStep()
+	if s.NodeLabels == nil {
+		return step
+	}
+	first, rest, _ := strings.Cut(step, "\n") // which says what runs it
+	return first + "\nNODE_LABELS=" + ShellQuote(strings.Join(s.NodeLabels, " ")) + "\nexport NODE_LABELS\n" + rest
 }
 
 // check refuses what no rendering could express.

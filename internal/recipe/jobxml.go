@@ -9,7 +9,7 @@ func RenderXML(s JobSpec) ([]byte, error) {
 	}
 	job := FreeStyle{
 		Description: s.description(), Parameters: s.parameters(), KeepBuilds: s.keepBuilds(),
-		Shell: s.Program.shellStep(), nodeParameter: s.NodeParameter,
+		Shell: s.shell(), nodeParameter: s.NodeParameter,
 	}
 	if s.NodeParameter == "" {
 		job.Agent = s.Agent

@@ -65,14 +65,14 @@ func (p *packer) file(f packed) {
 // could suffer on its way is sent as base64.
 func (p *packer) unpack(f packed) {
 	p.size += len(f.content)
-	name := shellQuote(f.path)
+	name := ShellQuote(f.path)
 	switch {
 	case f.from == "engine":
 		fmt.Fprintf(&p.script, "\tpitcrew_engine >\"$pitcrew_work/\"%[1]s && echo 'engine_main \"$@\"' >>\"$pitcrew_work/\"%[1]s || pitcrew_die 'cannot unpack the engine'\n", name)
 	case len(f.content) == 0:
 		fmt.Fprintf(&p.script, "\tput %s </dev/null\n", name)
 	case readable(f.content) && bytes.Count(f.content, []byte("\n")) == 1: // as a goal is
-		fmt.Fprintf(&p.script, "\tput_line %s %s\n", name, shellQuote(strings.TrimSuffix(string(f.content), "\n")))
+		fmt.Fprintf(&p.script, "\tput_line %s %s\n", name, ShellQuote(strings.TrimSuffix(string(f.content), "\n")))
 	case readable(f.content):
 		fmt.Fprintf(&p.script, "\tput %s <<'%s'\n%s%[2]s\n", name, delimiter("PITCREW_FILE", f.content), f.content)
 	default:

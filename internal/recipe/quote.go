@@ -8,9 +8,9 @@ import (
 	"unicode/utf16"
 )
 
-// shellQuote returns s as one shell word in pure ASCII. Jenkins writes scripts in the agent's own character set, so a
+// ShellQuote returns s as one shell word in pure ASCII. Jenkins writes scripts in the agent's own character set, so a
 // byte outside ASCII would not arrive.
-func shellQuote(s string) string {
+func ShellQuote(s string) string {
 	var b strings.Builder
 	for s != "" {
 		n := strings.IndexFunc(s, foreign)
@@ -63,7 +63,7 @@ func jsonQuote(s string) string {
 func quoteAll(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
-		quoted[i] = shellQuote(w)
+		quoted[i] = ShellQuote(w)
 	}
 	return strings.Join(quoted, " ")
 }

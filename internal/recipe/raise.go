@@ -46,13 +46,13 @@ func (s Step) raise(n int, command string) string {
 		return fmt.Sprintf(`raise %d 'raised_goal %s' '' "$@" "PITCREW_ENGINE=$$"`, n, s.verb())
 	}
 	tail := ` "PITCREW_FILES=$root_dir/files" ` + command + ` "$root_dir/script"`
-	return fmt.Sprintf(`raise %d raised_script %s "$@"`, n, shellQuote(tail))
+	return fmt.Sprintf(`raise %d raised_script %s "$@"`, n, ShellQuote(tail))
 }
 
 // defineParts writes what is handed to the root's side of step number n.
 func (s Step) defineParts(b *strings.Builder, n int) {
 	part := func(name string, content []byte, mode, from string) {
-		fmt.Fprintf(b, "\t\"$1\" %s %d %s %s \"$work/%d/\"%s\n", shellQuote(name), len(content), sha256Hex(content), mode, n, shellQuote(from))
+		fmt.Fprintf(b, "\t\"$1\" %s %d %s %s \"$work/%d/\"%s\n", ShellQuote(name), len(content), sha256Hex(content), mode, n, ShellQuote(from))
 	}
 	fmt.Fprintf(b, "raised_%d() {\n", n)
 	if s.Goal != nil {
@@ -80,8 +80,8 @@ func (r *Recipe) defineRaising(b *strings.Builder) {
 		}
 	}
 	b.WriteString("'\n" + raisePart)
-	fmt.Fprintf(b, "raise_prove=%s\n", shellQuote(terse(digestPart+provePart)))
-	fmt.Fprintf(b, "raise_stage=%s\n", shellQuote(terse(processPart+sessionPart+cachePart+raisedPart)))
+	fmt.Fprintf(b, "raise_prove=%s\n", ShellQuote(terse(digestPart+provePart)))
+	fmt.Fprintf(b, "raise_stage=%s\n", ShellQuote(terse(processPart+sessionPart+cachePart+raisedPart)))
 	fmt.Fprintf(b, "with_places() { \"$@\" %s; }\n\n", r.placeWords())
 }
 

@@ -53,7 +53,7 @@ func (p *packer) scrubs(all []scrub) {
 	}
 	p.script.WriteString("\tcase $pitcrew_machine in\n")
 	for _, s := range all {
-		fmt.Fprintf(&p.script, "\t%s)\n", shellQuote(s.machine))
+		fmt.Fprintf(&p.script, "\t%s)\n", ShellQuote(s.machine))
 		if p.caches {
 			fmt.Fprintf(&p.script, "\tif ! cached %s; then\n", s.Digest)
 		}
@@ -75,7 +75,7 @@ func defineScrubs(b *strings.Builder, all []scrub) {
 	}
 	b.WriteString("goals=yes\nscrub_here() {\n\tscrub_sum=none scrub_cksum=none scrub_size=0\n\tcase $machine in\n")
 	for _, s := range all {
-		fmt.Fprintf(b, "\t%s) scrub_sum=%s scrub_cksum=%s scrub_size=%d ;;\n", shellQuote(s.machine), s.Digest, s.cksum, s.Size)
+		fmt.Fprintf(b, "\t%s) scrub_sum=%s scrub_cksum=%s scrub_size=%d ;;\n", ShellQuote(s.machine), s.Digest, s.cksum, s.Size)
 	}
 	b.WriteString("\tesac\n}\n\n" + scrubPart + "\n")
 }

@@ -92,7 +92,7 @@ func TestScrubIsUnpackedByWhateverIsThere(t *testing.T) {
 work=%s scrub_sum=%s scrub_cksum=none cache=no uid=1 machine=
 find_hasher && find_scrub
 echo "${scrub_why:-$unpacker}"
-`, shellQuote(work), sha256Hex(program)))
+`, ShellQuote(work), sha256Hex(program)))
 			if got != c.want {
 				t.Errorf("%q; want %q", got, c.want)
 			}
@@ -135,7 +135,7 @@ pitcrew_work=%s
 put64 blob <<'PITCREW_FILE'
 %sPITCREW_FILE
 echo "$pitcrew_decoder") || exit 0
-`, shellQuote(work), wrapped(content)))
+`, ShellQuote(work), wrapped(content)))
 			if got != c.want {
 				t.Errorf("%q; want %q", got, c.want)
 			}

@@ -3,14 +3,12 @@
 package rehearsal
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
@@ -40,16 +38,12 @@ func (b *bench) job(ctx context.Context, p *recipe.Program) (string, error) {
 		return name, nil
 	}
 	name := b.unique("run")
-	document, err := recipe.RenderXML(recipe.JobSpec{Name: name, Program: p, Controller: controllerName, Owner: b.node, Agent: b.node})
+	document, err := recipe.RenderXML(recipe.JobSpec{
+		Name: name, Program: p, Controller: controllerName, Owner: b.node, Agent: b.node, NodeLabels: append([]string{}, b.offer.Labels...),
+	})
 	if err != nil {
 		return "", err
 	}
-	const first = "<command>#!/bin/sh\n"
-	if !bytes.Contains(document, []byte(first)) {
-		return "", errors.New("the rendered job does not begin its step as expected")
-	}
-	told := "NODE_LABELS=" + inXML(shellWord(strings.Join(b.offer.Labels, " "))) + "\nexport NODE_LABELS\n"
-	document = bytes.Replace(document, []byte(first), []byte(first+told), 1)
 	if err := b.create(ctx, name, document); err != nil {
 		return "", err
 	}
@@ -213,10 +207,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
-
-// shellWord quotes a text as one word of the shell.
-func shellWord(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
-
-var xmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-func inXML(text string) string { return xmlEscapes.Replace(text) }

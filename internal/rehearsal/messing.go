@@ -119,7 +119,7 @@ const noMessDir = "no directory for a mess"
 func (b *bench) messScript(program []byte, id, verb string) string {
 	var dirs []string
 	for _, d := range b.MessDirs {
-		dirs = append(dirs, shellWord(strings.ReplaceAll(d, spec.AgentWord, b.node)))
+		dirs = append(dirs, recipe.ShellQuote(strings.ReplaceAll(d, spec.AgentWord, b.node)))
 	}
 	return fmt.Sprintf(`#!/bin/sh
 cd "$WORKSPACE/../.." || exit

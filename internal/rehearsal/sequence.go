@@ -207,7 +207,7 @@ func (b *bench) state(ctx context.Context) (*state.State, error) {
 	nonce := strings.ToLower(rand.Text())
 	var script strings.Builder
 	owned := strings.ReplaceAll(strings.Join(b.Owned, "\n"), spec.AgentWord, b.node)
-	fmt.Fprintf(&script, "#!/bin/sh\nSTATE_NONCE=%s STATE_PATHS=%s\nexport STATE_NONCE STATE_PATHS\n%s", nonce, shellWord(owned), state.Script())
+	fmt.Fprintf(&script, "#!/bin/sh\nSTATE_NONCE=%s STATE_PATHS=%s\nexport STATE_NONCE STATE_PATHS\n%s", nonce, recipe.ShellQuote(owned), state.Script())
 	done, err := b.shell(ctx, "state", script.String())
 	if err != nil {
 		return nil, err
