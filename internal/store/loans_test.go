@@ -26,7 +26,7 @@ func lent(id string, now time.Time) loan.Loan {
 		Want:      loan.Want{Labels: "el9", Pool: "linux", Agent: "a", Isolated: true, Patience: time.Hour},
 		To:        loan.Target{Kind: loan.ToController, URL: "https://borrower/", Labels: []string{"x", "y"}},
 		Lease:     loan.Lease{Term: time.Hour, Max: 2 * time.Hour, TTL: time.Minute, Idle: time.Minute, Attach: time.Minute},
-		Requested: now, Node: loan.Node{Name: "n1", Dir: "/var/tmp/x"}, Told: loan.Told{Owed: true},
+		Requested: now, Node: loan.Node{Name: "n1", Dir: "/var/tmp/x"}, Told: loan.Told{Lost: true},
 	}
 }
 
@@ -174,6 +174,29 @@ func TestASecretIsBoundToItsLoanAndKey(t *testing.T) {
 	s := open(t, path)
 	if got, err := s.LoanSecret(t.Context(), "l1"); err == nil || got != "" || !bytes.Contains([]byte(err.Error()), []byte(".key")) {
 		t.Errorf("with another key: %q, %v; want an error that names the key file", got, err)
+	}
+}
+
+// TestAKeyThatCannotBeMadeIsTriedAgain: a request that comes when the disk has room again is taken.
+func TestAKeyThatCannotBeMadeIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pitcrew.db")
+	s := open(t, path)
+	if err := os.Mkdir(path+".key.new", 0o700); err != nil { // in its way
+		t.Fatal(err)
+	}
+	loans := []store.NewLoan{{Loan: lent("l1", t0), Secret: canary}}
+	if err := s.AddLoans(t.Context(), loans); err == nil {
+		t.Fatal("a secret was stored without a key")
+	}
+	if err := os.Remove(path + ".key.new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddLoans(t.Context(), loans); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.LoanSecret(t.Context(), "l1"); err != nil || got != canary {
+		t.Errorf("secret read back as %q, %v", got, err)
 	}
 }
 

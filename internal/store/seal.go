@@ -20,40 +20,45 @@ const keySuffix = ".key"
 
 // seals encrypts what must not stand in the database in clear.
 type seals struct {
-	once sync.Once
-	aead cipher.AEAD
-	err  error
+	mu   sync.Mutex
+	aead cipher.AEAD // nil until it was first needed; guarded by mu
 }
 
-// open reads the key, or makes one at the first use.
+// open reads the key, or makes one at the first use. What kept it from that, such as a full disk, may be over the next time.
 func (k *seals) open(path string) (cipher.AEAD, error) {
-	k.once.Do(func() {
-		key, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			key = make([]byte, 32)
-			_, _ = rand.Read(key) // which never fails (crypto/rand)
-			err = writeNew(path, key)
-		}
-		if err == nil && len(key) != 32 {
-			err = fmt.Errorf("%s: want 32 bytes, found %d; move it away, and loans that wait will have to be asked for again", path, len(key))
-		}
-		if err != nil {
-			k.err = fmt.Errorf("key of the database's secrets: %w", err)
-			return
-		}
-		block, err := aes.NewCipher(key)
-		if err == nil {
-			k.aead, err = cipher.NewGCMWithRandomNonce(block)
-		}
-		k.err = err
-	})
-	return k.aead, k.err
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.aead != nil {
+		return k.aead, nil
+	}
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key = make([]byte, 32)
+		_, _ = rand.Read(key) // which never fails (crypto/rand)
+		err = writeKey(path, key)
+	}
+	if err == nil && len(key) != 32 {
+		err = fmt.Errorf("%s: want 32 bytes, found %d; move it away, and loans that wait will have to be asked for again", path, len(key))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key of the database's secrets: %w", err)
+	}
+	block, err := aes.NewCipher(key)
+	if err == nil {
+		k.aead, err = cipher.NewGCMWithRandomNonce(block)
+	}
+	return k.aead, err
 }
 
-// writeNew makes a file for us alone, which is whole or not there.
-func writeNew(path string, data []byte) error {
+// writeKey makes a file for us alone, which is whole or not there: what was encrypted with a key that a crash took is lost.
+func writeKey(path string, key []byte) error {
 	part := path + ".new"
-	if err := os.WriteFile(part, data, 0o600); err != nil {
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(key)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(part, path)
