@@ -170,7 +170,7 @@ func (o *Rollouts) happened(pool string) {
 // agentOf spells an agent as rollouts know it.
 func agentOf(id hygiene.AgentID) rollout.AgentID { return rollout.AgentID(id.String()) }
 
-// wants returns the revision that the next attempt on an agent of a pool is to be made with. With ok it is not known yet:
+// wants returns the revision that the next attempt on an agent of a pool is to be made with. Without ok it is not known yet:
 // nothing may be claimed then. Of pools that do not roll out it returns what the recipe is compiled to.
 func (o *Rollouts) wants(ctx context.Context, p *Pool, id hygiene.AgentID) (revision string, ok bool) {
 	if _, rolls := o.offer(p.Name); !rolls {
