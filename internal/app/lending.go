@@ -20,7 +20,7 @@ import (
 func (a *App) newLender() *reconcile.Lender {
 	return reconcile.NewLender(reconcile.LenderDeps{
 		Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "of", "loans")}),
-		Borrowers: a.borrowers, Crews: a.lending, Owner: a.owner(), Log: a.Log.With("component", "lender"), Watch: a.metrics,
+		Borrowers: a.borrowers, Crews: a.lending, Log: a.Log.With("component", "lender"), Watch: a.metrics,
 	})
 }
 

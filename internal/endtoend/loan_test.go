@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,12 +29,21 @@ borrowers:
 `
 
 // lends is a scene whose agents may be lent.
-func lends(t *testing.T) *scene {
-	t.Helper()
-	s := newScene(t)
+func lends(tb testing.TB) *scene {
+	tb.Helper()
+	s := newScene(tb)
 	s.write("token2", borrower.Token)
 	s.more = fmt.Sprintf(lending, s.dir, borrower.URL, borrower.User, s.name)
 	return s
+}
+
+// cleanAgent starts the daemon, and waits until the one agent of the scene is clean.
+func (s *scene) cleanAgent() *testbed.Agent {
+	s.Helper()
+	a := s.agent("", "CLEANABLE")
+	s.serve()
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	return a
 }
 
 // lent is a loan that the API tells of.
@@ -84,9 +94,7 @@ while [ ! -s %[1]s/left ]; do sleep 0.1; done
 func TestAnAgentIsLentBuildsThereAndComesBackClean(t *testing.T) {
 	t.Parallel()
 	s := lends(t)
-	a := s.agent("", "CLEANABLE")
-	s.serve()
-	s.awaitLabels(a, "CLEANABLE CLEAN")
+	a := s.cleanAgent()
 	before := s.cleanups(a)
 
 	l := s.borrow()
@@ -187,9 +195,7 @@ func (s *scene) nowhere(secret, what string) {
 func TestI9NoBuildOfTheLenderLandsOnALoan(t *testing.T) {
 	t.Parallel()
 	s := lends(t)
-	a := s.agent("", "CLEANABLE")
-	s.serve()
-	s.awaitLabels(a, "CLEANABLE CLEAN")
+	a := s.cleanAgent()
 	l := s.borrow()
 	s.holds(a)
 	byLabel, byName := s.job("CLEAN"), s.job(`"`+a.Name+`"`)
@@ -222,9 +228,7 @@ func TestI9NoBuildOfTheLenderLandsOnALoan(t *testing.T) {
 func TestStoppingTheBuildEndsTheLoan(t *testing.T) {
 	t.Parallel()
 	s := lends(t)
-	a := s.agent("", "CLEANABLE")
-	s.serve()
-	s.awaitLabels(a, "CLEANABLE CLEAN")
+	s.cleanAgent()
 	l := s.borrow()
 	path := strings.TrimPrefix(l.Build, controller.URL)
 	controller.Post(s.ctx, s, strings.TrimSuffix(path, "/")+"/stop", nil)
@@ -240,9 +244,7 @@ func TestStoppingTheBuildEndsTheLoan(t *testing.T) {
 func TestABorrowerMakesItsNodeItself(t *testing.T) {
 	t.Parallel()
 	s := lends(t)
-	a := s.agent("", "CLEANABLE")
-	s.serve()
-	s.awaitLabels(a, "CLEANABLE CLEAN")
+	s.cleanAgent()
 	node := borrower.Unique("own")
 	borrower.Node(s.ctx, s, testbed.NodeSpec{Name: node, RemoteFS: "/tmp/" + node})
 	secret, err := borrower.Secret(s.ctx, node)
@@ -268,14 +270,13 @@ func TestABorrowerMakesItsNodeItself(t *testing.T) {
 	s.clear(l)
 }
 
-// TestTheNumbersOfALoan prints how long it takes to attach and to come back, less the recipe's own time.
-func TestTheNumbersOfALoan(t *testing.T) {
-	s := lends(t)
-	a := s.agent("", "CLEANABLE")
-	s.serve()
-	s.awaitLabels(a, "CLEANABLE CLEAN")
+// BenchmarkLoan measures how long it takes until the borrower has the agent, and from the end of the loan until the agent is
+// clean again, less the time of the cleanup's program.
+func BenchmarkLoan(b *testing.B) {
+	s := lends(b)
+	a := s.cleanAgent()
 	var attach, back []time.Duration
-	for range 3 {
+	for range 7 {
 		l := s.borrow()
 		attach = append(attach, l.Attached.Sub(l.Requested))
 		_, err := s.daemon.ReturnLoan(s.ctx, l.ID, "measured")
@@ -284,5 +285,9 @@ func TestTheNumbersOfALoan(t *testing.T) {
 		attempt := s.life(a).Attempts[0]
 		back = append(back, ended.Ended.Sub(ended.Returned)-attempt.Ended.Sub(attempt.Started))
 	}
-	t.Logf("requested to online at the borrower: %s; end to clean again, less the program's run: %s", attach, back)
+	slices.Sort(attach)
+	slices.Sort(back)
+	b.ReportMetric(attach[len(attach)/2].Seconds(), "s-to-attach")
+	b.ReportMetric(back[len(back)/2].Seconds(), "s-to-clean")
+	b.ReportMetric(0, "ns/op") // one round has several loans
 }

@@ -35,7 +35,7 @@ type scene struct {
 	daemon                  *daemon
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t testing.TB) *scene {
 	t.Helper()
 	if absent != nil {
 		t.Skip(absent)

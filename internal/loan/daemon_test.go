@@ -38,7 +38,6 @@ func (w *world) lookAtLender() {
 	if w.kept {
 		l.Kept = "kept by ann"
 	}
-	l.Idle, l.Online = !w.real && !w.busy, w.exists
 	w.sight.Lender = l
 	w.lookAtProgram()
 }

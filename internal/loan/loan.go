@@ -132,8 +132,6 @@ func (n Node) Owing() bool { return n.Made && !n.Gone }
 type Told struct {
 	Overrun bool `json:"overrun,omitempty"`
 	Lost    bool `json:"lost,omitempty"`
-	Failed  bool `json:"failed,omitempty"`
-	Owed    bool `json:"owed,omitempty"`
 }
 
 // Cause is what ended a loan.

@@ -116,8 +116,6 @@ func ends(l Loan, s Sight, p Policy, now time.Time) (Action, bool) {
 		return end(cmp.Or(s.Program.By, ByAbort), cmp.Or(s.Program.Says, "its program on the agent ended")), true
 	case !now.Before(at):
 		return end(cause, why), true
-	case s.Borrower.Refuses != "":
-		return end(ByRefusal, s.Borrower.Refuses), true
 	}
 	if l.State == Granted {
 		late := l.Lease.Attach > 0 && !now.Before(l.Granted.Add(l.Lease.Attach))

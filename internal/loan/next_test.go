@@ -14,7 +14,7 @@ import (
 // seen is what a daemon sees of a loan with which all is well at now.
 func seen(l loan.Loan, now time.Time) loan.Sight {
 	s := loan.Sight{
-		Lender:   loan.Lender{At: now, Answers: true, Present: true, Managed: true, Idle: !l.Run.Begun(), Online: true, Marked: l.Marked},
+		Lender:   loan.Lender{At: now, Answers: true, Present: true, Managed: true, Marked: l.Marked},
 		Borrower: loan.Borrower{At: now, Answers: true, There: l.Node.Made && !l.Node.Gone, Online: l.Run.Begun() && l.Node.Made && !l.Node.Gone},
 	}
 	if l.Run.Begun() {
@@ -210,7 +210,6 @@ var endings = []struct {
 	{decision{"the machine refused", "", onSight(func(s *loan.Sight) {
 		s.Program = loan.Program{Stage: loan.ProgramEnded, Refused: true, Says: "no account for loans"}
 	}), loan.End, loan.ByRefusal, "no account for loans"}, ""},
-	{decision{"the borrower refused", "", onSight(func(s *loan.Sight) { s.Borrower.Refuses = "no right to make nodes" }), loan.End, loan.ByRefusal, "no right to make nodes"}, ""},
 	{decision{"the term", "", onLoan(func(l *loan.Loan) { l.Until = base.Add(time.Minute) }), loan.End, loan.ByTerm, "term"}, ""},
 	{decision{"the hard maximum", "", onLoan(func(l *loan.Loan) { l.Lease.Max = time.Minute }), loan.End, loan.ByTerm, "no loan may last longer"}, ""},
 	{decision{"silence", "", onLoan(func(l *loan.Loan) { l.Lease.TTL = time.Minute }), loan.End, loan.BySilence, "no sign of life"}, loan.Attached},

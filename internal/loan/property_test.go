@@ -59,7 +59,7 @@ func anySight(t *rapid.T) loan.Sight {
 			Says:  "says", Started: flag("started"),
 		},
 		Borrower: loan.Borrower{
-			At: someTime(t, "borrower at"), Answers: flag("borrower answers"), Problem: seldom("problem", "no route"), Refuses: seldom("refuses", "no"),
+			At: someTime(t, "borrower at"), Answers: flag("borrower answers"), Problem: seldom("problem", "no route"),
 			There: flag("there"), Online: flag("online"),
 		},
 		Short: flag("short"), Released: flag("released"), Back: flag("back"),

@@ -23,11 +23,9 @@ type Lender struct {
 	At      time.Time // when the newest look was begun; zero = none yet
 	Answers bool      // that look is not older than a few polls
 	Present bool
-	Gone    bool // a direct look says that it does not exist
-	Managed bool // it is in our care
-	Idle    bool
+	Gone    bool   // a direct look says that it does not exist
+	Managed bool   // it is in our care
 	Real    string // a build on it that is not ours, "" none
-	Online  bool   // its program is connected, marked offline or not
 	Marked  bool   // our offline mark is on it
 	Kept    string // why a person keeps it out of use (another's offline mark), "" when nobody does
 }
@@ -53,9 +51,9 @@ type Program struct {
 	// Refused: it ended before it started anything.
 	Refused bool
 	// Proof is why nothing of it can live any more, "" when it left no proof.
-	Proof             string
-	Account           string
-	Isolated, Started bool
+	Proof   string
+	Account string
+	Started bool // the borrower, or the person, has what was lent
 }
 
 // Borrower is what was seen of the node at the borrower.
@@ -63,7 +61,6 @@ type Borrower struct {
 	At      time.Time // when it was looked at; zero = never
 	Answers bool
 	Problem string // why it does not
-	Refuses string // why it will not make the node, whoever asks again; "" = it does not
 	There   bool
 	Online  bool
 	Idle    bool

@@ -128,6 +128,34 @@ func TestOrdersThatTheProgramWouldRefuseAreRefusedBefore(t *testing.T) {
 	}
 }
 
+// TestALoanIsLookedAfterWithoutItsBorrower: what ends it names neither the borrower nor a secret of its node.
+func TestALoanIsLookedAfterWithoutItsBorrower(t *testing.T) {
+	t.Parallel()
+	o := loanjob.Order{Agent: "a 1", Controller: "main", Attempt: 7, Loan: "l1", Dir: "/var/tmp/pitcrew-loan-l1", User: "guest"}
+	secrets := loanjob.Secrets{Nonce: "0123456789abcdef"}
+	input, err := o.Known(secrets)
+	want := "PITCREW_AGENT=a 1\nPITCREW_ATTEMPT=7\nPITCREW_CONTROLLER=main\nPITCREW_LOAN=l1\n" +
+		"PITCREW_LOAN_DIR=/var/tmp/pitcrew-loan-l1\nPITCREW_LOAN_USER=guest\nPITCREW_NONCE=0123456789abcdef\n"
+	if err != nil || string(input) != want {
+		t.Errorf("got %q, %v", input, err)
+	}
+	for name, bend := range map[string]func(*loanjob.Order, *loanjob.Secrets){
+		"no agent":        func(o *loanjob.Order, _ *loanjob.Secrets) { o.Agent = "" },
+		"two lines":       func(o *loanjob.Order, _ *loanjob.Secrets) { o.Controller = "a\nPITCREW_LOAN=x" },
+		"no attempt":      func(o *loanjob.Order, _ *loanjob.Secrets) { o.Attempt = 0 },
+		"another loan":    func(o *loanjob.Order, _ *loanjob.Secrets) { o.Loan = "../l2" },
+		"a way elsewhere": func(o *loanjob.Order, _ *loanjob.Secrets) { o.Dir = "/var/tmp/../../etc" },
+		"no account":      func(o *loanjob.Order, _ *loanjob.Secrets) { o.User = "-x" },
+		"a short nonce":   func(_ *loanjob.Order, s *loanjob.Secrets) { s.Nonce = "x" },
+	} {
+		bent, s := o, secrets
+		bend(&bent, &s)
+		if input, err := bent.Known(s); err == nil {
+			t.Errorf("%s: %q", name, input)
+		}
+	}
+}
+
 func TestTheProgramIsASCIIAndWhole(t *testing.T) {
 	t.Parallel()
 	text := loanjob.Program()

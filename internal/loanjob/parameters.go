@@ -133,6 +133,21 @@ func (o Order) Input(s Secrets, jar string) ([]byte, error) {
 	return lines(plain), nil
 }
 
+// Known returns what the program reads to look after a loan that it has begun, or to end it: status and end. It finds the rest
+// on the machine. Of the order it needs agent, controller, attempt, loan, directory and account.
+func (o Order) Known(s Secrets) ([]byte, error) {
+	switch {
+	case o.Agent == "" || o.Controller == "" || !recipe.Storable(o.Agent+o.Controller) || o.Attempt < 1 || !loanID.MatchString(o.Loan) || !nonce.MatchString(s.Nonce):
+		return nil, fmt.Errorf("look after loan %q: agent, controller, attempt, id or nonce is not one that the program takes", o.Loan)
+	case !plainPath.MatchString(o.Dir) || path.Clean(o.Dir) != o.Dir || !account.MatchString(o.User):
+		return nil, fmt.Errorf("look after loan %q: its directory or account is not one that the program takes", o.Loan)
+	}
+	return lines(map[string]string{
+		"PITCREW_AGENT": o.Agent, "PITCREW_CONTROLLER": o.Controller, "PITCREW_ATTEMPT": strconv.FormatInt(o.Attempt, 10),
+		"PITCREW_NONCE": s.Nonce, "PITCREW_LOAN": o.Loan, "PITCREW_LOAN_DIR": o.Dir, "PITCREW_LOAN_USER": o.User,
+	}), nil
+}
+
 // lines writes the certificate last: it has several lines.
 func lines(values map[string]string) []byte {
 	const certificate = "PITCREW_LOAN_CERT"

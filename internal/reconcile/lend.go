@@ -125,7 +125,7 @@ func (l *Lender) shut(ctx context.Context, c *Crew, one *loan.Loan) error {
 		return l.ungrant(ctx, c, one, "a build came first")
 	}
 	one.Run.Shut = time.Now()
-	if err := l.Store.SaveLoan(ctx, *one); err != nil {
+	if err := l.save(ctx, one, one.Run.Shut); err != nil {
 		return err
 	}
 	c.Poke() // what the loan goes on by is newer than this
@@ -162,18 +162,25 @@ func (l *Lender) ungrant(ctx context.Context, c *Crew, one *loan.Loan, reason st
 	return l.giveUp(ctx, c, one, back, hygiene.EventLoanGivenBack, reason, now)
 }
 
-// giveUp stores a loan together with its agent, which is not on loan any more.
+// giveUp stores a loan together with its agent, which is not on loan any more, whether its controller is serviced or not.
 func (l *Lender) giveUp(ctx context.Context, c *Crew, one *loan.Loan, after loan.Loan, kind hygiene.EventType, reason string, now time.Time) error {
-	err := c.change(ctx, lentAgent(one), now, func(ch *store.Change) ([]hygiene.Event, error) {
-		e := loanEvent(kind, one, reason)
+	e := loanEvent(kind, one, reason)
+	err := l.Store.Change(ctx, lentAgent(one), now, func(ch *store.Change) ([]hygiene.Event, error) {
+		e.Before = ch.Agent.State
 		if ch.Agent.Loan != nil && ch.Agent.Loan.ID == one.ID {
 			ch.Agent = ch.Agent.Return(reason, now)
 		}
-		ch.Loan = &after
+		ch.Loan, e.At, e.After = &after, now, ch.Agent.State
 		return []hygiene.Event{e}, nil
 	})
-	c.Poke()
-	return err
+	if err != nil {
+		return err
+	}
+	l.told(ctx, one, e)
+	if c != nil {
+		c.Poke()
+	}
+	return nil
 }
 
 // mark takes the agent offline at its own controller: a crash that frees its executor must not offer it to anybody.
@@ -188,7 +195,7 @@ func (l *Lender) mark(ctx context.Context, c *Crew, one *loan.Loan) error {
 		return nil
 	}
 	one.Marked = true
-	return l.Store.SaveLoan(ctx, *one)
+	return l.save(ctx, one, time.Now())
 }
 
 // unmark lifts our mark of an agent that nobody is going to clean.
@@ -203,5 +210,5 @@ func (l *Lender) unmark(ctx context.Context, c *Crew, one *loan.Loan) error {
 		}
 	}
 	one.Marked = false
-	return l.Store.SaveLoan(ctx, *one)
+	return l.save(ctx, one, time.Now())
 }

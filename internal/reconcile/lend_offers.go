@@ -16,18 +16,11 @@ import (
 func (l *Lender) Offers(context.Context) []loan.Listing {
 	var all []loan.Listing
 	spare := map[string]int{}
-	sums := map[string]loan.Shelf{}
-	for _, c := range l.Crews() {
-		m := c.market.Load()
-		if m == nil || c.Refused() != "" {
-			continue
-		}
+	markets := l.markets()
+	sums := shelvesOf(markets)
+	for c, m := range markets {
 		s := c.settings.Load()
 		for name, shelf := range m.shelves {
-			sum := sums[name]
-			sum.Policy = shelf.Policy
-			sum.Clean, sum.Lent, sum.Short = sum.Clean+shelf.Clean, sum.Lent+shelf.Lent, sum.Short || shelf.Short
-			sums[name] = sum
 			if pool := s.named(name); pool != nil { // the floor is each controller's own
 				spare[name] += max(0, shelf.Clean-pool.floor(m.totals[name]))
 			}

@@ -45,7 +45,11 @@ func (l *Lender) handOver(ctx context.Context, c *Crew, one *loan.Loan) error {
 	if err != nil {
 		return err
 	}
-	one.Run.Intent, one.Run.Session = time.Now(), c.look.Load().Session
+	look := c.look.Load()
+	if look == nil {
+		return errNotSeen
+	}
+	one.Run.Intent, one.Run.Session = time.Now(), look.Session
 	if err := l.save(ctx, one, one.Run.Intent); err != nil {
 		return err
 	}
@@ -77,7 +81,7 @@ func (l *Lender) order(ctx context.Context, c *Crew, one *loan.Loan) (map[string
 
 // orderOf is what the program is told that nobody needs to keep from others, and the agent program that it runs.
 func (l *Lender) orderOf(ctx context.Context, c *Crew, one *loan.Loan) (o loanjob.Order, jar []byte, err error) {
-	p := l.lending(c, one)
+	p := l.lending(ctx, c, one)
 	if p == nil {
 		return o, nil, fmt.Errorf("the pool of %s lends nothing any more", one.Agent.Name)
 	}
@@ -237,10 +241,12 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 		return err
 	}
 	console, err := loanjob.ReadConsole(text, run.Nonce)
-	if err != nil {
+	switch {
+	case err != nil && build.Building:
+		return err // it proves nothing, least of all that the program has ended
+	case err != nil:
 		return l.ended(ctx, one, "its console is not to be trusted: "+err.Error(), loanjob.Console{})
-	}
-	if !build.Building {
+	case !build.Building:
 		return l.ended(ctx, one, fmt.Sprintf("its build ended %s", build.Result), console)
 	}
 	if (console.Started != nil) == (run.Account != "") && console.Connected == run.Connected {

@@ -103,7 +103,7 @@ func jarOf(name string) http.Handler {
 
 func (r *lendRig) startLend() {
 	r.lender = reconcile.NewLender(reconcile.LenderDeps{
-		Store: r.store, Engine: engine.NewInProcess(engine.Options{}), Borrowers: r.borrowers, Watch: r, Owner: r.owner,
+		Store: r.store, Engine: engine.NewInProcess(engine.Options{}), Borrowers: r.borrowers, Watch: r,
 		Crews: func() []*reconcile.Crew { return []*reconcile.Crew{r.crew} },
 		Log:   slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
 	})

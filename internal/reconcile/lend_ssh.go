@@ -27,7 +27,10 @@ func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error
 			return err
 		}
 	}
-	one.Run.Intent, one.Run.Session = time.Now(), c.look.Load().Session
+	if p := l.lending(ctx, c, one); p != nil {
+		one.Run.Account = p.Account // by which it is found again, whatever becomes of the configuration
+	}
+	one.Run.Intent = time.Now()
 	if err := l.save(ctx, one, one.Run.Intent); err != nil {
 		return err
 	}
@@ -45,11 +48,10 @@ func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error
 	case console.Refusal != "" || console.Failure != nil || console.Ended != nil:
 		return l.ended(ctx, one, "it ended at once", console)
 	case console.Granted != "":
-		target, err := l.target(c, one)
+		target, err := l.target(ctx, c, one)
 		if err != nil {
 			return err
 		}
-		one.Run.Account = l.lending(c, one).Account
 		one.Run.Isolated, one.Run.Connected, one.Run.Login = true, true, one.Run.Account+"@"+target.Address
 	}
 	return l.save(ctx, one, one.Run.Handed)
@@ -108,7 +110,7 @@ func (l *Lender) remote(ctx context.Context, c *Crew, one *loan.Loan, verb loanj
 	if err != nil {
 		return loanjob.Console{}, err
 	}
-	target, err := l.target(c, one)
+	target, err := l.target(ctx, c, one)
 	if err != nil {
 		return loanjob.Console{}, err
 	}
@@ -120,26 +122,32 @@ func (l *Lender) remote(ctx context.Context, c *Crew, one *loan.Loan, verb loanj
 }
 
 // target is how the machine of a loan's agent is reached.
-func (l *Lender) target(c *Crew, one *loan.Loan) (sshexec.Target, error) {
-	pool := l.pool(c, one)
+func (l *Lender) target(ctx context.Context, c *Crew, one *loan.Loan) (sshexec.Target, error) {
+	pool := l.pool(ctx, c, one)
 	if pool == nil || pool.Target == nil || c.SSH == nil {
 		return sshexec.Target{}, fmt.Errorf("the pool of %s has no ssh settings: %w", one.Agent.Name, errNoBorrower)
 	}
 	return pool.Target(one.Agent.Name)
 }
 
-// carried is the program with all that it needs for one verb.
+// carried is the program with all that it needs for one verb. To look after a loan and to end it, it needs neither the borrower
+// nor a pool that still lends.
 func (l *Lender) carried(ctx context.Context, c *Crew, one *loan.Loan, verb loanjob.Verb) ([]byte, error) {
-	secrets := loanjob.Secrets{Nonce: one.Run.Nonce, Secret: "none"}
+	secrets := loanjob.Secrets{Nonce: one.Run.Nonce}
 	if one.To.Kind == loan.ToSSH {
-		p := l.lending(c, one)
-		if p == nil {
-			return nil, fmt.Errorf("the pool of %s lends nothing any more", one.Agent.Name)
-		}
 		input, err := loanjob.Person{
-			Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number, Loan: one.ID, User: p.Account,
+			Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number, Loan: one.ID, User: one.Run.Account,
 			Key: one.To.Key, Limit: max(time.Until(l.limit(one)), time.Second),
 		}.Input(secrets)
+		if err != nil {
+			return nil, err
+		}
+		return loanjob.Carry(verb, input, nil)
+	}
+	if verb != loanjob.StartVerb {
+		input, err := loanjob.Order{
+			Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number, Loan: one.ID, Dir: one.Node.Dir, User: one.Run.Account,
+		}.Known(secrets)
 		if err != nil {
 			return nil, err
 		}
@@ -149,12 +157,8 @@ func (l *Lender) carried(ctx context.Context, c *Crew, one *loan.Loan, verb loan
 	if err != nil {
 		return nil, err
 	}
-	if verb == loanjob.StartVerb {
-		if secrets.Secret, err = l.access(ctx, one); err != nil {
-			return nil, err
-		}
-	} else {
-		jar = nil
+	if secrets.Secret, err = l.access(ctx, one); err != nil {
+		return nil, err
 	}
 	input, err := order.Input(secrets, loanjob.CarriedJar)
 	if err != nil {

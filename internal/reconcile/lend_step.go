@@ -53,11 +53,12 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 	if err != nil {
 		return rest, err
 	}
-	if err := l.notice(ctx, &one, &sight); err != nil {
+	policy := l.policy(ctx, c, &one)
+	if err := l.notice(ctx, &one, &sight, policy); err != nil {
 		return rest, err
 	}
 	now := time.Now()
-	act := loan.Next(one, sight, l.policy(c, &one), now)
+	act := loan.Next(one, sight, policy, now)
 	if act.Kind != loan.Rest {
 		l.Log.DebugContext(ctx, "loan", "loan", id, "state", string(one.State), "action", string(act.Kind), "reason", act.Reason)
 	}
@@ -85,31 +86,32 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 }
 
 // policy is that of the pool that lends the agent; one that lends nothing any more lets its loans end.
-func (l *Lender) policy(c *Crew, one *loan.Loan) loan.Policy {
-	if p := l.lending(c, one); p != nil {
+func (l *Lender) policy(ctx context.Context, c *Crew, one *loan.Loan) loan.Policy {
+	if p := l.lending(ctx, c, one); p != nil {
 		return p.Policy
 	}
 	return loan.Policy{}
 }
 
 // lending is how the pool of a loan's agent lends, nil if it does not, or nobody knows.
-func (l *Lender) lending(c *Crew, one *loan.Loan) *Lending {
-	if pool := l.pool(c, one); pool != nil {
+func (l *Lender) lending(ctx context.Context, c *Crew, one *loan.Loan) *Lending {
+	if pool := l.pool(ctx, c, one); pool != nil {
 		return pool.Lend
 	}
 	return nil
 }
 
-// pool is the one of a loan's agent, nil if it has none, or nobody knows.
-func (l *Lender) pool(c *Crew, one *loan.Loan) *Pool {
-	if c == nil {
+// pool is the one that a loan's agent was cleaned in last, nil if the configuration lost it, or nobody knows. What the agent
+// shows now does not matter: it may be out of sight.
+func (l *Lender) pool(ctx context.Context, c *Crew, one *loan.Loan) *Pool {
+	if c == nil || one.Agent.Name == "" {
 		return nil
 	}
-	look := c.look.Load()
-	if look == nil {
+	a, _, err := l.Store.Agent(ctx, lentAgent(one))
+	if err != nil {
 		return nil
 	}
-	return c.settings.Load().pool(look.Agents[one.Agent.Name].Labels)
+	return c.settings.Load().named(a.Pool)
 }
 
 // sight puts together what is known of both sides of a loan.
@@ -156,7 +158,7 @@ func (c *Crew) lookAtLent(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
 		return
 	}
 	view := c.sighting(set, look, &seen, look.At)
-	s.Lender.Present, s.Lender.Idle, s.Lender.Online = true, view.Idle, view.Reached
+	s.Lender.Present = true
 	s.Lender.Marked = view.Offline && view.OfflineBy == hygiene.ByLoan
 	if view.Real {
 		s.Lender.Real = view.RealURL
@@ -171,7 +173,7 @@ func (c *Crew) lookAtLent(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
 
 // programOf says in the domain's words how far the program is.
 func programOf(r *loan.Run) loan.Program {
-	p := loan.Program{Says: r.Says, By: r.EndedBy, Refused: r.Refused, Proof: r.Proof, Account: r.Account, Isolated: r.Isolated, Started: r.Connected}
+	p := loan.Program{Says: r.Says, By: r.EndedBy, Refused: r.Refused, Proof: r.Proof, Account: r.Account, Started: r.Connected}
 	switch {
 	case !r.Ended.IsZero():
 		p.Stage = loan.ProgramEnded
@@ -184,7 +186,7 @@ func programOf(r *loan.Run) loan.Program {
 }
 
 // notice stores what was seen that the lease depends on, and tells people once of what takes too long.
-func (l *Lender) notice(ctx context.Context, one *loan.Loan, s *loan.Sight) error {
+func (l *Lender) notice(ctx context.Context, one *loan.Loan, s *loan.Sight, p loan.Policy) error {
 	now := time.Now()
 	news := false
 	if one.State == loan.Attached && s.Borrower.Answers {
@@ -194,7 +196,7 @@ func (l *Lender) notice(ctx context.Context, one *loan.Loan, s *loan.Sight) erro
 		}
 	}
 	var events []hygiene.Event
-	if p := l.policy(l.crew(one.Agent.Controller), one); one.Overdue(p, now) && !one.Told.Overrun {
+	if one.Overdue(p, now) && !one.Told.Overrun {
 		one.Told.Overrun = true
 		events = append(events, loanEvent(hygiene.EventLoanOverrun, one, fmt.Sprintf("its return takes longer than %s: %s", p.Return, one.Reason)))
 	}
@@ -213,11 +215,16 @@ func (l *Lender) save(ctx context.Context, one *loan.Loan, now time.Time, events
 		return err
 	}
 	one.Version++
+	l.told(ctx, one, events...)
+	return nil
+}
+
+// told tells the watcher and the log of events that are stored.
+func (l *Lender) told(ctx context.Context, one *loan.Loan, events ...hygiene.Event) {
 	for _, e := range events {
 		l.Watch.Changed(e)
 		l.Log.InfoContext(ctx, "loan changed", "event", string(e.Type), "loan", one.ID, "reason", e.Reason)
 	}
-	return nil
 }
 
 // act carries one decision out.
@@ -244,8 +251,8 @@ func (l *Lender) act(ctx context.Context, c *Crew, one *loan.Loan, act loan.Acti
 			return err
 		}
 		return l.save(ctx, &attached, now, loanEvent(hygiene.EventLoanAttached, &attached, act.Reason))
-	case loan.Release:
-		return l.release(ctx, c, one, act.Reason, now)
+	case loan.Release: // its mark stays until it is cleaned
+		return l.giveUp(ctx, c, one, *one, hygiene.EventLoanReleased, act.Reason, now)
 	case loan.Finish:
 		return l.finish(ctx, one, act, now)
 	case loan.Shut, loan.Ungrant, loan.HandOver, loan.Mark, loan.Unmark, loan.Stop:
@@ -299,26 +306,6 @@ func (l *Lender) end(ctx context.Context, one *loan.Loan, cause loan.Cause, reas
 		l.Watch.Returned(*one)
 	}
 	return nil
-}
-
-// release gives the agent back: it is not on loan any more, and due. Its mark stays until it is cleaned.
-func (l *Lender) release(ctx context.Context, c *Crew, one *loan.Loan, reason string, now time.Time) error {
-	if c != nil {
-		return l.giveUp(ctx, c, one, *one, hygiene.EventLoanReleased, reason, now)
-	}
-	e := loanEvent(hygiene.EventLoanReleased, one, reason)
-	err := l.Store.Change(ctx, lentAgent(one), now, func(ch *store.Change) ([]hygiene.Event, error) {
-		if ch.Agent.Loan != nil && ch.Agent.Loan.ID == one.ID {
-			ch.Agent = ch.Agent.Return(reason, now)
-		}
-		after := *one
-		ch.Loan = &after
-		return []hygiene.Event{e}, nil
-	})
-	if err == nil {
-		l.Watch.Changed(e)
-	}
-	return err
 }
 
 // finish closes a loan whose agent has been dealt with.

@@ -24,7 +24,6 @@ type LenderDeps struct {
 	Engine    engine.Engine // of the lender alone
 	Borrowers *Borrowers
 	Crews     func() []*Crew // those that service controllers now
-	Owner     string         // this daemon's id
 	Log       *slog.Logger
 	Watch     LoanWatcher
 }
@@ -129,26 +128,42 @@ func (l *Lender) notOurs(controller string) bool {
 	return false
 }
 
+// markets are those of all controllers that have something to lend.
+func (l *Lender) markets() map[*Crew]*market {
+	all := map[*Crew]*market{}
+	for _, c := range l.Crews() {
+		if m := c.market.Load(); m != nil && c.Refused() == "" {
+			all[c] = m
+		}
+	}
+	return all
+}
+
+// shelvesOf are the pools that lend, over all controllers.
+func shelvesOf(markets map[*Crew]*market) map[string]loan.Shelf {
+	sums := map[string]loan.Shelf{}
+	for _, m := range markets {
+		for pool, shelf := range m.shelves {
+			sum := sums[pool]
+			sum.Policy = shelf.Policy
+			sum.Clean, sum.Lent, sum.Short = sum.Clean+shelf.Clean, sum.Lent+shelf.Lent, sum.Short || shelf.Short
+			sums[pool] = sum
+		}
+	}
+	return sums
+}
+
 // choose lets the domain say which waiting loans get which agents.
 func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 	offers, byAgent := []loan.Offer(nil), map[loan.Agent]*offer{}
-	shelves := map[string]loan.Shelf{}
-	for _, c := range l.Crews() {
-		m := c.market.Load()
-		if m == nil || c.Refused() != "" {
-			continue
-		}
+	markets := l.markets()
+	for _, m := range markets {
 		for i := range m.offers {
 			offers = append(offers, m.offers[i].Offer)
 			byAgent[m.offers[i].Agent] = &m.offers[i]
 		}
-		for pool, shelf := range m.shelves {
-			sum := shelves[pool]
-			sum.Policy = shelf.Policy
-			sum.Clean, sum.Lent, sum.Short = sum.Clean+shelf.Clean, sum.Lent+shelf.Lent, sum.Short || shelf.Short
-			shelves[pool] = sum
-		}
 	}
+	shelves := shelvesOf(markets)
 	fits := func(one loan.Loan, o loan.Offer) bool { return byAgent[o.Agent].answers(&one) }
 	var errs []error
 	for _, m := range loan.Choose(waiting, open, offers, shelves, l.Borrowers.quotas(), fits) {
