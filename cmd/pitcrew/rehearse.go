@@ -18,6 +18,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 )
 
 // rehearsing is what is asked of one rehearsal.
@@ -124,25 +125,26 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	one := &rehearsal.Rehearsal{
 		Desk: desk, Jenkins: jenkins, AgentURL: controller.AdvertiseURL(), Candidate: program, Owned: candidate.Owned.Paths, Against: against,
 		Ignore: ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
-		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, Mess: kinds, ReturnWithin: r.within.Std(), Keep: r.keep, Say: p.say, Undo: undo,
+		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, Mess: kinds, ReturnWithin: r.within.Std(), Began: p.began, Keep: r.keep, Say: p.say, Undo: undo,
 	}
-	result, err := one.Run(ctx)
+	found, err := one.Run(ctx)
 	p.clear()
-	if err != nil && len(result.Agents) == 0 {
+	if err != nil && len(found.Agents) == 0 {
 		return err
 	}
-	told := r.tell(result)
+	found.Controller = r.ephemeral.kind()
+	told := r.tell(*found)
 	if r.keep && ctx.Err() == nil {
 		r.ephemeral.hold(ctx, controller, p.say)
 	}
-	switch outcome := result.Outcome(); {
+	switch {
 	case ctx.Err() != nil && err != nil:
 		return errors.Join(told, err)
 	case told != nil:
 		return told
-	case outcome == rehearsal.Failed:
+	case found.Verdict == report.Failed:
 		return notWell
-	case outcome != rehearsal.Passed:
+	case found.Verdict != report.Passed:
 		return errors.New("the candidate could not be rehearsed to the end")
 	}
 	return nil

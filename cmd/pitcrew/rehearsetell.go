@@ -10,15 +10,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
-// tell writes the result wherever it is wanted.
-func (r *rehearsing) tell(result *rehearsal.Result) error {
-	whole := result.Report(r.ephemeral.kind())
+// tell writes what was found wherever it is wanted.
+func (r *rehearsing) tell(found report.Report) error {
 	var errs []error
 	for _, f := range []struct {
 		file   string
@@ -27,17 +25,18 @@ func (r *rehearsing) tell(result *rehearsal.Result) error {
 		if f.file == "" {
 			continue
 		}
-		text, err := f.render(whole)
+		text, err := f.render(found)
 		if err == nil {
 			err = os.WriteFile(f.file, text, 0o644) //nolint:gosec // for others of the CI machine to read
 		}
 		errs = append(errs, err)
 	}
+	text, err := []byte(report.Text(found, r.width())), error(nil)
 	if r.format.structured() {
-		return errors.Join(append(errs, r.print(r.format, result))...)
+		text, err = report.JSON(found)
 	}
-	_, err := fmt.Fprint(r.out, r.text(result))
-	return errors.Join(append(errs, err)...)
+	_, failed := r.out.Write(text)
+	return errors.Join(append(errs, err, failed)...)
 }
 
 // page is what --report is rendered by.
@@ -46,26 +45,6 @@ func (r *rehearsing) page() func(report.Report) ([]byte, error) {
 		return report.JSON
 	}
 	return report.HTML
-}
-
-// text is the result for people at a terminal.
-func (r *rehearsing) text(result *rehearsal.Result) string {
-	var b strings.Builder
-	for i := range result.Agents {
-		a := &result.Agents[i]
-		fmt.Fprintf(&b, "%s (pool %s)\n", a.Name(), a.Pool)
-		for _, c := range a.Cases {
-			fmt.Fprintf(&b, "  %-8s %s%s\n", c.Outcome, c.Name, because(c.Reason))
-		}
-		for _, d := range a.Differs {
-			fmt.Fprintf(&b, "  against production: %s\n", d)
-		}
-	}
-	for _, g := range result.Gaps {
-		fmt.Fprintf(&b, "not covered: %s\n", g)
-	}
-	fmt.Fprintf(&b, "%s %.12s: %s\n", result.Recipe, result.Revision, result.Outcome())
-	return b.String()
 }
 
 // ignored reads what the flag --ignore says.

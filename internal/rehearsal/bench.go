@@ -12,19 +12,20 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 )
 
 // bench is one borrowed agent with its node. It is used by one goroutine.
 type bench struct {
 	*Rehearsal
-	offer   Offer
-	undo    *Undo
-	node    string
-	loan    Loan
-	jobs    map[string]string // by digest of the program
-	number  int64             // of the newest attempt
-	serial  int
-	results *AgentResult
+	offer  Offer
+	undo   *Undo
+	node   string
+	loan   Loan
+	jobs   map[string]string // by digest of the program
+	number int64             // of the newest attempt
+	serial int
+	found  *report.Agent
 }
 
 // root is the node's work directory. It is relative to that of the loan, which only the lender knows, and goes with it
@@ -76,12 +77,12 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 		_, err := b.Desk.Return(ctx, id, "the rehearsal is over")
 		return err
 	})
-	b.results.Loan = id
+	b.found.Loan = id
 	b.say("loan %s is asked for", id)
 	if err := b.attached(ctx); err != nil {
 		return ctx, err
 	}
-	b.results.Account = b.loan.Account
+	b.found.Account = b.loan.Account
 	b.say("is here, as node %s", b.node)
 	kept, lost := context.WithCancelCause(ctx)
 	b.undo.Push("signs of life for loan "+id, func(context.Context) error { lost(errRehearsed); return nil })

@@ -24,9 +24,7 @@ type Wish struct {
 
 // Gap is what a rehearsal does not cover, and why.
 type Gap struct {
-	Pool   string `json:"pool"`
-	What   string `json:"what"`
-	Reason string `json:"reason"`
+	Pool, What, Reason string
 
 	passing bool // it may be otherwise soon
 }

@@ -13,14 +13,15 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
 // mess runs the candidate after a mess, and the production recipe after the same: what both overlook is no news.
-func (b *bench) mess(ctx context.Context, c *Case, production *recipe.Program) error {
+func (b *bench) mess(ctx context.Context, c *report.Case, production *recipe.Program) error {
 	known := map[string]bool{}
 	if production != nil {
-		overlooked, _, err := b.messOnce(ctx, &Case{}, production)
+		overlooked, _, err := b.messOnce(ctx, &report.Case{}, production)
 		if _, fails := errors.AsType[*fault](err); err != nil && !fails { // where production fails the candidate may be better
 			return err
 		}
@@ -47,7 +48,7 @@ func (b *bench) mess(ctx context.Context, c *Case, production *recipe.Program) e
 }
 
 // messOnce makes a mess, runs a program, and undoes what that overlooked, whatever came of it.
-func (b *bench) messOnce(ctx context.Context, c *Case, p *recipe.Program) (overlooked, made []mess.Line, err error) {
+func (b *bench) messOnce(ctx context.Context, c *report.Case, p *recipe.Program) (overlooked, made []mess.Line, err error) {
 	if len(b.MessDirs) == 0 {
 		return nil, nil, &skip{"the candidate owns no path in which a mess could be: say --mess-dir"}
 	}
@@ -94,7 +95,7 @@ func (b *bench) messOnce(ctx context.Context, c *Case, p *recipe.Program) (overl
 	if err == nil {
 		err = b.clean(ctx, c, p)
 	} else {
-		c.keep(done.log)
+		keep(c, done.log)
 	}
 	if ctx.Err() != nil {
 		return nil, made, err // undone on the way back

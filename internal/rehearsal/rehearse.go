@@ -15,6 +15,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
@@ -41,9 +42,10 @@ type Rehearsal struct {
 	RunLimit     time.Duration // of one run; default 1 h
 	ReturnWithin time.Duration // until a returned agent is clean; default 15 min
 
-	Keep bool         // leave the jobs at the controller
-	Say  func(string) // a line of progress; from many goroutines
-	Undo *Undo        // what is made is noted there; the caller runs it
+	Began time.Time    // default: now; a caller that has made a controller says when it began to
+	Keep  bool         // leave the jobs at the controller
+	Say   func(string) // a line of progress; from many goroutines
+	Undo  *Undo        // what is made is noted there; the caller runs it
 
 	keeping sync.WaitGroup
 }
@@ -51,27 +53,33 @@ type Rehearsal struct {
 // ErrNothing says that no agent could be chosen.
 var ErrNothing = errors.New("there is no agent to rehearse on")
 
-// Run rehearses on all chosen agents at once, and returns what it found. An error says that nothing could be tried. What is left to
+// Run rehearses on all chosen agents at once, and returns what it found. An error says that it did not come to its end. What is left to
 // undo is in Undo then and in every other case.
-func (r *Rehearsal) Run(ctx context.Context) (*Result, error) {
+func (r *Rehearsal) Run(ctx context.Context) (*report.Report, error) {
 	r.defaults()
 	defer r.keeping.Wait()
-	result := &Result{ID: strings.ToLower(rand.Text())[:10], Recipe: r.Candidate.Recipe, Revision: r.Candidate.Revision, Began: time.Now()}
-	chosen, gaps, err := r.choose(ctx)
-	result.Gaps = gaps
-	if err != nil {
-		return result, err
+	found := &report.Report{
+		Version: report.Version, ID: strings.ToLower(rand.Text())[:10], StartedAt: r.Began,
+		Recipe: report.Recipe{Name: r.Candidate.Recipe, Revision: r.Candidate.Revision}, Verdict: report.Broken, Gaps: []string{},
 	}
-	result.Agents = make([]AgentResult, len(chosen))
+	chosen, gaps, err := r.choose(ctx)
+	for _, g := range gaps {
+		found.Gaps = append(found.Gaps, g.String())
+	}
+	if err != nil {
+		return found, err
+	}
+	found.Agents = make([]report.Agent, len(chosen))
 	var all sync.WaitGroup
 	for i, o := range chosen {
-		result.Agents[i].Offer = o
-		b := &bench{Rehearsal: r, offer: o, undo: r.Undo.Part(o.Name()), jobs: map[string]string{}, results: &result.Agents[i]}
+		a := &found.Agents[i]
+		*a = report.Agent{Name: o.Name(), Pool: o.Pool, OS: o.OS, Arch: o.Arch, Profile: o.Profile, Cases: []report.Case{}}
+		b := &bench{Rehearsal: r, offer: o, undo: r.Undo.Part(o.Name()), jobs: map[string]string{}, found: a}
 		all.Go(func() { b.whole(ctx) })
 	}
 	all.Wait()
-	result.Ended = time.Now()
-	return result, context.Cause(ctx)
+	conclude(found)
+	return found, context.Cause(ctx)
 }
 
 // offersPoll is how often a desk that has nothing to offer is asked again.
@@ -117,6 +125,9 @@ func (r *Rehearsal) defaults() {
 	set(&r.Wait, 10*time.Minute)
 	set(&r.RunLimit, time.Hour)
 	set(&r.ReturnWithin, 15*time.Minute)
+	if r.Began.IsZero() {
+		r.Began = time.Now()
+	}
 	if r.Depth == "" {
 		r.Depth = recipe.Standard
 	}
@@ -135,17 +146,17 @@ func (r *Rehearsal) defaults() {
 func (b *bench) whole(ctx context.Context) {
 	defer func() {
 		if err := b.undo.Run(ctx); err != nil {
-			b.note(Case{Name: "leave nothing behind", Outcome: Broken, Reason: err.Error()})
+			b.note(report.Case{Name: "leave nothing behind", Verdict: report.Broken, Reason: err.Error()})
 		}
 	}()
 	defer func() {
 		if cause := recover(); cause != nil {
-			b.note(Case{Name: "rehearsal", Outcome: Broken, Reason: fmt.Sprintf("panic: %v", cause)})
+			b.note(report.Case{Name: "rehearsal", Verdict: report.Broken, Reason: fmt.Sprintf("panic: %v", cause)})
 		}
 	}()
 	kept, err := b.open(ctx)
 	if err != nil {
-		b.note(Case{Name: "borrow", Outcome: Broken, Reason: err.Error()})
+		b.note(report.Case{Name: "borrow", Verdict: report.Broken, Reason: err.Error()})
 		return
 	}
 	b.sequence(kept)
@@ -153,25 +164,23 @@ func (b *bench) whole(ctx context.Context) {
 		return
 	}
 	began := time.Now()
-	back := Case{Name: caseReturn, Outcome: Passed}
-	err = b.giveBack(ctx)
-	if err != nil { // that the production recipe cannot mend what the candidate has done is the candidate's fault as like as not
-		back.Outcome, back.Reason = Failed, err.Error()
+	back := report.Case{Name: caseReturn, Verdict: report.Passed}
+	if err := b.giveBack(ctx); err != nil { // that the production recipe cannot mend what the candidate has done is the candidate's fault as like as not
+		back.Verdict, back.Reason = report.Failed, err.Error()
 	}
 	if ctx.Err() != nil {
-		back.Outcome = Broken
+		back.Verdict = report.Broken
 	}
-	b.results.Clean = err == nil
-	back.Took = time.Since(began)
+	back.Duration = time.Since(began)
 	b.note(back)
 }
 
 // note keeps a case and tells of it.
-func (b *bench) note(c Case) {
-	b.results.Cases = append(b.results.Cases, c)
-	text := fmt.Sprintf("%s: %s", c.Name, c.Outcome)
-	if c.Took > 0 {
-		text += " after " + c.Took.Round(100*time.Millisecond).String()
+func (b *bench) note(c report.Case) {
+	b.found.Cases = append(b.found.Cases, c)
+	text := fmt.Sprintf("%s: %s", c.Name, c.Verdict)
+	if c.Duration > 0 {
+		text += " after " + c.Duration.Round(100*time.Millisecond).String()
 	}
 	if c.Reason != "" {
 		text += ": " + c.Reason

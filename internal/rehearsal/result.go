@@ -3,93 +3,68 @@
 package rehearsal
 
 import (
+	"strings"
 	"time"
 
-	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
-	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
-// Outcome is what became of a case.
-type Outcome string
-
-// The outcomes of cases.
-const (
-	Passed  Outcome = "passed"
-	Failed  Outcome = "failed"  // the candidate is at fault
-	Skipped Outcome = "skipped" // it does not apply, or cannot be tried here; Reason says why
-	Broken  Outcome = "broken"  // it could not be tried to its end: no word about the candidate
-)
-
-// Result is what a rehearsal found.
-type Result struct {
-	ID       string        `json:"id"`
-	Recipe   string        `json:"recipe"`
-	Revision string        `json:"revision"`
-	Began    time.Time     `json:"began"`
-	Ended    time.Time     `json:"ended"`
-	Agents   []AgentResult `json:"agents"`
-	Gaps     []Gap         `json:"gaps,omitempty"` // what it does not cover
-}
-
-// AgentResult is what was found on one agent.
-type AgentResult struct {
-	Offer
-	Loan    string `json:"loan,omitempty"`
-	Account string `json:"account,omitempty"` // that the candidate ran as
-	Against string `json:"against,omitempty"` // revision of the production recipe that it was compared with
-	Cases   []Case `json:"cases"`
-	// Differs is how the end state of the candidate differs from that of the production recipe: for people to judge.
-	Differs  []state.Difference `json:"differs,omitempty"`
-	Compared bool               `json:"compared"`
-	// Clean: the production recipe has proved the agent after its return.
-	Clean bool `json:"clean"`
-
-	against report.Recipe
-}
-
-// Case is one thing that was tried.
-type Case struct {
-	Name    string        `json:"name"`
-	Outcome Outcome       `json:"outcome"`
-	Reason  string        `json:"reason,omitempty"`
-	Took    time.Duration `json:"took"` // in nanoseconds
-	// Ended and Steps are what the newest run of it reported.
-	Ended   string             `json:"ended,omitempty"`
-	Steps   []report.Step      `json:"steps,omitempty"`
-	Changed []string           `json:"changed,omitempty"` // steps that had something to do again
-	Differs []state.Difference `json:"differs,omitempty"` // from before to after, where nothing was to change
-	Made    []mess.Line        `json:"made,omitempty"`
-	Left    []mess.Line        `json:"left,omitempty"` // of what was made, by the candidate
-	Log     string             `json:"log,omitempty"`
-}
-
-// Outcome is that of the whole: failed if the candidate is at fault anywhere, else broken if anything could not be tried.
-func (r *Result) Outcome() Outcome {
-	var all []Case
+// conclude sums up what was found, at the end. What the slowest agent did not spend on the candidate or for its sake is overhead.
+func conclude(r *report.Report) {
+	r.Duration = time.Since(r.StartedAt)
+	var all []report.Case
+	var longest time.Duration
 	for i := range r.Agents {
-		all = append(all, r.Agents[i].Cases...)
+		a := &r.Agents[i]
+		a.Verdict = verdictOf(a.Cases)
+		all = append(all, a.Cases...)
+		var tried time.Duration
+		for _, c := range a.Cases {
+			if c.Name != caseReturn {
+				tried += c.Duration
+			}
+		}
+		longest = max(longest, tried)
 	}
-	return outcomeOf(all)
+	r.Verdict, r.Overhead = verdictOf(all), r.Duration-longest
 }
 
-func outcomeOf(cases []Case) Outcome {
-	worst := Broken // nothing was tried
+// verdictOf is failed if the candidate is at fault anywhere, else broken if anything could not be tried, or nothing was.
+func verdictOf(cases []report.Case) report.Verdict {
+	verdict := report.Broken
+	broken := false
 	for _, c := range cases {
-		switch c.Outcome {
-		case Failed:
-			return Failed
-		case Passed:
-			if worst == Broken {
-				worst = Passed
-			}
-		case Broken, Skipped:
+		switch c.Verdict {
+		case report.Failed:
+			return report.Failed
+		case report.Passed:
+			verdict = report.Passed
+		case report.Broken:
+			broken = true
+		case report.Skipped:
 		}
 	}
-	for _, c := range cases {
-		if c.Outcome == Broken {
-			return Broken
-		}
+	if broken {
+		return report.Broken
 	}
-	return worst
+	return verdict
+}
+
+// tell keeps what a run reported.
+func tell(c *report.Case, r recipe.Report) {
+	c.Outcome, c.Steps = string(r.Outcome), nil
+	for _, s := range r.Steps {
+		c.Steps = append(c.Steps, report.Step{
+			Phase: string(s.Phase), Name: s.Name, Outcome: string(s.Outcome), Duration: time.Duration(s.Seconds) * time.Second, Message: s.Reason,
+		})
+	}
+}
+
+// maxTail bounds what is kept of a log.
+const maxTail = 16 << 10
+
+// keep keeps the end of what a build printed.
+func keep(c *report.Case, log []byte) {
+	c.Log = strings.ToValidUTF8(string(log[max(0, len(log)-maxTail):]), "?")
 }

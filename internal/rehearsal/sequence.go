@@ -34,30 +34,30 @@ type skip struct{ reason string }
 func (s *skip) Error() string { return s.reason }
 
 // try runs a case and notes what became of it. It reports whether it was passed. After an interruption nothing is tried any more.
-func (b *bench) try(ctx context.Context, name string, f func(context.Context, *Case) error) bool {
+func (b *bench) try(ctx context.Context, name string, f func(context.Context, *report.Case) error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
 	b.say("%s: begins", name)
 	began := time.Now()
-	c := Case{Name: name, Outcome: Passed}
+	c := report.Case{Name: name, Verdict: report.Passed}
 	err := f(ctx, &c)
-	c.Took = time.Since(began)
+	c.Duration = time.Since(began)
 	wrong, isFault := errors.AsType[*fault](err)
 	missing, isSkip := errors.AsType[*skip](err)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		c.Outcome, c.Reason = Broken, context.Cause(ctx).Error()
+		c.Verdict, c.Reason = report.Broken, context.Cause(ctx).Error()
 	case isFault:
-		c.Outcome, c.Reason = Failed, wrong.reason
+		c.Verdict, c.Reason = report.Failed, wrong.reason
 	case isSkip:
-		c.Outcome, c.Reason = Skipped, missing.reason
+		c.Verdict, c.Reason = report.Skipped, missing.reason
 	default:
-		c.Outcome, c.Reason = Broken, err.Error()
+		c.Verdict, c.Reason = report.Broken, err.Error()
 	}
 	b.note(c)
-	return c.Outcome == Passed
+	return c.Verdict == report.Passed
 }
 
 // The cases, in their order. The production recipe comes first: what the candidate adds or takes away shows against it.
@@ -75,12 +75,11 @@ const (
 func (b *bench) sequence(ctx context.Context) {
 	var production *recipe.Program
 	var base, first *state.State
-	b.try(ctx, caseProduction, func(ctx context.Context, c *Case) (err error) {
+	b.try(ctx, caseProduction, func(ctx context.Context, c *report.Case) (err error) {
 		if production, err = b.production(ctx); err != nil {
 			return err
 		}
-		b.results.Against = production.Revision
-		b.results.against = report.Recipe{Name: production.Recipe, Revision: production.Revision}
+		b.found.Against = report.Recipe{Name: production.Recipe, Revision: production.Revision}
 		if err := b.clean(ctx, c, production); err != nil {
 			production = nil
 			return notComparable(err)
@@ -88,7 +87,7 @@ func (b *bench) sequence(ctx context.Context) {
 		base, err = b.state(ctx)
 		return err
 	})
-	cleaned := b.try(ctx, caseFirst, func(ctx context.Context, c *Case) (err error) {
+	cleaned := b.try(ctx, caseFirst, func(ctx context.Context, c *report.Case) (err error) {
 		if err := b.clean(ctx, c, b.Candidate); err != nil {
 			return err
 		}
@@ -96,15 +95,15 @@ func (b *bench) sequence(ctx context.Context) {
 		return err
 	})
 	if cleaned && base != nil {
-		b.results.Compared, b.results.Differs = true, b.compare(base, first)
+		b.found.Compared, b.found.Differences = true, b.compare(base, first)
 	}
 	if !cleaned {
 		return // what it does after more cannot be told from what it does anyway
 	}
-	b.try(ctx, caseAgain, func(ctx context.Context, c *Case) error { return b.again(ctx, c, first) })
-	b.try(ctx, caseMess, func(ctx context.Context, c *Case) error { return b.mess(ctx, c, production) })
-	b.try(ctx, caseStopped, func(ctx context.Context, c *Case) error { return b.stopped(ctx, c) })
-	b.try(ctx, caseKilled, func(ctx context.Context, c *Case) error { return b.killed(ctx, c) })
+	b.try(ctx, caseAgain, func(ctx context.Context, c *report.Case) error { return b.again(ctx, c, first) })
+	b.try(ctx, caseMess, func(ctx context.Context, c *report.Case) error { return b.mess(ctx, c, production) })
+	b.try(ctx, caseStopped, func(ctx context.Context, c *report.Case) error { return b.stopped(ctx, c) })
+	b.try(ctx, caseKilled, func(ctx context.Context, c *report.Case) error { return b.killed(ctx, c) })
 }
 
 // notComparable makes a failure of the production recipe what it is: no word about the candidate.
@@ -123,27 +122,27 @@ func (b *bench) production(ctx context.Context) (*recipe.Program, error) {
 }
 
 // clean runs a program and holds that it cleaned. One that asks for a reconnect is verified in the same session: the agent of a loan does not come back.
-func (b *bench) clean(ctx context.Context, c *Case, p *recipe.Program) error {
+func (b *bench) clean(ctx context.Context, c *report.Case, p *recipe.Program) error {
 	_, err := b.run(ctx, c, p)
 	return err
 }
 
-func (b *bench) run(ctx context.Context, c *Case, p *recipe.Program) (recipe.Report, error) {
-	report, done, err := b.attempt(ctx, p, "all", nil)
-	c.keep(done.log)
-	if err == nil && report.Outcome == recipe.Reconnect {
-		c.Reason = "it asks for a reconnect (" + report.Reason + "), which a loan does not survive: verified without"
-		report, done, err = b.attempt(ctx, p, "verify", nil)
-		c.keep(done.log)
+func (b *bench) run(ctx context.Context, c *report.Case, p *recipe.Program) (recipe.Report, error) {
+	ran, done, err := b.attempt(ctx, p, "all", nil)
+	keep(c, done.log)
+	if err == nil && ran.Outcome == recipe.Reconnect {
+		c.Reason = "it asks for a reconnect (" + ran.Reason + "), which a loan does not survive: verified without"
+		ran, done, err = b.attempt(ctx, p, "verify", nil)
+		keep(c, done.log)
 	}
 	if err == nil {
-		c.tell(report)
-		return report, judge(report)
+		tell(c, ran)
+		return ran, judge(ran)
 	}
 	if _, wrong := errors.AsType[*recipe.ReportError](err); wrong && ctx.Err() == nil {
-		return report, faulty("its build ended %s without a report that counts: %v", done.Result, err)
+		return ran, faulty("its build ended %s without a report that counts: %v", done.Result, err)
 	}
-	return report, err
+	return ran, err
 }
 
 func judge(r recipe.Report) error {
@@ -158,17 +157,9 @@ func judge(r recipe.Report) error {
 	return nil
 }
 
-// maxTail bounds what is kept of a log.
-const maxTail = 16 << 10
-
-// keep keeps the end of what a build printed.
-func (c *Case) keep(log []byte) {
-	c.Log = strings.ToValidUTF8(string(log[max(0, len(log)-maxTail):]), "?")
-}
-
 // again runs the candidate on an agent that it has just cleaned: there must be nothing for it to do.
-func (b *bench) again(ctx context.Context, c *Case, first *state.State) error {
-	report, err := b.run(ctx, c, b.Candidate)
+func (b *bench) again(ctx context.Context, c *report.Case, first *state.State) error {
+	ran, err := b.run(ctx, c, b.Candidate)
 	if err != nil {
 		return err
 	}
@@ -177,14 +168,14 @@ func (b *bench) again(ctx context.Context, c *Case, first *state.State) error {
 		return err
 	}
 	var news []string
-	for _, step := range report.Steps {
+	for _, step := range ran.Steps {
 		if step.Scrub != nil && step.Scrub.State == spec.Changed {
-			c.Changed = append(c.Changed, step.Name)
+			c.ChangedSteps = append(c.ChangedSteps, step.Name)
 			news = append(news, fmt.Sprintf("step '%s' had something to do again", step.Name))
 		}
 	}
-	c.Differs = b.compare(first, second)
-	for _, d := range c.Differs {
+	c.Differences = b.compare(first, second)
+	for _, d := range c.Differences {
 		news = append(news, d.String())
 	}
 	if len(news) > 0 {
@@ -193,9 +184,9 @@ func (b *bench) again(ctx context.Context, c *Case, first *state.State) error {
 	return nil
 }
 
-// some is the beginning of a list.
+// some is the beginning of a list, all of which is in the report.
 func some(all []string) string {
-	const most = 10
+	const most = 3
 	if more := len(all) - most; more > 0 {
 		return strings.Join(all[:most], "; ") + fmt.Sprintf("; and %d more", more)
 	}
@@ -232,14 +223,14 @@ func (b *bench) compare(before, after *state.State) []state.Difference {
 }
 
 // stopped runs the candidate, has its build stopped in the middle, and runs it again: that must clean.
-func (b *bench) stopped(ctx context.Context, c *Case) error {
+func (b *bench) stopped(ctx context.Context, c *report.Case) error {
 	_, done, err := b.attempt(ctx, b.Candidate, "all", func(ctx context.Context, job string, number int64) error {
 		if err := b.midst(ctx, job, number); err != nil {
 			return err
 		}
 		return b.Jenkins.StopBuild(ctx, job, number)
 	})
-	c.keep(done.log)
+	keep(c, done.log)
 	if _, noReport := errors.AsType[*recipe.ReportError](err); err == nil {
 		return &skip{"the run was over before it could be stopped in the middle"}
 	} else if !noReport {
@@ -269,7 +260,7 @@ func (b *bench) midst(ctx context.Context, job string, number int64) error {
 }
 
 // killed has another build on the same agent kill the program alone, as soon as it is at a step.
-func (b *bench) killed(ctx context.Context, c *Case) error {
+func (b *bench) killed(ctx context.Context, c *report.Case) error {
 	hunting, stop := context.WithCancel(ctx)
 	defer stop()
 	name, err := b.shellJob(ctx, "kill", killProgram)
@@ -294,7 +285,7 @@ func (b *bench) killed(ctx context.Context, c *Case) error {
 		return failed
 	}
 	_, done, err := b.attempt(ctx, b.Candidate, "all", nil)
-	c.keep(done.log)
+	keep(c, done.log)
 	if _, noReport := errors.AsType[*recipe.ReportError](err); err != nil && !noReport {
 		return err
 	}

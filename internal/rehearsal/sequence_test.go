@@ -11,19 +11,19 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
-	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 )
 
 // cases tells what became of each case, in their order.
-func cases(r *rehearsal.Result) string {
+func cases(r *report.Report) string {
 	var all []string
 	for _, c := range r.Agents[0].Cases {
-		all = append(all, c.Name+": "+string(c.Outcome))
+		all = append(all, c.Name+": "+string(c.Verdict))
 	}
 	return strings.Join(all, "\n")
 }
 
-func reasons(r *rehearsal.Result) string {
+func reasons(r *report.Report) string {
 	var all []string
 	for _, c := range r.Agents[0].Cases {
 		all = append(all, c.Reason)
@@ -42,14 +42,17 @@ comes back clean: passed`
 func TestAGoodCandidatePassesEverything(t *testing.T) {
 	inWorkshop(t, func(w *workshop) {
 		result, err := w.rehearse(w.t.Context())
-		if err != nil || result.Outcome() != rehearsal.Passed || cases(result) != allPassed {
-			w.t.Errorf("%v, %s\n%s\n%s", err, result.Outcome(), cases(result), reasons(result))
+		if err != nil || result.Verdict != report.Passed || cases(result) != allPassed {
+			w.t.Errorf("%v, %s\n%s\n%s", err, result.Verdict, cases(result), reasons(result))
 		}
 		if w.ask.TTL != 2*time.Minute || !strings.HasPrefix(w.ask.Node, "pitcrew-rehearsal-") || w.renews == 0 {
 			w.t.Errorf("asked for was %+v, renewed %d times", w.ask, w.renews)
 		}
-		if a := result.Agents[0]; !a.Clean || !a.Compared || len(a.Differs) > 0 || a.Against != w.production.Revision {
+		if a := result.Agents[0]; !a.Compared || len(a.Differences) > 0 || a.Against.Revision != w.production.Revision {
 			w.t.Errorf("the result is %+v", a)
+		}
+		if result.Overhead <= 0 || result.Overhead >= result.Duration {
+			w.t.Errorf("of %s %s are overhead", result.Duration, result.Overhead)
 		}
 		for _, line := range append(w.said, reasons(result)) {
 			if w.ask.Secret == "" || strings.Contains(line, w.ask.Secret) {
@@ -87,8 +90,8 @@ func TestEachFaultOfACandidateIsFound(t *testing.T) {
 			inWorkshop(t, func(w *workshop) {
 				tc.bend(w)
 				result, err := w.rehearse(w.t.Context())
-				if err != nil || result.Outcome() != rehearsal.Failed {
-					w.t.Errorf("%v, %s", err, result.Outcome())
+				if err != nil || result.Verdict != report.Failed {
+					w.t.Errorf("%v, %s", err, result.Verdict)
 				}
 				if got := cases(result); strings.Count(got, "failed") != 1 || !strings.Contains(got, tc.failed+": failed") || !strings.Contains(reasons(result), tc.reason) {
 					w.t.Errorf("found was\n%s\n%s", got, reasons(result))
@@ -102,8 +105,8 @@ func TestWhatDiffersFromProductionIsShownAndFailsNothing(t *testing.T) {
 	inWorkshop(t, func(w *workshop) {
 		w.marks = func(run int) int { return map[int]int{1: 7}[run] }
 		result, err := w.rehearse(w.t.Context())
-		if err != nil || cases(result) != allPassed || len(result.Agents[0].Differs) != 1 || result.Agents[0].Differs[0].Key != "marks" {
-			w.t.Errorf("%v: %+v\n%s", err, result.Agents[0].Differs, cases(result))
+		if err != nil || cases(result) != allPassed || len(result.Agents[0].Differences) != 1 || result.Agents[0].Differences[0].Key != "marks" {
+			w.t.Errorf("%v: %+v\n%s", err, result.Agents[0].Differences, cases(result))
 		}
 	})
 }
@@ -118,7 +121,7 @@ func TestAnInterruptedRehearsalReturnsEverything(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				result, err := w.rehearse(ctx)
-				if !errors.Is(err, context.DeadlineExceeded) || result.Outcome() == rehearsal.Passed && strings.Contains(cases(result), "broken") {
+				if !errors.Is(err, context.DeadlineExceeded) || result.Verdict == report.Passed && strings.Contains(cases(result), "broken") {
 					w.t.Errorf("%v: %s", err, cases(result))
 				}
 				if took := time.Since(began) - after; took > 20*time.Second {
@@ -138,8 +141,8 @@ func TestALoanThatEndsInTheMiddleIsNoFaultOfTheCandidate(t *testing.T) {
 			w.turn(loan.Cleaned, "the agent is clean again")
 		}()
 		result, err := w.rehearse(w.t.Context())
-		if err != nil || result.Outcome() != rehearsal.Broken || !strings.Contains(reasons(result), "called back") {
-			w.t.Errorf("%v, %s\n%s\n%s", err, result.Outcome(), cases(result), reasons(result))
+		if err != nil || result.Verdict != report.Broken || !strings.Contains(reasons(result), "called back") {
+			w.t.Errorf("%v, %s\n%s\n%s", err, result.Verdict, cases(result), reasons(result))
 		}
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 )
 
 // workshop is a rehearsal in virtual time: a desk that lends one machine, a controller, and programs that do as they are told.
@@ -93,14 +94,14 @@ func inWorkshop(t *testing.T, f func(*workshop)) {
 		for j, err := range w.client.Jobs(t.Context()) {
 			t.Errorf("job %s is left, %v", j.FullName, err)
 		}
-		if w.loan.ID != "" && w.loan.State != loan.Cleaned {
-			t.Errorf("the loan is %s", w.loan.State)
+		if l, err := w.Show(t.Context(), ""); err != nil || l.ID != "" && l.State != loan.Cleaned {
+			t.Errorf("the loan is %s, %v", l.State, err)
 		}
 	})
 }
 
 // rehearse runs the rehearsal to its end, and undoes what it left.
-func (w *workshop) rehearse(ctx context.Context) (*rehearsal.Result, error) {
+func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 	r := &rehearsal.Rehearsal{
 		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo,
 		Say: func(line string) {

@@ -15,7 +15,8 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"short":      short,
-	"complaints": Run.complaints,
+	"complaints": Case.complaints,
+	"reasons":    Report.reasons,
 	"about": func(a Agent) string {
 		return strings.Join(present("pool "+a.Pool, a.OS, a.Arch, a.Profile), " · ")
 	},

@@ -17,6 +17,7 @@ type (
 		Tests    int      `xml:"tests,attr"`
 		Failures int      `xml:"failures,attr"`
 		Errors   int      `xml:"errors,attr"`
+		Skipped  int      `xml:"skipped,attr"`
 		Time     seconds  `xml:"time,attr"`
 		Suites   []suite  `xml:"testsuite"`
 	}
@@ -25,6 +26,7 @@ type (
 		Tests      int        `xml:"tests,attr"`
 		Failures   int        `xml:"failures,attr"`
 		Errors     int        `xml:"errors,attr"`
+		Skipped    int        `xml:"skipped,attr"`
 		Time       seconds    `xml:"time,attr"`
 		Timestamp  string     `xml:"timestamp,attr"`
 		Properties []property `xml:"properties>property"`
@@ -57,38 +59,31 @@ func (s seconds) MarshalXMLAttr(name xml.Name) (xml.Attr, error) {
 // most bounds the lines of a text in a test case.
 const most = 200
 
-// JUnit returns r for a CI job: a suite for each agent, in it a test for each run and one for the comparison.
+// JUnit returns r for a CI job: a suite for each agent, in it a test for each case and one for the comparison.
 func JUnit(r Report) ([]byte, error) {
 	all := suites{Name: valid("rehearsal of " + r.Recipe.String()), Time: seconds(r.Duration)}
+	began, class := r.StartedAt.UTC().Format("2006-01-02T15:04:05"), "rehearsal."+strings.ReplaceAll(r.Recipe.Name, ".", "_")
 	for _, a := range r.Agents {
-		s := suite{Name: valid(a.Name), Timestamp: r.StartedAt.UTC().Format("2006-01-02T15:04:05")}
-		for _, p := range []property{{"pool", a.Pool}, {"os", a.OS}, {"arch", a.Arch}, {"profile", a.Profile}, {"returned", a.Returned}} {
+		s := suite{Name: valid(a.Name), Timestamp: began}
+		for _, p := range []property{{"pool", a.Pool}, {"os", a.OS}, {"arch", a.Arch}, {"profile", a.Profile}} {
 			s.Properties = append(s.Properties, property{p.Name, valid(p.Value)})
 		}
-		class := valid("rehearsal." + strings.ReplaceAll(r.Recipe.Name, ".", "_") + "." + strings.ReplaceAll(a.Name, ".", "_"))
-		for _, run := range a.Runs {
-			c := testcase{Name: string(run.Kind), Class: class, Time: seconds(run.Duration), Out: valid(outcomes(run))}
+		class := valid(class + "." + strings.ReplaceAll(a.Name, ".", "_"))
+		for _, run := range a.Cases {
+			c := testcase{Name: valid(run.Name), Class: class, Time: seconds(run.Duration), Out: valid(outcomes(run))}
 			c.judge(run.Verdict, run.complaints())
 			s.add(c)
 		}
-		s.add(comparison(class, a))
-		s.sum()
-		all.Suites = append(all.Suites, s)
-		all.Tests, all.Failures, all.Errors = all.Tests+s.Tests, all.Failures+s.Failures, all.Errors+s.Errors
-	}
-	if len(r.Agents) == 0 || r.Verdict != Passed && all.Failures+all.Errors == 0 {
-		// A rehearsal that came to nothing must not look like one without failures.
-		s := suite{Name: "rehearsal", Timestamp: r.StartedAt.UTC().Format("2006-01-02T15:04:05")}
-		c := testcase{Name: "verdict", Class: valid("rehearsal." + r.Recipe.Name)}
-		verdict := r.Verdict
-		if verdict == Passed {
-			verdict = Broken
+		if a.Verdict != Passed && s.Failures+s.Errors == 0 {
+			s.add(verdict(class, a.Verdict, "nothing was tried to its end"))
 		}
-		c.judge(verdict, append(r.Reasons, fmt.Sprintf("%d agents were rehearsed on", len(r.Agents))))
-		s.add(c)
-		s.sum()
-		all.Suites = append(all.Suites, s)
-		all.Tests, all.Failures, all.Errors = all.Tests+s.Tests, all.Failures+s.Failures, all.Errors+s.Errors
+		s.add(comparison(class, a))
+		all.add(s)
+	}
+	if len(r.Agents) == 0 {
+		s := suite{Name: "rehearsal", Timestamp: began}
+		s.add(verdict(valid(class), Broken, append(r.reasons(), "no agent was rehearsed on")...))
+		all.add(s)
 	}
 	text, err := xml.MarshalIndent(all, "", "  ")
 	if err != nil {
@@ -97,20 +92,20 @@ func JUnit(r Report) ([]byte, error) {
 	return append([]byte(xml.Header), append(text, '\n')...), nil
 }
 
+// verdict is the test of a rehearsal that came to nothing, which must not look like one without failures.
+func verdict(class string, v Verdict, why ...string) testcase {
+	c := testcase{Name: "verdict", Class: class}
+	c.judge(v, why)
+	return c
+}
+
 func comparison(class string, a Agent) testcase {
-	c := testcase{Name: "same end state as production", Class: class}
-	lines := make([]string, 0, len(a.Differences))
-	for _, d := range a.Differences {
-		lines = append(lines, d.String())
+	c := testcase{Name: "end state compared", Class: class}
+	if !a.Compared {
+		c.judge(Skipped, []string{"not compared"})
+		return c
 	}
-	switch {
-	case !a.Compared:
-		c.Skipped = &trouble{Message: "not compared"}
-	case len(lines) > 0 && a.DifferencesFail:
-		c.judge(Failed, lines)
-	default:
-		c.Out = valid(strings.Join(bounded(lines), "\n"))
-	}
+	c.Out = valid(strings.Join(bounded(append([]string{fmt.Sprintf("%d differences from that of %s", len(a.Differences), a.Against)}, a.differences()...)), "\n"))
 	return c
 }
 
@@ -126,29 +121,38 @@ func (c *testcase) judge(v Verdict, lines []string) {
 		c.Failure = t
 	case Broken:
 		c.Error = t
+	case Skipped:
+		c.Skipped = t
 	}
 }
 
-func (s *suite) add(c testcase) { s.Cases = append(s.Cases, c) }
-
-func (s *suite) sum() {
-	for _, c := range s.Cases {
-		s.Tests++
-		s.Time += c.Time
-		if c.Failure != nil {
-			s.Failures++
-		}
-		if c.Error != nil {
-			s.Errors++
-		}
+func (s *suite) add(c testcase) {
+	s.Cases = append(s.Cases, c)
+	s.Tests++
+	s.Time += c.Time
+	if c.Failure != nil {
+		s.Failures++
+	}
+	if c.Error != nil {
+		s.Errors++
+	}
+	if c.Skipped != nil {
+		s.Skipped++
 	}
 }
 
-// outcomes are the steps of a run, a line each.
-func outcomes(run Run) string {
-	lines := make([]string, 0, len(run.Steps)+1)
-	lines = append(lines, "outcome: "+run.Outcome)
-	for _, s := range run.Steps {
+func (all *suites) add(s suite) {
+	all.Suites = append(all.Suites, s)
+	all.Tests, all.Failures, all.Errors, all.Skipped = all.Tests+s.Tests, all.Failures+s.Failures, all.Errors+s.Errors, all.Skipped+s.Skipped
+}
+
+// outcomes are the steps of a case, a line each.
+func outcomes(c Case) string {
+	var lines []string
+	if c.Outcome != "" {
+		lines = append(lines, "outcome: "+c.Outcome)
+	}
+	for _, s := range c.Steps {
 		lines = append(lines, fmt.Sprintf("%s/%s: %s (%s)", s.Phase, s.Name, s.Outcome, short(s.Duration)))
 	}
 	return strings.Join(bounded(lines), "\n")

@@ -14,44 +14,16 @@ import (
 // Version is that of the form of a report's JSON. Fields may come at the same version; none changes its meaning or goes.
 const Version = 1
 
-// Verdict is what came of a rehearsal, of one agent, or of one run.
+// Verdict is what came of a case, of an agent, or of the whole rehearsal.
 type Verdict string
 
-// The verdicts.
+// The verdicts. An agent or a rehearsal is never skipped.
 const (
-	Passed Verdict = "passed"
-	Failed Verdict = "failed" // the candidate is to blame
-	Broken Verdict = "broken" // the rehearsal could not be carried out: it says nothing about the candidate
+	Passed  Verdict = "passed"
+	Failed  Verdict = "failed"  // the candidate is at fault
+	Skipped Verdict = "skipped" // it does not apply, or cannot be tried here
+	Broken  Verdict = "broken"  // it could not be tried to its end: that says nothing about the candidate
 )
-
-// Kind is why a run was made.
-type Kind string
-
-// The kinds of runs, in the order in which they are made.
-const (
-	Used            Kind = "used"              // the candidate, on the agent as it was
-	Again           Kind = "again"             // the candidate at once again: nothing may change
-	Messed          Kind = "messed"            // the candidate, after a mess was made
-	KilledThenAgain Kind = "killed-then-again" // the candidate, after it was killed in its middle
-	Production      Kind = "production"        // the production recipe, which gives the agent back
-)
-
-// About says what a kind of run is to show, for people.
-func (k Kind) About() string {
-	switch k {
-	case Used:
-		return "on the agent as it was"
-	case Again:
-		return "again at once: nothing may change"
-	case Messed:
-		return "after a mess"
-	case KilledThenAgain:
-		return "after a kill in mid-run"
-	case Production:
-		return "the production recipe"
-	}
-	return ""
-}
 
 // Report is all of a rehearsal.
 type Report struct {
@@ -59,14 +31,12 @@ type Report struct {
 	ID         string        `json:"id"`
 	StartedAt  time.Time     `json:"startedAt"`
 	Duration   time.Duration `json:"duration"` // nanoseconds, as everywhere here
+	Overhead   time.Duration `json:"overhead"` // what of Duration went into the controller, borrowing and returning
 	Recipe     Recipe        `json:"recipe"`
-	Against    Recipe        `json:"against"`    // the production recipe; zero if there was none to compare with
 	Controller string        `json:"controller"` // the kind of the ephemeral one: image, war or URL
 	Verdict    Verdict       `json:"verdict"`
-	Reasons    []string      `json:"reasons"` // why it did not pass
-	// Overhead is what of Duration went into starting the controller, borrowing and returning.
-	Overhead time.Duration `json:"overhead"`
-	Agents   []Agent       `json:"agents"`
+	Gaps       []string      `json:"gaps"` // what it does not cover, and why
+	Agents     []Agent       `json:"agents"`
 }
 
 // Recipe names a revision of a recipe.
@@ -82,38 +52,38 @@ func (r Recipe) String() string {
 	return fmt.Sprintf("%s %.12s", r.Name, r.Revision)
 }
 
-// Agent is what was rehearsed on one borrowed agent.
+// Agent is what was found on one borrowed agent.
 type Agent struct {
-	Name    string   `json:"name"`
-	Pool    string   `json:"pool"`
-	OS      string   `json:"os"`
-	Arch    string   `json:"arch"`
-	Profile string   `json:"profile"`
-	Verdict Verdict  `json:"verdict"`
-	Reasons []string `json:"reasons"`
-	Runs    []Run    `json:"runs"`
-	// Compared is whether the states after the candidate and after the production recipe were compared.
+	Name    string  `json:"name"` // controller/agent
+	Pool    string  `json:"pool"`
+	OS      string  `json:"os"`
+	Arch    string  `json:"arch"`
+	Profile string  `json:"profile,omitempty"`
+	Loan    string  `json:"loan,omitempty"`
+	Account string  `json:"account,omitempty"` // that the candidate ran as
+	Verdict Verdict `json:"verdict"`
+	Cases   []Case  `json:"cases"` // in the order in which they were tried
+	// Against is the recipe that the candidate was compared with; zero if none was found.
+	Against Recipe `json:"against,omitzero"`
+	// Compared is whether the states after both were compared. Differences, from Against to the candidate, are for people to judge.
 	Compared    bool               `json:"compared"`
-	Differences []state.Difference `json:"differences"` // from production to candidate
-	// DifferencesFail is whether policy makes them a failure; they are shown either way.
-	DifferencesFail bool   `json:"differencesFail"`
-	Returned        string `json:"returned"` // how the agent was given back
+	Differences []state.Difference `json:"differences,omitempty"`
 }
 
-// Run is one run of a recipe.
-type Run struct {
-	Kind     Kind          `json:"kind"`
+// Case is one thing that was tried.
+type Case struct {
+	Name     string        `json:"name"`
 	Verdict  Verdict       `json:"verdict"`
-	Outcome  string        `json:"outcome"` // as cleanups have them, or empty if there is no report
+	Reason   string        `json:"reason,omitempty"` // of a verdict that is not passed, or what is peculiar about one that is
 	Duration time.Duration `json:"duration"`
-	Steps    []Step        `json:"steps"`
-	// ChangedSteps are those that changed anything in Again, and Differences what differs after it from before.
-	ChangedSteps []string           `json:"changedSteps"`
-	Differences  []state.Difference `json:"differences"`
-	// Made is the mess that was made before, Left what the candidate left of it: mess.Removed what undo found, mess.Left what it could not undo.
-	Made  []mess.Line `json:"made"`
-	Left  []mess.Line `json:"left"`
-	Error string      `json:"error"` // why it has no outcome, or is not as it should be
+	// Outcome, as cleanups have them, and Steps are what the newest run of a recipe in it reported.
+	Outcome      string             `json:"outcome,omitempty"`
+	Steps        []Step             `json:"steps,omitempty"`
+	ChangedSteps []string           `json:"changedSteps,omitempty"` // that had something to do in a second run at once
+	Differences  []state.Difference `json:"differences,omitempty"`  // that such a run made
+	Made         []mess.Line        `json:"made,omitempty"`         // the mess that was made before
+	Left         []mess.Line        `json:"left,omitempty"`         // what the candidate left of it
+	Log          string             `json:"log,omitempty"`          // the end of what the newest build printed
 }
 
 // Step is what one step did.
@@ -135,13 +105,29 @@ func JSON(r Report) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// complaints are why a run is not as it should be, in lines for people.
-func (r Run) complaints() []string {
+// reasons are why it did not pass, and what it does not cover.
+func (r Report) reasons() []string {
 	var all []string
-	if r.Error != "" {
-		all = append(all, r.Error)
+	for _, a := range r.Agents {
+		for _, c := range a.Cases {
+			if c.Verdict == Failed || c.Verdict == Broken {
+				all = append(all, fmt.Sprintf("%s: %s: %s: %s", a.Name, c.Name, c.Verdict, c.Reason))
+			}
+		}
 	}
-	for _, s := range r.Steps {
+	for _, g := range r.Gaps {
+		all = append(all, "not covered: "+g)
+	}
+	return all
+}
+
+// complaints are why a case is not as it should be, in lines for people.
+func (c Case) complaints() []string {
+	var all []string
+	if c.Reason != "" {
+		all = append(all, c.Reason)
+	}
+	for _, s := range c.Steps {
 		if s.Outcome == "failed" || s.Outcome == "timeout" {
 			line := fmt.Sprintf("step %s of %s: %s", s.Name, s.Phase, s.Outcome)
 			if s.Message != "" {
@@ -150,20 +136,23 @@ func (r Run) complaints() []string {
 			all = append(all, line)
 		}
 	}
-	for _, s := range r.ChangedSteps {
-		all = append(all, "step "+s+" changed something in a second run at once")
+	for _, s := range c.ChangedSteps {
+		all = append(all, "step "+s+" had something to do again")
 	}
-	for _, d := range r.Differences {
+	for _, d := range c.Differences {
 		all = append(all, d.String())
 	}
-	for _, l := range r.Left {
-		switch l.State {
-		case mess.Removed:
-			all = append(all, "left of the mess "+l.Name+": "+l.Detail)
-		case mess.Left:
-			all = append(all, "the mess "+l.Name+" is still there: "+l.Detail)
-		case mess.Made, mess.Skipped, mess.Gone:
-		}
+	for _, l := range c.Left {
+		all = append(all, "left of the mess "+l.Name+": "+l.Detail)
 	}
 	return all
+}
+
+// differences are those from what the candidate was compared with, in lines for people.
+func (a Agent) differences() []string {
+	lines := make([]string, len(a.Differences))
+	for i, d := range a.Differences {
+		lines[i] = d.String()
+	}
+	return lines
 }

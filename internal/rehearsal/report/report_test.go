@@ -33,34 +33,38 @@ func example() Report {
 	}
 	failed := append([]Step{}, steps...)
 	failed[1] = Step{"clean", "remove the workspace", "failed", 4 * time.Second, "rm: cannot remove 'module': Permission denied"}
-	run := func(k Kind) Run {
-		return Run{Kind: k, Verdict: Passed, Outcome: "cleaned", Duration: 37 * time.Second, Steps: steps}
+	tried := func(name string) Case {
+		return Case{Name: name, Verdict: Passed, Outcome: "cleaned", Duration: 37 * time.Second, Steps: steps}
 	}
-	messed := Run{
-		Kind: Messed, Verdict: Failed, Outcome: "failed", Duration: 83 * time.Second, Steps: failed,
-		Made: []mess.Line{{Name: "files-tree", State: mess.Made}, {Name: "process-bare", State: mess.Made}, {Name: "loop", State: mess.Skipped, Detail: "needs root"}},
+	messed := Case{
+		Name: "after a mess", Verdict: Failed, Outcome: "failed", Duration: 83 * time.Second, Steps: failed,
+		Reason: "it left of the mess what the production recipe takes away: files-tree, process-bare",
+		Made:   []mess.Line{{Name: "files-tree", State: mess.Made}, {Name: "process-bare", State: mess.Made}, {Name: "loop", State: mess.Skipped, Detail: "needs root"}},
 		Left: []mess.Line{
 			{Name: "files-tree", State: mess.Removed, Detail: "/srv/ci/mess-k7f3q9x2m1-files-tree with 87 entries"},
 			{Name: "process-bare", State: mess.Removed, Detail: "process 4711"},
-			{Name: "loop", State: mess.Gone},
 		},
 	}
-	again := run(Again)
-	again.Verdict, again.ChangedSteps = Failed, []string{"install the toolchain"}
+	again := tried("again at once")
+	again.Verdict, again.Reason, again.ChangedSteps = Failed, "the second run changed something", []string{"install the toolchain"}
 	again.Differences = []state.Difference{{Kind: state.File, Key: "/srv/ci/tool chain\n<b>&\x1b[31m", Change: state.Changed, Before: "file 0644 of 0:0, 12 bytes", After: "file 0755 of 0:0, 12 bytes"}}
-	broken := Run{Kind: KilledThenAgain, Verdict: Broken, Duration: 5 * time.Minute, Error: "the agent el9-arm-with-a-very-long-name-that-does-not-fold.example.com did not come back"}
+	skipped := Case{Name: "after a run that was stopped", Verdict: Skipped, Reason: "the run was over before it could be stopped in the middle", Duration: time.Minute}
+	broken := Case{Name: "after a run that was killed", Verdict: Broken, Duration: 5 * time.Minute, Reason: "the agent el9-arm-with-a-very-long-name-that-does-not-fold.example.com did not come back"}
+	linux := Recipe{"linux", "a01bc0ffee001122"}
 	return Report{
 		Version: Version, ID: "r-20260203-7f3q", StartedAt: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC), Duration: 11*time.Minute + 7*time.Second, Overhead: 48 * time.Second,
-		Recipe: Recipe{"linux", "4f2a9c01d7e8b6a5"}, Against: Recipe{"linux", "a01bc0ffee001122"}, Controller: "war",
-		Verdict: Failed, Reasons: []string{"agent el9-arm: the runs again and messed failed"},
+		Recipe: Recipe{"linux", "4f2a9c01d7e8b6a5"}, Controller: "war", Verdict: Failed, Gaps: []string{"pool el7: linux s390x: none is offered"},
 		Agents: []Agent{
 			{
-				Name: "el8-07", Pool: "el8", OS: "Red Hat Enterprise Linux 8.10", Arch: "amd64", Profile: "builder", Verdict: Passed, Compared: true, Returned: "clean by linux a01bc0ffee00",
-				Runs: []Run{run(Used), run(Again), run(Messed), run(KilledThenAgain), run(Production)},
+				Name: "ci/el8-07", Pool: "el8", OS: "Red Hat Enterprise Linux 8.10", Arch: "amd64", Profile: "builder", Loan: "k2", Account: "pitcrew-loan", Verdict: Passed, Against: linux, Compared: true,
+				Cases: []Case{
+					tried("production recipe"), tried("on the agent as it is"), tried("again at once"), tried("after a mess"), tried("after a run that was stopped"),
+					tried("after a run that was killed"), {Name: "comes back clean", Verdict: Passed, Duration: 41 * time.Second},
+				},
 			},
 			{
-				Name: "el9-arm", Pool: "el9", OS: "Rocky Linux 9.5", Arch: "arm64", Verdict: Failed, Compared: true, DifferencesFail: true, Returned: "dirty: next look at 04:20",
-				Reasons: []string{"the candidate leaves mess"}, Runs: []Run{run(Used), again, messed, broken},
+				Name: "ci/el9-arm", Pool: "el9", OS: "Rocky Linux 9.5", Arch: "arm64", Loan: "k3", Account: "pitcrew-loan", Verdict: Failed, Against: linux, Compared: true,
+				Cases: []Case{tried("production recipe"), tried("on the agent as it is"), again, messed, skipped, broken},
 				Differences: []state.Difference{
 					{Kind: state.Package, Key: "cmake.aarch64", Change: state.Removed, Before: "3.26.5-2.el9"},
 					{Kind: state.Port, Key: "tcp 0.0.0.0:5037", Change: state.Added, After: "of user 1001"},
@@ -119,14 +123,16 @@ func TestJSONComesBack(t *testing.T) {
 func TestJUnitCountsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change                  func(*Report)
-		tests, failures, errors int
+		change                           func(*Report)
+		tests, failures, errors, skipped int
 	}{
-		"the example":                    {func(*Report) {}, 11, 3, 1},
-		"differences that policy allows": {func(r *Report) { r.Agents[1].DifferencesFail = false }, 11, 2, 1},
-		"no agent":                       {func(r *Report) { r.Agents = nil }, 1, 1, 0},
-		"no agent, and yet passed":       {func(r *Report) { r.Agents, r.Verdict = nil, Passed }, 1, 0, 1},
-		"broken, and nobody says why":    {func(r *Report) { r.Agents, r.Verdict = r.Agents[:1], Broken }, 7, 0, 1},
+		"the example":              {func(*Report) {}, 15, 2, 1, 1},
+		"not compared":             {func(r *Report) { r.Agents[0].Compared = false }, 15, 2, 1, 2},
+		"no agent":                 {func(r *Report) { r.Agents = nil }, 1, 0, 1, 0},
+		"no agent, and yet passed": {func(r *Report) { r.Agents, r.Verdict = nil, Passed }, 1, 0, 1, 0},
+		"one agent broken, and no case says why": {func(r *Report) {
+			r.Agents[0].Verdict, r.Agents[0].Cases = Broken, nil
+		}, 9, 2, 2, 1},
 	} {
 		r := example()
 		c.change(&r)
@@ -139,13 +145,14 @@ func TestJUnitCountsWhatItHolds(t *testing.T) {
 			Tests    int `xml:"tests,attr"`
 			Failures int `xml:"failures,attr"`
 			Errors   int `xml:"errors,attr"`
+			Skipped  int `xml:"skipped,attr"`
 		}
 		if err := dec.Decode(&root); err != nil {
 			t.Fatal(err)
 		}
 		cases := strings.Count(string(text), "<testcase")
-		if root.Tests != c.tests || cases != c.tests || root.Failures != c.failures || root.Errors != c.errors {
-			t.Errorf("%s: %+v with %d cases, want %d tests, %d failures, %d errors", name, root, cases, c.tests, c.failures, c.errors)
+		if root.Tests != c.tests || cases != c.tests || root.Failures != c.failures || root.Errors != c.errors || root.Skipped != c.skipped {
+			t.Errorf("%s: %+v with %d cases, want %d tests, %d failures, %d errors, %d skipped", name, root, cases, c.tests, c.failures, c.errors, c.skipped)
 		}
 	}
 }
@@ -156,8 +163,8 @@ func FuzzForeignTextHarmsNoForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, width int) {
 		width %= 200
 		r := example()
-		r.Reasons, r.Recipe.Name, r.Agents[0].Name, r.Agents[1].Runs[2].Error = []string{text}, text, text, text
-		r.Agents[1].Runs[2].Steps[1].Message, r.Agents[1].Differences[0].Key = text, text
+		r.Gaps, r.Recipe.Name, r.Agents[0].Name, r.Agents[1].Cases[3].Reason = []string{text}, text, text, text
+		r.Agents[1].Cases[3].Steps[1].Message, r.Agents[1].Differences[0].Key = text, text
 		junit, err := JUnit(r)
 		if err != nil {
 			t.Fatal(err)

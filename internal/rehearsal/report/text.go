@@ -13,45 +13,33 @@ import (
 // narrowest is the least width of a line that text is folded to.
 const narrowest = 40
 
-// mostShown bounds the lines about one run in a terminal; the other forms have them all.
+// mostShown bounds the lines about one case in a terminal; the other forms have them all.
 const mostShown = 20
 
 // Text returns r for a terminal of width columns. It holds no control characters, whatever the machine has said.
 func Text(r Report, width int) string {
 	t := &page{width: max(width, narrowest)}
-	t.line("", fmt.Sprintf("rehearsal %s: %s", r.ID, strings.ToUpper(string(r.Verdict))))
-	t.line("  ", "recipe "+r.Recipe.String()+", production "+r.Against.String())
+	t.line("", fmt.Sprintf("rehearsal %s of %s: %s", r.ID, r.Recipe, strings.ToUpper(string(r.Verdict))))
 	t.line("  ", fmt.Sprintf("%s, %s, of it %s overhead; controller: %s", r.StartedAt.UTC().Format(time.DateTime+" UTC"), short(r.Duration), short(r.Overhead), r.Controller))
-	for _, reason := range r.Reasons {
-		t.line("  - ", reason)
+	for _, gap := range r.Gaps {
+		t.line("  - ", "not covered: "+gap)
 	}
 	for _, a := range r.Agents {
 		t.line("", "")
 		t.line("", fmt.Sprintf("agent %s: %s", a.Name, a.Verdict))
 		t.line("  ", strings.Join(present("pool "+a.Pool, a.OS, a.Arch, a.Profile), ", "))
-		for _, run := range a.Runs {
-			outcome := run.Outcome
-			if outcome == "" {
-				outcome = "no outcome"
-			}
-			t.line("  ", fmt.Sprintf("%-6s %-18s %-10s %8s", run.Verdict, run.Kind, outcome, short(run.Duration)))
-			t.list("      - ", run.complaints())
+		for _, c := range a.Cases {
+			t.line("  ", fmt.Sprintf("%-7s %-30s %-9s %7s", c.Verdict, c.Name, c.Outcome, short(c.Duration)))
+			t.list("      - ", c.complaints())
 		}
 		switch {
 		case !a.Compared:
-			t.line("  ", "not compared with production")
+			t.line("  ", "its end state was not compared")
 		case len(a.Differences) == 0:
-			t.line("  ", "the same end state as production")
+			t.line("  ", "its end state is that of "+a.Against.String())
 		default:
-			t.line("  ", fmt.Sprintf("%d differences from production%s:", len(a.Differences), map[bool]string{false: ", which policy allows"}[a.DifferencesFail]))
-			lines := make([]string, 0, len(a.Differences))
-			for _, d := range a.Differences {
-				lines = append(lines, d.String())
-			}
-			t.list("      - ", lines)
-		}
-		if a.Returned != "" {
-			t.line("  ", "returned: "+a.Returned)
+			t.line("  ", fmt.Sprintf("its end state differs from that of %s, %d times:", a.Against, len(a.Differences)))
+			t.list("      - ", a.differences())
 		}
 	}
 	return t.text.String()
