@@ -125,6 +125,7 @@ func (s sandbox) enter(dir string) {
 	must(unix.Sethostname([]byte("sandbox")))
 	// Values of the kernel that are of no namespace: these are files that nobody reads.
 	s.sh(`rm -f /.dockerenv # it is not the machine's container that is cleaned
+		rm -rf /var/lib/containers /var/lib/docker /var/lib/containerd # nor its images: what runs here has a store of its own
 		cp -r --no-preserve=all /proc/sys/fs /tmp/fs 2>/dev/null || :
 		mount -t tmpfs tmpfs /proc/sys/fs; cp -r /tmp/fs/. /proc/sys/fs; rm -r /tmp/fs; mkdir -p /run/lock
 		ip link set lo up
