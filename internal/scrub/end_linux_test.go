@@ -86,7 +86,7 @@ func TestWhatCannotDieIsNamed(t *testing.T) {
 	if r.State != spec.Unmet || len(r.Problems) != 1 || r.Problems[0].ID != strconv.Itoa(pid) {
 		t.Fatalf("%+v; want a problem with process %d alone", r, pid)
 	}
-	if why := r.Problems[0].Why; !strings.Contains(why, "sh of user root survived KILL in state D, waiting in ") {
+	if why := r.Problems[0].Why; !strings.Contains(why, "sh of user 0 survived KILL in state D, waiting in ") {
 		t.Errorf("%s; want its state and where it waits", why)
 	}
 	if lives(willing) {
