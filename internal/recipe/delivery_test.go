@@ -247,8 +247,9 @@ func TestTheProofMakesDoWithWhatAMachineHas(t *testing.T) {
 		"sha256sum":      {missing: []string{"shasum", "openssl"}, works: true},
 		"openssl":        {missing: []string{"sha256sum", "shasum"}, extra: []string{"openssl"}, works: true},
 		"shasum":         {missing: []string{"sha256sum"}, extra: []string{"shasum", "perl"}, works: true},
+		"busybox":        {missing: []string{"sha256sum", "shasum", "openssl"}, works: true},
 		"no mktemp":      {missing: []string{"mktemp"}, works: true},
-		"nothing better": {missing: []string{"sha256sum", "shasum", "openssl"}, extra: []string{"cksum"}},
+		"nothing better": {missing: []string{"sha256sum", "shasum", "openssl", "busybox"}, extra: []string{"cksum"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

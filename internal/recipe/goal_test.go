@@ -92,17 +92,15 @@ func TestAPlatformWithoutScrubFailsGoalsOnly(t *testing.T) {
 func TestASwappedScrubIsNeverRun(t *testing.T) {
 	t.Parallel()
 	var steps strings.Builder
-	steps.WriteString("version: 1\nname: swapped\nclean:\n")
+	m := newMachine(t, "dash")
+	// A place of its own alone: in another, which all tests share, they would meet what is of the same agent.
+	steps.WriteString("version: 1\nname: swapped\nplaces: ['" + m.tmp + "']\nclean:\n")
 	for i := range 20 {
 		steps.WriteString("  - {name: room" + string(rune('a'+i)) + ", disk: {paths: [/], inodesFree: 1}}\n")
 	}
 	p := compiled(t, steps.String()+"verify:\n  - {name: ok, run: 'true'}\n")
-	m := newMachine(t, "dash")
 	mark := filepath.Join(t.TempDir(), "won")
-	evil := filepath.Join(t.TempDir(), "evil")
-	if err := os.WriteFile(evil, []byte("#!/bin/sh\n: >"+mark+"\nexit 0\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	evil := []byte("#!/bin/sh\n: >" + mark + "\nexit 0\n")
 	ctx, cancel := context.WithCancel(t.Context())
 	var swaps atomic.Int64
 	ended := make(chan struct{})
@@ -134,13 +132,13 @@ func TestAScrubThatItsUserChangedIsNotRun(t *testing.T) {
 	}
 }
 
-// swap puts a copy of evil in the place of each scrub that appears in dir, and the true one back, until ctx ends.
-func swap(ctx context.Context, dir, evil string, count *atomic.Int64) {
+// swap puts a program in the place of each scrub that appears in dir, and the true one back, until ctx ends.
+func swap(ctx context.Context, dir string, program []byte, count *atomic.Int64) {
 	for ctx.Err() == nil {
 		found, _ := filepath.Glob(filepath.Join(dir, "pitcrew.*", "scrub"))
 		for _, scrub := range found {
-			aside, bad := scrub+".aside", scrub+".bad"
-			if os.Link(evil, bad) != nil || os.Link(scrub, aside) != nil {
+			aside, bad, evil := scrub+".aside", scrub+".bad", scrub+".evil" // a new one: what writes by the name writes into it
+			if os.WriteFile(evil, program, 0o700) != nil || os.Link(evil, bad) != nil || os.Link(scrub, aside) != nil {
 				continue
 			}
 			for range 50 {
@@ -153,6 +151,7 @@ func swap(ctx context.Context, dir, evil string, count *atomic.Int64) {
 			}
 			_ = os.Remove(bad)
 			_ = os.Remove(aside)
+			_ = os.Remove(evil)
 		}
 	}
 }

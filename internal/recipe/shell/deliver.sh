@@ -17,7 +17,7 @@ pitcrew_take() {
 pitcrew_deliver() {
 	pitcrew_begin
 	pitcrew_bind
-	find_sha256 || pitcrew_die 'no way to compute SHA-256 here: sha256sum, shasum or openssl is needed to prove the program'
+	find_sha256 || pitcrew_die 'no way to compute SHA-256 here: sha256sum, shasum, openssl or busybox is needed to prove the program'
 	[ ! -L "./$pitcrew_file" ] && [ -f "./$pitcrew_file" ] ||
 		pitcrew_die "the program did not arrive: no file $pitcrew_file in the workspace"
 	unset pitcrew_program

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision d809423a5ff98e7a616eb6d57ccbe50290f54506cf83845d25bfe7dbc12266d4. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 892333abe1503ed1e6cc0b4debbdc4821c4a94ec8cbb4f6e14a4b9fd2620907a. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -182,13 +182,18 @@ pitcrew_try() {
 }
 
 # pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
-# interpreter), carried tools do.
+# interpreter), carried tools do. A process of the same user may give the name to another file at any time: what is run is
+# the descriptor of what has been read. Only with no /proc it is the name.
 pitcrew_executes() {
-	printf '#!/bin/sh\nexit 0\n' >"$1/scrub" && chmod 700 "$1/scrub" && "$1/scrub" 2>/dev/null
+	printf '#!/bin/sh\nexit 0\n' >"$1/scrub" && chmod 700 "$1/scrub" && sh -c "$pitcrew_probe" probe "$1/scrub" 9<"$1/scrub" 2>/dev/null
 	set -- "$1" $?
 	: >"$1/scrub"
 	return "$2"
 }
+pitcrew_probe='f=/proc/self/fd/9
+IFS= read -r first <&9 && IFS= read -r second <&9 && [ "$first, $second" = "#!/bin/sh, exit 0" ] || exit
+[ -r $f ] || f=$1
+exec $f'
 
 # pitcrew_place sets pitcrew_work: in the first place that has room and allows execution, else in the first with room.
 pitcrew_place() {
@@ -343,7 +348,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=d809423a5ff98e7a616eb6d57ccbe50290f54506cf83845d25bfe7dbc12266d4
+revision=892333abe1503ed1e6cc0b4debbdc4821c4a94ec8cbb4f6e14a4b9fd2620907a
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1838,6 +1843,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check e3172da769a26c675caf2ba6da93340c1409ac67b9ab9bc813783ce91c85c392 '2146229466:45432' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 704cfe83a98952b6f7f2d71ec8439d2813b2b20a455d29ad0e4568e9db25e598 '2109340595:45432' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
