@@ -35,14 +35,14 @@ type scene struct {
 	daemon                  *daemon
 }
 
-func newScene(t testing.TB) *scene {
-	t.Helper()
+func newScene(tb testing.TB) *scene {
+	tb.Helper()
 	if absent != nil {
-		t.Skip(absent)
+		tb.Skip(absent)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), sceneLimit)
-	t.Cleanup(cancel)
-	s := &scene{TB: t, ctx: ctx, name: controller.Unique("s"), dir: t.TempDir()}
+	ctx, cancel := context.WithTimeout(tb.Context(), sceneLimit)
+	tb.Cleanup(cancel)
+	s := &scene{TB: tb, ctx: ctx, name: controller.Unique("s"), dir: tb.TempDir()}
 	s.cleanable, s.dirty, s.clean = s.name+"-cleanable", s.name+"-dirty", s.name+"-clean"
 	return s
 }

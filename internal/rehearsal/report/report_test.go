@@ -59,7 +59,8 @@ func example() Report {
 				Name: "ci/el8-07", Pool: "el8", OS: "Red Hat Enterprise Linux 8.10", Arch: "amd64", Profile: "builder", Loan: "k2", Account: "pitcrew-loan", Verdict: Passed, Against: linux, Compared: true,
 				Cases: []Case{
 					tried("production recipe"), tried("on the agent as it is"), tried("again at once"), tried("after a mess"), tried("after a run that was stopped"),
-					tried("after a run that was killed"), {Name: "comes back clean", Verdict: Passed, Duration: 41 * time.Second},
+					tried("after a run that was killed"),
+					{Name: "comes back clean", Verdict: Passed, Duration: 41 * time.Second},
 				},
 			},
 			{
