@@ -29,7 +29,7 @@ var (
 
 // RefusedError is a command that a rollout does not take as it stands. It wraps one of the errors above.
 type RefusedError struct {
-	Command  string // promote, pause, resume, rollback, start
+	Command  string // promote, pause, resume, roll back, start
 	Pool     string
 	Revision Revision
 	Says     string // what stands against it, and what to do

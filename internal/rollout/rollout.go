@@ -87,7 +87,7 @@ func (r Rollout) Where() string {
 	if stage == Paused {
 		stage = r.Before
 	}
-	where := named(stage)
+	where := stage.Name()
 	if p := r.Percent(); p > 0 {
 		where += " " + strconv.Itoa(p) + "%"
 	}

@@ -100,16 +100,13 @@ type StageError struct {
 }
 
 func (e *StageError) Error() string {
-	return fmt.Sprintf("rollout of pool %s: no way from %s to %s", e.Pool, named(e.From), named(e.To))
+	return fmt.Sprintf("rollout of pool %s: no way from %s to %s", e.Pool, e.From.Name(), e.To.Name())
 }
 
-// named spells a stage for people.
-func named(s Stage) string {
+// Name spells a stage for people and programs; unlike the stored text it is never empty.
+func (s Stage) Name() string {
 	if s == Pinned {
 		return "pinned"
 	}
 	return string(s)
 }
-
-// Name spells a stage for people and programs; unlike the stored text it is never empty.
-func (s Stage) Name() string { return named(s) }
