@@ -118,16 +118,20 @@ func (e *ephemeral) token() (string, error) {
 
 // hold leaves the Jenkins up until ctx ends, and tells how to get in: the token is in a file that only this user can read.
 func (e *ephemeral) hold(ctx context.Context, controller *container.Controller, say func(string)) {
-	where := fmt.Sprintf("the Jenkins %s stays up until Ctrl-C; user %s", controller.URL(), controller.User())
 	if e.url != "" {
 		return // it stays anyway
 	}
-	if dir, err := os.MkdirTemp("", "pitcrew-rehearsal-"); err == nil {
+	where := fmt.Sprintf("the Jenkins %s stays up until Ctrl-C; user %s", controller.URL(), controller.User())
+	dir, err := os.MkdirTemp("", "pitcrew-rehearsal-")
+	if err == nil {
 		defer os.RemoveAll(dir)
 		file := filepath.Join(dir, "token")
-		if os.WriteFile(file, []byte(controller.Token()+"\n"), 0o600) == nil {
+		if err = os.WriteFile(file, []byte(controller.Token()+"\n"), 0o600); err == nil {
 			where += ", token in " + file
 		}
+	}
+	if err != nil {
+		where += fmt.Sprintf("; its token cannot be written to a file: %v", err)
 	}
 	say(where)
 	select {
