@@ -45,6 +45,7 @@ var lendFaults = map[string]func(*lendRig, *rand.Rand) (end func()){
 
 // Whatever happens in whatever order: when it is over, all loans end, all agents are clean, nothing is left at the borrower.
 func TestLoansEndInOrderAfterAnyRowOfFaults(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	seeds := uint64(6)
 	if stride() == 1 {

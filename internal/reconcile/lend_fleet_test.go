@@ -78,6 +78,7 @@ func TestAHundredLoansGoOutAndComeBack(t *testing.T) {
 }
 
 func TestTwoBorrowersShareWithinQuotasAndAboveTheFloor(t *testing.T) {
+	takesLong(t)
 	inLendRig(t, lendFleet(20, 4), func(r *lendRig) {
 		r.borrowers.Apply(map[string]reconcile.Borrower{"staging": {Client: r.to, Quota: 12}, "second": {Client: r.to, Quota: 15}})
 		r.allClean()

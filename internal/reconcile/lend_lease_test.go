@@ -13,6 +13,7 @@ import (
 
 // A lease ends by what ends it first, whoever is dead at that time.
 func TestALeaseEndsWhoeverIsDead(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	leases := map[string]struct {
 		lease loan.Lease

@@ -62,6 +62,7 @@ func (r *lendRig) soon(id string, ok func(loan.Loan) bool) {
 // and none may run on the agent before it is clean again. The loan is given back when it is not over by then.
 func atEachMoment(t *testing.T, s setup, happens, check func(*lendRig, loan.Loan)) {
 	t.Helper()
+	takesLong(t)
 	t.Parallel()
 	moments := lendMoments
 	if stride() > 1 {

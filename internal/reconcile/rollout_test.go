@@ -96,6 +96,7 @@ func TestARevisionThatAlwaysFailsIsRolledBackAndItsAgentsGetClean(t *testing.T) 
 
 // TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord leaves it to a person: two failures beside five cleanups are too few.
 func TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord(t *testing.T) {
+	takesLong(t)
 	inFleet(t, 5, 1, func(f *fleet) {
 		f.policy.Plan.Canaries = 2
 		f.reload()
@@ -231,6 +232,7 @@ func TestARollbackByHandAfterTheEndFindsTheOldProgram(t *testing.T) {
 }
 
 func TestAPauseKeepsEverythingAsItIs(t *testing.T) {
+	takesLong(t)
 	inFleet(t, 4, 1, func(f *fleet) {
 		f.allClean()
 		next := compileFor(t, "new")
