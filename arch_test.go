@@ -24,12 +24,13 @@ const (
 
 // layers orders our packages from the bottom up. A package, those in its directory included, imports only lower layers.
 var layers = [][]string{
-	{"internal/scrub/erase"},   // how files are removed: knows nothing of what for
-	{"internal/scrub/carried"}, // the program that other machines run, as bytes
-	{"recipes"},                // the library that people start from, as files
+	{"internal/scrub/erase"},     // how files are removed: knows nothing of what for
+	{"internal/scrub/carried"},   // the program that other machines run, as bytes
+	{"internal/rehearsal/state"}, // how a machine's state is seen, and what differs: configurations name what does not matter
+	{"recipes"},                  // the library that people start from, as files
 	{"internal/hygiene", "internal/labelexpr", "internal/loan", "internal/rollout", "internal/scrub/spec"}, // domain: what is true and what to do, without any means of doing it
 	{"internal/jenkins", "internal/sshexec", "internal/container", "internal/store", "internal/engine", "internal/config", "internal/recipe", "internal/scrub"},
-	{"internal/rehearsal/mess", "internal/rehearsal/state", "internal/rehearsal/report"}, // what a rehearsal does to a machine, sees of it, and says of that
+	{"internal/rehearsal/mess", "internal/rehearsal/report"}, // what a rehearsal does to a machine, and says of it
 	{"internal/loanjob"}, // a job and a program like those of recipe, whose shell and job documents it shares
 	{"internal/api", "internal/web", "internal/notify", "internal/reconcile", "internal/rehearsal"},
 	{"internal/app"},  // wiring: the only package that knows all others

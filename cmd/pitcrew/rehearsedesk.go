@@ -11,6 +11,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // deskOf lets a rehearsal borrow from the daemon.
@@ -24,9 +25,14 @@ func (d *deskOf) Offers(ctx context.Context) ([]rehearsal.Offer, error) {
 	found, err := d.LoanOffers(ctx)
 	offers := make([]rehearsal.Offer, len(found))
 	for i, o := range found {
+		ignore, err := state.ParseIgnore(o.Ignore)
+		if err != nil {
+			return nil, fmt.Errorf("pool %s ignores what this command does not know: %w", o.Pool, err)
+		}
 		offers[i] = rehearsal.Offer{
 			Controller: o.Controller, Agent: o.Agent, Pool: o.Pool, Labels: o.Labels, OS: o.OS, Arch: o.Arch, Profile: o.Profile,
 			Isolated: o.Isolated, CleanSince: o.CleanSince, Spare: o.Spare, Root: loan.Root{Rule: loan.RootRule(o.Root), Refs: o.ApprovedRefs},
+			Ignore: ignore,
 		}
 	}
 	return offers, err

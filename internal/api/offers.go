@@ -30,6 +30,7 @@ type LoanOffer struct {
 
 	Root         string   `json:"root" enum:"never,approved,reimage" doc:"Whether code that nobody has reviewed may ask for root on it"`
 	ApprovedRefs []string `json:"approved_refs,omitempty" doc:"Patterns of the refs from which it may, with approved"`
+	Ignore       []string `json:"ignore,omitempty" doc:"Differences that do not matter in a rehearsal on it, as KIND:PATTERN" example:"file:/var/cache/*"`
 }
 
 // PoolProgram is what cleans the agents of a pool.
@@ -76,7 +77,7 @@ func (s *Server) listOffers(ctx context.Context, _ *none) (*answer[Page[LoanOffe
 func offerOf(l loan.Listing) LoanOffer {
 	o := LoanOffer{
 		Controller: l.Agent.Controller, Agent: l.Agent.Name, Pool: l.Pool, Labels: l.Labels, Isolated: l.Isolated, CleanSince: utc(l.CleanSince),
-		Spare: l.Spare, Root: string(l.Root.Rule), ApprovedRefs: l.Root.Refs,
+		Spare: l.Spare, Root: string(l.Root.Rule), ApprovedRefs: l.Root.Refs, Ignore: l.Ignore,
 	}
 	if o.Labels == nil {
 		o.Labels = []string{}

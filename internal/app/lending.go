@@ -45,7 +45,7 @@ func lendingOf(l *config.Loans) *reconcile.Lending {
 		Lease:  loan.Lease{Term: l.Term.Std(), Max: l.MaxTerm.Std(), TTL: l.TTL.Std(), Idle: l.Idle.Std(), Attach: l.Attach.Std()},
 
 		Account: l.Account, Isolation: loanjob.Isolation(l.Isolation), Dir: l.Dir, Jars: l.AgentJars,
-		Root: loan.Root{Rule: loan.RootRule(l.Root), Refs: l.ApprovedRefs},
+		Root: loan.Root{Rule: loan.RootRule(l.Root), Refs: l.ApprovedRefs}, Ignore: l.RehearsalIgnore,
 	}
 }
 

@@ -58,6 +58,8 @@ func TestWhatMakesNoSense(t *testing.T) {
 		{"patience that ends before the soak", "recipe: el", "recipe: el\n  rollout: {patience: 30m}", `14:23: pools[0].rollout.patience: want more than soak (1h): no stage could be told in time`},
 		{"a canary of nowhere", "recipe: el", "recipe: el\n  rollout: {named: [a, mian/a]}", `14:24: pools[0].rollout.named[1]: no controller is called "mian" (did you mean "main"?)`},
 		{"a canary without a name", "recipe: el", "recipe: el\n  rollout: {named: [main/]}", `14:21: pools[0].rollout.named[0]: want the name of an agent, or CONTROLLER/NAME`},
+		{"a difference of no kind", "recipe: el", "recipe: el\n  loans: {rehearsalIgnore: ['file:/srv/*', 'disk:/srv']}", `14:44: pools[0].loans.rehearsalIgnore[1]: "disk:/srv": want KIND:PATTERN, the kind one of package, service, mount, user, group, file, port, fact`},
+		{"all differences of a kind", "recipe: el", "recipe: el\n  loans: {rehearsalIgnore: ['file:*']}", `14:29: pools[0].loans.rehearsalIgnore[0]: files to ignore: pattern "*" is all of them: nothing would be compared`},
 		{"a sum that is none", "recipe: el", "recipe: el\n  loans: {agentJars: [abc]}", `14:23: pools[0].loans.agentJars[0]: want a SHA-256 sum: 64 digits 0-9 and a-f, as sha256sum prints it`},
 		{"a receiver without a way", "version: 1", "version: 1\nnotifications: [{name: a}]", `2:17: notifications[0]: "webhook" or "exec" is missing`},
 		{"an unknown event", "version: 1", "version: 1\nnotifications: [{name: a, exec: [/x], events: [breakers]}]", `2:48: notifications[0].events[0]: "breakers" is none of quarantined, released, breaker, capacity, deadman, controller, contaminated, stuck, gate, loan, rollout, owner-conflict, config-rejected (did you mean "breaker"?)`},

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // Borrower is somebody whom agents are lent to: another Jenkins, or people.
@@ -68,6 +70,9 @@ type Loans struct {
 	// ApprovedRefs are patterns of refs whose code a trusted person has approved, such as refs/heads/main. A * stands for
 	// anything without a slash.
 	ApprovedRefs []string `yaml:"approvedRefs,omitempty"`
+	// RehearsalIgnore are differences that do not matter where a rehearsal compares the state of one of these agents with
+	// what it was or would be, as KIND:PATTERN, such as file:/var/cache/*.
+	RehearsalIgnore []string `yaml:"rehearsalIgnore,omitempty"`
 	// AgentJars are the SHA-256 sums of programs of borrowers that may run here. Any other borrower is served by the
 	// lender's own agent.jar: no program of somebody else is run unseen.
 	AgentJars []string `yaml:"agentJars,omitempty"`
@@ -146,6 +151,10 @@ func (k *checker) loans(l *Loans, path string) {
 		if _, err := gopath.Match(pattern, ""); err != nil || pattern == "" {
 			k.problem(fmt.Sprintf("%s.approvedRefs[%d]", path, i), "want a pattern such as refs/heads/release/*")
 		}
+	}
+	for i, rule := range l.RehearsalIgnore {
+		_, err := state.ParseIgnore([]string{rule})
+		k.must(fmt.Sprintf("%s.rehearsalIgnore[%d]", path, i), err)
 	}
 	for i, sum := range l.AgentJars {
 		if !sha256Form.MatchString(sum) {

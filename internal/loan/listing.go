@@ -15,6 +15,8 @@ type Listing struct {
 	// Spare is how many agents of the pool could be lent now, this one included, with its capacity floor kept.
 	Spare int
 	Root  Root
+	// Ignore are differences that do not matter in a rehearsal on it, as the configuration has them.
+	Ignore []string
 }
 
 // RootRule says whether a borrower's unreviewed code that asks for root may run on agents of a pool.

@@ -31,7 +31,10 @@ func (l *Lender) Offers(context.Context) []loan.Listing {
 			if pool == nil || pool.Lend == nil {
 				continue // the configuration was read anew since
 			}
-			all = append(all, loan.Listing{Offer: o.Offer, Labels: slices.Compact(slices.Sorted(slices.Values(o.labels))), Isolated: o.isolated, Root: pool.Lend.Root})
+			all = append(all, loan.Listing{
+				Offer: o.Offer, Labels: slices.Compact(slices.Sorted(slices.Values(o.labels))), Isolated: o.isolated,
+				Root: pool.Lend.Root, Ignore: pool.Lend.Ignore,
+			})
 		}
 	}
 	for i := range all {

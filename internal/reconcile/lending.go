@@ -25,6 +25,8 @@ type Lending struct {
 	Dir string
 	// Root says whether borrowed code may ask for root; with [loan.RootReimage] a returned agent is cleaned as deep as can be.
 	Root loan.Root
+	// Ignore are differences that do not matter in a rehearsal, for those who ask what could be borrowed.
+	Ignore []string
 	// Jars are the SHA-256 sums, in hex, of programs of borrowers that may be run; the lender's own always may.
 	Jars []string
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // Desk is where agents are lent: the daemon of the lender.
@@ -26,17 +27,18 @@ type Desk interface {
 
 // Offer is an agent that could be lent now.
 type Offer struct {
-	Controller string    `json:"controller"`
-	Agent      string    `json:"agent"`
-	Pool       string    `json:"pool"`
-	Labels     []string  `json:"labels,omitempty"`
-	OS         string    `json:"os,omitempty"`      // words, as the last cleanup told; "" = not known
-	Arch       string    `json:"arch,omitempty"`    // the same
-	Profile    string    `json:"profile,omitempty"` // steps that do not apply to it
-	Isolated   bool      `json:"-"`
-	CleanSince time.Time `json:"-"`
-	Spare      int       `json:"-"` // agents of its pool that could be lent with the floor kept
-	Root       loan.Root `json:"-"`
+	Controller string
+	Agent      string
+	Pool       string
+	Labels     []string
+	OS         string // words, as the last cleanup told; "" = not known
+	Arch       string // the same
+	Profile    string // steps that do not apply to it
+	Isolated   bool
+	CleanSince time.Time
+	Spare      int // agents of its pool that could be lent with the floor kept
+	Root       loan.Root
+	Ignore     state.Ignore // differences that do not matter on agents of its pool
 }
 
 // Name is how people name the agent.

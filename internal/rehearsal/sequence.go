@@ -215,7 +215,7 @@ func (b *bench) ignored() state.Ignore {
 	own := state.Ignore{
 		Mounts: []string{"*/pitcrew-loan-" + b.loan.ID + "*"}, Files: []string{"*/pitcrew-loan-" + b.loan.ID + "*"},
 	}
-	return state.DefaultIgnore().And(b.Ignore).And(own)
+	return state.DefaultIgnore().And(b.offer.Ignore).And(b.Ignore).And(own)
 }
 
 func (b *bench) compare(before, after *state.State) []state.Difference {

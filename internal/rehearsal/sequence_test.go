@@ -12,6 +12,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // cases tells what became of each case, in their order.
@@ -106,6 +107,16 @@ func TestWhatDiffersFromProductionIsShownAndFailsNothing(t *testing.T) {
 		w.marks = func(run int) int { return map[int]int{1: 7}[run] }
 		result, err := w.rehearse(w.t.Context())
 		if err != nil || cases(result) != allPassed || len(result.Agents[0].Differences) != 1 || result.Agents[0].Differences[0].Key != "marks" {
+			w.t.Errorf("%v: %+v\n%s", err, result.Agents[0].Differences, cases(result))
+		}
+	})
+}
+
+func TestWhatThePoolIgnoresMakesNoDifference(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		w.marks, w.ignore = func(int) int { return 1 }, state.Ignore{Facts: []string{"mar*"}}
+		result, err := w.rehearse(w.t.Context())
+		if err != nil || cases(result) != allPassed || len(result.Agents[0].Differences) > 0 {
 			w.t.Errorf("%v: %+v\n%s", err, result.Agents[0].Differences, cases(result))
 		}
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // workshop is a rehearsal in virtual time: a desk that lends one machine, a controller, and programs that do as they are told.
@@ -38,6 +39,7 @@ type workshop struct {
 	renews int
 	runs   int                             // of the candidate
 	bend   func(run int, r *recipe.Report) // what the candidate reports
+	ignore state.Ignore                    // what the pool does not mind
 	marks  func(run int) int               // what each run of the candidate adds to the machine
 	state  int                             // of the machine
 	messy  bool
@@ -115,7 +117,7 @@ func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 }
 
 func (w *workshop) Offers(context.Context) ([]rehearsal.Offer, error) {
-	return []rehearsal.Offer{{Controller: "ci", Agent: "el9-1", Pool: "el9", Labels: []string{"el9"}, OS: "linux", Arch: "x86_64", Isolated: true, Spare: 1}}, nil
+	return []rehearsal.Offer{{Controller: "ci", Agent: "el9-1", Pool: "el9", Labels: []string{"el9"}, OS: "linux", Arch: "x86_64", Isolated: true, Spare: 1, Ignore: w.ignore}}, nil
 }
 
 func (w *workshop) Program(context.Context, string) (*recipe.Program, error) {

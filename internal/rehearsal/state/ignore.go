@@ -26,6 +26,29 @@ type Ignore struct {
 	EphemeralPorts int `yaml:"ephemeralPorts" json:"ephemeralPorts,omitempty"`
 }
 
+// ParseIgnore reads rules as people write them, KIND:PATTERN, such as file:/var/cache/*. An error names what is wrong with each.
+func ParseIgnore(rules []string) (Ignore, error) {
+	var i Ignore
+	to := map[Kind]*[]string{
+		Package: &i.Packages, Service: &i.Services, Mount: &i.Mounts, User: &i.Users, Group: &i.Groups, File: &i.Files, Port: &i.Ports, Fact: &i.Facts,
+	}
+	var errs []error
+	for _, rule := range rules {
+		kind, pattern, ok := strings.Cut(rule, ":")
+		list := to[Kind(kind)]
+		if !ok || list == nil {
+			names := make([]string, len(kinds))
+			for n, k := range kinds {
+				names[n] = string(k)
+			}
+			errs = append(errs, fmt.Errorf("%q: want KIND:PATTERN, the kind one of %s", rule, strings.Join(names, ", ")))
+			continue
+		}
+		*list = append(*list, pattern)
+	}
+	return i, errors.Join(append(errs, i.Validate())...)
+}
+
 // DefaultIgnore returns what differs between any two looks at a machine that is at rest.
 func DefaultIgnore() Ignore {
 	return Ignore{
