@@ -19,6 +19,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // rehearsing is what is asked of one rehearsal.
@@ -27,7 +28,7 @@ type rehearsing struct {
 	wish                     rehearsal.Wish
 	borrower, against, depth string
 	messDirs, mess, ignore   []string
-	shared, keep             bool
+	shared, keep, record     bool
 	lasts, ttl, wait, within lasting
 	ephemeral                ephemeral
 	junit, report            string
@@ -76,7 +77,8 @@ It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be
 	chooseDepth(cmd, &r.depth)
 	f.StringSliceVar(&r.messDirs, "mess-dir", nil, "where on the agents to leave the mess: the first of these directories that is there (default: what the recipe owns)")
 	f.StringSliceVar(&r.mess, "mess", nil, "kinds of mess to leave: files, processes, mounts, loop devices, containers, disk, ipc (default: all that can be made)")
-	f.StringSliceVar(&r.ignore, "ignore", nil, "differences that do not matter, as KIND:PATTERN, such as file:/var/cache/*")
+	f.StringSliceVar(&r.ignore, "ignore", nil, "differences that do not matter, besides those that the pool names, as KIND:PATTERN, such as file:/var/cache/*")
+	f.BoolVar(&r.record, "record", false, "tell the rollouts of the pools what came of it, for those that want a rehearsal first; needs the token of an operator")
 	f.StringVar(&r.junit, "junit", "", "write the result as JUnit XML to this file")
 	f.StringVar(&r.report, "report", "", "write a report to this file: JSON if its name ends in .json, else HTML")
 	r.ephemeral.flags(cmd)
@@ -98,7 +100,7 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err != nil {
 		return exit(exitUsage, err)
 	}
-	ignore, err := ignored(r.ignore)
+	ignore, err := state.ParseIgnore(r.ignore)
 	if err != nil {
 		return usage("--ignore: %w", err)
 	}
@@ -134,6 +136,9 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	}
 	found.Controller = r.ephemeral.kind()
 	told := r.tell(*found)
+	if r.record && ctx.Err() == nil {
+		told = errors.Join(told, r.tellRollouts(ctx, d, *found, p.say))
+	}
 	if r.keep && ctx.Err() == nil {
 		r.ephemeral.hold(ctx, controller, p.say)
 	}

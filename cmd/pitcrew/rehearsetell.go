@@ -3,16 +3,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/mess"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
-	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
 
 // tell writes what was found wherever it is wanted.
@@ -47,27 +50,41 @@ func (r *rehearsing) page() func(report.Report) ([]byte, error) {
 	return report.HTML
 }
 
-// ignored reads what the flag --ignore says.
-func ignored(rules []string) (state.Ignore, error) {
-	var i state.Ignore
-	to := map[state.Kind]*[]string{
-		state.Package: &i.Packages, state.Service: &i.Services, state.Mount: &i.Mounts, state.User: &i.Users,
-		state.Group: &i.Groups, state.File: &i.Files, state.Port: &i.Ports, state.Fact: &i.Facts,
-	}
-	for _, rule := range rules {
-		kind, pattern, ok := strings.Cut(rule, ":")
-		list := to[state.Kind(kind)]
-		if !ok || list == nil {
-			var kinds []string
-			for k := range to {
-				kinds = append(kinds, string(k))
-			}
-			slices.Sort(kinds)
-			return i, fmt.Errorf("%q: want KIND:PATTERN, the kind one of %s", rule, strings.Join(kinds, ", "))
+// tellRollouts tells the rollout of each pool what the candidate came to on its agents. One on which it could not be tried to its end
+// makes no result, and a pool that rolls nothing out wants none.
+func (r *rehearsing) tellRollouts(ctx context.Context, d *daemon, found report.Report, say func(string)) error {
+	var pools []string
+	agents := map[string][]string{}
+	failed, broken := map[string]bool{}, map[string]bool{}
+	for _, a := range found.Agents {
+		if !slices.Contains(pools, a.Pool) {
+			pools = append(pools, a.Pool)
 		}
-		*list = append(*list, pattern)
+		agents[a.Pool] = append(agents[a.Pool], fmt.Sprintf("%s %s", a.Name, a.Verdict))
+		failed[a.Pool] = failed[a.Pool] || a.Verdict == report.Failed
+		broken[a.Pool] = broken[a.Pool] || a.Verdict == report.Broken
 	}
-	return i, i.Validate()
+	var errs []error
+	for _, pool := range pools {
+		if broken[pool] && !failed[pool] {
+			say(fmt.Sprintf("pool %s: its rollout is told nothing: the candidate could not be tried to the end", pool))
+			continue
+		}
+		_, err := d.ReportRehearsal(ctx, pool, api.RehearsalResult{
+			Revision: found.Recipe.Revision, Passed: !failed[pool],
+			Report: fmt.Sprintf("rehearsal %s: %s", found.ID, strings.Join(agents[pool], ", ")),
+		})
+		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusNotFound {
+			say(fmt.Sprintf("pool %s: nothing is rolled out in stages there: nobody is told", pool))
+			continue
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("tell the rollout of pool %s: %w", pool, err))
+			continue
+		}
+		say(fmt.Sprintf("pool %s: its rollout knows", pool))
+	}
+	return errors.Join(errs...)
 }
 
 // messKinds reads what the flag --mess says.

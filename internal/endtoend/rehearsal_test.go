@@ -50,9 +50,11 @@ type rehearser struct {
 	token string
 }
 
-func newRehearser(t *testing.T) *rehearser {
+// newRehearser starts the daemon, with more in the configuration of the pool.
+func newRehearser(t *testing.T, more string) *rehearser {
 	t.Helper()
 	s := lends(t)
+	s.more = more + s.more
 	r := &rehearser{scene: s, agent: s.agent("", "CLEANABLE el7")}
 	s.must(os.Mkdir(filepath.Join(s.dir, "owned"), 0o700))
 	s.steps = fmt.Sprintf("  - name: owned\n    run: |\n      find %[1]s/owned -mindepth 1 -delete\n      touch %[1]s/owned/there\n", s.dir)
@@ -169,7 +171,7 @@ func (r *rehearser) leavesNothing() {
 
 func TestARecipeThatIsGoodPassesItsRehearsal(t *testing.T) {
 	t.Parallel()
-	r := newRehearser(t)
+	r := newRehearser(t, "")
 	result, said := r.run(r.command(wipes, furnish), 0)
 	for _, name := range []string{
 		"production recipe", "on the agent as it is", "again at once", "after a mess", "after a run that was stopped", "after a run that was killed", "comes back clean",
@@ -190,7 +192,7 @@ func TestARecipeThatIsGoodPassesItsRehearsal(t *testing.T) {
 
 func TestARecipeThatLeavesMessFailsItsRehearsal(t *testing.T) {
 	t.Parallel()
-	r := newRehearser(t)
+	r := newRehearser(t, "")
 	junit, page := filepath.Join(r.dir, "junit.xml"), filepath.Join(r.dir, "report.html")
 	result, _ := r.run(r.command("      true", furnish, "--junit", junit, "--report", page), 3)
 	if verdict, reason := result.of("after a mess"); verdict != "failed" || !strings.Contains(reason, "files-tree") {
@@ -210,12 +212,49 @@ func TestARecipeThatLeavesMessFailsItsRehearsal(t *testing.T) {
 
 func TestARecipeThatIsNotIdempotentFailsItsRehearsal(t *testing.T) {
 	t.Parallel()
-	r := newRehearser(t)
+	r := newRehearser(t, "")
 	result, _ := r.run(r.command("      true", furnish+appendix), 3)
 	if verdict, reason := result.of("again at once"); verdict != "failed" || !strings.Contains(reason, "owned/there") {
 		r.Errorf("it is %s: %s", verdict, reason)
 	}
 	r.leavesNothing()
+}
+
+// The daemon is told what came of a rehearsal before the revision is in its configuration, and gives it to no agent then.
+func TestARevisionThatFailedItsRehearsalIsNotRolledOut(t *testing.T) {
+	t.Parallel()
+	r := newRehearser(t, "  rollout: {rehearsalRequired: true}\n")
+	file := filepath.Join(r.dir, "operator.token")
+	r.pitcrew("token", "create", "release", "--role", "operator", "--file", file)
+	text, err := os.ReadFile(file)
+	r.must(err)
+	token := strings.TrimSpace(string(text))
+	c := r.command("      exit 7", furnish, "--record", "--borrower", "others")
+	c.Env = append(c.Env, "PITCREW_TOKEN="+token)
+	result, said := r.run(c, 3)
+	if verdict, reason := result.of("on the agent as it is"); verdict != "failed" || !strings.Contains(said, "pool main: its rollout knows") {
+		r.Errorf("it is %s: %s; it said\n%s", verdict, reason, said)
+	}
+	if strings.Contains(said, token) {
+		r.Error("a secret was shown")
+	}
+	r.leavesNothing()
+	before := r.told(r.agent, "agent.clean", 1)
+
+	r.stopDaemon(r.daemon)
+	r.configure()
+	candidate, err := os.ReadFile(filepath.Join(r.dir, "candidate.yaml"))
+	r.must(err)
+	r.write("recipe.yaml", string(candidate))
+	r.startDaemon()
+	r.await("the end of the rollout", func() bool {
+		rollout, err := r.daemon.Rollout(r.ctx, "main")
+		return err == nil && rollout.Stage == "rolled back" && rollout.Rehearsal == "failed"
+	})
+	r.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
+	if after := r.events(r.agent, "agent.clean"); after[0].ID != before[0].ID {
+		r.Errorf("it was cleaned anew: %+v", after[0])
+	}
 }
 
 // awaitRun starts a rehearsal and waits until the candidate runs.
@@ -243,7 +282,7 @@ func (r *rehearser) awaitRun(c *exec.Cmd) (said *journal, ended chan error) {
 
 func TestCtrlCInMidRehearsalReturnsEverything(t *testing.T) {
 	t.Parallel()
-	r := newRehearser(t)
+	r := newRehearser(t, "")
 	c := r.command(wipes, furnish)
 	said, ended := r.awaitRun(c)
 	r.must(c.Process.Signal(syscall.SIGINT))
@@ -259,7 +298,7 @@ func TestCtrlCInMidRehearsalReturnsEverything(t *testing.T) {
 
 func TestTheLoanOfARehearsalThatWasKilledEndsByItsTTL(t *testing.T) {
 	t.Parallel()
-	r := newRehearser(t)
+	r := newRehearser(t, "")
 	c := r.command(wipes, furnish, "--ttl", "10s")
 	_, ended := r.awaitRun(c)
 	r.must(c.Process.Kill())
