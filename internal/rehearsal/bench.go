@@ -32,7 +32,7 @@ type bench struct {
 // (hudson.slaves.SlaveComputer#setChannel).
 const root = "work"
 
-// requestWithin bounds the request for a loan.
+// requestWithin bounds the request for a loan, and that for its end.
 const requestWithin = time.Minute
 
 // executors are two: one run is killed by another build.
@@ -74,8 +74,10 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 	}
 	id := b.loan.ID
 	b.undo.Push("loan "+id+" of "+b.offer.Name(), func(ctx context.Context) error {
-		_, err := b.Desk.Return(ctx, id, "the rehearsal is over")
-		return err
+		return persist(ctx, requestWithin, func(ctx context.Context) error { // the daemon may be starting anew
+			_, err := b.Desk.Return(ctx, id, "the rehearsal is over")
+			return err
+		})
 	})
 	b.found.Loan = id
 	b.say("loan %s is asked for", id)
@@ -92,23 +94,34 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 
 var errRehearsed = errors.New("the rehearsal of this agent is over")
 
-// attached waits until the agent is at our controller.
+// onlineWithin bounds the time from the loan being attached, as the lender sees it, to the agent being online at the controller.
+const onlineWithin = time.Minute
+
+// attached waits until the agent is at our controller. How long that takes is the lender's business, as long as it answers.
 func (b *bench) attached(ctx context.Context) error {
+	heard, since := time.Now(), time.Time{}
 	for {
 		l, err := b.Desk.Show(ctx, b.loan.ID)
-		if err == nil {
-			b.loan = l
-			switch l.State {
-			case loan.Waiting, loan.Granted:
-			case loan.Attached:
-				if a, err := b.Jenkins.Agent(ctx, b.node); err == nil && !a.Offline {
-					return nil
-				}
-			case loan.Returning, loan.Cleaned, loan.Expired, loan.Failed:
-				return fmt.Errorf("borrow %s: loan %s is %s: %s", b.offer.Name(), l.ID, l.State, l.Reason)
+		switch {
+		case err == nil:
+			b.loan, heard = l, time.Now()
+		case time.Since(heard) > b.TTL:
+			return fmt.Errorf("borrow %s: the lender does not answer: %w", b.offer.Name(), err)
+		}
+		switch b.loan.State {
+		case loan.Waiting, loan.Granted:
+		case loan.Attached:
+			if a, err := b.Jenkins.Agent(ctx, b.node); err == nil && !a.Offline {
+				return nil
 			}
-		} else if ctx.Err() == nil {
-			b.say("%v", err) // the daemon may be starting anew
+			if since.IsZero() {
+				since = time.Now()
+			}
+			if time.Since(since) > onlineWithin {
+				return fmt.Errorf("borrow %s: loan %s is attached, and its agent is not at %s", b.offer.Name(), b.loan.ID, b.Jenkins.URL())
+			}
+		case loan.Returning, loan.Cleaned, loan.Expired, loan.Failed:
+			return fmt.Errorf("borrow %s: loan %s is %s: %s", b.offer.Name(), b.loan.ID, b.loan.State, b.loan.Reason)
 		}
 		if err := pause(ctx, buildPoll); err != nil {
 			return fmt.Errorf("borrow %s: %w", b.offer.Name(), err)
@@ -116,9 +129,10 @@ func (b *bench) attached(ctx context.Context) error {
 	}
 }
 
-// keep renews the loan until ctx ends, and calls lost when the loan does.
+// keep renews the loan until ctx ends. It calls lost when the loan does, and when its agent, the lender or the controller has been
+// away for so long that they do not come back: an agent of a loan does not connect twice.
 func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
-	misses := 0
+	lender, controller, agent := absence{limit: 6}, absence{limit: 6}, absence{limit: 2} // six make a TTL
 	for pause(ctx, max(time.Second, b.TTL/6)) == nil {
 		l, err := b.Desk.Show(ctx, b.loan.ID)
 		if err == nil && l.State != loan.Attached {
@@ -128,39 +142,77 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 		if err == nil {
 			err = b.Desk.Renew(ctx, b.loan.ID)
 		}
+		a, failed := b.Jenkins.Agent(ctx, b.node)
 		switch {
-		case err == nil:
-			misses = 0
-		case ctx.Err() == nil:
-			if misses++; misses == 6 { // its TTL has passed
-				lost(fmt.Errorf("the lender cannot be told that this lives: %w", err))
-				return
-			}
+		case ctx.Err() != nil:
+			return
+		case lender.passed(err != nil):
+			lost(fmt.Errorf("the lender cannot be told that this lives: %w", err))
+			return
+		case controller.passed(failed != nil):
+			lost(fmt.Errorf("the controller does not answer: %w", failed))
+			return
+		case agent.passed(failed == nil && a.Offline):
+			lost(errGone)
+			return
 		}
 	}
 }
 
-// giveBack returns the agent and waits until the production recipe has proved it.
-func (b *bench) giveBack(ctx context.Context) error {
-	l, err := b.Desk.Return(ctx, b.loan.ID, "rehearsed")
-	if err != nil {
-		return err
+var errGone = errors.New("the agent has gone away")
+
+// absence counts how often in a row something was missing.
+type absence struct{ times, limit int }
+
+// passed counts one more look, and reports whether that was the last that counts.
+func (a *absence) passed(missing bool) bool {
+	if !missing {
+		a.times = 0
+		return false
 	}
-	b.say("goes back")
-	limit, cancel := context.WithTimeoutCause(ctx, b.ReturnWithin, fmt.Errorf("it was not clean within %s", b.ReturnWithin))
+	a.times++
+	return a.times == a.limit
+}
+
+// giveBack returns the agent and waits until the production recipe has proved it. That it does not is the candidate's fault as like
+// as not; that the lender does not answer is nobody's here.
+func (b *bench) giveBack(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, b.ReturnWithin)
+	defer cancel()
+	ask := func() (Loan, error) { return b.Desk.Return(limit, b.loan.ID, "rehearsed") }
+	heard := time.Now()
+	for {
+		l, err := ask()
+		if err == nil {
+			heard = time.Now()
+			ask = func() (Loan, error) { return b.Desk.Show(limit, b.loan.ID) }
+			switch {
+			case l.State == loan.Cleaned:
+				return nil
+			case l.State.Final():
+				return faulty("loan %s is %s: %s", l.ID, l.State, l.Reason)
+			}
+		}
+		over := pause(limit, buildPoll) != nil
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil && (over || time.Since(heard) > b.TTL):
+			return fmt.Errorf("the lender does not answer: %w", err)
+		case over:
+			return faulty("it was not clean within %s: loan %s is %s (%s)", b.ReturnWithin, l.ID, l.State, l.Reason)
+		}
+	}
+}
+
+// persist calls f until it succeeds, or for so long.
+func persist(ctx context.Context, within time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
-		switch {
-		case l.State == loan.Cleaned:
-			return nil
-		case l.State.Final():
-			return fmt.Errorf("loan %s is %s: %s", l.ID, l.State, l.Reason)
-		}
-		if err := pause(limit, buildPoll); err != nil {
-			return fmt.Errorf("loan %s is %s (%s): %w", l.ID, l.State, l.Reason, err)
-		}
-		if seen, err := b.Desk.Show(limit, b.loan.ID); err == nil {
-			l = seen
+		err := f(ctx)
+		if err == nil || pause(ctx, buildPoll) != nil {
+			return err
 		}
 	}
 }

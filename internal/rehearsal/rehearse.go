@@ -160,19 +160,7 @@ func (b *bench) whole(ctx context.Context) {
 		return
 	}
 	b.sequence(kept)
-	if ctx.Err() != nil {
-		return
-	}
-	began := time.Now()
-	back := report.Case{Name: caseReturn, Verdict: report.Passed}
-	if err := b.giveBack(ctx); err != nil { // that the production recipe cannot mend what the candidate has done is the candidate's fault as like as not
-		back.Verdict, back.Reason = report.Failed, err.Error()
-	}
-	if ctx.Err() != nil {
-		back.Verdict = report.Broken
-	}
-	back.Duration = time.Since(began)
-	b.note(back)
+	b.try(ctx, caseReturn, func(ctx context.Context, _ *report.Case) error { return b.giveBack(ctx) })
 }
 
 // note keeps a case and tells of it.

@@ -140,6 +140,9 @@ func (b *bench) run(ctx context.Context, c *report.Case, p *recipe.Program) (rec
 		return ran, judge(ran)
 	}
 	if _, wrong := errors.AsType[*recipe.ReportError](err); wrong && ctx.Err() == nil {
+		if a, err := b.Jenkins.Agent(ctx, b.node); err != nil || a.Offline {
+			return ran, errors.Join(errGone, err) // whoever ended it
+		}
 		return ran, faulty("its build ended %s without a report that counts: %v", done.Result, err)
 	}
 	return ran, err

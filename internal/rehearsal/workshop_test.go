@@ -34,6 +34,7 @@ type workshop struct {
 	candidate, production *recipe.Program
 
 	mu     sync.Mutex // guards what follows
+	away   bool       // the desk does not answer
 	loan   rehearsal.Loan
 	ask    rehearsal.Ask
 	renews int
@@ -116,15 +117,36 @@ func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 	return result, errors.Join(err, w.undo.Run(ctx))
 }
 
+// open fails while the desk does not answer.
+func (w *workshop) open() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.away {
+		return errors.New("the daemon is away")
+	}
+	return nil
+}
+
+func (w *workshop) leave(away bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = away
+}
+
 func (w *workshop) Offers(context.Context) ([]rehearsal.Offer, error) {
-	return []rehearsal.Offer{{Controller: "ci", Agent: "el9-1", Pool: "el9", Labels: []string{"el9"}, OS: "linux", Arch: "x86_64", Isolated: true, Spare: 1, Ignore: w.ignore}}, nil
+	return []rehearsal.Offer{{
+		Controller: "ci", Agent: "el9-1", Pool: "el9", Labels: []string{"el9"}, OS: "linux", Arch: "x86_64", Isolated: true, Spare: 1, Ignore: w.ignore,
+	}}, w.open()
 }
 
 func (w *workshop) Program(context.Context, string) (*recipe.Program, error) {
-	return w.production, nil
+	return w.production, w.open()
 }
 
 func (w *workshop) Request(_ context.Context, a rehearsal.Ask) (rehearsal.Loan, error) {
+	if err := w.open(); err != nil {
+		return rehearsal.Loan{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ask, w.loan = a, rehearsal.Loan{ID: "l1", State: loan.Granted}
@@ -144,12 +166,18 @@ func (w *workshop) turn(s loan.State, reason string) {
 }
 
 func (w *workshop) Show(context.Context, string) (rehearsal.Loan, error) {
+	if err := w.open(); err != nil {
+		return rehearsal.Loan{}, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.loan, nil
 }
 
 func (w *workshop) Renew(context.Context, string) error {
+	if err := w.open(); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.renews++
@@ -157,11 +185,20 @@ func (w *workshop) Renew(context.Context, string) error {
 }
 
 func (w *workshop) Return(ctx context.Context, _, _ string) (rehearsal.Loan, error) {
-	if agent := w.server.Agent(w.ask.Node); agent != nil {
+	if err := w.open(); err != nil {
+		return rehearsal.Loan{}, err
+	}
+	if agent := w.server.Agent(w.node()); agent != nil {
 		agent.Kill()
 	}
 	w.turn(loan.Cleaned, "the agent is clean again")
 	return w.Show(ctx, "")
+}
+
+func (w *workshop) node() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ask.Node
 }
 
 var stateNonce = regexp.MustCompile(`STATE_NONCE=([a-z0-9]+)`)
