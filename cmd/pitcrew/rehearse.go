@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -214,7 +215,12 @@ func (r *rehearsing) newRehearsalProgress() *rehearsalProgress {
 func (p *rehearsalProgress) say(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line = fmt.Sprintf("%6s  %s", p.now().Sub(p.began).Round(time.Second), line)
+	line = strings.Map(func(c rune) rune { // what a machine said may be in it
+		if !unicode.IsPrint(c) && c != '\n' {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, fmt.Sprintf("%6s  %s", p.now().Sub(p.began).Round(time.Second), line))
 	if p.progress.out != nil && strings.HasSuffix(line, ": begins") {
 		p.show(strings.TrimSuffix(line, ": begins") + " ...")
 		return

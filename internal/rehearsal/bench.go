@@ -149,10 +149,10 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 		case lender.passed(err != nil):
 			lost(fmt.Errorf("the lender cannot be told that this lives: %w", err))
 			return
-		case controller.passed(failed != nil):
+		case controller.passed(failed != nil && !jenkins.IsNotFound(failed)):
 			lost(fmt.Errorf("the controller does not answer: %w", failed))
 			return
-		case agent.passed(failed == nil && a.Offline):
+		case agent.passed(gone(a, failed)):
 			lost(errGone)
 			return
 		}
@@ -160,6 +160,11 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 }
 
 var errGone = errors.New("the agent has gone away")
+
+// gone reports whether an agent, as it was asked for, has no connection any more. One that a monitor takes offline, as on a full disk, has.
+func gone(a jenkins.Agent, err error) bool {
+	return jenkins.IsNotFound(err) || err == nil && a.Offline && !a.TemporarilyOffline
+}
 
 // absence counts how often in a row something was missing.
 type absence struct{ times, limit int }

@@ -140,8 +140,12 @@ func (b *bench) run(ctx context.Context, c *report.Case, p *recipe.Program) (rec
 		return ran, judge(ran)
 	}
 	if _, wrong := errors.AsType[*recipe.ReportError](err); wrong && ctx.Err() == nil {
-		if a, err := b.Jenkins.Agent(ctx, b.node); err != nil || a.Offline {
-			return ran, errors.Join(errGone, err) // whoever ended it
+		a, failed := b.Jenkins.Agent(ctx, b.node)
+		if gone(a, failed) {
+			return ran, errGone // whoever ended it
+		}
+		if failed != nil {
+			return ran, failed
 		}
 		return ran, faulty("its build ended %s without a report that counts: %v", done.Result, err)
 	}
