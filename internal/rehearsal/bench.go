@@ -32,7 +32,7 @@ type bench struct {
 // (hudson.slaves.SlaveComputer#setChannel).
 const root = "work"
 
-// requestWithin bounds the request for a loan, and that for its end.
+// requestWithin bounds the request for a loan.
 const requestWithin = time.Minute
 
 // executors are two: one run is killed by another build.
@@ -74,10 +74,8 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 	}
 	id := b.loan.ID
 	b.undo.Push("loan "+id+" of "+b.offer.Name(), func(ctx context.Context) error {
-		return persist(ctx, requestWithin, func(ctx context.Context) error { // the daemon may be starting anew
-			_, err := b.Desk.Return(ctx, id, "the rehearsal is over")
-			return err
-		})
+		_, err := b.Desk.Return(ctx, id, "the rehearsal is over")
+		return err
 	})
 	b.found.Loan = id
 	b.say("loan %s is asked for", id)
@@ -210,13 +208,16 @@ func (b *bench) giveBack(ctx context.Context) error {
 	}
 }
 
-// persist calls f until it succeeds, or for so long.
-func persist(ctx context.Context, within time.Duration, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+// undoAgain is for how long is tried again what cannot be undone: a daemon or a controller may be starting anew.
+const undoAgain = time.Minute
+
+// takeBack undoes what was made for this agent. Interrupted, it tries once.
+func (b *bench) takeBack(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, undoAgain)
 	defer cancel()
 	for {
-		err := f(ctx)
-		if err == nil || pause(ctx, buildPoll) != nil {
+		err := b.undo.Run(ctx)
+		if err == nil || pause(limit, offersPoll) != nil {
 			return err
 		}
 	}

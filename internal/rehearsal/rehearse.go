@@ -145,7 +145,7 @@ func (r *Rehearsal) defaults() {
 // whole is the rehearsal on one agent. What was made for it is undone at its end; interrupted, nobody waits for its cleanup.
 func (b *bench) whole(ctx context.Context) {
 	defer func() {
-		if err := b.undo.Run(ctx); err != nil {
+		if err := b.takeBack(ctx); err != nil {
 			b.note(report.Case{Name: "leave nothing behind", Verdict: report.Broken, Reason: err.Error()})
 		}
 	}()
