@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the program as people do: as a process, against a daemon of this process.
 func TestScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("mostly runs another program")
+	}
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
