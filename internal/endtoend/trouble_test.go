@@ -36,7 +36,7 @@ func TestAnAgentThatWasDeletedAndMadeAgainIsCleanedAgain(t *testing.T) {
 	s := newScene(t)
 	a := s.agent("", "CLEANABLE el7")
 	s.serve()
-	s.awaitLabels(a, "CLEANABLE el7 CLEAN")
+	s.told(a, "agent.clean", 1) // the label comes first, and is looked at once more
 	controller.Post(s.ctx, s, a.Path+"/doDelete", nil)
 	s.told(a, "agent.forgotten", 1)
 	s.await("the process was sent away", func() bool { return a.Starts() > 1 })
