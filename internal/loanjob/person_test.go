@@ -124,6 +124,26 @@ func TestAPersonGetsNoAccountButOneOfItsOwn(t *testing.T) {
 	}
 }
 
+// What sshd cannot read as a time would let nobody in, and say so to nobody.
+func TestWhereNoDateCanBeComputedNoKeyIsLetIn(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"exit 1", "echo @12345678901234"} {
+		l, p := pretend(t, "dash", "")
+		withAccounts(t, p, 0, "")
+		date := "#!/bin/sh\nPATH=/usr/bin:/bin\n[ \"$1\" != +%s ] || exec date +%s\n" + answer + "\n"
+		if err := os.WriteFile(filepath.Join(filepath.Dir(p.shell), "date"), []byte(date), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		who := loanjob.Person{Agent: "a", Controller: "lender", Attempt: 7, Loan: l.order.Loan, User: "pitcrewloan", Key: somebodysKey, Limit: time.Hour}
+		if c, exit := l.asPerson(t, p, "grant-ssh", who); exit != 78 || !strings.Contains(c.Refusal, "no way to compute a date") {
+			t.Errorf("%s: exit status %d, %+v", answer, exit, c)
+		}
+		if _, err := os.Stat(filepath.Join(p.loanHome, ".ssh")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: keys: %v", answer, err)
+		}
+	}
+}
+
 // A link would have the account's file, or another's, written elsewhere.
 func TestKeysThatAreALinkAreLeftAlone(t *testing.T) {
 	t.Parallel()

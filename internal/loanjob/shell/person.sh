@@ -28,7 +28,8 @@ grant_ssh() {
 	# In the time of this machine, as sshd reads it; its name for UTC is known since OpenSSH 9.1 only.
 	g_until=$(($(date +%s) + PITCREW_LOAN_LIMIT))
 	g_until=$(unset TZ; date -d "@$g_until" +%Y%m%d%H%M%S 2>/dev/null || date -r "$g_until" +%Y%m%d%H%M%S 2>/dev/null)
-	number "1$g_until" || [ ${#g_until} -eq 14 ] || refuse 'no way to compute a date here'
+	case $g_until in *[!0-9]*) g_until= ;; esac
+	[ ${#g_until} -eq 14 ] || refuse 'no way to compute a date here'
 	mkdir -p "$base/$loan" && process $$ && boot_id && printf '%s\n' "$p_process" "$id" >"$base/$loan/granted" ||
 		refuse "cannot write to $base/$loan"
 	g_said=$(rewrite_keys "restrict,pty,expiry-time=\"$g_until\" $1 $2 pitcrew-loan-$loan") || {
