@@ -17,6 +17,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"short":      short,
 	"complaints": Case.complaints,
 	"reasons":    Report.reasons,
+	"valid":      valid,
 	"about": func(a Agent) string {
 		return strings.Join(present("pool "+a.Pool, a.OS, a.Arch, a.Profile), " · ")
 	},

@@ -165,7 +165,7 @@ func bounded(lines []string) []string {
 	return append(append([]string{}, lines[:most]...), fmt.Sprintf("and %d more", len(lines)-most))
 }
 
-// valid replaces what XML 1.0 cannot hold: control characters, surrogates, what is no UTF-8.
+// valid replaces what XML 1.0, and HTML, cannot hold: control characters, surrogates, what is no UTF-8.
 func valid(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -39,6 +39,7 @@ func example() Report {
 	messed := Case{
 		Name: "after a mess", Verdict: Failed, Outcome: "failed", Duration: 83 * time.Second, Steps: failed,
 		Reason: "it left of the mess what the production recipe takes away: files-tree, process-bare",
+		Log:    "pitcrew: clean 'remove the workspace' begins\n| rm: cannot remove '<b>module</b>\x1b[31m': Permission denied\n",
 		Made:   []mess.Line{{Name: "files-tree", State: mess.Made}, {Name: "process-bare", State: mess.Made}, {Name: "loop", State: mess.Skipped, Detail: "needs root"}},
 		Left: []mess.Line{
 			{Name: "files-tree", State: mess.Removed, Detail: "/srv/ci/mess-k7f3q9x2m1-files-tree with 87 entries"},
