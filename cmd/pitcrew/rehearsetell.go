@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -53,25 +54,21 @@ func (r *rehearsing) page() func(report.Report) ([]byte, error) {
 // tellRollouts tells the rollout of each pool what the candidate came to on its agents. One on which it could not be tried to its end
 // makes no result, and a pool that rolls nothing out wants none.
 func (r *rehearsing) tellRollouts(ctx context.Context, d *daemon, found report.Report, say func(string)) error {
-	var pools []string
-	agents := map[string][]string{}
-	failed, broken := map[string]bool{}, map[string]bool{}
+	worst, agents := map[string]report.Verdict{}, map[string][]string{}
 	for _, a := range found.Agents {
-		if !slices.Contains(pools, a.Pool) {
-			pools = append(pools, a.Pool)
-		}
 		agents[a.Pool] = append(agents[a.Pool], fmt.Sprintf("%s %s", a.Name, a.Verdict))
-		failed[a.Pool] = failed[a.Pool] || a.Verdict == report.Failed
-		broken[a.Pool] = broken[a.Pool] || a.Verdict == report.Broken
+		if was, seen := worst[a.Pool]; !seen || a.Verdict == report.Failed || was == report.Passed {
+			worst[a.Pool] = a.Verdict
+		}
 	}
 	var errs []error
-	for _, pool := range pools {
-		if broken[pool] && !failed[pool] {
+	for _, pool := range slices.Sorted(maps.Keys(worst)) {
+		if worst[pool] == report.Broken {
 			say(fmt.Sprintf("pool %s: its rollout is told nothing: the candidate could not be tried to the end", pool))
 			continue
 		}
 		_, err := d.ReportRehearsal(ctx, pool, api.RehearsalResult{
-			Revision: found.Recipe.Revision, Passed: !failed[pool],
+			Revision: found.Recipe.Revision, Passed: worst[pool] == report.Passed,
 			Report: fmt.Sprintf("rehearsal %s: %s", found.ID, strings.Join(agents[pool], ", ")),
 		})
 		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusNotFound {
