@@ -29,13 +29,10 @@ type Ignore struct {
 // ParseIgnore reads rules as people write them, KIND:PATTERN, such as file:/var/cache/*. An error names what is wrong with each.
 func ParseIgnore(rules []string) (Ignore, error) {
 	var i Ignore
-	to := map[Kind]*[]string{
-		Package: &i.Packages, Service: &i.Services, Mount: &i.Mounts, User: &i.Users, Group: &i.Groups, File: &i.Files, Port: &i.Ports, Fact: &i.Facts,
-	}
 	var errs []error
 	for _, rule := range rules {
 		kind, pattern, ok := strings.Cut(rule, ":")
-		list := to[Kind(kind)]
+		list := i.list(Kind(kind))
 		if !ok || list == nil {
 			names := make([]string, len(kinds))
 			for n, k := range kinds {
@@ -66,24 +63,32 @@ func DefaultIgnore() Ignore {
 	}
 }
 
-func (i Ignore) patterns(k Kind) []string {
+// list is the one of a kind; nil if there is no such kind.
+func (i *Ignore) list(k Kind) *[]string {
 	switch k {
 	case Package:
-		return i.Packages
+		return &i.Packages
 	case Service:
-		return i.Services
+		return &i.Services
 	case Mount:
-		return i.Mounts
+		return &i.Mounts
 	case User:
-		return i.Users
+		return &i.Users
 	case Group:
-		return i.Groups
+		return &i.Groups
 	case File:
-		return i.Files
+		return &i.Files
 	case Port:
-		return i.Ports
+		return &i.Ports
 	case Fact:
-		return i.Facts
+		return &i.Facts
+	}
+	return nil
+}
+
+func (i Ignore) patterns(k Kind) []string {
+	if list := i.list(k); list != nil {
+		return *list
 	}
 	return nil
 }
