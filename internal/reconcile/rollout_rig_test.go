@@ -261,6 +261,7 @@ func (f *fleet) has(p *recipe.Program) int {
 func (f *fleet) use(limit time.Duration, what string, ok func() bool) {
 	f.t.Helper()
 	for end := time.Now().Add(limit); time.Now().Before(end); {
+		synctest.Wait() // what a change or a start set off at this moment is done
 		if ok() {
 			return
 		}
@@ -271,7 +272,6 @@ func (f *fleet) use(limit time.Duration, what string, ok func() bool) {
 			}
 		}
 		time.Sleep(20 * time.Second)
-		synctest.Wait()
 	}
 	f.t.Fatalf("after %s: %s did not happen; the rollout is %+v", limit, what, f.stored())
 }
