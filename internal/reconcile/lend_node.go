@@ -74,7 +74,7 @@ func (l *Lender) missed(ctx context.Context, one *loan.Loan, act loan.Action, er
 		return rest, nil //nolint:nilerr // the daemon stops: that is no error of the loan
 	}
 	if errors.Is(err, errParting) {
-		return stepSoon, nil
+		return stepSoon(one.Since, time.Now()), nil
 	}
 	now := time.Now()
 	wait := l.setBack(ctx, one, string(act.Kind), err)

@@ -222,11 +222,7 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 			return err
 		}
 	}
-	look := c.look.Load()
-	running := look != nil && look.At.After(run.Handed) && slices.ContainsFunc(look.Agents[one.Agent.Name].Running, func(e jenkins.Executable) bool {
-		return e.Job == run.Job && e.Number == run.Build
-	})
-	if running && one.State == loan.Attached && look.Session == run.Session {
+	if one.State == loan.Attached && c.holds(one) {
 		return nil // the polls tell when it has ended
 	}
 	build, err := c.Jenkins.BuildInfo(ctx, run.Job, run.Build)
@@ -254,6 +250,17 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 	}
 	learn(run, console)
 	return l.save(ctx, one, time.Now())
+}
+
+// holds reports whether the newest look shows the build that holds a loan.
+func (c *Crew) holds(one *loan.Loan) bool {
+	if c == nil {
+		return false
+	}
+	look, run := c.look.Load(), &one.Run
+	return look != nil && look.At.After(run.Handed) && look.Session == run.Session && slices.ContainsFunc(look.Agents[one.Agent.Name].Running, func(e jenkins.Executable) bool {
+		return e.Job == run.Job && e.Number == run.Build
+	})
 }
 
 // followQueued learns which build the queued item became.

@@ -13,8 +13,21 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// stepSoon is when a loan that is on its way to the borrower or back is looked at again.
-const stepSoon = 300 * time.Millisecond
+// A loan that is on its way to the borrower or back is looked at again after a third of the time that it has been, within
+// these bounds: what takes a moment is seen at once, and what takes long costs few requests.
+const (
+	stepSoonest = 100 * time.Millisecond
+	stepLatest  = time.Second
+)
+
+// freesWithin is how long after the end of a loan's program its agent is looked for again and again, until its cleanup has
+// begun: a build holds its executor for a moment. A controller that takes longer is busy, and is polled no more often for it.
+const freesWithin = 3 * time.Second
+
+// stepSoon is when a loan that has been in its state since then is looked at again.
+func stepSoon(since, now time.Time) time.Duration {
+	return min(max(now.Sub(since)/3, stepSoonest), stepLatest)
+}
 
 // handle does the next thing for one loan. It may run at any time and any number of times.
 func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
@@ -80,9 +93,12 @@ func (l *Lender) handle(ctx context.Context, id string) (time.Duration, error) {
 	case act.Kind != loan.Rest:
 		return again, nil
 	case one.State == loan.Granted || one.State == loan.Returning:
-		return stepSoon, nil
+		if c != nil && sight.Released && now.Sub(one.Run.Ended) < freesWithin && l.due(ctx, &one) {
+			c.Poke() // the look that gave it back may have seen its executor busy still
+		}
+		return stepSoon(one.Since, now), nil
 	}
-	return min(max(time.Until(act.Wake), stepSoon), lendEvery), nil
+	return min(max(time.Until(act.Wake), stepSoonest), lendEvery), nil
 }
 
 // policy is that of the pool that lends the agent; one that lends nothing any more lets its loans end.
@@ -137,6 +153,12 @@ func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight
 		s.Borrower = loan.Borrower{Online: one.Run.Connected}
 	}
 	return s, nil
+}
+
+// due reports whether the cleanup that a loan's agent is due for has not begun.
+func (l *Lender) due(ctx context.Context, one *loan.Loan) bool {
+	a, _, err := l.Store.Agent(ctx, lentAgent(one))
+	return err == nil && a.State == hygiene.Due
 }
 
 // cleanedSince reports whether an agent was proven clean after a loan. A build, or another loan, may have taken it at once.

@@ -235,7 +235,7 @@ remove_secret() { as_loan rm -f "$dir/secret" 2>/dev/null </dev/null; }
 
 # doze waits a little, or until a signal comes.
 doze() {
-	d_for=1
+	d_for=0.5
 	[ -n "$connected" ] || d_for=0.2
 	{ sleep "$d_for" || sleep 1; } >/dev/null 2>&1 &
 	wait "$!"
