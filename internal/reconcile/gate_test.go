@@ -242,9 +242,10 @@ func TestAGateThatIsLostDuringAGrantIsNotReplacedByLabels(t *testing.T) {
 
 func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 	s := behindGate(one[0], jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2, Normal: true})
-	s.jenkins = nil
+	s.jenkins = func(o *jenkinstest.Options) {
+		o.Boot = func(j *jenkinstest.Jenkins) { j.InstallGate(jenkinstest.GateOptions{Hook: "console"}) }
+	}
 	inRig(t, s, func(r *rig) {
-		r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
 		r.pass(6 * time.Minute)
 		r.waitState("linux-7", hygiene.Clean)
 		r.waitState("wide", hygiene.Clean)
