@@ -132,12 +132,17 @@ func ends(l Loan, s Sight, p Policy, now time.Time) (Action, bool) {
 	switch {
 	case l.Lease.Idle > 0 && idle >= l.Lease.Idle:
 		return end(ByIdle, fmt.Sprintf("nothing has run on it for %s", l.Lease.Idle)), true
-	case p.Recall > 0 && s.Short && idle >= p.Recall:
+	case s.Wanted && l.Recallable(p, now):
 		return end(ByRecall, "it is idle, and the lender is short of clean agents"), true
 	case s.Borrower.Answers && s.Borrower.At.After(l.Attached) && !s.Borrower.There && !l.To.Own() && l.To.Kind == ToController:
 		return end(ByDeletion, "its node is not at the borrower any more"), true
 	}
 	return Action{}, false
+}
+
+// Recallable reports whether nothing has run on the agent for so long that a lender who is short may have it back.
+func (l Loan) Recallable(p Policy, now time.Time) bool {
+	return p.Recall > 0 && !l.IdleSince.IsZero() && now.Sub(l.IdleSince) >= p.Recall
 }
 
 // granted takes an agent to the borrower, one step after the other.

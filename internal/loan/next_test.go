@@ -217,7 +217,7 @@ var endings = []struct {
 	{decision{"not attached in time, and why", "", and(onLoan(func(l *loan.Loan) { l.Lease.Attach = time.Minute }), onSight(func(s *loan.Sight) { s.Borrower.Problem = "no route" })), loan.End, loan.ByTimeout, "no route"}, loan.Granted},
 	{decision{"idle", "", onLoan(func(l *loan.Loan) { l.Lease.Idle, l.IdleSince = time.Minute, base }), loan.End, loan.ByIdle, "nothing has run on it for 1m0s"}, loan.Attached},
 	{decision{"called back", "", func(l *loan.Loan, s *loan.Sight, p *loan.Policy) {
-		p.Recall, s.Short, l.IdleSince = time.Minute, true, base
+		p.Recall, s.Wanted, l.IdleSince = time.Minute, true, base
 	}, loan.End, loan.ByRecall, "short of clean agents"}, loan.Attached},
 	{decision{"its node was deleted", "", onSight(func(s *loan.Sight) { s.Borrower.There = false }), loan.End, loan.ByDeletion, "not at the borrower"}, loan.Attached},
 }
@@ -252,8 +252,8 @@ func TestWhatDoesNotEndALoan(t *testing.T) {
 		{"idle without a limit", loan.Attached, onLoan(func(l *loan.Loan) { l.IdleSince = base.Add(-100 * time.Hour) }), loan.Rest, "", ""},
 		{"a limit, and something runs", loan.Attached, onLoan(func(l *loan.Loan) { l.Lease.Idle = time.Minute }), loan.Rest, "", ""},
 		{"idle, and the lender is not short", loan.Attached, func(l *loan.Loan, _ *loan.Sight, p *loan.Policy) { p.Recall, l.IdleSince = time.Minute, base }, loan.Rest, "", ""},
-		{"idle and short, and nobody is called back", loan.Attached, func(l *loan.Loan, s *loan.Sight, _ *loan.Policy) { s.Short, l.IdleSince = true, base }, loan.Rest, "", ""},
-		{"short, and something runs", loan.Attached, func(_ *loan.Loan, s *loan.Sight, p *loan.Policy) { p.Recall, s.Short = time.Nanosecond, true }, loan.Rest, "", ""},
+		{"idle and short, and nobody is called back", loan.Attached, func(l *loan.Loan, s *loan.Sight, _ *loan.Policy) { s.Wanted, l.IdleSince = true, base }, loan.Rest, "", ""},
+		{"short, and something runs", loan.Attached, func(_ *loan.Loan, s *loan.Sight, p *loan.Policy) { p.Recall, s.Wanted = time.Nanosecond, true }, loan.Rest, "", ""},
 		{"no limit to the attachment", loan.Granted, onLoan(func(l *loan.Loan) { l.Lease.Attach, l.Granted = 0, base.Add(-time.Hour) }), loan.Shut, "", ""},
 		{"the limit to the attachment, once attached", loan.Attached, onLoan(func(l *loan.Loan) { l.Lease.Attach = time.Nanosecond }), loan.Rest, "", ""},
 		{"an agent of which nothing was seen yet", loan.Granted, blind, loan.Shut, "", ""},

@@ -62,7 +62,7 @@ func anySight(t *rapid.T) loan.Sight {
 			At: someTime(t, "borrower at"), Answers: flag("borrower answers"), Problem: seldom("problem", "no route"),
 			There: flag("there"), Online: flag("online"),
 		},
-		Short: flag("short"), Released: flag("released"), Back: flag("back"),
+		Wanted: flag("wanted"), Released: flag("released"), Back: flag("back"),
 	}
 }
 

@@ -10,8 +10,9 @@ type Sight struct {
 	Program  Program
 	Borrower Borrower
 
-	// Short: the queue of the lender wants more clean agents of the pool than there are or will be soon.
-	Short bool
+	// Wanted: the queue of the lender wants more clean agents than there are or will be soon, and this one before those of
+	// other loans.
+	Wanted bool
 	// Released: the agent is not stored as on loan any more.
 	Released bool
 	// Back: since then it was proven clean.

@@ -140,7 +140,7 @@ func events(w *world) map[string]func(*rapid.T) {
 			if w.loan.State == loan.Attached {
 				w.loan.Idles(rapid.Bool().Draw(t, "is"), w.now)
 			}
-			w.sight.Short = rapid.Bool().Draw(t, "short")
+			w.sight.Wanted = rapid.Bool().Draw(t, "wanted")
 		},
 		"return": func(t *rapid.T) {
 			if rapid.IntRange(0, 2).Draw(t, "really") == 0 {

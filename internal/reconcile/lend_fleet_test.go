@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -94,27 +95,39 @@ func TestTwoBorrowersShareWithinQuotasAndAboveTheFloor(t *testing.T) {
 	})
 }
 
-// What starts while agents are on loan makes the lender short, and calls back what is idle.
-func TestAnIdleLoanIsCalledBackWhenTheLenderIsShort(t *testing.T) {
-	inLendRig(t, lendFleet(2, 0), func(r *lendRig) {
+// What starts while agents are on loan makes the lender short, and calls back as many as it wants of those that would serve it:
+// those that have been idle for longest.
+func TestAsManyIdleLoansAreCalledBackAsTheQueueWants(t *testing.T) {
+	fleet := lendFleet(4, 0)
+	for i := range fleet.agents[:2] {
+		fleet.agents[i].Labels = "cleanable el8" // lent first, idle for longest, and of no use to the queue
+	}
+	inLendRig(t, fleet, func(r *lendRig) {
 		r.allClean()
-		loans := r.requestMany("staging", 2)
-		r.wait(10*time.Minute, "all lent", func() bool { return r.count()["attached"] == 2 })
+		var loans []loan.Loan
+		for _, a := range r.spec.agents {
+			l, err := r.lender.Request(r.t.Context(), loan.Request{Borrower: "staging", By: "ci", Count: 1, Want: loan.Want{Agent: a.Name}, To: loan.Target{Kind: loan.ToController}}, "")
+			must(r.t, err)
+			loans = append(loans, l...)
+			r.wait(10*time.Minute, "it lent", func() bool { return r.loan(l[0].ID).State == loan.Attached })
+			r.pass(time.Minute)
+		}
 		r.pass(5 * time.Minute)
+		recalled := func() (names []string) {
+			for _, l := range loans {
+				if l = r.loan(l.ID); l.Cause == loan.ByRecall {
+					names = append(names, l.Agent.Name)
+				}
+			}
+			return names
+		}
 		must(r.t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "clean&&el7"}))
 		_, err := r.jenkins.Schedule("app", nil)
 		must(r.t, err)
 		r.wait(20*time.Minute, "the build", func() bool { return len(r.jenkins.Builds("app")) == 1 })
-		called := 0
-		for _, l := range loans {
-			if r.loan(l.ID).Cause == loan.ByRecall {
-				called++
-			}
+		if got := recalled(); !slices.Equal(got, []string{"linux-2"}) {
+			r.t.Errorf("%v were called back for one build", got)
 		}
-		if called == 0 {
-			r.t.Error("none was called back")
-		}
-		r.t.Logf("%d of 2 loans were called back for one build", called)
 		r.wait(3*time.Hour, "the rest", func() bool { return len(r.count()) == 0 })
 	})
 }

@@ -145,6 +145,9 @@ func (l *Lender) sight(ctx context.Context, c *Crew, one *loan.Loan) (loan.Sight
 	s.Lender.Managed = a.Managed()
 	if c != nil {
 		c.lookAtLent(&s, a, one)
+		if s.Wanted, err = l.wanted(ctx, c, a, one); err != nil {
+			return s, err
+		}
 	}
 	if one.Node.Name != "" && one.To.Kind == loan.ToController && !one.To.Own() && one.Node.Made && !one.Node.Gone {
 		s.Borrower = l.Borrowers.look(ctx, one)
@@ -167,6 +170,16 @@ func cleanedSince(a hygiene.Agent, one *loan.Loan) bool {
 	return a.State == hygiene.Clean && a.Attempt >= one.Run.Number || a.LastCleaned.After(one.Since)
 }
 
+// wanted reports whether the queue calls a loan back. What other loans there are matters only where it calls any.
+func (l *Lender) wanted(ctx context.Context, c *Crew, a hygiene.Agent, one *loan.Loan) (bool, error) {
+	m := c.market.Load()
+	if m == nil || one.State != loan.Attached || !m.shelves[a.Pool].Short {
+		return false, nil
+	}
+	open, err := l.Store.OpenLoans(ctx)
+	return err == nil && m.recalls(one, open, time.Now()), err
+}
+
 // lookAtLent adds what the newest look saw of a loan's agent.
 func (c *Crew) lookAtLent(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
 	look, set, now := c.look.Load(), c.settings.Load(), time.Now()
@@ -187,9 +200,6 @@ func (c *Crew) lookAtLent(s *loan.Sight, a hygiene.Agent, one *loan.Loan) {
 	}
 	if s.Lender.Kept = a.KeptOut(now); s.Lender.Kept == "" && view.Offline && view.OfflineBy == hygiene.ByPerson {
 		s.Lender.Kept = "a person took it offline"
-	}
-	if m := c.market.Load(); m != nil {
-		s.Short = m.shelves[a.Pool].Short
 	}
 }
 

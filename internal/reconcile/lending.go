@@ -65,6 +65,14 @@ type market struct {
 	offers  []offer
 	shelves map[string]loan.Shelf
 	totals  map[string]int // agents of each pool
+	lent    map[string]lent
+	unmet   []int // for each label expression of the queue, how many agents it wants beside those that are there or will be soon
+}
+
+// lent is an agent that is on loan.
+type lent struct {
+	pool   string
+	serves []int // label expressions of the queue, were it clean
 }
 
 // noteMarket keeps, of one decision, what the controller's pools could lend. It costs nothing where none lends.
@@ -73,8 +81,11 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 		c.market.Store(nil)
 		return
 	}
-	m := &market{shelves: map[string]loan.Shelf{}, totals: map[string]int{}}
+	m := &market{shelves: map[string]loan.Shelf{}, totals: map[string]int{}, lent: map[string]lent{}}
 	demands, exprs := demanded(s, look, views)
+	for _, d := range demands {
+		m.unmet = append(m.unmet, d.Want)
+	}
 	for i := range views {
 		v := &views[i]
 		if v.pool == nil || v.pool.Lend == nil {
@@ -83,14 +94,18 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 		m.totals[v.pool.Name]++
 		shelf := m.shelves[v.pool.Name]
 		shelf.Policy = v.pool.Lend.Policy
-		for _, d := range serves(s, v, exprs) {
+		served := serves(s, v, exprs)
+		for _, d := range served {
 			shelf.Short = shelf.Short || demands[d].Want > 0
 		}
 		switch {
 		case v.agent.Loan != nil:
 			shelf.Lent++
+			m.lent[v.agent.ID.Name] = lent{pool: v.pool.Name, serves: served}
 		case v.agent.State == hygiene.Clean:
 			shelf.Clean++
+		case v.action.Kind == hygiene.Begin:
+			meet(m.unmet, served) // such as one that has just come back
 		}
 		m.shelves[v.pool.Name] = shelf
 		if v.lendable() {
@@ -102,6 +117,41 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 		}
 	}
 	c.market.Store(m)
+}
+
+// meet takes one agent off what is wanted, and reports whether one of its kind was.
+func meet(unmet, serves []int) bool {
+	for _, d := range serves {
+		if unmet[d] > 0 {
+			unmet[d]--
+			return true
+		}
+	}
+	return false
+}
+
+// recalls reports whether the queue calls a loan back: it calls as many as it wants agents beside those that are on their way
+// back, and first those that have been idle for longest.
+func (m *market) recalls(one *loan.Loan, open []loan.Loan, now time.Time) bool {
+	unmet := slices.Clone(m.unmet)
+	var idle []loan.Loan
+	for _, l := range open {
+		agent, ok := m.lent[l.Agent.Name]
+		switch {
+		case !ok || l.Agent.Controller != one.Agent.Controller:
+		case l.State == loan.Returning:
+			meet(unmet, agent.serves)
+		case l.State == loan.Attached && l.Recallable(m.shelves[agent.pool].Policy, now):
+			idle = append(idle, l)
+		}
+	}
+	slices.SortFunc(idle, func(a, b loan.Loan) int { return cmp.Or(a.IdleSince.Compare(b.IdleSince), cmp.Compare(a.ID, b.ID)) })
+	for _, l := range idle {
+		if met := meet(unmet, m.lent[l.Agent.Name].serves); l.ID == one.ID {
+			return met
+		}
+	}
+	return false
 }
 
 // lendable reports whether nothing speaks against lending the agent now.
