@@ -3,10 +3,12 @@
 package reconcile_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 )
@@ -98,4 +100,23 @@ func TestTheLendersAgentIsDeletedAtEachMomentOfALoan(t *testing.T) {
 		_, err := r.jenkins.AddAgent(jenkinstest.AgentSpec{Name: "linux-7", Labels: "cleanable el7"})
 		must(r.t, err)
 	}, nothingElse)
+}
+
+// TestAStoppedBuildIsAnAbort holds it whichever of the build's processes Jenkins ends first.
+func TestAStoppedBuildIsAnAbort(t *testing.T) {
+	for _, hasty := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hasty %t", hasty), func(t *testing.T) {
+			inLendRig(t, setup{agents: one}, func(r *lendRig) {
+				r.holds.Lock()
+				r.hasty = hasty
+				r.holds.Unlock()
+				r.waitState("linux-7", hygiene.Clean)
+				l := r.waitLoan(r.request().ID, loan.Attached)
+				must(r.t, r.client.StopBuild(r.t.Context(), "pitcrew-loan-01", l.Run.Build))
+				if l = r.backInOrder(l.ID, loan.Cleaned); l.Cause != loan.ByAbort {
+					r.t.Errorf("it ended by %q: %s", l.Cause, l.Reason)
+				}
+			})
+		})
+	}
 }

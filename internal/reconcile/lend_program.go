@@ -243,6 +243,9 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 	case err != nil:
 		return l.ended(ctx, one, "its console is not to be trusted: "+err.Error(), loanjob.Console{})
 	case !build.Building:
+		if e := console.Ended; e != nil && e.Reason == loanjob.AgentEnded && build.Result == "ABORTED" {
+			e.Reason = loanjob.Stopped // Jenkins ends the processes of a build that is stopped in any order
+		}
 		return l.ended(ctx, one, fmt.Sprintf("its build ended %s", build.Result), console)
 	}
 	if (console.Started != nil) == (run.Account != "") && console.Connected == run.Connected {

@@ -37,6 +37,7 @@ type lendRig struct {
 	orphans  bool              // its build dies and what it started lives on, guarded by holds
 	deaf     bool              // its secret does not do, guarded by holds
 	silent   bool              // it says nothing at its end, guarded by holds
+	hasty    bool              // what stops its build ends the borrowed program before it, guarded by holds
 	secrets  map[string]bool   // that programs were given, guarded by holds
 	lives    map[string]string // borrowed programs that live, node by agent; guarded by holds
 	returned []loan.Loan       // guarded by holds
@@ -186,6 +187,9 @@ func (r *lendRig) execute(ctx context.Context, step jenkinstest.Step) jenkinstes
 		}
 		r.holds.Lock()
 		stubborn, silent, orphans := r.stubborn, r.silent, r.orphans
+		if r.hasty && reason == "stopped" {
+			reason = "agent-ended"
+		}
 		r.holds.Unlock()
 		if orphans && connected && ctx.Err() != nil {
 			orphaned = true
