@@ -43,12 +43,13 @@ func startPodman(t *testing.T) engine {
 		t.Fatalf("copy /etc: %s", out)
 	}
 	policy, conf := filepath.Join(etc, "containers/policy.json"), place+"/containers.conf"
+	// Without events Podman does not see the end of a container whose log is followed, and ends the log at its first pause.
 	text := `[containers]
 default_ulimits=["nofile=1024:1024","nproc=4096:4096"]
 [engine]
 runtime="runc"
 cgroup_manager="cgroupfs"
-events_logger="none"
+events_logger="file"
 `
 	err := errors.Join(
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("proc", "/proc", "proc", 0, ""),

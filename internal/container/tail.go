@@ -92,3 +92,32 @@ func (t *tail) text() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// maxLine bounds what is kept back of a line that does not end.
+const maxLine = 64 << 10
+
+// lines passes one of several streams on by whole lines, so that what it has in pieces is not cut by another's.
+type lines struct {
+	to    io.Writer
+	begun []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.begun = append(l.begun, p...)
+	end := bytes.LastIndexByte(l.begun, '\n') + 1
+	if end == 0 && len(l.begun) > maxLine {
+		end = len(l.begun)
+	}
+	if end == 0 {
+		return len(p), nil
+	}
+	_, err := l.to.Write(l.begun[:end])
+	l.begun = append(l.begun[:0], l.begun[end:]...)
+	return len(p), err
+}
+
+// flush passes on what has no end.
+func (l *lines) flush() {
+	_, _ = l.to.Write(l.begun) // a tail never fails
+	l.begun = nil
+}

@@ -92,3 +92,23 @@ func TestTokensAreOfTheFormThatJenkinsTakes(t *testing.T) {
 		t.Error("a token is malformed, or comes twice")
 	}
 }
+
+func TestStreamsDoNotCutEachOthersLines(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	tail := newTail(&out, "")
+	stdout, stderr := lines{to: tail}, lines{to: tail}
+	for _, piece := range []struct {
+		to   *lines
+		text string
+	}{{&stdout, "on std"}, {&stderr, "on stderr\non std"}, {&stdout, "out\nno "}, {&stderr, "err\n"}, {&stdout, "end"}, {&stderr, strings.Repeat("x", maxLine+1)}} {
+		if n, err := piece.to.Write([]byte(piece.text)); n != len(piece.text) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	stdout.flush()
+	stderr.flush()
+	if want := "on stderr\non stdout\non stderr\n" + strings.Repeat("x", maxLine+1) + "no end"; out.String() != want {
+		t.Errorf("got %.100q", out.String())
+	}
+}

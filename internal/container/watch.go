@@ -95,7 +95,10 @@ func (b *box) observe(ctx context.Context) {
 func (b *box) follow(life context.Context) {
 	log, err := b.engine.ContainerLogs(life, b.name, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
 	if err == nil {
-		_, err = stdcopy.StdCopy(b.tail, b.tail, log)
+		stdout, stderr := lines{to: b.tail}, lines{to: b.tail}
+		_, err = stdcopy.StdCopy(&stdout, &stderr, log)
+		stdout.flush()
+		stderr.flush()
 		_ = log.Close()
 	}
 	if err != nil && life.Err() == nil {
