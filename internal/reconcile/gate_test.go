@@ -240,6 +240,22 @@ func TestAGateThatIsLostDuringAGrantIsNotReplacedByLabels(t *testing.T) {
 	})
 }
 
+// TestAGateThatComesBesideAQueuedCleanupHoldsItUpForAPoll: the gate knows of no claim that was made before it was there.
+func TestAGateThatComesBesideAQueuedCleanupHoldsItUpForAPoll(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		came := r.at(1, false, func(req *http.Request) bool { return strings.HasPrefix(req.URL.Path, "/job/pitcrew-slot-01/build") }, func() {
+			r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		})
+		r.wait(2*time.Minute, "clean", func() bool { return r.has("linux-7", isClean) })
+		if came() == "" || r.agent("linux-7").Attempt != 2 {
+			t.Errorf("no build was queued before the gate was there, or it ran: attempt %d", r.agent("linux-7").Attempt)
+		}
+		if got := r.events(hygiene.EventGivenBack); len(got) != 1 || !strings.Contains(got[0].Reason, "no claim") {
+			t.Errorf("given back: %+v", got)
+		}
+	})
+}
+
 func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 	s := behindGate(one[0], jenkinstest.AgentSpec{Name: "wide", Labels: "cleanable", Executors: 2, Normal: true})
 	s.jenkins = func(o *jenkinstest.Options) {

@@ -77,8 +77,16 @@ func overtaken(w *work) string {
 		return "a build started on it first: " + w.sighting.RealURL
 	case seen && !w.policy.Disjoint && w.sighting.Neighbour.Real != "":
 		return "a build started on its machine first, on " + w.sighting.Neighbour.Real
+	case seen && unclaimed(w):
+		return "the gate has no claim of it: it came after the claim was made, or the controller was restarted"
 	}
 	return ""
+}
+
+// unclaimed reports whether a gate keeps the queued program off the agent that it is for.
+func unclaimed(w *work) bool {
+	g := w.sighting.Gate
+	return g.Mode == hygiene.GateUp && (g.State != hygiene.LedgerClaimed || g.Attempt != w.attempt.Number)
 }
 
 // takeBack cancels a queued build. An item that cannot be cancelled has left the queue meanwhile, and
