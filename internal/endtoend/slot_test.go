@@ -58,7 +58,7 @@ func TestARenderedSlotSurvivesWhatJenkinsMakesOfIt(t *testing.T) {
 	s.must(err)
 	name := s.name + "-rendered"
 	rendered, err := recipes.RenderXML(recipes.JobSpec{
-		Name: name, Program: program, Controller: "ci", Owner: "e2e & co", Agent: `odd (räck 3) "q"`,
+		Name: name, Program: program, Controller: "ci", Owner: "e2e & größe", Agent: `odd (räck 3) "q"`,
 	})
 	s.must(err)
 	controller.Job(s.ctx, s, name, string(rendered))
@@ -74,7 +74,7 @@ func TestARenderedSlotSurvivesWhatJenkinsMakesOfIt(t *testing.T) {
 		if !recipes.Carries([]byte(config), program) {
 			t.Errorf("%s, it does not carry the program", state)
 		}
-		if owner, err := recipes.SlotOwner([]byte(config)); err != nil || owner != "e2e & co" {
+		if owner, err := recipes.SlotOwner([]byte(config)); err != nil || owner != "e2e & größe" {
 			t.Errorf("%s, its owner is %q, %v", state, owner, err)
 		}
 	}

@@ -21,7 +21,9 @@ const (
 	maxAnnounced       = 1 << 20   // memory that is made ready for an answer before any of it is there
 
 	formType = "application/x-www-form-urlencoded"
-	xmlType  = "application/xml"
+	// Jenkins reads a job's document as text, which is Latin-1 unless the header says otherwise, whatever the document says
+	// (hudson.model.AbstractItem#doConfigDotXml, jakarta.servlet.ServletRequest#getReader).
+	xmlType = "application/xml; charset=utf-8"
 )
 
 // request is one request. Its path is already escaped and below the controller's root.

@@ -13,6 +13,7 @@ func jobGroups() []group {
 		{"creating needs a content type and well-formed XML", createJobBadly},
 		{"a job's document is replaced by POST and nothing else", jobDocument},
 		{"a job's document is kept as it was posted until Jenkins saves the job", storedDocument},
+		{"a job's document is read in the character set that the header names, in Latin-1 without one", documentCharset},
 		{"what XML 1.1 takes for a line end becomes one, and raw control characters are 500", lineEnds},
 		{"job names are case-insensitive", jobCase},
 		{"a deleted job is gone", deleteJob},
@@ -68,6 +69,24 @@ func storedDocument(p *probe) {
 	p.holds(!strings.Contains(saved, "<!--"), "saved", "without comments", saved)
 	p.contains("saved", saved, "<command>echo &quot;it&apos;s&quot;</command>")
 	p.contains("saved", saved, "<?xml version='1.1' encoding='UTF-8'?>\n<project>\n")
+}
+
+// documentCharset: when a job is created it is the document that tells its character set, and when it is replaced the header.
+func documentCharset(p *probe) {
+	named := func(owner string) string {
+		return strings.Replace(jobSpec{label: "x"}.xml(), ">conformance<", ">"+owner+"<", 1)
+	}
+	name := p.unique("j")
+	p.deleteAtEnd(jobPath(name))
+	create := "/createItem?name=" + url.QueryEscape(name)
+	p.mustBe("create", p.send("POST", create, "application/xml", named("größe ✓")), 200)
+	p.contains("created", p.document(jobPath(name)), ">größe ✓<")
+	config := jobPath(name) + "/config.xml"
+	p.mustBe("UTF-8", p.send("POST", config, "application/xml; charset=utf-8", named("maß ✓")), 200)
+	p.contains("UTF-8", p.document(jobPath(name)), ">maß ✓<")
+	p.mustBe("no character set", p.send("POST", config, "application/xml", named("größe")), 500)
+	p.mustBe("no character set", p.send("POST", config, "application/xml", named("für")), 200)
+	p.contains("read without one", p.document(jobPath(name)), ">fÃ¼r<")
 }
 
 func lineEnds(p *probe) {

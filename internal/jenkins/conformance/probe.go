@@ -116,7 +116,7 @@ func (p *probe) post(path string, form url.Values) answer {
 }
 
 func (p *probe) postXML(path, document string) answer {
-	return p.send("POST", path, "application/xml", document)
+	return p.send("POST", path, "application/xml; charset=UTF-8", document)
 }
 
 func (p *probe) send(method, path, contentType, body string) answer {

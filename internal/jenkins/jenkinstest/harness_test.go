@@ -117,7 +117,7 @@ func (b *bench) post(status int, path string, form url.Values) answer {
 
 func (b *bench) postXML(status int, path, document string) answer {
 	b.t.Helper()
-	return b.expect(status, b.do("POST", path, document, "Content-Type", "application/xml"), "POST "+path)
+	return b.expect(status, b.do("POST", path, document, "Content-Type", "application/xml; charset=UTF-8"), "POST "+path)
 }
 
 func (b *bench) expect(status int, a answer, what string) answer {

@@ -131,6 +131,8 @@ func (c *call) postJobConfig(jb *job) {
 	if !ok {
 		return
 	}
+	// Unlike all other documents this one is read as text, and hudson.util.CharacterEncodingFilter leaves XML alone.
+	data = inUTF8(data, c.r.Header.Get("Content-Type"))
 	if c.j.retarget(jb, data) {
 		c.empty(http.StatusOK)
 		return

@@ -3,12 +3,14 @@
 package jenkinstest
 
 import (
+	"bytes"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // upload is a part of a multipart form that came with a file name.
@@ -46,7 +48,7 @@ func readUploads(r *http.Request) map[string]upload {
 			files[name] = upload{name: file, data: data}
 			continue
 		}
-		text := decoded(data, part.Header.Get("Content-Type"))
+		text := string(inUTF8(data, part.Header.Get("Content-Type")))
 		r.PostForm.Set(name, text)
 		r.Form.Set(name, text)
 	}
@@ -65,15 +67,19 @@ func fileName(disposition string) (string, bool) {
 	return path.Base(strings.ReplaceAll(name, `\`, "/")), true
 }
 
-// decoded is the text of a field. Without a character set of its own a part is read as Latin-1, the worst of what
-// versions of commons-fileupload do (org.apache.commons.fileupload2.core.DiskFileItem#DEFAULT_CHARSET).
-func decoded(data []byte, contentType string) string {
+// inUTF8 is text that came without a character set, or with UTF-8. Without one a part of a form is read as Latin-1, the
+// worst of what versions of commons-fileupload do (org.apache.commons.fileupload2.core.DiskFileItem#DEFAULT_CHARSET), and so
+// is a body that is read as text (jakarta.servlet.ServletRequest#getReader).
+func inUTF8(data []byte, contentType string) []byte {
 	if _, params, err := mime.ParseMediaType(contentType); err == nil && strings.EqualFold(params["charset"], "utf-8") {
-		return string(data)
+		return data
+	}
+	if !bytes.ContainsFunc(data, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return data
 	}
 	text := make([]rune, len(data))
 	for i, b := range data {
 		text[i] = rune(b)
 	}
-	return string(text)
+	return []byte(string(text))
 }

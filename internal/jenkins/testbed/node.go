@@ -69,7 +69,7 @@ func (c *Controller) Post(ctx context.Context, tb testing.TB, path string, form 
 // PostXML sends a document.
 func (c *Controller) PostXML(ctx context.Context, tb testing.TB, path, document string) {
 	tb.Helper()
-	c.Must(ctx, tb, Request{Method: http.MethodPost, Path: path, ContentType: "application/xml", Body: document}, http.StatusOK)
+	c.Must(ctx, tb, Request{Method: http.MethodPost, Path: path, ContentType: "application/xml; charset=UTF-8", Body: document}, http.StatusOK)
 }
 
 // Get returns the body of a page that must be there.
