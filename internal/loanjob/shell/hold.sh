@@ -107,7 +107,6 @@ furnish() {
 	rm -f "$jar"
 	print_line "$secret" | put secret || leave 74
 	secret=
-	[ -z "$cert" ] || printf %s "$cert" | put cert.pem || leave 74
 }
 
 # put writes standard input to file $1 of the work directory.
@@ -131,7 +130,16 @@ start_agent() {
 	find_session
 	set -- "$java" "-Djava.io.tmpdir=$dir" -jar "$dir/agent.jar" -url "$url" -secret "@$dir/secret" -name "$node" \
 		-webSocket -noReconnect -workDir "$dir"
-	[ -z "$cert" ] || set -- "$@" -cert "@$dir/cert.pem"
+	# Each certificate by its text: a value @FILE is replaced by the lines of the file, each an argument of its own, which is
+	# right for the secret alone (org.kohsuke.args4j.CmdLineParser).
+	one=
+	while IFS= read -r line; do
+		one="$one${one:+
+}$line"
+		case $line in '-----END CERTIFICATE-----'*) set -- "$@" -cert "$one" && one= ;; esac
+	done <<PITCREW_CERTIFICATES
+$cert
+PITCREW_CERTIFICATES
 	launch "$@" >"$state/out" 2>&1 <<PITCREW_ENVIRONMENT &
 $assignments
 PITCREW_ENVIRONMENT
