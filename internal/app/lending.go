@@ -4,6 +4,7 @@ package app
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,10 +58,10 @@ func (a *App) makeBorrowers(c *config.Config, crews map[string]*crewRun) (map[st
 	all, made := make(map[string]reconcile.Borrower, len(c.Borrowers)), []*jenkins.Client(nil)
 	for i := range c.Borrowers {
 		b := &c.Borrowers[i]
-		one := reconcile.Borrower{URL: b.AgentURL, Quota: b.Quota, Labels: b.Labels}
+		one, tls := reconcile.Borrower{URL: b.AgentURL, Quota: b.Quota, Labels: b.Labels}, b.TLS
 		switch {
 		case b.Controller != "":
-			one.Client = crews[b.Controller].client
+			one.Client, tls = crews[b.Controller].client, crews[b.Controller].config.TLS
 		case b.URL != "":
 			client, err := a.newClient(config.Controller{
 				Name: "borrower " + b.Name, URL: b.URL, Login: *b.Login, TLS: b.TLS, Requests: defaultRequests,
@@ -74,9 +75,26 @@ func (a *App) makeBorrowers(c *config.Config, crews map[string]*crewRun) (map[st
 			one.Client = client
 			made = append(made, client)
 		}
+		if tls != nil && tls.CA != "" {
+			one.Certificates = a.certificates(b.Name, tls.CA)
+		}
 		all[b.Name] = one
 	}
 	return all, made, nil
+}
+
+// certificates are those that the agents of a borrower are to trust: what pitcrew itself trusts there. A file that cannot be
+// told to them is no reason to serve nobody: their Java may trust that authority.
+func (a *App) certificates(borrower, file string) string {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		var all string
+		if all, err = loanjob.Certificates(text); err == nil {
+			return all
+		}
+	}
+	a.Log.Warn("agents on loan trust the authorities of their Java only", "borrower", borrower, "ca", file, "err", err)
+	return ""
 }
 
 // loanMetrics are those of loans. Borrowers are few, and are label values.

@@ -184,3 +184,21 @@ func TestTheShellIsClean(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestCertificatesAreTakenOutOfTheFileThatHoldsThem(t *testing.T) {
+	t.Parallel()
+	const one, two = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nREVG\n-----END CERTIFICATE-----\n"
+	key := "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n"
+	for file, want := range map[string]string{
+		one: one,
+		"subject=it's\n" + one + key + "\n" + two: one + two,
+		strings.ReplaceAll(one, "\n", "\r\n"):     one,
+		key:                                       "no certificate",
+		strings.Repeat(one, 1000):                 "an agent can be told",
+	} {
+		got, err := loanjob.Certificates([]byte(file))
+		if got != want && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%.80q: got %q, %v; want %q", file, got, err, want)
+		}
+	}
+}

@@ -3,7 +3,9 @@
 package loanjob
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -73,6 +75,23 @@ var (
 
 // maxSeconds is what the program takes for a number.
 const maxSeconds = 9_999_999_999
+
+// Certificates returns the certificates of a PEM file as [Order.Certificate] takes them, without what stands around them.
+func Certificates(file []byte) (string, error) {
+	var all bytes.Buffer
+	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			_ = pem.Encode(&all, &pem.Block{Type: block.Type, Bytes: block.Bytes}) // a buffer takes everything
+		}
+	}
+	switch {
+	case all.Len() == 0:
+		return "", errors.New("no certificate in it")
+	case all.Len() > maxCertificate:
+		return "", fmt.Errorf("its certificates have %d bytes, an agent can be told %d", all.Len(), maxCertificate)
+	}
+	return all.String(), nil
+}
 
 // check finds what the program would refuse. Its errors tell no secret.
 func (o Order) check(s Secrets) error {

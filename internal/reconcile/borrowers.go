@@ -19,6 +19,8 @@ type Borrower struct {
 	Client *jenkins.Client
 	// URL is its root as agents reach it; "" = that of the client.
 	URL string
+	// Certificates are those of the authorities that agents are to trust there, in PEM; "" = those that their Java trusts.
+	Certificates string
 	// Quota is how many agents it may have at once; 0 = any number.
 	Quota int
 	// Labels are those of its nodes, where a loan asks for none.

@@ -85,7 +85,7 @@ func (l *Lender) orderOf(ctx context.Context, c *Crew, one *loan.Loan) (o loanjo
 	if p == nil {
 		return o, nil, fmt.Errorf("the pool of %s lends nothing any more", one.Agent.Name)
 	}
-	url, err := l.address(one)
+	url, certificates, err := l.address(one)
 	if err != nil {
 		return o, nil, err
 	}
@@ -101,20 +101,21 @@ func (l *Lender) orderOf(ctx context.Context, c *Crew, one *loan.Loan) (o loanjo
 		Agent: one.Agent.Name, Controller: one.Agent.Controller, Attempt: one.Run.Number,
 		Loan: one.ID, URL: url, Node: one.Node.Name, Dir: one.Node.Dir, User: p.Account, Isolation: cmp.Or(isolation, loanjob.Preferred),
 		JarSHA256: hex.EncodeToString(sum[:]), Limit: max(time.Until(l.limit(one)), time.Second), Attach: one.Lease.Attach,
+		Certificate: certificates,
 	}, jar, nil
 }
 
-// address is the root of the borrower as the agent reaches it.
-func (l *Lender) address(one *loan.Loan) (string, error) {
+// address is the root of the borrower as the agent reaches it, and what certificates it is to trust there.
+func (l *Lender) address(one *loan.Loan) (url, certificates string, err error) {
 	if one.To.Own() {
-		return one.To.URL, nil
+		return one.To.URL, "", nil
 	}
 	client, err := l.Borrowers.client(one)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	borrower, _ := l.Borrowers.Named(one.To.Controller)
-	return cmp.Or(borrower.URL, client.URL()), nil
+	return cmp.Or(borrower.URL, client.URL()), borrower.Certificates, nil
 }
 
 // access is the secret of the loan's node.

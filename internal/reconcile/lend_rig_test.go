@@ -90,12 +90,15 @@ func inLendRig(t *testing.T, s setup, f func(*lendRig)) {
 		l.to, err = jenkins.New(jenkins.Options{Name: "staging", URL: "http://staging.test/", Transport: l.borrower.Transport(), RequestsPerSecond: -1})
 		must(t, err)
 		defer l.to.Close()
-		l.borrowers.Apply(map[string]reconcile.Borrower{"staging": {Client: l.to, Labels: []string{"lent"}}, "people": {}})
+		l.borrowers.Apply(map[string]reconcile.Borrower{"staging": {Client: l.to, Labels: []string{"lent"}, Certificates: authority}, "people": {}})
 		l.startLend()
 		defer l.endLend()
 		f(l)
 	})
 }
+
+// authority is what agents are to trust at the borrower.
+const authority = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
 
 // jarOf serves an agent.jar that no JVM would run.
 func jarOf(name string) http.Handler {

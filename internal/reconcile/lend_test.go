@@ -30,6 +30,11 @@ func TestALoanGoesOutAndComesBackClean(t *testing.T) {
 		if node.Mode != "EXCLUSIVE" || strings.Join(node.Labels, " ") != "lent" {
 			r.t.Errorf("its node is %s with labels %q", node.Mode, node.Labels)
 		}
+		builds, err := r.client.RecentBuilds(r.t.Context(), l.Run.Job)
+		must(r.t, err)
+		if len(builds) != 1 || builds[0].Params["PITCREW_LOAN_CERT"] != authority {
+			r.t.Errorf("its builds are told %+v, and are to trust\n%s", builds, authority)
+		}
 		ended := time.Now()
 		if _, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough"); err != nil {
 			r.t.Fatal(err)
