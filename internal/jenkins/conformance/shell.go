@@ -25,6 +25,7 @@ func shellGroups() []group {
 	}}, {name: "process killer", agent: &agentSpec{}, behaviours: []behaviour{
 		{"the end of a build kills what carries its cookie and only that", processKiller},
 		{"stopping a build kills its children", stopKills},
+		{"a build that is stopped is over before its processes are, and what they say then is lost", stopDoesNotWait},
 	}}, {name: "leaked output", agent: &agentSpec{}, behaviours: []behaviour{
 		{"a background child that holds the output delays the end", leakedOutput},
 	}}}
@@ -230,9 +231,27 @@ func stopKills(p *probe) {
 	}
 	p.status("stop", p.post(fmt.Sprintf("%s/%d/stop", job, number), nil), 302)
 	p.equal("result", p.finish(job, number).result(), "ABORTED")
+	for _, kind := range []string{"plain", "setsid nohup"} {
+		p.until("end of the child: "+kind, func() bool { return !running(pids[kind]) })
+	}
 	p.untilIdle()
-	p.equal("survives: plain", running(pids["plain"]), false)
-	p.equal("survives: setsid nohup", running(pids["setsid nohup"]), false)
+}
+
+// stopDoesNotWait: the agent is told to end the step, and nobody waits for it (hudson.remoting.Request#call); nor is there a
+// killer of processes at the end of such a build (hudson.model.AbstractBuild.AbstractBuildExecution#run).
+func stopDoesNotWait(p *probe) {
+	over := filepath.Join(p.TempDir(), "over")
+	_, job := p.job(jobSpec{label: p.agent.name, shell: "#!/bin/sh\ntrap 'sleep 3; echo last words; echo >" + over + "; exit' TERM\n" +
+		"echo begun\nwhile :; do sleep 0.1; done\n"})
+	number := p.number(p.schedule(job))
+	p.until("begin", func() bool { return strings.Contains(p.console(job, number), "begun") })
+	p.mustBe("stop", p.post(fmt.Sprintf("%s/%d/stop", job, number), nil), 302)
+	p.equal("result", p.finish(job, number).result(), "ABORTED")
+	p.untilIdle()
+	_, err := os.Stat(over)
+	p.equal("the step has ended", err == nil, false)
+	p.until("end of the step", func() bool { _, err := os.Stat(over); return err == nil })
+	p.equal("what it said then", lines(p.console(job, number), "last words"), []string(nil))
 }
 
 // leakedOutput: the step must last until the agent reads its output. A Java process

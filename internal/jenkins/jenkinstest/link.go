@@ -17,8 +17,9 @@ import (
 // [Jenkins.Connect] and never reused after it ended.
 type AgentLink interface {
 	// Run executes one build step and returns when the step has ended. The step's
-	// output goes to step.Out as it appears. When ctx ends the step must be
-	// interrupted, its processes ended, and Run must return. When the connection is
+	// output goes to step.Out as it appears. When ctx ends the agent must be told to
+	// end the step and its processes, and Run must return: it need not wait for their
+	// end, and what they print from then on goes nowhere. When the connection is
 	// lost, Run returns at once with a StepResult whose Err is ErrLinkLost, and
 	// processes that the agent started are nobody's business any more.
 	Run(ctx context.Context, step Step) StepResult
@@ -26,7 +27,7 @@ type AgentLink interface {
 	// Reap kills, with their descendants, all processes of the agent's machine whose
 	// environment holds every one of the given variables with the given value. The
 	// controller calls it once at the end of each FreeStyle build, unless the
-	// connection is lost (hudson.util.ProcessTree#killAll).
+	// connection is lost or the build was stopped (hudson.util.ProcessTree#killAll).
 	Reap(ctx context.Context, cookies map[string]string) error
 
 	// Close ends the connection from the controller's side: an operator disconnected

@@ -4,6 +4,7 @@ package jenkinstest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -98,12 +99,13 @@ func (l *LocalLink) prepare(s Step) (string, error) {
 }
 
 // wait starts the command and waits for its end, an interrupt or the loss of the
-// connection.
+// connection. An interrupted command is told to end, and not waited for.
 func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult {
 	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // the point of it; ended below
 	out := &tap{w: s.Out}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.Workspace, out, out
-	cmd.Env = mergeEnv(os.Environ(), s.Env)
+	cookie := map[string]string{"HUDSON_COOKIE": rand.Text()} // finds what has left the tree (hudson.Proc.LocalProc)
+	cmd.Env = mergeEnv(mergeEnv(os.Environ(), s.Env), cookie)
 	cmd.WaitDelay = l.Leak
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
@@ -118,24 +120,12 @@ func (l *LocalLink) wait(ctx context.Context, s Step, args []string) StepResult 
 	case result := <-ended:
 		return result
 	case <-ctx.Done():
-		err := killTree(cmd.Process.Pid, syscall.SIGTERM)
-		l.patience(ended)
 		out.close()
+		err := errors.Join(killTree(cmd.Process.Pid, syscall.SIGTERM), killByEnvironment(cookie, syscall.SIGTERM))
 		return StepResult{Exit: 128 + int(syscall.SIGTERM), Err: err}
 	case <-l.done:
 		out.close()
 		return StepResult{Err: ErrLinkLost}
-	}
-}
-
-// patience gives an interrupted command some time to end; one that ignores the signal
-// survives its build.
-func (l *LocalLink) patience(ended <-chan StepResult) {
-	t := time.NewTimer(l.Leak)
-	defer t.Stop()
-	select {
-	case <-ended:
-	case <-t.C:
 	}
 }
 

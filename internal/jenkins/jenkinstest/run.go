@@ -193,7 +193,9 @@ func (j *Jenkins) runSteps(ctx context.Context, b *build) string {
 			break
 		}
 	}
-	j.reap(ctx, b, link, plan.Env)
+	if ctx.Err() == nil { // the end of one that is stopped does not come so far
+		j.reap(ctx, b, link, plan.Env)
+	}
 	return result
 }
 

@@ -196,9 +196,8 @@ func TestAnInterruptedStepIsEndedWithItsChildren(t *testing.T) {
 	if res.Err == nil || errors.Is(res.Err, jenkinstest.ErrLinkLost) {
 		t.Errorf("error is %v, want an interruption", res.Err)
 	}
-	if pid := readPID(t, filepath.Join(dir, "pid")); running(pid) {
-		t.Errorf("child %d survived", pid)
-	}
+	pid := readPID(t, filepath.Join(dir, "pid"))
+	waitUntil(t, fmt.Sprintf("child %d did not end", pid), func() bool { return !running(pid) })
 }
 
 func TestReapKillsOnlyWhatMatchesEveryVariable(t *testing.T) {
@@ -330,17 +329,22 @@ func TestOptionsThatCannotBeHonouredAreRefusedByName(t *testing.T) {
 
 func waitForFile(t *testing.T, name string) {
 	t.Helper()
+	waitUntil(t, name+" did not appear", func() bool {
+		_, err := os.Stat(name)
+		return err == nil
+	})
+}
+
+func waitUntil(t *testing.T, never string, done func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for {
-		if _, err := os.Stat(name); err == nil {
-			return
-		}
+	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Errorf("%s did not appear", name)
+			t.Error(never)
 			return
 		case <-ticker.C:
 		}

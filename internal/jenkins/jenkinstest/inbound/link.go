@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// stopPatience bounds the wait for an agent to end an interrupted step.
-	stopPatience = 15 * time.Second
 	// writePatience bounds one record on its way to an agent that does not read.
 	writePatience = 30 * time.Second
 	// writePiece is how much of a file goes into one record.
@@ -142,8 +140,8 @@ func assignments(env map[string]string) []string {
 	return lines
 }
 
-// do makes one call and waits for its result. When ctx ends first it asks the
-// agent to stop and goes on waiting, but not for ever.
+// do makes one call and waits for its result. When ctx ends first it asks the agent to stop, and does not wait for that:
+// nor does Jenkins (hudson.remoting.Request#call).
 func (l *link) do(ctx context.Context, kind byte, payload []byte, out io.Writer) jenkinstest.StepResult {
 	lost := jenkinstest.StepResult{Exit: -1, Err: jenkinstest.ErrLinkLost}
 	select {
@@ -163,17 +161,12 @@ func (l *link) do(ctx context.Context, kind byte, payload []byte, out io.Writer)
 		return lost
 	case <-ctx.Done():
 	}
+	l.forget(number)
 	if err := l.send(record{kind: kindStop, call: number}); err != nil {
 		l.Close(err.Error())
-	}
-	select {
-	case res := <-c.result:
-		return res
-	case <-l.done:
 		return lost
-	case <-time.After(stopPatience):
-		return jenkinstest.StepResult{Exit: -1, Err: fmt.Errorf("stop a step: agent did not answer: %w", context.Cause(ctx))}
 	}
+	return jenkinstest.StepResult{Exit: -1, Err: context.Cause(ctx)}
 }
 
 func (l *link) register(out io.Writer) (uint32, *call) {
@@ -183,6 +176,13 @@ func (l *link) register(out io.Writer) (uint32, *call) {
 	l.last++
 	l.calls[l.last] = c
 	return l.last, c
+}
+
+// forget drops what else comes of a call.
+func (l *link) forget(number uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.calls, number)
 }
 
 func (l *link) send(rec record) error {
