@@ -230,8 +230,8 @@ func TestStoppingTheBuildEndsTheLoan(t *testing.T) {
 	s := lends(t)
 	s.cleanAgent()
 	l := s.borrow()
-	path := strings.TrimPrefix(l.Build, controller.URL)
-	controller.Post(s.ctx, s, strings.TrimSuffix(path, "/")+"/stop", nil)
+	_, build, _ := strings.Cut(l.Build, "/job/") // before it stands what the controller takes for its root
+	controller.Post(s.ctx, s, "/job/"+strings.TrimSuffix(build, "/")+"/stop", nil)
 	l = s.awaitLoan(l.ID, "cleaned")
 	if l.Cause != "aborted" {
 		t.Errorf("it ended by %q: %s", l.Cause, l.Reason)

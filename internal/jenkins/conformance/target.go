@@ -18,6 +18,9 @@ import (
 // start a Java process on the tester's machine.
 const together = 6
 
+// groupPatience bounds a group, whose agents may be slow to start beside those of others.
+const groupPatience = 10 * time.Minute
+
 // Target is the controller under test.
 type Target struct {
 	URL   string // root URL
@@ -128,7 +131,7 @@ func (s *suite) runTogether(t *testing.T, all []group) {
 func (s *suite) runGroup(t *testing.T, g group) {
 	t.Helper()
 	t.Run(g.name, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), groupPatience)
 		defer cancel()
 		var agent *agent
 		if g.agent != nil {

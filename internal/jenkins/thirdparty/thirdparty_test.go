@@ -208,7 +208,7 @@ func build(t *testing.T, root, job, query string) string {
 // firstConsole waits for the end of a job's first build and returns its log.
 func firstConsole(t *testing.T, root, job string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // an agent's first build loads classes from the controller
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()

@@ -53,7 +53,7 @@ def expect_error(what, kind, call):
     raise AssertionError("%s: no %s" % (what, kind.__name__))
 
 
-def wait(what, look, limit=30):
+def wait(what, look, limit=60):
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         found = look()
