@@ -98,7 +98,7 @@ func (j *Jenkins) stop(mode RestartMode) {
 	j.life.phase, j.life.loaded = phaseDown, false
 	j.life.number++ // threads of the old incarnation find themselves dead
 	j.life.kill()
-	j.breakBuilds()
+	j.breakBuilds(mode)
 	j.suspendPipelines()
 	for _, c := range j.fleet.sorted {
 		if c.link != nil {
@@ -109,12 +109,17 @@ func (j *Jenkins) stop(mode RestartMode) {
 	j.journal.add(Entry{Kind: EntryRestart})
 }
 
-// breakBuilds ends builds that die with the controller.
-func (j *Jenkins) breakBuilds() {
+// breakBuilds ends builds that die with the controller. One that ends in an orderly way interrupts them
+// (hudson.model.Executor#interruptForShutdown); of others their records say what they said when they began.
+func (j *Jenkins) breakBuilds(mode RestartMode) {
+	result := resultAborted
+	if mode == RestartCrash {
+		result = resultFailure
+	}
 	for _, c := range j.fleet.sorted {
 		for _, e := range slices.Concat(c.executors, c.oneOff) {
 			if b, ok := e.exec.(*build); ok && b.job.kind != kindPipeline && !b.complete {
-				b.result, b.building, b.duration = resultFailure, false, time.Since(b.started)
+				b.result, b.building, b.duration = result, false, time.Since(b.started)
 				j.finishBuild(b)
 			}
 		}

@@ -99,21 +99,25 @@ func TestPendingItemBecomesBuildableAgainAfterACrash(t *testing.T) {
 }
 
 func TestBuildsDieWithTheController(t *testing.T) {
-	inBubble(t, Options{Execute: holding}, func(b *bench) {
-		b.agent(AgentSpec{Name: "a1", Labels: "clean"})
-		b.job(JobSpec{Name: "x", Label: "clean"})
-		b.start("x")
-		settle()
-		if err := b.j.Restart(b.t.Context(), RestartCrash); err != nil {
-			t.Fatal(err)
-		}
-		pass(2 * minute)
-		b.want(b.json("/job/x/1/api/json", "result"), "FAILURE", "result")
-		b.want(b.json("/computer/a1/api/json", "idle"), true, "the agent shows idle")
-		b.start("x")
-		settle()
-		b.want(b.json("/job/x/lastBuild/api/json", "number"), 2, "numbers go on")
-	})
+	for mode, result := range map[RestartMode]string{RestartCrash: "FAILURE", RestartNow: "ABORTED"} {
+		t.Run(result, func(t *testing.T) {
+			inBubble(t, Options{Execute: holding}, func(b *bench) {
+				b.agent(AgentSpec{Name: "a1", Labels: "clean"})
+				b.job(JobSpec{Name: "x", Label: "clean"})
+				b.start("x")
+				settle()
+				if err := b.j.Restart(b.t.Context(), mode); err != nil {
+					t.Fatal(err)
+				}
+				pass(2 * minute)
+				b.want(b.json("/job/x/1/api/json", "result"), result, "result")
+				b.want(b.json("/computer/a1/api/json", "idle"), true, "the agent shows idle")
+				b.start("x")
+				settle()
+				b.want(b.json("/job/x/lastBuild/api/json", "number"), 2, "numbers go on")
+			})
+		})
+	}
 }
 
 func TestSafeRestartWaitsForBuilds(t *testing.T) {
