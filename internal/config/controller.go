@@ -42,7 +42,7 @@ type Login struct {
 
 // ClientTLS says how a controller is recognised and how pitcrew identifies itself.
 type ClientTLS struct {
-	// CA is a PEM file with the certificate authorities to trust instead of the system's.
+	// CA is a PEM file with certificate authorities to trust besides the system's.
 	CA string `yaml:"ca,omitempty"`
 	// Cert is the PEM file with the client certificate. It needs a key.
 	Cert string `yaml:"cert,omitempty"`
