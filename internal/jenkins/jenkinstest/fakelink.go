@@ -37,6 +37,8 @@ func (l *simulatedLink) Run(ctx context.Context, s Step) StepResult {
 	}
 	stepCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	out := &tap{w: s.Out}
+	s.Out = out
 	ended := make(chan StepResult, 1)
 	go func() { ended <- l.execute(stepCtx, s) }()
 	select {
@@ -47,6 +49,9 @@ func (l *simulatedLink) Run(ctx context.Context, s Step) StepResult {
 		default:
 			return r
 		}
+	case <-ctx.Done(): // what it says from now on is lost
+		out.close()
+		return StepResult{Err: context.Cause(ctx)}
 	case <-l.done:
 		cancel()
 		<-ended
