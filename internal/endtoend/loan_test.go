@@ -228,13 +228,16 @@ func TestI9NoBuildOfTheLenderLandsOnALoan(t *testing.T) {
 func TestStoppingTheBuildEndsTheLoan(t *testing.T) {
 	t.Parallel()
 	s := lends(t)
-	s.cleanAgent()
+	a := s.cleanAgent()
 	l := s.borrow()
 	_, build, _ := strings.Cut(l.Build, "/job/") // before it stands what the controller takes for its root
 	controller.Post(s.ctx, s, "/job/"+strings.TrimSuffix(build, "/")+"/stop", nil)
 	l = s.awaitLoan(l.ID, "cleaned")
 	if l.Cause != "aborted" {
 		t.Errorf("it ended by %q: %s", l.Cause, l.Reason)
+	}
+	if lost := s.events(a, "loan.lost_contact"); len(lost) > 0 {
+		t.Errorf("people are told: %s", lost[0].Reason)
 	}
 	s.clear(l)
 }

@@ -102,6 +102,7 @@ type Run struct {
 	Ended   time.Time `json:"ended,omitzero"`     // the program is known to have ended
 	Says    string    `json:"says,omitempty"`     // how it ended
 	Refused bool      `json:"refused,omitempty"`  // before it started anything
+	Stopped bool      `json:"stopped,omitempty"`  // its build was, which ends before the program can say its last word
 	EndedBy Cause     `json:"ended_by,omitempty"` // what ended it, where it told
 	Login   string    `json:"login,omitempty"`    // account@address:port where a person may log in
 	// Connected: the program has told that the borrower has the agent.

@@ -247,6 +247,7 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 		if e := console.Ended; e != nil && e.Reason == loanjob.AgentEnded && build.Result == "ABORTED" {
 			e.Reason = loanjob.Stopped // Jenkins ends the processes of a build that is stopped in any order
 		}
+		run.Stopped = build.Result == "ABORTED" && console.Ended == nil
 		return l.ended(ctx, one, fmt.Sprintf("its build ended %s", build.Result), console)
 	}
 	if (console.Started != nil) == (run.Account != "") && console.Connected == run.Connected {
@@ -303,6 +304,8 @@ func (l *Lender) ended(ctx context.Context, one *loan.Loan, says string, console
 		run.Says, run.EndedBy, run.Proof = endings[e.Reason], endedBy[e.Reason], "the program looked: nothing of the loan is left"
 	case e != nil:
 		run.Says, run.EndedBy = fmt.Sprintf("%s; %d of its processes could not be ended", endings[e.Reason], e.Left), endedBy[e.Reason]
+	case console.Started != nil && run.Stopped:
+		run.Says, run.EndedBy = endings[loanjob.Stopped], endedBy[loanjob.Stopped]
 	case console.Started != nil:
 		run.Says = says + " without its program's last word"
 	}

@@ -326,7 +326,7 @@ func (l *Lender) end(ctx context.Context, one *loan.Loan, cause loan.Cause, reas
 	e := loanEvent(kind, &ended, reason)
 	e.Actor = actor
 	events := []hygiene.Event{e}
-	if silent := cause == loan.BySilence || cause == loan.ByAbort && one.Run.Proof == ""; silent && !ended.Told.Lost && ended.State == loan.Returning {
+	if silent := cause == loan.BySilence || cause == loan.ByAbort && one.Run.Proof == "" && !one.Run.Stopped; silent && !ended.Told.Lost && ended.State == loan.Returning {
 		ended.Told.Lost = true
 		events = append(events, loanEvent(hygiene.EventLoanLost, &ended, reason))
 	}

@@ -56,3 +56,19 @@ func TestALoanGoesOutAndComesBackClean(t *testing.T) {
 		}
 	})
 }
+
+// Jenkins ends a build that is stopped before its program has said its last word: nobody has lost anything, and nobody is called.
+func TestStoppingTheBuildOfALoanIsNoLossOfContact(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		l := r.waitLoan(r.request().ID, loan.Attached)
+		must(r.t, r.client.StopBuild(r.t.Context(), l.Run.Job, l.Run.Build))
+		l = r.backInOrder(l.ID, loan.Cleaned)
+		if l.Cause != loan.ByAbort || l.Run.Says != "its build was stopped" {
+			r.t.Errorf("it ended by %q: %s", l.Cause, l.Run.Says)
+		}
+		if lost := r.events(hygiene.EventLoanLost); len(lost) > 0 {
+			r.t.Errorf("people are told: %+v", lost)
+		}
+	})
+}
