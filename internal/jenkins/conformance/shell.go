@@ -241,7 +241,7 @@ func stopKills(p *probe) {
 // killer of processes at the end of such a build (hudson.model.AbstractBuild.AbstractBuildExecution#run).
 func stopDoesNotWait(p *probe) {
 	over := filepath.Join(p.TempDir(), "over")
-	_, job := p.job(jobSpec{label: p.agent.name, shell: "#!/bin/sh\ntrap 'sleep 3; echo last words; echo >" + over + "; exit' TERM\n" +
+	_, job := p.job(jobSpec{label: p.agent.name, shell: "#!/bin/sh\ntrap 'trap \"\" TERM; sleep 8; echo last words; echo >" + over + "; exit' TERM\n" +
 		"echo begun\nwhile :; do sleep 0.1; done\n"})
 	number := p.number(p.schedule(job))
 	p.until("begin", func() bool { return strings.Contains(p.console(job, number), "begun") })
