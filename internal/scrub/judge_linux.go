@@ -22,10 +22,11 @@ type judge struct {
 	ours, spared, guarded map[int]bool
 	cleanup               map[int]bool // the recipe's program and this one, with all that descends from them
 	// agentUser is the user that builds of this agent run as, pidSpace the process number space that we see, mountSpace
-	// the mounts.
+	// the mounts, userSpace the users.
 	agentUser  int
 	pidSpace   string
 	mountSpace string
+	userSpace  string
 	all        []procfs.Stat
 	exes       map[int]string // of those in all
 }
@@ -44,7 +45,7 @@ func (p *processes) judge() (*judge, error) {
 	j := &judge{
 		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{}, cleanup: map[int]bool{},
 		agentUser: agentUser(), pidSpace: p.proc.Link(p.self, "ns/pid"), mountSpace: p.proc.Link(p.self, "ns/mnt"),
-		exes: make(map[int]string, len(all)),
+		userSpace: p.proc.Link(p.self, "ns/user"), exes: make(map[int]string, len(all)),
 	}
 	above(p.self, parents, j.ours)
 	roots := []int{p.self}
@@ -191,23 +192,25 @@ func (j *judge) evidence(s suspect, earlier bool) string {
 	case s.exe != "" && j.owned.Holds(s.exe) && j.isHere(s.pid, "exe", s.exe):
 		return "runs out of an owned path"
 	case j.users.owned(s.uid):
-		if !j.elsewhere(s.pid) && !j.userService(s) {
+		if !j.elsewhere(s.pid, j.users.owned) && !j.userService(s) {
 			return "of an owned user"
 		}
 	case s.uid == j.agentUser && j.standsInOwned(s.pid) && !j.userService(s):
 		return "uses an owned path"
+	case s.uid > nobody && len(j.users.names) > 0 && j.made(s.pid, j.users.owned): // no others are given out for namespaces (subuid(5))
+		return "in a namespace of an owned user"
 	}
 	return ""
 }
 
 // elsewhere reports whether a process lives in a container, whose users only happen to have the same numbers as ours:
-// in another space of process numbers, or with other mounts and another root.
-func (j *judge) elsewhere(pid int) bool {
+// in another space of process numbers, or with other mounts and another root, which none of the users has made.
+func (j *judge) elsewhere(pid int, users func(uid int) bool) bool {
 	space := j.proc.Link(pid, "ns/pid")
 	if space != "" && j.pidSpace != "" && space != j.pidSpace {
-		return true
+		return !j.made(pid, users)
 	}
-	return !j.seesOurMounts(pid) && !j.isHere(pid, "root", "/")
+	return !j.seesOurMounts(pid) && !j.isHere(pid, "root", "/") && !j.made(pid, users)
 }
 
 // seesOurMounts reports whether the paths of a process mean to us what they mean to it.
@@ -248,7 +251,10 @@ func (j *judge) standsInOwned(pid int) bool {
 	if len(j.owned.Paths) == 0 {
 		return false
 	}
-	in := func(link, to string) bool { return j.owned.Holds(to) && !j.elsewhere(pid) && j.isHere(pid, link, to) }
+	agents := func(uid int) bool { return uid == j.agentUser && uid != 0 }
+	in := func(link, to string) bool {
+		return j.owned.Holds(to) && !j.elsewhere(pid, agents) && j.isHere(pid, link, to)
+	}
 	for _, link := range []string{"cwd", "root"} {
 		if in(link, j.proc.Link(pid, link)) {
 			return true
