@@ -162,3 +162,10 @@ func Guards(proc string, listed, guarded map[int]bool, pid int) bool {
 	s, _ := j.proc.Stat(pid)
 	return j.guards(s)
 }
+
+// IsUserService reports whether a process of a recorded machine is the service manager of a user.
+func IsUserService(proc string, pid int) bool {
+	j := judge{processes: &processes{proc: procfs.Root(proc)}}
+	s, _ := j.proc.Stat(pid)
+	return j.userService(suspect{name: s.Name, pid: pid, exe: j.proc.Link(pid, "exe")})
+}

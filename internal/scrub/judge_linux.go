@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
@@ -234,14 +236,24 @@ func (j *judge) isHere(pid int, link, path string) bool {
 }
 
 // userService reports whether s is the service manager of a user, which the system keeps for as long as the user has a
-// session or lingers. What it was made to run is no part of it.
+// session or lingers. What it was made to run is no part of it, and nothing is that the user has put into its control group
+// under its name: the manager's program is the system's.
 func (j *judge) userService(s suspect) bool {
-	if path.Base(s.exe) != "systemd" && s.name != "(sd-pam)" {
+	program := path.Base(s.exe)
+	manager := program == "systemd"
+	session := s.name == "(sd-pam)" && (program == "systemd" || program == "systemd-executor" || s.exe == "") // which only root may see
+	if !manager && !session || s.exe != "" && !j.systemsProgram(s.pid) {
 		return false
 	}
 	return slices.ContainsFunc(j.proc.Cgroups(s.pid), func(group string) bool {
 		return strings.HasPrefix(group, "/user.slice/") && path.Base(group) == "init.scope"
 	})
+}
+
+// systemsProgram reports whether what a process runs is a file that only root can have written.
+func (j *judge) systemsProgram(pid int) bool {
+	var st unix.Stat_t
+	return unix.Stat(j.proc.Path(pid, "exe"), &st) == nil && st.Uid == 0 && st.Mode&(unix.S_IWGRP|unix.S_IWOTH) == 0
 }
 
 // standsInOwned reports whether a process has its directory, its root or an open file in an owned path. One that has

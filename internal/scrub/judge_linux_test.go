@@ -90,3 +90,51 @@ func TestWhatAnAgentStartsWhileWeLookIsGuarded(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyTheSystemsProgramsManageAUsersServices: users may put what they like into the control group of their service manager, and call it
+// what they like.
+func TestOnlyTheSystemsProgramsManageAUsersServices(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	systems, users := open(t), open(t)
+	plant(t, systems, "systemd", "systemd-executor", "sleep")
+	plant(t, users, "systemd", "systemd-executor")
+	for _, name := range []string{"systemd", "systemd-executor"} {
+		if err := os.Chown(filepath.Join(users, name), int(uidOf(t, "games")), -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const own = "0::/user.slice/user-5.slice/user@5.service/init.scope"
+	for name, c := range map[string]struct {
+		comm, exe, cgroup string
+		want              bool
+	}{
+		"the manager":                                          {"systemd", systems + "/systemd", own, true},
+		"its keeper of the session":                            {"(sd-pam)", systems + "/systemd", own, true},
+		"that of later versions":                               {"(sd-pam)", systems + "/systemd-executor", own, true},
+		"that, where its program is hidden":                    {"(sd-pam)", "", own, true},
+		"a service of the user":                                {"systemd", systems + "/systemd", "0::/user.slice/user-5.slice/user@5.service/app.slice/x.service", false},
+		"a user's program of that name":                        {"systemd", users + "/systemd", own, false},
+		"another that looks like the keeper":                   {"(sd-pam)", users + "/systemd-executor", own, false},
+		"a program of the system that calls itself the keeper": {"(sd-pam)", systems + "/sleep", own, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proc := t.TempDir()
+			dir := filepath.Join(proc, "7")
+			err := errors.Join(
+				os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "cgroup"), []byte(c.cgroup+"\n"), 0o644),
+				os.WriteFile(filepath.Join(dir, "stat"), fmt.Appendf(nil, "7 (%s) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0\n", c.comm), 0o644),
+			)
+			if c.exe != "" {
+				err = errors.Join(err, os.Symlink(c.exe, filepath.Join(dir, "exe")))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := scrub.IsUserService(proc, 7); got != c.want {
+				t.Errorf("manages services: %v; want %v", got, c.want)
+			}
+		})
+	}
+}
