@@ -285,7 +285,7 @@ func TestProcessesEndOnEvidenceOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside := linked(t, filepath.Join(owned, "program"))
-	games, news := uidOf(t, "games"), uidOf(t, "news")
+	lp, news := uidOf(t, "lp"), uidOf(t, "news")
 	cases := map[string]struct {
 		leftover leftover
 		ends     bool
@@ -296,7 +296,7 @@ func TestProcessesEndOnEvidenceOnly(t *testing.T) {
 		"of another agent":                              {leftover{env: build("other-agent")}, false},
 		"of an agent of the same name elsewhere":        {leftover{env: build(agent, "JENKINS_URL=http://other.example/", "JENKINS_SERVER_COOKIE=x")}, false},
 		"of this controller without an address":         {leftover{env: build(agent, "JENKINS_URL=")}, true},
-		"of an owned user":                              {leftover{uid: games}, true},
+		"of an owned user":                              {leftover{uid: lp}, true},
 		"of another user":                               {leftover{uid: news}, false},
 		"of another user in an owned path":              {leftover{uid: news, dir: owned}, false},
 		"in an owned path":                              {leftover{dir: owned}, true},
@@ -304,15 +304,15 @@ func TestProcessesEndOnEvidenceOnly(t *testing.T) {
 		"in another path":                               {leftover{dir: other}, false},
 		"that only calls itself after an owned path":    {leftover{args0: []string{owned + "/program", owned}}, false},
 		"that runs a program out of an owned path":      {leftover{exe: inside}, true},
-		"whose name is kept":                            {leftover{exe: named(t, "keepme"), uid: games}, false},
-		"that only calls itself by a name that is kept": {leftover{uid: games, args0: []string{"keepme"}}, true},
+		"whose name is kept":                            {leftover{exe: named(t, "keepme"), uid: lp}, false},
+		"that only calls itself by a name that is kept": {leftover{uid: lp, args0: []string{"keepme"}}, true},
 	}
 	started := map[string]*exec.Cmd{}
 	for name, c := range cases {
 		started[name] = start(t, c.leftover)
 	}
 	s := spec.Spec{
-		Owned: spec.Ownership{Paths: []string{owned}, SystemUsers: []string{"games", "no-such-user"}},
+		Owned: spec.Ownership{Paths: []string{owned}, SystemUsers: []string{"lp", "no-such-user"}},
 		Goal:  spec.Goal{Processes: &spec.Processes{Cookies: true, Keep: []string{"keepme"}}},
 	}
 	plan := reach(t, s, here, scrub.Plan)
