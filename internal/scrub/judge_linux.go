@@ -23,6 +23,8 @@ type judge struct {
 	// spared are the ancestors of agents, guarded are agents and the recipe's program with all that descends from them.
 	ours, spared, guarded map[int]bool
 	cleanup               map[int]bool // the recipe's program and this one, with all that descends from them
+	// agents are those that are none of our ancestors: all that tells of them is how they look.
+	agents []procfs.Stat
 	// agentUser is the user that builds of this agent run as, pidSpace the process number space that we see, mountSpace
 	// the mounts, userSpace the users.
 	agentUser  int
@@ -62,6 +64,9 @@ func (p *processes) judge() (*judge, error) {
 		if p.isAgent(s, exes[i]) {
 			roots = append(roots, s.PID)
 			above(s.PID, parents, j.spared)
+			if !j.ours[s.PID] {
+				j.agents = append(j.agents, s)
+			}
 		}
 	}
 	below(roots, children, j.guarded)
@@ -155,6 +160,22 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		return nil
 	}
 	return &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
+}
+
+// notes tells of agents that would have to go if they were none. A build can start what looks like one, and so keep what that starts.
+func (j *judge) notes() []string {
+	var notes []string
+	for _, s := range j.agents {
+		uid, ok := j.proc.UID(s)
+		if !ok {
+			continue
+		}
+		exe := j.exes[s.PID]
+		if evidence := j.evidence(suspect{s.Name, j.proc.Body(s), uid, exe}, false); evidence != "" {
+			notes = append(notes, fmt.Sprintf("process %d (%s, %s) runs an agent, as it seems; it stays with what descends from it", s.PID, shown(path.Base(exe)), evidence))
+		}
+	}
+	return notes
 }
 
 // guards reports whether a process is guarded.

@@ -25,6 +25,7 @@ type processes struct {
 	users users
 	self  int
 	known map[string]procfs.Stat // what the last look found, by the identity of its deviation
+	notes []string
 }
 
 func newProcesses(s spec.Spec, here Here) Step {
@@ -32,6 +33,9 @@ func newProcesses(s spec.Spec, here Here) Step {
 		goal: *s.Processes, owned: s.Owned, here: here, proc: procfs.Machine, self: os.Getpid(), known: map[string]procfs.Stat{},
 	}
 }
+
+// Notes returns remarks on what the last look saw and leaves alone.
+func (p *processes) Notes() []string { return p.notes }
 
 // Look judges every process of the machine.
 func (p *processes) Look(ctx context.Context) ([]Deviation, error) {
@@ -54,6 +58,7 @@ func (p *processes) Look(ctx context.Context) ([]Deviation, error) {
 		p.known[d.ID] = s
 		found = append(found, d)
 	})
+	p.notes = j.notes()
 	slices.SortFunc(found, func(a, b Deviation) int { return cmp.Compare(p.known[a.ID].Start, p.known[b.ID].Start) })
 	return found, err
 }

@@ -380,8 +380,15 @@ func TestAgentsSurvive(t *testing.T) {
 	impostor := start(t, leftover{exe: named(t, "java"), uid: uid, args0: []string{"java", "-jar", "/srv/packer.jar", "/srv/agent.jar"}})
 	s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"uucp"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}
 	seen := map[string]bool{}
-	for _, r := range reach(t, s, scrub.Here{}, scrub.Plan).Found {
+	plan := reach(t, s, scrub.Here{}, scrub.Plan)
+	for _, r := range plan.Found {
 		seen[r.ID] = true
+	}
+	for _, c := range []*exec.Cmd{agent, released, impostor} {
+		told := strings.Contains(strings.Join(plan.Notes, "\n"), fmt.Sprintf("process %d (java, of an owned user) runs an agent", c.Process.Pid))
+		if want := c != impostor; told != want {
+			t.Errorf("that process %d stays as an agent is told: %v; want %v: %q", c.Process.Pid, told, want, plan.Notes)
+		}
 	}
 	if seen[strconv.Itoa(released.Process.Pid)] {
 		t.Error("an agent whose file has the name of a release is to go")
