@@ -32,11 +32,12 @@ func (f *files) pressed(paths []string) []string {
 }
 
 // selected returns what is to go of a directory, by name: what any of the policies selects, and of what they leave for its
-// age, that which does not fit into the goal's size.
-func (f *files) selected(ctx context.Context, tree *erase.Tree, policies []erase.Policy) ([]erase.Entry, error) {
+// age, that which does not fit into the goal's size. left is told of what would be selected but for what it holds, see erase.Policy.
+func (f *files) selected(ctx context.Context, tree *erase.Tree, policies []erase.Policy, left func(erase.Entry)) ([]erase.Entry, error) {
 	var all []erase.Entry
 	seen := map[string]bool{}
 	for _, policy := range policies {
+		policy.Left = left
 		if f.goal.Size > 0 {
 			policy.Before, policy.Measure = time.Time{}, true
 		}
@@ -52,20 +53,23 @@ func (f *files) selected(ctx context.Context, tree *erase.Tree, policies []erase
 		}
 	}
 	if f.goal.Size > 0 {
-		all = f.surplus(all, policies)
+		all = f.surplus(all, policies, left)
 	}
 	return all, nil
 }
 
 // surplus returns those of the entries that are too old or do not fit into the goal's size when the newest go in first. What
-// could not be seen whole stays, since neither its age nor its size is known.
-func (f *files) surplus(all []erase.Entry, policies []erase.Policy) []erase.Entry {
+// could not be seen whole stays, since neither its age nor its size is known; left is told of it.
+func (f *files) surplus(all []erase.Entry, policies []erase.Policy, left func(erase.Entry)) []erase.Entry {
 	slices.SortFunc(all, func(a, b erase.Entry) int {
 		return cmp.Or(b.Newest.Compare(a.Newest), strings.Compare(a.Name, b.Name))
 	})
 	room := f.goal.Size
 	goes := slices.DeleteFunc(all, func(e erase.Entry) bool {
 		young := policies[0].Before.IsZero() || !e.Newest.Before(policies[0].Before)
+		if e.Unseen {
+			left(e)
+		}
 		stays := e.Unseen || young && e.Size <= room
 		if stays {
 			room -= e.Size
@@ -78,7 +82,7 @@ func (f *files) surplus(all []erase.Entry, policies []erase.Policy) []erase.Entr
 
 // shrink removes those of mine that still are to go. What is used from now on is newer than all of them, and stays.
 func (f *files) shrink(ctx context.Context, tree *erase.Tree, policies []erase.Policy, mine map[string]int) (erase.Report, error) {
-	entries, err := f.selected(ctx, tree, policies)
+	entries, err := f.selected(ctx, tree, policies, func(erase.Entry) {})
 	if err != nil {
 		return erase.Report{}, err
 	}

@@ -76,6 +76,13 @@ func NewHomesAt(s spec.Spec, here Here, now time.Time) Step {
 	return h
 }
 
+// NewFilesAt is a step at some other time.
+func NewFilesAt(s spec.Spec, now time.Time) Step {
+	f, _ := newFiles(s, Here{}).(*files)
+	f.now = func() time.Time { return now }
+	return f
+}
+
 // IsRotated reports whether a name is that of a rotated log.
 func IsRotated(name string) bool { return isRotated(name) }
 

@@ -157,10 +157,23 @@ func (f *files) lookAt(ctx context.Context, h heap) ([]Deviation, error) {
 		return nil, err
 	}
 	defer tree.Close()
-	entries, err := f.selected(ctx, tree, h.policies)
-	found := make([]Deviation, len(entries))
-	for i, e := range entries {
-		found[i] = Deviation{Residue: f.residue(h.path, e)}
+	var found []Deviation
+	told := map[string]bool{}
+	left := func(e erase.Entry) {
+		d := Deviation{Residue: f.residue(h.path, e)}
+		switch {
+		case told[e.Name]:
+		case e.InUse:
+			f.notes = append(f.notes, shown(d.ID)+" stays: a program listens on a socket there")
+		default:
+			d.Stays = "not all of it can be seen, so that neither its age nor its size is known: something is mounted in it, or it is not ours to read"
+			found = append(found, d)
+		}
+		told[e.Name] = true
+	}
+	entries, err := f.selected(ctx, tree, h.policies, left)
+	for _, e := range entries {
+		found = append(found, Deviation{Residue: f.residue(h.path, e)})
 	}
 	return found, err
 }

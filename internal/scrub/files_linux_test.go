@@ -168,3 +168,40 @@ func TestWhatMayNotBeRemovedIsNamed(t *testing.T) {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 }
+
+// TestWhatCannotBeSeenWholeIsNamed: of that neither age nor size is known, so it is not proved that it may stay.
+func TestWhatCannotBeSeenWholeIsNamed(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p := newPlot(t)
+	p.run(t, "mkdir -p $O/covered/m $O/closed/root; chmod 700 $O/closed/root; chown games $O $O/*; mount -t tmpfs t $O/covered/m")
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{p.owned}}, Goal: spec.Goal{Files: &spec.Files{Size: 1 << 20}}}
+	check := func(by string, r spec.Result, want ...string) {
+		var named []string
+		for _, problem := range r.Problems {
+			if strings.Contains(problem.Why, "not all of it can be seen") {
+				named = append(named, filepath.Base(problem.ID))
+			}
+		}
+		if slices.Sort(named); r.State != spec.Unmet || !slices.Equal(named, want) {
+			t.Errorf("%s: %s, named %q; want %q (%+v)", by, r.State, named, want, r.Problems)
+		}
+	}
+	check("by size", reach(t, s, scrub.Here{}, scrub.Do), "covered")
+	check("by size, as a user", reachAs(t, uidOf(t, "games"), s, scrub.Here{}, scrub.Do), "closed", "covered")
+	s.Files = &spec.Files{Older: 60}
+	for by, now := range map[string]time.Time{"young": time.Now(), "old": time.Now().Add(time.Hour)} {
+		r, err := scrub.Reach(t.Context(), spec.KindFiles, scrub.NewFilesAt(s, now), scrub.Judge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by == "young" {
+			if r.State != spec.Unchanged {
+				t.Errorf("what is in use by its age: %+v; want nothing to do", r)
+			}
+			continue
+		}
+		check("by age", r, "covered")
+	}
+}

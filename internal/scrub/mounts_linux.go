@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
-	"unicode"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/mountinfo"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
@@ -93,13 +91,4 @@ func names(tree mountinfo.Tree) map[int]string {
 		}
 	}
 	return names
-}
-
-// shown returns a name of anything as it may stand in a line of a report.
-func shown(name string) string {
-	odd := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
-	if slices.ContainsFunc([]rune(name), odd) {
-		return strconv.Quote(name)
-	}
-	return name
 }

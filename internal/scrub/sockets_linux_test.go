@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,8 +78,12 @@ func TestSocketsStayByWhateverNameTheyWereBound(t *testing.T) {
 				without(t, unix.SYS_SOCKET)
 			}
 			s := spec.Spec{Owned: spec.Ownership{Paths: []string{owned}}, Goal: spec.Goal{Files: &spec.Files{}}}
-			if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Changed {
+			r := reach(t, s, scrub.Here{}, scrub.Do)
+			if r.State != spec.Changed {
 				t.Errorf("result %+v", r)
+			}
+			if told := strings.Join(r.Notes, "\n"); !strings.Contains(told, in("relative")+" stays: a program listens on a socket there") {
+				t.Errorf("notes %q; want them to say why something stays", told)
 			}
 			entries, err := os.ReadDir(owned)
 			if err != nil {

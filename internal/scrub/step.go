@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
@@ -356,4 +358,13 @@ func stopped(ctx context.Context) error {
 		return errors.New("its time is over")
 	}
 	return fmt.Errorf("stopped: %s", strings.TrimPrefix(context.Cause(ctx).Error(), "context "))
+}
+
+// shown returns a name of anything as it may stand in a line of a report.
+func shown(name string) string {
+	odd := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
+	if slices.ContainsFunc([]rune(name), odd) {
+		return strconv.Quote(name)
+	}
+	return name
 }

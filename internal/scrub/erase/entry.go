@@ -24,9 +24,11 @@ type Entry struct {
 	// Unseen says that not everything below could be visited, for want of rights, for a mount, or because it changed meanwhile.
 	// An entry that was not wholly seen is never selected by its age.
 	Unseen bool
+	// InUse says that it is a socket that the policy says is in use, or holds one.
+	InUse bool
 
-	id    ident
-	inUse bool // it is, or holds, a socket that the policy says is in use
+	id       ident
+	replaced bool // another thing had its name when it was to be visited
 }
 
 func (e *Entry) used(at time.Time) {

@@ -24,9 +24,7 @@ func (t *Tree) Look(ctx context.Context, policy Policy) ([]Entry, error) {
 			return nil, fmt.Errorf("look below %s: %w", quote(t.path), err)
 		}
 	}
-	entries = slices.DeleteFunc(entries, func(e Entry) bool {
-		return e.inUse || !policy.Before.IsZero() && (e.Unseen || !e.Newest.Before(policy.Before))
-	})
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return !policy.selects(e) })
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 	return entries, nil
 }
@@ -58,7 +56,7 @@ func (t *Tree) list(ctx context.Context, policy Policy) ([]Entry, error) {
 				return nil, err
 			}
 			one := entryOf(name, &st)
-			one.inUse = policy.answers(name, &st)
+			one.InUse = policy.answers(name, &st)
 			entries = append(entries, one)
 		}
 	}
@@ -162,11 +160,17 @@ func (e *erasure) weigh(top *Entry, st *unix.Stat_t) {
 func (e *erasure) answered(top *Entry) {
 	e.notes.Lock()
 	defer e.notes.Unlock()
-	top.inUse = true
+	top.InUse = true
 }
 
 func (e *erasure) unseen(top *Entry) {
 	e.notes.Lock()
 	defer e.notes.Unlock()
 	top.Unseen = true
+}
+
+func (e *erasure) replaced(top *Entry) {
+	e.notes.Lock()
+	defer e.notes.Unlock()
+	top.replaced = true
 }

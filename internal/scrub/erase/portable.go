@@ -80,7 +80,7 @@ func (t *Tree) Look(ctx context.Context, policy Policy) ([]Entry, error) {
 		if policy.deep() && info.IsDir() {
 			t.measure(ctx, &e, name)
 		}
-		if !policy.Before.IsZero() && (e.Unseen || !e.Newest.Before(policy.Before)) {
+		if !policy.selects(e) {
 			continue
 		}
 		entries = append(entries, e)

@@ -123,6 +123,9 @@ type Policy struct {
 	// InUse says of a socket whether somebody answers there, by its name in its directory and its number: an entry that is one of those,
 	// or holds one at any depth, is not selected. nil takes every socket for a file that nobody misses.
 	InUse func(name string, inode uint64) bool
+	// Left is told of each entry that is not selected only because it is such a socket or holds one, or because not all of it could be seen,
+	// so that its age is not known: see Entry. nil has nobody told.
+	Left func(Entry)
 	// Measure has Look fill in Size, Inodes, Newest and Oldest from everything below an entry, which means to visit all of it.
 	Measure bool
 }
@@ -136,3 +139,15 @@ func (p Policy) deep() bool { return p.weighs() || p.InUse != nil }
 
 // weighs says whether everything below the entries counts towards what is known of them.
 func (p Policy) weighs() bool { return p.Measure || !p.Before.IsZero() }
+
+// selects decides about an entry of which all is known that will be.
+func (p Policy) selects(e Entry) bool {
+	if e.replaced || !p.Before.IsZero() && !e.Newest.Before(p.Before) {
+		return false
+	}
+	stays := e.InUse || !p.Before.IsZero() && e.Unseen
+	if stays && p.Left != nil {
+		p.Left(e)
+	}
+	return !stays
+}

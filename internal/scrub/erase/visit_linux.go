@@ -91,6 +91,9 @@ func (w *worker) barred(d *dir, err error) (kept bool) {
 		return false
 	case errors.Is(err, unix.ENOENT), errors.Is(err, errLost):
 		return false // gone, or not where it was: whoever has it now has it read again
+	case w.measuring && errors.Is(err, errChanged):
+		w.replaced(d.top)
+		return true
 	case w.measuring:
 		w.unseen(d.top)
 		return true
