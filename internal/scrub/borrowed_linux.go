@@ -5,7 +5,9 @@ package scrub
 import (
 	"fmt"
 	"os"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
@@ -50,4 +52,28 @@ func borrowed(p string, o spec.Ownership) error {
 		return fmt.Errorf("%s is mounted at %s, and what it shows here is also %s, which is not owned; own that too, or unmount it", describe(m), shown(m.Point), shown(at))
 	}
 	return nil
+}
+
+// servedIn returns what is mounted directly in a directory by way of a server, by its name there. The kernel's table tells, and no server
+// is asked.
+func servedIn(dir string) (map[string]servedMount, error) {
+	tree, err := mountTree(procfs.Machine, os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	at := spell(path.Clean(dir))
+	found := map[string]servedMount{}
+	for _, m := range tree.All() {
+		if path.Dir(m.Point) != at || !slices.Contains(remote, m.Type) && !strings.HasPrefix(m.Type, "fuse") {
+			continue
+		}
+		one := servedMount{describe(m), -1}
+		if user, ok := m.Option("user_id"); ok {
+			if uid, err := strconv.Atoi(user); err == nil {
+				one.user = uid
+			}
+		}
+		found[path.Base(m.Point)] = one
+	}
+	return found, nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,14 @@ func newFiles(s spec.Spec, here Here) Step {
 type heap struct {
 	path     string
 	policies []erase.Policy
+	// served are what is mounted directly in it and would be selected, or could be, if it could be looked at.
+	served []Deviation
+}
+
+// servedMount is a mount behind which stands a server: to look at it is to ask that. user has mounted it, as far as the kernel tells; -1.
+type servedMount struct {
+	what string
+	user int
 }
 
 // heaps returns the directories that the goal is about.
@@ -55,7 +64,11 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 	}
 	live := listening()
 	for _, p := range f.pressed(paths) {
-		all = append(all, heap{p, []erase.Policy{{Keep: f.keeps(p, f.goal.Keep, live), Before: before, InUse: live.in(p)}}})
+		keep, served, err := f.lookable(p, f.keeps(p, f.goal.Keep, live), func(string, int) bool { return true })
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, heap{p, []erase.Policy{{Keep: keep, Before: before, InUse: live.in(p)}}, served})
 	}
 	if len(f.goal.Shared) == 0 {
 		return all, nil
@@ -64,8 +77,13 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 		return nil, err
 	}
 	for _, p := range f.pressed(f.goal.Shared) {
-		keep, inUse := f.keeps(p, slices.Concat(f.goal.Keep, others), live), live.in(p)
-		h := heap{path: p}
+		keep, served, err := f.lookable(p, f.keeps(p, slices.Concat(f.goal.Keep, others), live), func(name string, user int) bool {
+			return f.users.names[user] != "" || spec.Matches(f.goal.Names, name)
+		})
+		if err != nil {
+			return nil, err
+		}
+		h, inUse := heap{path: p, served: served}, live.in(p)
 		if owners := f.users.numbers(); len(owners) > 0 {
 			h.policies = append(h.policies, erase.Policy{Keep: keep, Owners: owners, Before: before, InUse: inUse})
 		}
@@ -76,6 +94,29 @@ func (f *files) heaps(ctx context.Context) ([]heap, error) {
 		all = append(all, h)
 	}
 	return all, nil
+}
+
+// lookable has what servers stand behind stay too, unlooked at: one that hangs would hang us, and one of another user refuses even root.
+// Those that would be selected by their name and user are returned.
+func (f *files) lookable(dir string, keep func(name string) bool, selected func(name string, user int) bool) (func(name string) bool, []Deviation, error) {
+	mounts, err := servedIn(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	var found []Deviation
+	for _, name := range slices.Sorted(maps.Keys(mounts)) {
+		if m := mounts[name]; !keep(name) && selected(name, m.user) {
+			r := spec.Residue{Kind: "mount", ID: filepath.Join(dir, name), What: m.what}
+			if m.user >= 0 {
+				r.Owner = f.users.name(m.user)
+			}
+			found = append(found, Deviation{r, m.what + " is mounted there: unmount it"})
+		}
+	}
+	return func(name string) bool {
+		_, is := mounts[name]
+		return is || keep(name)
+	}, found, nil
 }
 
 // others are names in shared directories that belong to the system whoever owns them: private directories of services,
@@ -157,7 +198,7 @@ func (f *files) lookAt(ctx context.Context, h heap) ([]Deviation, error) {
 		return nil, err
 	}
 	defer tree.Close()
-	var found []Deviation
+	found := slices.Clone(h.served)
 	told := map[string]bool{}
 	left := func(e erase.Entry) {
 		d := Deviation{Residue: f.residue(h.path, e)}

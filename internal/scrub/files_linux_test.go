@@ -3,6 +3,7 @@
 package scrub_test
 
 import (
+	"context"
 	"io/fs"
 	"net"
 	"os"
@@ -166,6 +167,46 @@ func TestWhatMayNotBeRemovedIsNamed(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"fixed", "fixed/inside"}, listing(t, owned)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
+// TestMountsOfServersAreNotLookedAt: one whose server hangs would hang us, and that of another user is closed even to root.
+func TestMountsOfServersAreNotLookedAt(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p := newPlot(t)
+	games, news := uidOf(t, "games"), uidOf(t, "news")
+	p.run(t, "mkdir $X/theirs $X/ours $X/yum-1 $X/left $X/yum-2 $O/hung $O/kept $O/left; chown games $X/left $X/ours; chown news $X/theirs")
+	for name, uid := range map[string]uint32{"X/theirs": news, "X/ours": games, "X/yum-1": news, "O/hung": 0, "O/kept": 0} {
+		connect(t, "server", p.path(name), "fuse", uid)
+	}
+	s := spec.Spec{
+		Owned: spec.Ownership{SystemUsers: []string{"games"}, Paths: []string{p.owned}},
+		Goal:  spec.Goal{Files: &spec.Files{Paths: []string{p.owned}, Shared: []string{p.other}, Names: []string{"yum-*"}, Keep: []string{"kept"}}},
+	}
+	step, err := scrub.New(s, scrub.Here{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := scrub.Reach(ctx, spec.KindFiles, step, scrub.Do)
+	if err != nil {
+		t.Error(err)
+	}
+	named := map[string]string{}
+	for _, problem := range r.Problems {
+		named[problem.ID] = problem.Why
+	}
+	const why = "fuse of server is mounted there: unmount it"
+	if diff := cmp.Diff(map[string]string{p.path("O/hung"): why, p.path("X/ours"): why, p.path("X/yum-1"): why}, named); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	for dir, want := range map[string][]string{p.owned: {"hung", "kept"}, p.other: {"ours", "theirs", "yum-1"}} {
+		if diff := cmp.Diff(want, tops(t, dir)); diff != "" {
+			t.Errorf("left in %s (-want +got):\n%s", dir, diff)
+		}
 	}
 }
 
