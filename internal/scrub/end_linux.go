@@ -98,7 +98,10 @@ func (p *processes) stopAll(ctx context.Context) (all []victim, thaw func()) {
 			break
 		}
 		fresh := false
-		err = j.each(func(s procfs.Stat, _ *leftover) {
+		err = j.each(func(s procfs.Stat, l *leftover) {
+			if l.stays != "" {
+				return
+			}
 			if id := [2]uint64{uint64(s.PID), s.Start}; !stopped[id] { //nolint:gosec // numbers of processes are positive
 				v := p.victim(s)
 				_ = p.signal(v, unix.SIGSTOP) // what is gone already needs none, what refuses is named at the end

@@ -23,8 +23,7 @@ type judge struct {
 	// spared are the ancestors of agents, guarded are agents and the recipe's program with all that descends from them.
 	ours, spared, guarded map[int]bool
 	cleanup               map[int]bool // the recipe's program and this one, with all that descends from them
-	// agents are those that are none of our ancestors: all that tells of them is how they look.
-	agents []procfs.Stat
+	agents                map[int]bool
 	// agentUser is the user that builds of this agent run as, pidSpace the process number space that we see, mountSpace
 	// the mounts, userSpace the users.
 	agentUser  int
@@ -47,7 +46,7 @@ func (p *processes) judge() (*judge, error) {
 		children[s.Parent] = append(children[s.Parent], s.PID)
 	}
 	j := &judge{
-		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{}, cleanup: map[int]bool{},
+		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{}, cleanup: map[int]bool{}, agents: map[int]bool{},
 		agentUser: agentUser(), pidSpace: p.proc.Link(p.self, "ns/pid"), mountSpace: p.proc.Link(p.self, "ns/mnt"),
 		userSpace: p.proc.Link(p.self, "ns/user"), exes: make(map[int]string, len(all)),
 	}
@@ -64,16 +63,15 @@ func (p *processes) judge() (*judge, error) {
 		if p.isAgent(s, exes[i]) {
 			roots = append(roots, s.PID)
 			above(s.PID, parents, j.spared)
-			if !j.ours[s.PID] {
-				j.agents = append(j.agents, s)
-			}
+			j.agents[s.PID] = true
 		}
 	}
 	below(roots, children, j.guarded)
 	return j, nil
 }
 
-// each calls f, one call at a time, with each process that has to go and why, as soon as that is known.
+// each calls f, one call at a time, with each process that has to go and why, as soon as that is known, and with those that stay on an
+// agent's account.
 func (j *judge) each(f func(procfs.Stat, *leftover)) error {
 	var lock sync.Mutex
 	err := j.proc.Walk(j.all, func(s procfs.Stat) {
@@ -119,7 +117,8 @@ func (p *processes) isAgent(s procfs.Stat, exe string) bool {
 	return runsAgent(p.proc.Args(p.proc.Body(s)))
 }
 
-// verdict returns why s has to go, or nil if it stays.
+// verdict returns why s has to go, or nil if it stays. One that stays on an agent's account alone is returned too: a build can start what
+// looks like an agent, and what a build has started and left may be adopted by an agent that is process 1 of its container.
 func (j *judge) verdict(s procfs.Stat) *leftover {
 	if s.PID == 1 || s.Kernel || j.ours[s.PID] {
 		return nil
@@ -138,7 +137,10 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		}
 		earlier, by = j.goal.Cookies && j.earlierBuild(e), culprit(e)
 	})
-	if lent = lent && !j.within(j.cleanup, s); !earlier && !lent && (j.spared[s.PID] || j.guards(s)) {
+	ofCleanup := j.within(j.cleanup, s)
+	lent = lent && !ofCleanup
+	stays := !earlier && !lent && (j.spared[s.PID] || j.guards(s))
+	if stays && ofCleanup {
 		return nil
 	}
 	exe, known := j.exes[s.PID]
@@ -159,23 +161,22 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 	if evidence == "" {
 		return nil
 	}
-	return &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
+	l := &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
+	if stays {
+		l.stays = j.onAccount(s)
+	}
+	return l
 }
 
-// notes tells of agents that would have to go if they were none. A build can start what looks like one, and so keep what that starts.
-func (j *judge) notes() []string {
-	var notes []string
-	for _, s := range j.agents {
-		uid, ok := j.proc.UID(s)
-		if !ok {
-			continue
-		}
-		exe := j.exes[s.PID]
-		if evidence := j.evidence(suspect{s.Name, j.proc.Body(s), uid, exe}, false); evidence != "" {
-			notes = append(notes, fmt.Sprintf("process %d (%s, %s) runs an agent, as it seems; it stays with what descends from it", s.PID, shown(path.Base(exe)), evidence))
-		}
+// onAccount says on whose account a process stays that is one of an agent's.
+func (j *judge) onAccount(s procfs.Stat) string {
+	switch {
+	case j.agents[s.PID]:
+		return "it runs an agent, as it seems"
+	case j.guards(s):
+		return "it descends from what seems to run an agent"
 	}
-	return notes
+	return "what seems to run an agent descends from it"
 }
 
 // guards reports whether a process is guarded.

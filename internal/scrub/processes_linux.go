@@ -5,6 +5,7 @@ package scrub
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -53,12 +54,21 @@ func (p *processes) Look(ctx context.Context) ([]Deviation, error) {
 	uptime := p.proc.Uptime()
 	clear(p.known)
 	var found []Deviation
+	var staying []string
 	err = j.each(func(s procfs.Stat, l *leftover) {
+		if l.stays != "" {
+			staying = append(staying, fmt.Sprintf("process %d (%s, %s) stays: %s", s.PID, shown(l.program), l.evidence, l.stays))
+			return
+		}
 		d := l.deviation(s, uptime, p.users)
 		p.known[d.ID] = s
 		found = append(found, d)
 	})
-	p.notes = j.notes()
+	slices.Sort(staying)
+	p.notes = staying[:min(len(staying), named)]
+	if more := len(staying) - named; more > 0 {
+		p.notes = append(p.notes, fmt.Sprintf("%d more stay on an agent's account", more))
+	}
 	slices.SortFunc(found, func(a, b Deviation) int { return cmp.Compare(p.known[a.ID].Start, p.known[b.ID].Start) })
 	return found, err
 }
@@ -68,6 +78,7 @@ type leftover struct {
 	program, evidence string
 	uid               int
 	culprit           *spec.Culprit
+	stays             string // on what account, "" if it goes
 }
 
 func (l leftover) deviation(s procfs.Stat, uptime uint64, names users) Deviation {

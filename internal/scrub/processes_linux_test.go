@@ -385,7 +385,7 @@ func TestAgentsSurvive(t *testing.T) {
 		seen[r.ID] = true
 	}
 	for _, c := range []*exec.Cmd{agent, released, impostor} {
-		told := strings.Contains(strings.Join(plan.Notes, "\n"), fmt.Sprintf("process %d (java, of an owned user) runs an agent", c.Process.Pid))
+		told := strings.Contains(strings.Join(plan.Notes, "\n"), fmt.Sprintf("process %d (java, of an owned user) stays: it runs an agent", c.Process.Pid))
 		if want := c != impostor; told != want {
 			t.Errorf("that process %d stays as an agent is told: %v; want %v: %q", c.Process.Pid, told, want, plan.Notes)
 		}
@@ -395,6 +395,23 @@ func TestAgentsSurvive(t *testing.T) {
 	}
 	if seen[strconv.Itoa(agent.Process.Pid)] || !seen[strconv.Itoa(impostor.Process.Pid)] {
 		t.Errorf("the agent is to go: %v; another Java program is to go: %v", seen[strconv.Itoa(agent.Process.Pid)], seen[strconv.Itoa(impostor.Process.Pid)])
+	}
+}
+
+// TestWhatStaysOnAnAgentsAccountIsTold: an agent that is process 1 of its container adopts what builds leave, and that descends from it then.
+func TestWhatStaysOnAnAgentsAccountIsTold(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p := newPlot(t)
+	java := linked(t, p.path("X/java"))
+	p.run(t, "cp -L $(command -v busybox) $X/sh; mkfifo $X/p; chmod 666 $X/p")
+	agent := p.leave(t, "exec setpriv --reuid=mail --regid=mail --clear-groups $X/sh -c 'env -i $X/sh -c \"read x <$X/p\" & export "+child+"=idle; exec -a java "+java+" -jar /srv/agent.jar'")
+	s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"mail"}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
+	r := reach(t, s, scrub.Here{}, scrub.Do)
+	told := strings.Join(r.Notes, "\n")
+	if r.State != spec.Unchanged || !lives(agent) || len(r.Notes) != 2 || !strings.Contains(told, "(sh, of an owned user) stays: it descends from what seems to run an agent") {
+		t.Errorf("%s, the agent lives: %v, notes %q; want both of its processes to stay and to be told", r.State, lives(agent), told)
 	}
 }
 
