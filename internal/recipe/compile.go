@@ -24,6 +24,9 @@ var linePart string
 //go:embed shell/digest.sh
 var digestPart string
 
+//go:embed shell/room.sh
+var roomPart string
+
 //go:embed shell/process.sh
 var processPart string
 
@@ -145,7 +148,7 @@ func (r *Recipe) text(revision string, scrubs []scrub) (text string, notes []str
 	var b strings.Builder
 	fmt.Fprintf(&b, "#!/bin/sh\n# pitcrew recipe %s, revision %s. Made by a compiler: change the recipe, not this.\n", r.Name, revision)
 	b.WriteString("# By hand: sh program.sh --plan, sh program.sh --by-hand.\n\n")
-	b.WriteString(digestPart + "\n" + processPart + "\n" + bindPart + "\n" + bootStage)
+	b.WriteString(digestPart + "\n" + roomPart + "\n" + processPart + "\n" + bindPart + "\n" + bootStage)
 	if pack.caches {
 		b.WriteString("\n" + cachePart)
 	}

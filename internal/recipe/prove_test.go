@@ -54,7 +54,7 @@ func TestRootTakesOnlyWhatItProvesToWhereNobodyElseWrites(t *testing.T) {
 			const enter = `mount --make-rprivate / && mount -t tmpfs -o noexec,size=1m none "$1/noexec" && mount -t tmpfs -o size=8k none "$1/full" && shift && exec "$@"`
 			args := []string{
 				"-m", "/bin/sh", "-c", enter, "enter", dir,
-				"/bin/sh", "-c", terse(digestPart + provePart), "pitcrew", fmt.Sprint(len(stage)), fmt.Sprint(len(stage)), sha256Hex([]byte(stage)),
+				"/bin/sh", "-c", terse(digestPart + roomPart + provePart), "pitcrew", fmt.Sprint(len(stage)), fmt.Sprint(len(stage)), sha256Hex([]byte(stage)),
 			}
 			for _, place := range c.places {
 				args = append(args, at(place))

@@ -80,7 +80,7 @@ func (r *Recipe) defineRaising(b *strings.Builder) {
 		}
 	}
 	b.WriteString("'\n" + raisePart)
-	fmt.Fprintf(b, "raise_prove=%s\n", ShellQuote(terse(digestPart+provePart)))
+	fmt.Fprintf(b, "raise_prove=%s\n", ShellQuote(terse(digestPart+roomPart+provePart)))
 	fmt.Fprintf(b, "raise_stage=%s\n", ShellQuote(terse(processPart+sessionPart+cachePart+raisedPart)))
 	fmt.Fprintf(b, "with_places() { \"$@\" %s; }\n\n", r.placeWords())
 }

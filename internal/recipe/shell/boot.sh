@@ -48,28 +48,17 @@ pitcrew_options() {
 }
 
 # pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked: what takes the
-# room for now is to become scrub. It fails if not, with the reason in pitcrew_why.
+# room for now is to become scrub. It fails if not, with the reason in why.
 pitcrew_try() {
 	pitcrew_work=
 	case $1 in
 	/*) ;;
-	*) pitcrew_why='not set' && return 1 ;;
+	*) why='not set' && return 1 ;;
 	esac
-	[ -d "$1" ] || { pitcrew_why='no such directory' && return 1; }
-	pitcrew_work=$(mktemp -d "$1/pitcrew.XXXXXXXXXX" 2>/dev/null) || {
-		pitcrew_work=$1/pitcrew.$$.$(date +%s)
-		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
-	}
-	if ! dd if=/dev/zero of="$pitcrew_work/scrub" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
-		pitcrew_why="no room for $PITCREW_KIB KiB"
-	elif ! mkfifo "$pitcrew_work/ready" "$pitcrew_work/ask" "$pitcrew_work/answer" 2>/dev/null; then
-		pitcrew_why='cannot hold named pipes'
-	else
-		return 0
-	fi
-	rm -rf "$pitcrew_work"
-	pitcrew_work=
-	return 1
+	[ -d "$1" ] || { why='no such directory' && return 1; }
+	make_room "$1" pitcrew "$PITCREW_KIB" scrub || return
+	mkfifo "$made/ready" "$made/ask" "$made/answer" 2>/dev/null || give_up_room 'cannot hold named pipes' || return
+	pitcrew_work=$made
 }
 
 # pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
@@ -91,7 +80,7 @@ pitcrew_place() {
 	pitcrew_whys= pitcrew_second=
 	for pitcrew_p; do
 		if ! pitcrew_try "$pitcrew_p"; then
-			pitcrew_whys="$pitcrew_whys $pitcrew_p: $pitcrew_why;"
+			pitcrew_whys="$pitcrew_whys $pitcrew_p: $why;"
 		elif pitcrew_executes "$pitcrew_work"; then
 			[ -z "$pitcrew_second" ] || rm -rf "$pitcrew_second"
 			return 0
@@ -202,9 +191,9 @@ pitcrew_main() {
 
 # pitcrew_boot makes ready to unpack in one of the places $@.
 pitcrew_boot() {
-	pitcrew_decoder= pitcrew_work= pitcrew_second=
+	pitcrew_decoder= pitcrew_work= pitcrew_second= made=
 	find_hasher || pitcrew_die 'no way to compute a checksum here'
-	trap 'rm -rf "$pitcrew_work" "$pitcrew_second"' EXIT
+	trap 'rm -rf "$pitcrew_work" "$pitcrew_second" "$made"' EXIT
 	trap 'exit 143' TERM
 	trap 'exit 130' INT
 	trap 'exit 129' HUP

@@ -41,23 +41,13 @@ clear() {
 
 # room makes root's directory in place $1, and fails if it has no room for $2 KiB, or does not allow what $3 asks.
 room() {
-	root_dir=
 	room_at=$(guarded "$1") || { why='others could change it' && return 1; }
 	clear "${room_at%/}"
-	root_dir=$(mktemp -d "${room_at%/}/pitcrew-root.$$.XXXXXXXXXX" 2>/dev/null) || {
-		root_dir=${room_at%/}/pitcrew-root.$$.$(date +%s)
-		mkdir -m 700 "$root_dir" 2>/dev/null || { root_dir= why='not writable' && return 1; }
-	}
+	make_room "${room_at%/}" "pitcrew-root.$$" "$2" all || return
+	root_dir=$made
+	[ "$3" = exec ] || return 0
 	printf '#!/bin/sh\nexit 0\n' >"$root_dir/all" && chmod 700 "$root_dir/all"
-	if [ "$3" = exec ] && ! "$root_dir/all" 2>/dev/null; then
-		why='does not allow execution'
-	elif ! dd if=/dev/zero of="$root_dir/all" bs=65536 count=$(($2 / 64 + 1)) 2>/dev/null; then
-		why="no room for $2 KiB"
-	else
-		return 0
-	fi
-	rm -rf "$root_dir"
-	return 1
+	"$root_dir/all" 2>/dev/null || { root_dir= && give_up_room 'does not allow execution'; }
 }
 
 # places sets root_dir to root's directory in the first place that will do.
@@ -76,15 +66,15 @@ places() {
 
 leave() {
 	cd /
-	! grep -qsF " $root_dir/" /proc/mounts || return 0
-	rm -rf "$root_dir"
+	! grep -qsF " $made/" /proc/mounts || return 0
+	rm -rf "$made"
 }
 
 find_sha256 || deny 'root has no way to compute SHA-256 here'
 total=$1 stage_size=$2 stage_sum=$3
 shift 3
-root_dir=
-trap '[ -z "$root_dir" ] || leave' EXIT
+root_dir= made=
+trap '[ -z "$made" ] || leave' EXIT
 trap 'exit 143' TERM INT HUP
 trap : PIPE
 places $((total / 512 + 64)) "$@"

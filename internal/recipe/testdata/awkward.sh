@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 892333abe1503ed1e6cc0b4debbdc4821c4a94ec8cbb4f6e14a4b9fd2620907a. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 016fab753733896fe20038ea3a2456aacd898cf54be718005d77f89474128469. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -30,6 +30,25 @@ digested() {
 	set -- $1
 	sum=${1-}
 	[ "$hasher" != cksum ] || sum=$sum:${2-}
+}
+
+# Room: a private directory in a place that has room.
+
+# make_room makes a directory of our own in place $1, named after $2, and proves that it has room: its file $4 takes $3 KiB for now.
+# It sets made to the directory; if it fails, to nothing, with the reason in why.
+make_room() {
+	made=$(mktemp -d "$1/$2.XXXXXXXXXX" 2>/dev/null) || {
+		made=$1/$2.$$.$(date +%s)
+		mkdir -m 700 "$made" 2>/dev/null || { made= why='not writable' && return 1; }
+	}
+	dd if=/dev/zero of="$made/$4" bs=65536 count=$(($3 / 64 + 1)) 2>/dev/null || give_up_room "no room for $3 KiB"
+}
+
+# give_up_room removes the directory again, because of $1, and fails.
+give_up_room() {
+	rm -rf "$made"
+	made= why=$1
+	return 1
 }
 
 # process sets p_process to "pid start" of process $1, which names it for ever on this boot; to nothing if it is gone.
@@ -157,28 +176,17 @@ pitcrew_options() {
 }
 
 # pitcrew_try makes the private directory pitcrew_work inside $1 and proves that it can hold what is to be unpacked: what takes the
-# room for now is to become scrub. It fails if not, with the reason in pitcrew_why.
+# room for now is to become scrub. It fails if not, with the reason in why.
 pitcrew_try() {
 	pitcrew_work=
 	case $1 in
 	/*) ;;
-	*) pitcrew_why='not set' && return 1 ;;
+	*) why='not set' && return 1 ;;
 	esac
-	[ -d "$1" ] || { pitcrew_why='no such directory' && return 1; }
-	pitcrew_work=$(mktemp -d "$1/pitcrew.XXXXXXXXXX" 2>/dev/null) || {
-		pitcrew_work=$1/pitcrew.$$.$(date +%s)
-		mkdir -m 700 "$pitcrew_work" 2>/dev/null || { pitcrew_work= pitcrew_why='not writable' && return 1; }
-	}
-	if ! dd if=/dev/zero of="$pitcrew_work/scrub" bs=65536 count=$((PITCREW_KIB / 64 + 1)) 2>/dev/null; then
-		pitcrew_why="no room for $PITCREW_KIB KiB"
-	elif ! mkfifo "$pitcrew_work/ready" "$pitcrew_work/ask" "$pitcrew_work/answer" 2>/dev/null; then
-		pitcrew_why='cannot hold named pipes'
-	else
-		return 0
-	fi
-	rm -rf "$pitcrew_work"
-	pitcrew_work=
-	return 1
+	[ -d "$1" ] || { why='no such directory' && return 1; }
+	make_room "$1" pitcrew "$PITCREW_KIB" scrub || return
+	mkfifo "$made/ready" "$made/ask" "$made/answer" 2>/dev/null || give_up_room 'cannot hold named pipes' || return
+	pitcrew_work=$made
 }
 
 # pitcrew_executes succeeds if files in directory $1 may be executed. Scripts do not need it (they are read by their
@@ -200,7 +208,7 @@ pitcrew_place() {
 	pitcrew_whys= pitcrew_second=
 	for pitcrew_p; do
 		if ! pitcrew_try "$pitcrew_p"; then
-			pitcrew_whys="$pitcrew_whys $pitcrew_p: $pitcrew_why;"
+			pitcrew_whys="$pitcrew_whys $pitcrew_p: $why;"
 		elif pitcrew_executes "$pitcrew_work"; then
 			[ -z "$pitcrew_second" ] || rm -rf "$pitcrew_second"
 			return 0
@@ -311,9 +319,9 @@ pitcrew_main() {
 
 # pitcrew_boot makes ready to unpack in one of the places $@.
 pitcrew_boot() {
-	pitcrew_decoder= pitcrew_work= pitcrew_second=
+	pitcrew_decoder= pitcrew_work= pitcrew_second= made=
 	find_hasher || pitcrew_die 'no way to compute a checksum here'
-	trap 'rm -rf "$pitcrew_work" "$pitcrew_second"' EXIT
+	trap 'rm -rf "$pitcrew_work" "$pitcrew_second" "$made"' EXIT
 	trap 'exit 143' TERM
 	trap 'exit 130' INT
 	trap 'exit 129' HUP
@@ -348,7 +356,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=892333abe1503ed1e6cc0b4debbdc4821c4a94ec8cbb4f6e14a4b9fd2620907a
+revision=016fab753733896fe20038ea3a2456aacd898cf54be718005d77f89474128469
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1843,6 +1851,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 704cfe83a98952b6f7f2d71ec8439d2813b2b20a455d29ad0e4568e9db25e598 '2109340595:45432' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check ed74ba130f1843cc15fff93eca46929067f9cc1930c458b9dc11ab624919a8af '2984079638:45432' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
