@@ -4,6 +4,7 @@ package recipe
 
 import (
 	"crypto/rand"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,6 +73,30 @@ func fenceShells() []string {
 		_, err := exec.LookPath(shell)
 		return err != nil && !slices.Contains(shells(), shell)
 	})
+}
+
+// TestAPipeInPlaceOfWhatARunNotesHoldsNothingUp: a build of the same user can make one, and it stays when the build has ended.
+func TestAPipeInPlaceOfWhatARunNotesHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "dash")
+	for _, pipe := range []string{"process", "whose", "step"} {
+		lib := filepath.Join(m.tmp, "pitcrew."+pipe, "lib")
+		if err := os.MkdirAll(lib, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"process", "whose", "step"} {
+			err := os.WriteFile(filepath.Join(lib, name), []byte("1 1\nprod\nagent\n"), 0o600)
+			if name == pipe {
+				err = errors.Join(os.Remove(filepath.Join(lib, name)), syscall.Mkfifo(filepath.Join(lib, name), 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if res := m.fenced(t, "fence-"+rand.Text(), issued()); res.exit != 0 {
+		t.Errorf("it ends with %d:\n%s", res.exit, res.out)
+	}
 }
 
 func TestARunThatLostItsAgentIsEndedBeforeTheNextOneBegins(t *testing.T) {

@@ -23,10 +23,11 @@ each_run() {
 	done
 }
 
-# know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one.
+# know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one. Builds of the same user can
+# put a pipe there, at which reading would never end.
 know_run() {
 	f_engine= f_attempt=0 f_controller= f_agent=
-	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -r "$f_dir/lib/process" ] || return 1
+	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -f "$f_dir/lib/process" ] && [ -f "$f_dir/lib/whose" ] || return 1
 	read -r f_engine <"$f_dir/lib/process"
 	[ -n "$f_engine" ] && [ "$f_engine" != "$f_ours" ] || return 1
 	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 016fab753733896fe20038ea3a2456aacd898cf54be718005d77f89474128469. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 9cb48e9e17c65b617afc5c1af598c4018a735b6ed1d375049dc5abab9c1b4bc4. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -356,7 +356,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=016fab753733896fe20038ea3a2456aacd898cf54be718005d77f89474128469
+revision=9cb48e9e17c65b617afc5c1af598c4018a735b6ed1d375049dc5abab9c1b4bc4
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1161,10 +1161,11 @@ each_run() {
 	done
 }
 
-# know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one.
+# know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one. Builds of the same user can
+# put a pipe there, at which reading would never end.
 know_run() {
 	f_engine= f_attempt=0 f_controller= f_agent=
-	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -r "$f_dir/lib/process" ] || return 1
+	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -f "$f_dir/lib/process" ] && [ -f "$f_dir/lib/whose" ] || return 1
 	read -r f_engine <"$f_dir/lib/process"
 	[ -n "$f_engine" ] && [ "$f_engine" != "$f_ours" ] || return 1
 	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"
@@ -1851,6 +1852,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check ed74ba130f1843cc15fff93eca46929067f9cc1930c458b9dc11ab624919a8af '2984079638:45432' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 5456dcba33d34c4def5d81d14abf2be7e70b06a37a06c03898f3db2884f8f41d '466326703:45543' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
