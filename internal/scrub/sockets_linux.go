@@ -48,7 +48,8 @@ func listening() sockets {
 	}
 	var found sockets
 	for net, views := range spaces {
-		if err := found.ask(net == ours[0], views); err == nil {
+		_, seen := views[ours[1]]
+		if err := found.ask(net == ours[0], seen, views); err == nil {
 			continue
 		}
 		for mnt, pid := range views {
@@ -63,15 +64,20 @@ func listening() sockets {
 	return found
 }
 
-// ask has the kernel tell of the sockets in a network namespace.
-func (s *sockets) ask(ours bool, views map[string]int) error {
+// ask has the kernel tell of the sockets in a network namespace; seen is whether some of those who live there have our mounts. To others a name
+// means another place, and everybody can have mounts of their own: of theirs only the file counts.
+func (s *sockets) ask(ours, seen bool, views map[string]int) error {
 	list := rtnetlink.UnixSockets
 	if !ours {
 		list = func() ([]rtnetlink.UnixSocket, error) { return abroad(views, rtnetlink.UnixSockets) }
 	}
 	all, err := list()
 	for _, one := range all {
-		if !s.place(one.Name) || !isBoundTo(one) {
+		bound := isBoundTo(one)
+		if bound || seen { // also where the kernel knows the file by another number than we are told, as on overlays
+			bound = s.place(one.Name) && bound
+		}
+		if !bound {
 			s.files = append(s.files, one)
 		}
 	}
@@ -123,15 +129,14 @@ func (s *sockets) read(table, root string, ours bool) {
 	}
 }
 
-// place notes a path at which we see a socket.
+// place notes a path, if we see a socket there.
 func (s *sockets) place(p string) bool {
-	if !path.IsAbs(p) {
+	var st unix.Stat_t
+	if !path.IsAbs(p) || unix.Lstat(p, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return false
 	}
-	p = path.Clean(p)
-	s.paths = append(s.paths, spell(p)) // also if there is none yet: a service may be about to rename it into place
-	var st unix.Stat_t
-	return unix.Lstat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+	s.paths = append(s.paths, spell(path.Clean(p)))
+	return true
 }
 
 // isBoundTo reports whether the file of a socket is what we see by its name.

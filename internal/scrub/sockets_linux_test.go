@@ -99,3 +99,26 @@ func TestSocketsStayByWhateverNameTheyWereBound(t *testing.T) {
 		})
 	}
 }
+
+// TestNamesOfSocketsElsewhereKeepNothing: what somebody calls so with other mounts is another place, and everybody can have such.
+func TestNamesOfSocketsElsewhereKeepNothing(t *testing.T) {
+	if at := os.Getenv(listener); at != "" {
+		listenUntilEnd(t, at)
+		return
+	}
+	if !ownNamespaces(t) {
+		return
+	}
+	for name, flags := range map[string]string{"with other mounts": "-m", "and in another network": "-mn"} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlot(t)
+			plant(t, p.owned, "app/left")
+			p.leave(t, "mkfifo $X/p; exec <>$X/p; exec unshare "+flags+" sh -euc 'mount -t tmpfs none $O; mkdir $O/app; "+
+				"exec env "+listener+"=$O/app/socket "+program+" -test.run=^TestNamesOfSocketsElsewhereKeepNothing$'")
+			s := spec.Spec{Owned: spec.Ownership{Paths: []string{p.owned}}, Goal: spec.Goal{Files: &spec.Files{}}}
+			if r := reach(t, s, scrub.Here{}, scrub.Do); r.State != spec.Changed || len(listing(t, p.owned)) > 0 {
+				t.Errorf("%s, left %q; want all to go (%+v)", r.State, listing(t, p.owned), r)
+			}
+		})
+	}
+}
