@@ -246,3 +246,20 @@ func TestWhatCannotBeSeenWholeIsNamed(t *testing.T) {
 		check("by age", r, "covered")
 	}
 }
+
+// TestWhatIsShutIsJudgedByItself: nobody has used what is in a directory since its owner has shut it.
+func TestWhatIsShutIsJudgedByItself(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p, games := newPlot(t), uidOf(t, "games")
+	p.run(t, "mkdir -p $O/shut/in/deep $O/blind/in $O/top/in; chown -R games $O; chmod 0 $O/shut/in $O/top; chmod 600 $O/blind")
+	s := spec.Spec{Owned: spec.Ownership{Paths: []string{p.owned}}, Goal: spec.Goal{Files: &spec.Files{Size: 1 << 20}}}
+	if r := reachAs(t, games, s, scrub.Here{}, scrub.Do); r.State != spec.Unchanged {
+		t.Errorf("%s: %+v; want all of it to fit", r.State, r.Problems)
+	}
+	s.Files.Size = 1
+	if r := reachAs(t, games, s, scrub.Here{}, scrub.Do); r.State != spec.Changed || len(tops(t, p.owned)) > 0 {
+		t.Errorf("%s: %+v, left %q; want all to go", r.State, r.Problems, tops(t, p.owned))
+	}
+}

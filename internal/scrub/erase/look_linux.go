@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -145,6 +146,30 @@ func (w *worker) weighAll(d *dir, fd int) bool {
 			}
 		}
 	}
+	return true
+}
+
+// shut says whether nobody without privileges can get at what is in a directory of ours: nothing in it has been used since it was shut, which
+// its own times tell.
+func shut(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&0o111 == 0 && os.Geteuid() != 0 && st.Uid == uint32(os.Geteuid()) //nolint:gosec // user numbers have 32 bits
+}
+
+// weighShut counts a directory that could not be opened for being shut.
+func (w *worker) weighShut(d *dir, err error) bool {
+	if !errors.Is(err, unix.EACCES) {
+		return false
+	}
+	parent, err := w.reach(d.parent)
+	if err != nil {
+		return false
+	}
+	defer w.giveBack(d.parent)
+	var st unix.Stat_t
+	if unix.Fstatat(parent, d.name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || !shut(&st) {
+		return false
+	}
+	w.weigh(d.top, &st)
 	return true
 }
 

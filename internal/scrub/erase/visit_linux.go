@@ -77,6 +77,7 @@ func (w *worker) enter(d *dir) (int, error) {
 	d.reading.limit = limit(&st)
 	if w.measuring {
 		w.weigh(d.top, &st)
+		d.reading.read = shut(&st)
 	}
 	fd = w.lend(d, fd)
 	w.pause(pointEntered, d)
@@ -95,7 +96,9 @@ func (w *worker) barred(d *dir, err error) (kept bool) {
 		w.replaced(d.top)
 		return true
 	case w.measuring:
-		w.unseen(d.top)
+		if !w.weighShut(d, err) {
+			w.unseen(d.top)
+		}
 		return true
 	case !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP):
 		w.refuse(d.parent, d.name, err)
