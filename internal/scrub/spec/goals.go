@@ -91,10 +91,8 @@ func NotShared(p string) string {
 	if slices.Contains(inhabited, p) {
 		return "what it holds are homes, or what services live on, and no leftovers; own directories below it instead"
 	}
-	for _, root := range forbidden {
-		if Within(root, p) {
-			return "all of " + root + " belongs to the system"
-		}
+	if root := systems(p); root != "" {
+		return "all of " + root + " belongs to the system"
 	}
 	return ""
 }

@@ -61,7 +61,8 @@ func Matches(patterns []string, name string) bool {
 
 // shared are directories that no agent can own as a whole: others' things are in them on every machine.
 var shared = []string{
-	"/", "/bin", "/boot", "/dev", "/dev/pts", "/dev/shm", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt",
+	"/", "/Applications", "/Library", "/Users", "/Volumes", "/private", "/private/tmp", "/private/var", // these on macOS
+	"/bin", "/boot", "/dev", "/dev/hugepages", "/dev/pts", "/dev/shm", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt",
 	"/proc", "/root", "/run", "/run/user", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local",
 	"/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/lib/docker", "/var/lib/containers", "/var/lib/libvirt", "/var/lib/systemd",
 	"/var/log", "/var/mail", "/var/run", "/var/spool", "/var/tmp",
@@ -70,9 +71,14 @@ var shared = []string{
 // forbidden are trees that belong to the kernel or the system, or in which a program of it keeps what it alone understands;
 // nothing below them can be owned by its path.
 var forbidden = []string{
-	"/bin", "/boot", "/dev/pts", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr",
-	"/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/rpm",
+	"/System", "/bin", "/boot", "/dev", "/efi", "/etc", "/gnu", "/lib", "/lib32", "/lib64", "/nix", "/proc", "/sbin", "/snap", "/sys", "/usr",
+	"/run/containerd", "/run/dbus", "/run/docker", "/run/libvirt", "/run/log", "/run/lvm", "/run/netns", "/run/systemd", "/run/udev",
+	"/var/lib/containerd", "/var/lib/containers", "/var/lib/dbus", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/etcd", "/var/lib/kubelet",
+	"/var/lib/pacman", "/var/lib/rpm", "/var/lib/snapd",
 }
+
+// except are trees in forbidden ones that are there for everybody's files.
+var except = []string{"/dev/shm", "/dev/hugepages"}
 
 // vital are users whose processes keep the machine alive.
 var vital = []string{"root", "daemon", "dbus", "messagebus", "polkitd", "sshd", "systemd-network", "systemd-resolve", "systemd-timesync"}
@@ -149,15 +155,26 @@ func dangerous(p string) string {
 	case besideOthers(p):
 		return "an agent could be called as what others have there; put a directory of your own in between, as in /srv/ci/" + AgentWord
 	}
-	for _, root := range forbidden {
-		if Within(root, p) {
-			return "all of " + root + " belongs to the system"
-		}
+	if root := systems(p); root != "" {
+		return "all of " + root + " belongs to the system"
 	}
 	if slices.Contains(strings.Split(p, "/"), ".ssh") {
 		return "it holds the keys by which people and controllers get in"
 	}
 	return ""
+}
+
+// systems returns the tree of the system that p is in, "" if it is in none.
+func systems(p string) string {
+	if Within("/var/run", p) { // another name of the same on most machines
+		p = strings.TrimPrefix(p, "/var")
+	}
+	within := func(root string) bool { return Within(root, p) }
+	at := slices.IndexFunc(forbidden, within)
+	if at < 0 || slices.ContainsFunc(except, within) {
+		return ""
+	}
+	return forbidden[at]
 }
 
 // loose says why a pattern is no name: it has to begin with two characters that are meant, or name one thing exactly.
