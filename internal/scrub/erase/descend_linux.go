@@ -51,7 +51,7 @@ func (k *kernel) open(dir int, name string, flags int) (fd int, st unix.Stat_t, 
 		how := &unix.OpenHow{Flags: uint64(flags), Resolve: within} //nolint:gosec // flags are our own constants
 		fd, err = retry(func() (int, error) { return unix.Openat2(dir, name, how) })
 	} else {
-		fd, err = retry(func() (int, error) { return unix.Openat(dir, name, flags, 0) })
+		fd, err = k.openNear(dir, name, flags)
 	}
 	if errors.Is(err, unix.EXDEV) {
 		err = errMount
@@ -60,7 +60,7 @@ func (k *kernel) open(dir int, name string, flags int) (fd int, st unix.Stat_t, 
 		return -1, st, err
 	}
 	if err = unix.Fstat(fd, &st); err == nil {
-		err = k.same(fd, &st)
+		err = k.same(&st)
 	}
 	if err != nil {
 		_ = unix.Close(fd)
@@ -69,15 +69,30 @@ func (k *kernel) open(dir int, name string, flags int) (fd int, st unix.Stat_t, 
 	return fd, st, nil
 }
 
-// same checks that what is open is on the tree's own mount. A subvolume of btrfs is on the same mount and yet a file system of its own.
-func (k *kernel) same(fd int, st *unix.Stat_t) error {
+// openNear opens an entry where the kernel itself does not refuse to cross a mount. It opens it for its place first, of which the mount can be
+// told: to open what is mounted, or to look at it, may be to ask a server that hangs.
+func (k *kernel) openNear(dir int, name string, flags int) (int, error) {
+	at, err := retry(func() (int, error) { return unix.Openat(dir, name, place|flags&unix.O_DIRECTORY, 0) })
+	if err != nil {
+		return -1, err
+	}
+	if err := k.mounts.same(at); err != nil {
+		_ = unix.Close(at)
+		return -1, err
+	}
+	if flags&unix.O_PATH != 0 {
+		return at, nil
+	}
+	defer unix.Close(at)
+	return retry(func() (int, error) { return unix.Openat(at, ".", flags, 0) })
+}
+
+// same checks that what is open, which is on the tree's own mount, is of its file system too: a subvolume of btrfs is not.
+func (k *kernel) same(st *unix.Stat_t) error {
 	if uint64(st.Dev) != k.dev { //nolint:unconvert // 32 bits on some architectures
 		return errMount
 	}
-	if k.openat2 {
-		return nil
-	}
-	return k.mounts.same(fd)
+	return nil
 }
 
 // retry repeats f while signals interrupt it, or, for openat2, a rename somewhere on the machine.
