@@ -32,6 +32,7 @@ const (
 const (
 	MaxFound    = 100
 	MaxProblems = 50
+	MaxNotes    = 50
 )
 
 // Result is what became of one step.
@@ -53,7 +54,7 @@ type Result struct {
 	Reconnect bool `json:"reconnect,omitempty"`
 	// Problems is what is still there at the end, at most MaxProblems entries.
 	Problems []Problem `json:"problems,omitempty"`
-	// Notes are remarks that change nothing.
+	// Notes are remarks that change nothing, at most MaxNotes and one that counts the others.
 	Notes []string `json:"notes,omitempty"`
 	// Milliseconds is how long the step took, by a clock that only runs forward.
 	Milliseconds int64 `json:"milliseconds"`
@@ -106,6 +107,7 @@ func (r Result) Line() ([]byte, error) {
 	for i := range r.Problems {
 		r.Problems[i] = Problem{shortened(r.Problems[i].ID), shortened(r.Problems[i].Why)}
 	}
+	r.Notes = shortenedNotes(r.Notes)
 	for {
 		text, err := json.Marshal(r)
 		if err != nil {
@@ -128,6 +130,22 @@ func shortenedAll(all []Residue) []Residue {
 	all = slices.Clone(all)
 	for i := range all {
 		all[i].ID, all[i].What = shortened(all[i].ID), shortened(all[i].What)
+		if c := all[i].Culprit; c != nil { // whose environment it was, that one has chosen the name
+			all[i].Culprit = &Culprit{shortened(c.Job), c.Build, c.By}
+		}
+	}
+	return all
+}
+
+// shortenedNotes does the same with notes, which have to fit beside all else.
+func shortenedNotes(all []string) []string {
+	more := len(all) - MaxNotes
+	all = slices.Clone(all[:min(len(all), MaxNotes)])
+	for i := range all {
+		all[i] = shortened(all[i])
+	}
+	if more > 0 {
+		all = append(all, fmt.Sprintf("and %d more notes", more))
 	}
 	return all
 }
