@@ -46,6 +46,7 @@ func TestNobodyHidesInANamespaceOfTheirOwn(t *testing.T) {
 		mapped = "until [ $(readlink /proc/$!/ns/user) != $(readlink /proc/self/ns/user) ]; do :; done; " +
 			"echo 7 $n 1 >/proc/$!/uid_map; echo 7 $n 1 >/proc/$!/gid_map; echo >$X/g; wait"
 	)
+	user := uidOf(t, "games")
 	for name, c := range map[string]struct {
 		leave string
 		ends  bool
@@ -65,6 +66,9 @@ func TestNobodyHidesInANamespaceOfTheirOwn(t *testing.T) {
 				t.Fatal("there is nothing to be found")
 			}
 			s := spec.Spec{Owned: spec.Ownership{SystemUsers: []string{"games"}}, Goal: spec.Goal{Processes: &spec.Processes{Grace: 1}}}
+			if plan := reachAs(t, user, s, scrub.Here{}, scrub.Plan); (len(plan.Found) == len(marked(t, mark))) != c.ends {
+				t.Errorf("the user, who may end them without rights, finds %+v; want all: %v", plan.Found, c.ends)
+			}
 			r := reach(t, s, scrub.Here{}, scrub.Do)
 			left := marked(t, mark)
 			if ended := len(left) == 0; ended != c.ends {
