@@ -13,6 +13,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/container"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 )
 
@@ -24,8 +25,9 @@ type ephemeral struct {
 	image, archive, engine, network string
 	pull                            bool
 	war, java                       string
-	url, user, tokenFile            string
+	url, user, tokenFile, ca        string
 	bind, advertise                 string
+	authorities                     string // the certificates of ca
 	getenv                          func(string) string
 }
 
@@ -41,6 +43,7 @@ func (e *ephemeral) flags(cmd *cobra.Command) {
 	f.StringVar(&e.url, "controller-url", "", "use the Jenkins at this address, which is neither started nor stopped")
 	f.StringVar(&e.user, "controller-user", "", "user of that Jenkins")
 	f.StringVar(&e.tokenFile, "controller-token-file", "", "file with an API token of that user ("+envController+" holds the token itself)")
+	f.StringVar(&e.ca, "controller-ca", "", "file with the certificates of the authorities that are trusted at that address, by the agents as well")
 	f.StringVar(&e.bind, "bind", "", "address that a Jenkins that is started listens on, with or without a port (default: 127.0.0.1 and any port)")
 	f.StringVar(&e.advertise, "advertise-url", "", "address by which agents reach the Jenkins (default: where it listens)")
 }
@@ -58,6 +61,10 @@ func (e *ephemeral) check() error {
 		return usage("say which Jenkins to rehearse with: one of --image (or --archive), --war and --controller-url")
 	case e.url != "" && e.user == "":
 		return usage("--controller-url needs --controller-user, and a token of that user")
+	case e.ca != "" && e.url == "":
+		return usage("--controller-ca goes with --controller-url")
+	case e.ca != "":
+		return e.trust()
 	}
 	return nil
 }
@@ -70,7 +77,7 @@ func (e *ephemeral) start(ctx context.Context, undo *rehearsal.Undo, say func(st
 	}
 	client, err := jenkins.New(jenkins.Options{ //nolint:contextcheck // the client lives longer than this call
 		Name: "rehearsal", URL: controller.URL(), User: controller.User(), RequestsPerSecond: 20,
-		Token: func(context.Context) (string, error) { return string(controller.Token()), nil },
+		Token: func(context.Context) (string, error) { return string(controller.Token()), nil }, TLS: jenkins.TLSOptions{CAFile: e.ca},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -85,7 +92,13 @@ func (e *ephemeral) controller(ctx context.Context, undo *rehearsal.Undo, say fu
 		if err != nil {
 			return nil, err
 		}
-		return container.Given(ctx, container.Address{URL: e.url, User: e.user, Token: container.Token(token), AdvertiseURL: e.advertise})
+		transport, err := jenkins.NewTransport(jenkins.TLSOptions{CAFile: e.ca}, 2)
+		if err != nil {
+			return nil, err
+		}
+		return container.Given(ctx, container.Address{
+			URL: e.url, User: e.user, Token: container.Token(token), AdvertiseURL: e.advertise, Transport: transport,
+		})
 	}
 	removed, err := container.Sweep(ctx, container.Leftovers{Engine: e.engine})
 	for _, one := range removed {
@@ -104,6 +117,18 @@ func (e *ephemeral) controller(ctx context.Context, undo *rehearsal.Undo, say fu
 	}
 	undo.Push("the Jenkins "+controller.URL(), controller.Stop)
 	return controller, nil
+}
+
+// trust reads what is trusted at a Jenkins that is given.
+func (e *ephemeral) trust() error {
+	text, err := os.ReadFile(e.ca)
+	if err != nil {
+		return usage("--controller-ca: %w", err)
+	}
+	if e.authorities, err = loanjob.Certificates(text); err != nil {
+		return usage("--controller-ca %s: %w", e.ca, err)
+	}
+	return nil
 }
 
 func (e *ephemeral) token() (string, error) {

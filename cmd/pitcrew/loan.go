@@ -32,7 +32,7 @@ type loanRequest struct {
 	api.LoanRequest
 	lasts, ttl, idle, wait lasting
 	labels                 []string
-	key, secretFile        string
+	key, secretFile, ca    string
 	detached               bool
 }
 
@@ -89,6 +89,7 @@ agents by WebSocket, and give its address, name and secret.
 	cmd.Flags().StringVar(&r.To.URL, "url", "", "root address of the borrower, where you have made the node")
 	cmd.Flags().StringVar(&r.Node, "node", "", "name of that node")
 	cmd.Flags().StringVar(&r.secretFile, "secret-file", "", "file with the secret of that node")
+	cmd.Flags().StringVar(&r.ca, "ca", "", "file with the certificates that the agent is to trust there (default: what its Java trusts)")
 	cmd.Flags().StringVar(&r.key, "key", "", "file with the public key that may log in, for --to ssh")
 	cmd.Flags().BoolVar(&r.detached, "no-wait", false, "do not wait until the borrower has them")
 	c.offerForAgent(cmd, &o)
@@ -104,7 +105,7 @@ func (r *loanRequest) complete() error {
 	for _, from := range []struct {
 		flag, file string
 		to         *string
-	}{{"secret-file", r.secretFile, &r.Secret}, {"key", r.key, &r.To.Key}} {
+	}{{"secret-file", r.secretFile, &r.Secret}, {"key", r.key, &r.To.Key}, {"ca", r.ca, &r.To.CA}} {
 		if from.file == "" {
 			continue
 		}

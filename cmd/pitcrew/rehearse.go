@@ -126,7 +126,8 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	}
 	r.wish.Isolated, r.wish.Root = !r.shared, candidate.RootSteps()
 	one := &rehearsal.Rehearsal{
-		Desk: desk, Jenkins: jenkins, AgentURL: controller.AdvertiseURL(), Candidate: program, Owned: candidate.Owned.Paths, Against: against,
+		Desk: desk, Jenkins: jenkins, AgentURL: controller.AdvertiseURL(), AgentCA: r.ephemeral.authorities,
+		Candidate: program, Owned: candidate.Owned.Paths, Against: against,
 		Ignore: ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
 		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, Mess: kinds, ReturnWithin: r.within.Std(), Began: p.began, Keep: r.keep, Say: p.say, Undo: undo,
 	}

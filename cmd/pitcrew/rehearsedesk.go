@@ -54,7 +54,7 @@ func (d *deskOf) Program(ctx context.Context, pool string) (*recipe.Program, err
 func (d *deskOf) Request(ctx context.Context, a rehearsal.Ask) (rehearsal.Loan, error) {
 	r := api.LoanRequest{
 		Borrower: a.Borrower, Count: 1, Want: api.LoanWant{Agent: a.Agent, Isolated: a.Isolated, Wait: a.Wait.String()},
-		To: api.LoanTarget{Kind: string(loan.ToController), URL: a.URL}, TTL: a.TTL.String(), Node: a.Node, Secret: a.Secret,
+		To: api.LoanTarget{Kind: string(loan.ToController), URL: a.URL, CA: a.CA}, TTL: a.TTL.String(), Node: a.Node, Secret: a.Secret,
 	}
 	if a.For > 0 {
 		r.For = a.For.String()

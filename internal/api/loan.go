@@ -56,6 +56,7 @@ type LoanTarget struct {
 	Kind       string   `json:"kind,omitempty" enum:"controller,hold,ssh" default:"controller" doc:"controller: another Jenkins; hold: nobody uses it but a person; ssh: that person gets a login"`
 	Controller string   `json:"controller,omitempty" readOnly:"true" doc:"The borrower's controller, where pitcrew makes the node"`
 	URL        string   `json:"url,omitempty" maxLength:"2000" doc:"Root address of a borrower that has made the node itself"`
+	CA         string   `json:"ca,omitempty" maxLength:"200000" writeOnly:"true" doc:"Certificates, in PEM, of the authorities that agents are to trust at that address, and then no others"`
 	Labels     []string `json:"labels,omitempty" maxItems:"50" doc:"Of the node at the borrower; absent: as configured"`
 	Key        string   `json:"key,omitempty" maxLength:"4000" doc:"Public key that may log in, with ssh"`
 }

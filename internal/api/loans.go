@@ -139,7 +139,7 @@ func (s *Server) requestLoans(ctx context.Context, in *loanRequestInput) (*answe
 	r := loan.Request{
 		Borrower: borrower, By: who.Name, Count: max(b.Count, 1), Node: b.Node,
 		Want: loan.Want{Labels: b.Want.Labels, Pool: b.Want.Pool, Agent: b.Want.Agent, Isolated: b.Want.Isolated},
-		To:   loan.Target{Kind: loan.Kind(b.To.Kind), URL: b.To.URL, Labels: b.To.Labels, Key: b.To.Key},
+		To:   loan.Target{Kind: loan.Kind(b.To.Kind), URL: b.To.URL, CA: b.To.CA, Labels: b.To.Labels, Key: b.To.Key},
 	}
 	if r.To.Kind == "" {
 		r.To.Kind = loan.ToController

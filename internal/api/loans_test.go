@@ -75,12 +75,12 @@ func TestALoanIsAskedForAsItIsSaid(t *testing.T) {
 	t.Parallel()
 	h, d := withDesk(t)
 	w := h.ask(t, store.Borrower, http.MethodPost, "/api/v1/loans",
-		`{"count": 2, "want": {"labels": "el9", "pool": "linux", "agent": "a", "isolated": true, "wait": "10m"}, "to": {"labels": ["x"]}, "for": "2h", "ttl": "1m", "idle": "5m"}`)
+		`{"count": 2, "want": {"labels": "el9", "pool": "linux", "agent": "a", "isolated": true, "wait": "10m"}, "to": {"labels": ["x"], "ca": "C"}, "for": "2h", "ttl": "1m", "idle": "5m"}`)
 	status(t, w, http.StatusCreated)
 	want := loan.Request{
 		Borrower: "staging", By: "the borrower", Count: 2,
 		Want:  loan.Want{Labels: "el9", Pool: "linux", Agent: "a", Isolated: true, Patience: 10 * time.Minute},
-		To:    loan.Target{Kind: loan.ToController, Labels: []string{"x"}},
+		To:    loan.Target{Kind: loan.ToController, CA: "C", Labels: []string{"x"}},
 		Lease: loan.Lease{Term: 2 * time.Hour, TTL: time.Minute, Idle: 5 * time.Minute},
 	}
 	if diff := cmp.Diff(want, d.request); diff != "" {

@@ -94,7 +94,7 @@ func New(o Options) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	if o.Transport == nil {
-		if hc.Transport, err = newTransport(o.TLS, o.MaxConns); err != nil {
+		if hc.Transport, err = NewTransport(o.TLS, o.MaxConns); err != nil {
 			return nil, err
 		}
 	} else if !o.TLS.isZero() {

@@ -21,8 +21,8 @@ type TLSOptions struct {
 
 func (t TLSOptions) isZero() bool { return t == TLSOptions{} }
 
-// newTransport returns the one transport of a controller: proxies by environment, at most maxConns connections.
-func newTransport(t TLSOptions, maxConns int) (*http.Transport, error) {
+// NewTransport returns a transport to one controller: proxies by environment, at most maxConns connections.
+func NewTransport(t TLSOptions, maxConns int) (*http.Transport, error) {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.Proxy = http.ProxyFromEnvironment
 	tr.MaxConnsPerHost = maxConns

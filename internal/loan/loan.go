@@ -79,6 +79,7 @@ type Target struct {
 	// borrower makes and deletes the node itself, and has told URL, Node.Name and its secret.
 	Controller string   `json:"controller,omitempty"`
 	URL        string   `json:"url,omitempty"`    // the borrower's root
+	CA         string   `json:"ca,omitempty"`     // what agents are to trust there, in PEM; "" = what their Java trusts
 	Labels     []string `json:"labels,omitempty"` // of the node at the borrower
 	Key        string   `json:"key,omitempty"`    // public key of the person, with [ToSSH]
 }

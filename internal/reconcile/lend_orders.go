@@ -13,6 +13,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -72,6 +73,15 @@ func (l *Lender) check(r *loan.Request, secret bool) error {
 	if r.Want.Labels != "" {
 		if _, err := labelexpr.Parse(r.Want.Labels); err != nil {
 			return bad("labels", "%v", err)
+		}
+	}
+	if r.To.CA != "" {
+		if r.To.URL == "" {
+			return bad("ca", "certificates go with url, node and secret; for a borrower of the configuration its tls.ca counts")
+		}
+		var err error
+		if r.To.CA, err = loanjob.Certificates([]byte(r.To.CA)); err != nil {
+			return bad("ca", "%v", err)
 		}
 	}
 	switch {

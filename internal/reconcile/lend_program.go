@@ -108,7 +108,7 @@ func (l *Lender) orderOf(ctx context.Context, c *Crew, one *loan.Loan) (o loanjo
 // address is the root of the borrower as the agent reaches it, and what certificates it is to trust there.
 func (l *Lender) address(one *loan.Loan) (url, certificates string, err error) {
 	if one.To.Own() {
-		return one.To.URL, "", nil
+		return one.To.URL, one.To.CA, nil
 	}
 	client, err := l.Borrowers.client(one)
 	if err != nil {

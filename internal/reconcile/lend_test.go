@@ -3,11 +3,13 @@
 package reconcile_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 )
 
@@ -69,6 +71,36 @@ func TestStoppingTheBuildOfALoanIsNoLossOfContact(t *testing.T) {
 		}
 		if lost := r.events(hygiene.EventLoanLost); len(lost) > 0 {
 			r.t.Errorf("people are told: %+v", lost)
+		}
+	})
+}
+
+// A borrower that makes its node itself says what agents are to trust there.
+func TestABorrowerThatMakesItsNodeSaysWhatToTrust(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		_, err := r.borrower.AddAgent(jenkinstest.AgentSpec{Name: "own", Offline: true, Lonely: true})
+		must(r.t, err)
+		info, err := r.borrower.AgentInfo("own")
+		must(r.t, err)
+		ask := func(node, url, ca, secret string) ([]loan.Loan, error) {
+			return r.lender.Request(r.t.Context(), loan.Request{
+				Borrower: "staging", By: "ci", Count: 1, Node: node, To: loan.Target{Kind: loan.ToController, URL: url, CA: ca},
+			}, secret)
+		}
+		for _, wrong := range [][4]string{{"", "", authority, ""}, {"own", "http://staging.test/", "trust me", info.Secret}} {
+			_, err := ask(wrong[0], wrong[1], wrong[2], wrong[3])
+			if e, ok := errors.AsType[*loan.RequestError](err); !ok || e.Field != "ca" {
+				r.t.Errorf("%q was answered by %v", wrong[2], err)
+			}
+		}
+		loans, err := ask("own", "http://staging.test/", "# ours\n"+authority, info.Secret)
+		must(r.t, err)
+		l := r.waitLoan(loans[0].ID, loan.Attached)
+		builds, err := r.client.RecentBuilds(r.t.Context(), l.Run.Job)
+		must(r.t, err)
+		if len(builds) != 1 || builds[0].Params["PITCREW_LOAN_CERT"] != authority {
+			r.t.Errorf("its builds are told %+v, and are to trust\n%s", builds, authority)
 		}
 	})
 }

@@ -67,7 +67,7 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 	defer cancel()
 	b.loan, err = b.Desk.Request(answered, Ask{
 		Borrower: b.Borrower, Agent: b.offer.Name(), Isolated: b.Wish.Isolated, For: b.For, TTL: b.TTL, Wait: b.Wait,
-		URL: b.AgentURL, Node: b.node, Secret: secret,
+		URL: b.AgentURL, CA: b.AgentCA, Node: b.node, Secret: secret,
 	})
 	if err != nil {
 		return ctx, fmt.Errorf("borrow %s: %w", b.offer.Name(), err)

@@ -52,6 +52,7 @@ type Ask struct {
 	For, TTL time.Duration
 	Wait     time.Duration
 	URL      string // root of the controller with the node, as the agent reaches it
+	CA       string // what the agent is to trust there, in PEM; "" = what its Java trusts
 	Node     string
 	Secret   string
 }

@@ -24,6 +24,7 @@ type Rehearsal struct {
 	Desk     Desk
 	Jenkins  *jenkins.Client // of the controller that is there for this
 	AgentURL string          // its root as the agents reach it
+	AgentCA  string          // what they are to trust there, in PEM; "" = what their Java trusts
 
 	Candidate *recipe.Program
 	Owned     []string        // paths that the candidate owns: what it leaves there is compared

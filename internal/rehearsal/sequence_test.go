@@ -46,7 +46,7 @@ func TestAGoodCandidatePassesEverything(t *testing.T) {
 		if err != nil || result.Verdict != report.Passed || cases(result) != allPassed {
 			w.t.Errorf("%v, %s\n%s\n%s", err, result.Verdict, cases(result), reasons(result))
 		}
-		if w.ask.TTL != 2*time.Minute || !strings.HasPrefix(w.ask.Node, "pitcrew-rehearsal-") || w.renews == 0 {
+		if w.ask.TTL != 2*time.Minute || w.ask.CA != "ours" || !strings.HasPrefix(w.ask.Node, "pitcrew-rehearsal-") || w.renews == 0 {
 			w.t.Errorf("asked for was %+v, renewed %d times", w.ask, w.renews)
 		}
 		if a := result.Agents[0]; !a.Compared || len(a.Differences) > 0 || a.Against.Revision != w.production.Revision {

@@ -106,7 +106,7 @@ func inWorkshop(t *testing.T, f func(*workshop)) {
 // rehearse runs the rehearsal to its end, and undoes what it left.
 func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 	r := &rehearsal.Rehearsal{
-		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo,
+		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", AgentCA: "ours", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo,
 		Say: func(line string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestWhichJenkinsARehearsalHasIsChecked(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const certificate = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+	ca, key := write("ca.pem", "# ours\n"+certificate), write("key.pem", "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n")
+	for _, tc := range []struct {
+		e    ephemeral
+		want string // of the error, "" = none
+	}{
+		{ephemeral{image: "jenkins"}, ""},
+		{ephemeral{archive: "jenkins.tar"}, ""},
+		{ephemeral{}, "say which Jenkins"},
+		{ephemeral{image: "jenkins", war: "jenkins.war"}, "say which Jenkins"},
+		{ephemeral{url: "https://jenkins.test/"}, "--controller-user"},
+		{ephemeral{url: "https://jenkins.test/", user: "ci", ca: ca}, ""},
+		{ephemeral{war: "jenkins.war", ca: ca}, "--controller-ca goes with --controller-url"},
+		{ephemeral{url: "https://jenkins.test/", user: "ci", ca: filepath.Join(dir, "none")}, "--controller-ca: open "},
+		{ephemeral{url: "https://jenkins.test/", user: "ci", ca: key}, "key.pem: no certificate in it"},
+	} {
+		err := tc.e.check()
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%+v: got %v, want %q", tc.e, err, tc.want)
+		}
+		if want := map[bool]string{true: certificate}[tc.e.ca == ca && tc.want == ""]; tc.e.authorities != want {
+			t.Errorf("%+v: agents are to trust %q", tc.e, tc.e.authorities)
+		}
+	}
+}
