@@ -49,6 +49,8 @@ func TestDangerousOwnershipIsRefused(t *testing.T) {
 		{spec.Ownership{Paths: []string{"/usr/local/ci"}}, "all of /usr belongs to the system"},
 		{spec.Ownership{Paths: []string{"/etc"}}, "others have things there"},
 		{spec.Ownership{Paths: []string{"srv/ci"}}, "absolute"},
+		{spec.Ownership{Paths: []string{`C:\ci`}}, "of Windows"},
+		{spec.Ownership{Paths: []string{"C:/ci"}}, "of Windows"},
 		{spec.Ownership{Paths: []string{"/srv/ci/"}}, `want it clean, as "/srv/ci"`},
 		{spec.Ownership{Paths: []string{"/srv/../etc"}}, `want it clean, as "/etc"`},
 		{spec.Ownership{Paths: []string{"/srv/*"}}, "patterns are for names"},
