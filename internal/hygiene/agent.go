@@ -67,6 +67,17 @@ const byUs = "pitcrew"
 // person gave, ends it.
 func (q *Quarantine) byPerson() bool { return q != nil && q.By != byUs }
 
+// untilReleased is so far away that only a release ends such a quarantine.
+const untilReleased = 100 * 365 * 24 * time.Hour
+
+// UntilReleased is the next look of a quarantine that begins at now and ends only when the agent is released.
+func UntilReleased(now time.Time) time.Time { return now.Add(untilReleased) }
+
+// Endless reports whether only a release ends the quarantine.
+func (q *Quarantine) Endless() bool {
+	return q != nil && q.NextLook.Sub(q.Since) >= untilReleased
+}
+
 // Hold is an agent kept out by a person, until it is released or expires.
 type Hold struct {
 	Reason  string    `json:"reason"`
@@ -132,6 +143,17 @@ func (a Agent) KeptOut(now time.Time) string {
 		return "quarantined by " + q.By + ": " + q.Reason
 	}
 	return ""
+}
+
+// out says why an agent that is due is not in use: what keeps it out, or else what made it due.
+func (a Agent) out(now time.Time) string {
+	if why := a.KeptOut(now); why != "" {
+		return why
+	}
+	if a.Quarantine != nil {
+		return "quarantined: " + a.Quarantine.Reason
+	}
+	return a.Reason
 }
 
 // To returns the agent moved to state, or a [*StateError] when the table has no such edge.

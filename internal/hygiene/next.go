@@ -183,7 +183,7 @@ func due(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return Action{Kind: Rest, Reason: "something is starting on it", Wake: now}
 	case s.Labels.Has(LabelClean):
 		act := Action{
-			Kind: Relabel, Reason: "labelled clean, and that is not ours",
+			Kind: Relabel, Reason: "labelled clean, which it is not: " + a.out(now),
 			Labels: s.Labels&^LabelClean | show, Write: true,
 		}
 		if a.Loan != nil {
@@ -193,7 +193,7 @@ func due(a Agent, s Sighting, p Policy, now time.Time) Action {
 	case s.Gate.open():
 		return Action{Kind: Relabel, Reason: "the gate has it as clean, and that is not so any more", Labels: s.Labels&^LabelClean | show, Write: true}
 	case show.Has(LabelDirty) && !s.Labels.Has(LabelDirty):
-		return Action{Kind: Relabel, Reason: "kept out of use: " + a.Reason, Labels: ShowDirty, Write: true}
+		return Action{Kind: Relabel, Reason: "kept out of use: " + a.out(now), Labels: ShowDirty, Write: true}
 	}
 	if act, ok := notNow(a, s, p, now); ok {
 		return act

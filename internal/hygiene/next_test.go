@@ -200,6 +200,46 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// What is done about labels stands in the audit trail: it says why the agent is kept out, and accuses nobody of a clean
+// that may be our own, which had no time yet to be taken off.
+func TestARelabelSaysWhyTheAgentIsKeptOut(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	displaced := agentIn(hygiene.Due)
+	displaced.Reason = "its machine is cleaned for linux-8"
+	quarantined := displaced
+	quarantined.Quarantine = &hygiene.Quarantine{Reason: "loses packets", By: "ann", Since: epoch, NextLook: hygiene.UntilReleased(epoch)}
+	held := displaced
+	held.Hold = &hygiene.Hold{Reason: "moving", By: "ann", Since: epoch}
+	for _, c := range []struct {
+		agent  hygiene.Agent
+		labels hygiene.Labels
+		want   string
+	}{
+		{displaced, hygiene.LabelCleanable | hygiene.LabelClean, "labelled clean, which it is not: its machine is cleaned for linux-8"},
+		{quarantined, hygiene.LabelCleanable | hygiene.LabelClean, "labelled clean, which it is not: quarantined by ann: loses packets"},
+		{quarantined, hygiene.LabelCleanable, "kept out of use: quarantined by ann: loses packets"},
+		{held, hygiene.LabelCleanable, "kept out of use: held: moving"},
+	} {
+		act := hygiene.Next(c.agent, idle(c.labels, now), hygiene.Policy{}, now)
+		if act.Kind != hygiene.Relabel || act.Reason != c.want {
+			t.Errorf("labels %v: %s %q, want a relabel: %q", c.labels, act.Kind, act.Reason, c.want)
+		}
+	}
+}
+
+func TestAQuarantineUntilReleasedIsEndless(t *testing.T) {
+	t.Parallel()
+	q := hygiene.Quarantine{Since: epoch, NextLook: hygiene.UntilReleased(epoch)}
+	if !q.Endless() {
+		t.Errorf("%+v has an end", q)
+	}
+	q.NextLook = epoch.AddDate(10, 0, 0)
+	if q.Endless() {
+		t.Errorf("%+v has no end", q)
+	}
+}
+
 func TestMonitorPolicies(t *testing.T) {
 	t.Parallel()
 	now := epoch.Add(time.Hour)
