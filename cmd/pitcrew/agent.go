@@ -133,7 +133,11 @@ func (c *cli) quarantineText(q *api.Quarantine) string {
 	if q == nil {
 		return ""
 	}
-	return fmt.Sprintf("by %s for %s: %s", q.By, c.since(q.Since), oneLine(q.Reason))
+	until := ""
+	if q.NextLook.IsZero() {
+		until = ", until it is released"
+	}
+	return fmt.Sprintf("by %s for %s%s: %s", q.By, c.since(q.Since), until, oneLine(q.Reason))
 }
 
 func (c *cli) stuckText(s *api.Stuck) string {

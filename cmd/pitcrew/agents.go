@@ -140,6 +140,8 @@ func (c *cli) why(a api.Agent) string {
 			text += ", for " + remaining(a.Hold.Expires.Sub(c.now()))
 		}
 		return oneLine(text)
+	case a.Quarantine != nil && a.Quarantine.NextLook.IsZero() && a.NextLook.IsZero():
+		return oneLine(a.Quarantine.Reason + ", until it is released")
 	case a.Quarantine != nil:
 		text = a.Quarantine.Reason
 	case text == a.Hygiene:

@@ -121,7 +121,7 @@ func answers() map[string]any {
 	sick := api.Agent{
 		Controller: "main", Name: "büro (2)", Pool: "rest", Hygiene: "quarantined", Occupancy: "offline", State: "due", Since: ago(26 * time.Hour),
 		Reason: "failed: disk", Next: "rest", Why: "quarantined", NextLook: noon.Add(90 * time.Minute), Labels: []string{"büro (2)", "cleanable", "dirty"},
-		Attempt: 7, Failures: 3, Depth: "deep", Stuck: &api.Stuck{Reason: "its labels cannot be made cleanable dirty: grant pitcrew's user Agent/Configure on it", Since: ago(25 * time.Hour)}, Quarantine: &api.Quarantine{Reason: "3 failures, the last: failed: disk", By: "pitcrew", Since: ago(26 * time.Hour)},
+		Attempt: 7, Failures: 3, Depth: "deep", Stuck: &api.Stuck{Reason: "its labels cannot be made cleanable dirty: grant pitcrew's user Agent/Configure on it", Since: ago(25 * time.Hour)}, Quarantine: &api.Quarantine{Reason: "3 failures, the last: failed: disk", By: "pitcrew", Since: ago(26 * time.Hour), NextLook: noon.Add(90 * time.Minute)},
 	}
 	held := api.Agent{
 		Controller: "main", Name: "el9-2", Pool: "el9", Hygiene: "due", Occupancy: "offline by a person", State: "due", Since: ago(30 * time.Second),

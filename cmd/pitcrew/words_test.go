@@ -36,3 +36,21 @@ func TestAnEmptyListOfAgentsSaysWhy(t *testing.T) {
 		t.Errorf("all: %q", got)
 	}
 }
+
+func TestAQuarantineThatOnlyAReleaseEndsSaysSo(t *testing.T) {
+	t.Parallel()
+	c := &cli{now: func() time.Time { return noon }}
+	a := api.Agent{Hygiene: "quarantined", State: "due", Quarantine: &api.Quarantine{Reason: "loses packets", By: "anna", Since: ago(time.Minute)}}
+	for want, got := range map[string]string{
+		"loses packets, until it is released":                  c.why(a),
+		"by anna for 60s, until it is released: loses packets": c.quarantineText(a.Quarantine),
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	a.Quarantine.NextLook, a.NextLook = noon.Add(time.Hour), noon.Add(time.Hour)
+	if got, want := c.why(a), "loses packets, next look in 60m"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -23,7 +23,7 @@ type Agent struct {
 	Reason   string    `json:"reason,omitempty" doc:"Why it is in the state"`
 	Next     string    `json:"next" doc:"What happens to it next: the kind of the newest decision" example:"begin"`
 	Why      string    `json:"why,omitempty" doc:"Why that is so, or why it waits"`
-	NextLook time.Time `json:"next_look,omitzero" doc:"When it is looked at again if nothing happens before; absent: with each poll"`
+	NextLook time.Time `json:"next_look,omitzero" doc:"When it is looked at again if nothing happens before; absent: with each poll, or never in a quarantine that only a release ends"`
 
 	Labels      []string    `json:"labels" doc:"All of its labels as the newest poll saw them, sorted"`
 	Attempt     int64       `json:"attempt,omitempty" doc:"Number of its newest attempt"`
@@ -41,7 +41,7 @@ type Quarantine struct {
 	Reason   string    `json:"reason"`
 	By       string    `json:"by" doc:"\"pitcrew\" or the name of a token"`
 	Since    time.Time `json:"since"`
-	NextLook time.Time `json:"next_look,omitzero" doc:"When it is tried again"`
+	NextLook time.Time `json:"next_look,omitzero" doc:"When it is tried again; absent: when it is released"`
 }
 
 // Hold says why a person keeps an agent out.
@@ -113,13 +113,14 @@ func (s sight) occupancy() hygiene.Occupancy {
 
 // nextLook is the time before which nothing happens by itself; zero when the next poll may bring it.
 func (s sight) nextLook() time.Time {
+	at := s.agent.NextLook
 	if wake := s.decision.Action.Wake; s.decided && wake.After(s.now) {
-		return wake
+		at = wake
 	}
-	if s.agent.NextLook.After(s.now) {
-		return s.agent.NextLook
+	if q := s.agent.Quarantine; !at.After(s.now) || q.Endless() && at.Equal(q.NextLook) {
+		return time.Time{}
 	}
-	return time.Time{}
+	return at
 }
 
 // listed reports whether the agent belongs into a list for which nothing else was asked: it is
@@ -132,7 +133,11 @@ func quarantineOf(q *hygiene.Quarantine) *Quarantine {
 	if q == nil {
 		return nil
 	}
-	return &Quarantine{Reason: q.Reason, By: q.By, Since: utc(q.Since), NextLook: utc(q.NextLook)}
+	w := &Quarantine{Reason: q.Reason, By: q.By, Since: utc(q.Since)}
+	if !q.Endless() {
+		w.NextLook = utc(q.NextLook)
+	}
+	return w
 }
 
 func holdOf(h *hygiene.Hold) *Hold {

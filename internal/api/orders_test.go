@@ -28,7 +28,9 @@ func TestOrdersAnswerWithTheAgentAndStandInTheAuditTrail(t *testing.T) {
 		{"hold", `{"reason":"disk swap","for":"90m"}`, hygiene.EventHeld, func(a api.Agent) bool { return a.Hold != nil && time.Until(a.Hold.Expires) > 89*time.Minute }},
 		{"release", `{"reason":"done"}`, hygiene.EventUnheld, func(a api.Agent) bool { return a.Hold == nil && a.Quarantine == nil }},
 		{"exclusive", "", hygiene.EventConfigured, func(a api.Agent) bool { return a.Hygiene == "due" }},
-		{"quarantine", `{"reason":"smells"}`, hygiene.EventQuarantined, func(a api.Agent) bool { return a.Hygiene == "quarantined" && a.Quarantine.By == "the operator" }},
+		{"quarantine", `{"reason":"smells"}`, hygiene.EventQuarantined, func(a api.Agent) bool {
+			return a.Hygiene == "quarantined" && a.Quarantine.By == "the operator" && a.Quarantine.NextLook.IsZero() && a.NextLook.IsZero()
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.verb+" "+tt.body, func(t *testing.T) {

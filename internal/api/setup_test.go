@@ -241,6 +241,10 @@ func (c *crew) OrderRelease(ctx context.Context, agent, actor, reason string) er
 
 func (c *crew) OrderQuarantine(ctx context.Context, agent, actor, reason string, nextLook time.Time) error {
 	return c.order(ctx, agent, actor, hygiene.EventQuarantined, reason, func(a *hygiene.Agent) {
+		if nextLook.IsZero() {
+			nextLook = hygiene.UntilReleased(began)
+		}
+		a.NextLook = nextLook
 		a.Quarantine = &hygiene.Quarantine{Reason: reason, By: actor, Since: began, NextLook: nextLook}
 	})
 }

@@ -108,7 +108,7 @@ func (c *Crew) OrderRelease(ctx context.Context, name, actor, reason string) err
 func (c *Crew) OrderQuarantine(ctx context.Context, name, actor, reason string, nextLook time.Time) error {
 	return c.order(ctx, name, actor, hygiene.EventQuarantined, reason, func(a *hygiene.Agent, now time.Time) error {
 		if nextLook.IsZero() {
-			nextLook = now.AddDate(100, 0, 0)
+			nextLook = hygiene.UntilReleased(now)
 		}
 		a.Quarantine = &hygiene.Quarantine{Reason: reason, Since: now, NextLook: nextLook, By: actor}
 		a.NextLook = nextLook
