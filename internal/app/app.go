@@ -66,6 +66,7 @@ type App struct {
 	crews map[string]*crewRun // by controller
 
 	borrowing []*jenkins.Client // of borrowers that are not serviced
+	revisions map[string]string // of the recipes in force, by name
 	start     func(*crewRun)    // set while running
 }
 

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pitcrew-ci/pitcrew/internal/app"
 	"github.com/pitcrew-ci/pitcrew/internal/config"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -268,6 +270,14 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	d.committed(hygiene.EventGranted, 1)
 	s.write("recipe.yaml", strings.Replace(siteRecipe, "left-over", "other-left-over", 2))
 	must(t, d.Reload(t.Context(), "ann"))
+	must(t, d.Reload(t.Context(), "ann"))
+	var said []string
+	for _, e := range d.committed(hygiene.EventConfigTaken, 2) {
+		said = append(said, e.Reason)
+	}
+	if diff := cmp.Diff([]string{"new revisions of recipes: test", "nothing changed, and no recipe"}, said); diff != "" {
+		t.Errorf("what the reloads said (-want +got):\n%s", diff)
+	}
 	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")
 	d.committed(hygiene.EventGranted, 2)
 	attempts, err := d.Store().Attempts(t.Context(), store.AttemptFilter{})
@@ -295,4 +305,9 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	d.committed(hygiene.EventGranted, 4)
 	d.end()
 	s.legal()
+	for _, line := range []string{"recipes=[test]"} {
+		if !strings.Contains(d.log.String(), line) {
+			t.Errorf("the log does not say %q", line)
+		}
+	}
 }

@@ -37,6 +37,8 @@ type plan struct {
 	made []*crewRun
 	kept []func() // make the crews that stay work by it
 
+	revisions map[string]string // by recipe
+
 	offers    []reconcile.Offer
 	borrowers map[string]reconcile.Borrower
 	clients   []*jenkins.Client // of borrowers, made for this plan
@@ -48,7 +50,7 @@ func (a *App) plan(c *config.Config) (_ *plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{next: make(map[string]*crewRun, len(c.Controllers)), offers: offersOf(c, recipes)}
+	p := &plan{next: make(map[string]*crewRun, len(c.Controllers)), offers: offersOf(c, recipes), revisions: revisionsOf(recipes)}
 	defer func() {
 		if err != nil {
 			p.abandon()
@@ -110,6 +112,26 @@ func compile(c *config.Config) (map[string]compiled, error) {
 		recipes[r.Name] = compiled{program, loaded.Disjoint}
 	}
 	return recipes, nil
+}
+
+func revisionsOf(recipes map[string]compiled) map[string]string {
+	revisions := make(map[string]string, len(recipes))
+	for name, r := range recipes {
+		revisions[name] = r.program.Revision
+	}
+	return revisions
+}
+
+// renewed names the recipes whose revision is not the one of before.
+func (p *plan) renewed(before map[string]string) []string {
+	var names []string
+	for name, revision := range p.revisions {
+		if before[name] != revision {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // settings says in the words of package reconcile what the configuration says of a controller.
@@ -215,7 +237,7 @@ func (a *App) follow(p *plan) {
 	}
 	a.mu.Lock()
 	old, start, before := a.crews, a.start, a.borrowing
-	a.crews, a.borrowing = p.next, p.clients
+	a.crews, a.borrowing, a.revisions = p.next, p.clients, p.revisions
 	a.mu.Unlock()
 	a.borrowers.Apply(p.borrowers)
 	for _, client := range before {
@@ -297,22 +319,25 @@ func (a *App) Reload(ctx context.Context, actor string) error {
 		a.Log.ErrorContext(ctx, "configuration was not reloaded", "err", err)
 		return errors.Join(err, a.noteReload(ctx, hygiene.EventConfig, actor, err.Error()))
 	}
+	recipes := next.renewed(a.revisions) // nothing but a reload writes them
 	a.follow(next)
-	a.Log.InfoContext(ctx, "configuration was reloaded", "applied", change.Applied, "needs_restart", change.Restart)
-	return a.noteReload(ctx, hygiene.EventConfigTaken, actor, reloaded(change))
+	a.Log.InfoContext(ctx, "configuration was reloaded", "applied", change.Applied, "recipes", recipes, "needs_restart", change.Restart)
+	return a.noteReload(ctx, hygiene.EventConfigTaken, actor, reloaded(change, recipes))
 }
 
-// reloaded says in words what a reload changed.
-func reloaded(c config.Change) string {
+// reloaded says in words what a reload changed: settings, and recipes that have another revision now.
+func reloaded(c config.Change, recipes []string) string {
 	list := func(what string, keys []string) string {
 		if len(keys) == 0 {
 			return ""
 		}
 		return what + strings.Join(keys, ", ")
 	}
-	parts := slices.DeleteFunc([]string{list("changed: ", c.Applied), list("changes at the next start: ", c.Restart)}, func(s string) bool { return s == "" })
+	parts := slices.DeleteFunc([]string{
+		list("changed: ", c.Applied), list("new revisions of recipes: ", recipes), list("changes at the next start: ", c.Restart),
+	}, func(s string) bool { return s == "" })
 	if len(parts) == 0 {
-		return "nothing in it changed; recipes were read again"
+		return "nothing changed, and no recipe"
 	}
 	return strings.Join(parts, "; ")
 }
