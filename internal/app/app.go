@@ -210,10 +210,11 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.Log.InfoContext(ctx, "pitcrew serves", "address", a.Addr().String(), "controllers", len(a.crews), "owner", a.owner())
 	err := g.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	a.Log.InfoContext(ctx, "pitcrew has ended")
+	return nil
 }
 
 // serve answers HTTP requests until ctx ends.
@@ -235,6 +236,7 @@ func (a *App) serve(ctx context.Context) error {
 	case err := <-done:
 		return fmt.Errorf("serve api: %w", err)
 	case <-ctx.Done():
+		a.Log.InfoContext(ctx, "pitcrew ends")
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
 	defer cancel()

@@ -305,7 +305,7 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	d.committed(hygiene.EventGranted, 4)
 	d.end()
 	s.legal()
-	for _, line := range []string{"recipes=[test]"} {
+	for _, line := range []string{"recipes=[test]", "pitcrew ends", "pitcrew has ended"} {
 		if !strings.Contains(d.log.String(), line) {
 			t.Errorf("the log does not say %q", line)
 		}
