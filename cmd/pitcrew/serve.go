@@ -41,6 +41,9 @@ address everybody on the machine may look then, without a token.`,
 }
 
 func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before anything that takes time: one that comes meanwhile would end the daemon
+	defer signal.Stop(hangup)
 	holder, err := config.NewHolder(path)
 	if err != nil {
 		return badConfig(err)
@@ -54,15 +57,13 @@ func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	stop := reloadOnHangup(ctx, a)
+	stop := reloadOnHangup(ctx, a, hangup)
 	defer stop()
 	return a.Run(ctx)
 }
 
-// reloadOnHangup reloads the configuration at each SIGHUP, until the returned function is called.
-func reloadOnHangup(ctx context.Context, a *app.App) (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+// reloadOnHangup reloads the configuration at each signal, until the returned function is called.
+func reloadOnHangup(ctx context.Context, a *app.App, hangup chan os.Signal) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
