@@ -37,6 +37,11 @@ An agent that several controllers have is named CONTROLLER/NAME.`,
 			if err != nil {
 				return err
 			}
+			old, err := c.unseen(ctx, d, a.Controller)
+			if err != nil {
+				return err
+			}
+			defer c.note(old)
 			if f.structured() {
 				return c.print(f, life)
 			}

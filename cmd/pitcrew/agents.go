@@ -42,10 +42,18 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
 			if err != nil {
 				return err
 			}
-			return listing[api.Agent]{
-				none: nobody(q), table: c.agentTable,
-				name: func(a api.Agent) string { return fullName(a.Controller, a.Name) },
-			}.show(c, found, f)
+			old, err := c.unseen(ctx, d, q.Controller)
+			if err != nil {
+				return err
+			}
+			if len(found) > 0 || len(old) == 0 || f.structured() {
+				err = listing[api.Agent]{
+					none: nobody(q), table: c.agentTable,
+					name: func(a api.Agent) string { return fullName(a.Controller, a.Name) },
+				}.show(c, found, f)
+			}
+			c.note(old)
+			return err
 		}),
 	}
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only agents of this controller")
@@ -58,6 +66,13 @@ The agents of several controllers are listed as CONTROLLER/NAME.`,
 	c.offerScopes(cmd, &o)
 	o.flags(cmd, usualTimeout)
 	return cmd
+}
+
+// note says beside what was asked for that it is old, or not all.
+func (c *cli) note(lines []string) {
+	for _, line := range lines {
+		fmt.Fprintln(c.err, line)
+	}
 }
 
 // nobody explains an empty list.

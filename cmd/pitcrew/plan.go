@@ -44,7 +44,7 @@ Ends with code 3 when a controller was not looked at lately, and says why.`,
 			if err := c.showPlan(f, found, len(unseen) == 0); err != nil || len(unseen) == 0 {
 				return err
 			}
-			fmt.Fprintln(c.err, strings.Join(unseen, "\n"))
+			c.note(unseen)
 			return notWell
 		}),
 	}

@@ -62,3 +62,50 @@ func TestPlanSaysWhichControllerItKnowsNothingNewOf(t *testing.T) {
 		})
 	}
 }
+
+// A list of agents looks as if it were of now. Where it is not, that is said, once the list is on the screen.
+func TestAgentsOfAControllerThatIsNotSeenAreShownAsOld(t *testing.T) {
+	t.Parallel()
+	sweep := ago(3 * time.Minute)
+	lost := api.ControllerState{Name: "main", LastSweep: sweep, Problem: "poll agents: connection refused"}
+	agent := api.Agent{Controller: "main", Name: "el9-1", Hygiene: "clean", State: "clean"}
+	const old = "Controller main was last looked at 3m ago"
+	for name, c := range map[string]struct {
+		agents []api.Agent
+		state  api.ControllerState
+		args   string
+		want   string // on stderr
+	}{
+		"a list":            {[]api.Agent{agent}, lost, "agents", old},
+		"for a program":     {[]api.Agent{agent}, lost, "agents -o json", old},
+		"one agent":         {[]api.Agent{agent}, lost, "agent el9-1", old},
+		"none is known":     {nil, lost, "agents", old},
+		"all is well":       {[]api.Agent{agent}, api.ControllerState{Name: "main", LastSweep: sweep}, "agents", ""},
+		"another one's":     {[]api.Agent{agent}, api.ControllerState{Name: "east", Problem: "gone"}, "agent el9-1", ""},
+		"none, all is well": {nil, api.ControllerState{Name: "main", LastSweep: sweep}, "agents", "No agent is managed."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mux := http.NewServeMux()
+			for path, body := range map[string]any{
+				"/api/v1/controllers": page(c.state), agentList: page(c.agents...), agentDetail: api.AgentDetail{Agent: agent},
+			} {
+				mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "application/json")
+					if err := json.NewEncoder(w).Encode(body); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			server := httptest.NewServer(mux)
+			t.Cleanup(server.Close)
+			var out, errs bytes.Buffer
+			if code := (&fakeDaemon{url: server.URL}).run(t.Context(), streams{in: strings.NewReader(""), out: &out, err: &errs}, nil, strings.Fields(c.args)...); code != exitOK {
+				t.Errorf("ended with %d", code)
+			}
+			if said := errs.String(); !strings.HasPrefix(said, c.want) || c.want == "" && said != "" {
+				t.Errorf("said %q, want %q", said, c.want)
+			}
+		})
+	}
+}

@@ -37,8 +37,12 @@ func (c *cli) watchAgents(ctx context.Context, d *daemon, q api.AgentQuery, f fo
 	g.Go(func() error {
 		for {
 			agents, err := collect(d.Agents(watchCtx, q))
+			var old []string
 			if err == nil {
-				err = show(agents)
+				old, err = c.unseen(watchCtx, d, q.Controller)
+			}
+			if err == nil {
+				err = show(agents, old)
 			}
 			if err == nil {
 				err = nextLook(watchCtx, changed)
@@ -94,10 +98,10 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // redrawn shows the whole table in the same place, as much as the terminal has room for.
-func (c *cli) redrawn(f format) func([]api.Agent) error {
-	return func(agents []api.Agent) error {
-		head := fmt.Sprintf("%s, %s. Ctrl-C ends.\n\n", c.now().Format("15:04:05"), tally(agents))
-		lines := strings.SplitAfter(head+c.agentTable(agents, f.wide(), c.tableWidth(f)), "\n")
+func (c *cli) redrawn(f format) func([]api.Agent, []string) error {
+	return func(agents []api.Agent, old []string) error {
+		head := append([]string{fmt.Sprintf("%s, %s. Ctrl-C ends.", c.now().Format("15:04:05"), tally(agents))}, old...)
+		lines := strings.SplitAfter(wrap(strings.Join(head, "\n"), c.width())+"\n\n"+c.agentTable(agents, f.wide(), c.tableWidth(f)), "\n")
 		if room := c.height() - 1; room > 0 && len(lines) > room {
 			hidden := len(lines) - room
 			lines = append(lines[:room-1], fmt.Sprintf("and %d more\n", hidden))
@@ -124,10 +128,10 @@ func tally(agents []api.Agent) string {
 
 // changesOf shows each agent once, and again when it has changed: a line for each, for logs and
 // programs.
-func (c *cli) changesOf(f format) func([]api.Agent) error {
+func (c *cli) changesOf(f format) func([]api.Agent, []string) error {
 	type key struct{ controller, name string }
 	known := map[key]api.Agent{}
-	return func(agents []api.Agent) error {
+	return func(agents []api.Agent, _ []string) error {
 		for _, a := range agents {
 			k := key{a.Controller, a.Name}
 			before, seen := known[k]
