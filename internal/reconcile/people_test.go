@@ -136,6 +136,39 @@ func TestAPersonsQuarantineOutlastsAWithdrawal(t *testing.T) {
 	})
 }
 
+// Configuration as code with a list of agents does more than edit labels: it rebuilds each, whereby marks "temporarily offline"
+// are lost (before 2.564), and deletes those that it does not list.
+func TestConfigurationAsCodeThatRebuildsAllAgentsBesideEveryRequest(t *testing.T) {
+	takesLong(t)
+	t.Parallel()
+	listed := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable clean el7"}, {Name: "linux-8", Labels: "cleanable el7"}}
+	for _, after := range sides() {
+		t.Run(fmt.Sprintf("after the request %t", after), func(t *testing.T) {
+			inRig(t, setup{agents: listed}, func(r *rig) {
+				r.waitState("linux-8", hygiene.Clean)
+				r.eachRequest(after, func() { must(r.t, r.jenkins.ApplyConfiguration(listed)) }, func(request string) {
+					r.pass(15 * time.Second)
+					// It loses clean once per round, and the next cleanup would wait longer each time.
+					must(r.t, r.crew.OrderClean(r.t.Context(), "linux-8", "ann", "another round", ""))
+					r.pass(15 * time.Second)
+					for _, a := range listed {
+						r.waitState(a.Name, hygiene.Clean)
+						if got := r.labels(a.Name); got != "cleanable clean" {
+							t.Errorf("request %s: labels of %s are %q", request, a.Name, got)
+						}
+						if now := r.agent(a.Name); now.Failures != 0 {
+							t.Errorf("request %s: the agent was blamed: %+v", request, now)
+						}
+					}
+				})
+				must(r.t, r.jenkins.ApplyConfiguration(listed[:1]))
+				r.waitState("linux-8", hygiene.Unmanaged)
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
+
 func TestAConfigurationAsCodeRewriteOfAllAgentsCostsACleanupEachAndNoMore(t *testing.T) {
 	var agents []jenkinstest.AgentSpec
 	for i := range 5 {
