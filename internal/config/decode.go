@@ -41,6 +41,11 @@ func (d *decoder) report(n ast.Node, path, format string, args ...any) {
 
 // document parses the text and decodes it into c.
 func (d *decoder) document(data []byte, c *Config) {
+	if at := d.src.foreign(); at.line > 0 {
+		d.src.mask(at)
+		d.found.add(d.src.problem(at, "", "the line is not UTF-8: save the file in that encoding"))
+		return
+	}
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.found.add(d.syntax(err))
@@ -81,7 +86,11 @@ func (d *decoder) syntax(err error) Problem {
 		return Problem{File: d.src.file, Msg: "no valid YAML"}
 	}
 	at := located.GetToken().Position
-	return d.src.problem(place{at.Line, max(at.Column, 1)}, "", located.GetMessage())
+	msg := located.GetMessage()
+	if d.src.tabbed(at.Line) {
+		msg = "the line begins with a tab: YAML wants blanks"
+	}
+	return d.src.problem(place{at.Line, max(at.Column, 1)}, "", msg)
 }
 
 func (d *decoder) collectAnchors(body ast.Node) {

@@ -111,6 +111,25 @@ func (s *source) mask(p place) {
 	}
 }
 
+// foreign returns the first line that is in no encoding of ours.
+func (s *source) foreign() place {
+	for i, line := range s.lines {
+		if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {
+			return place{i + 1, 1}
+		}
+	}
+	return place{}
+}
+
+// tabbed reports whether a line has a tab in its indentation.
+func (s *source) tabbed(line int) bool {
+	if line < 1 || line > len(s.lines) {
+		return false
+	}
+	text := s.lines[line-1]
+	return strings.Contains(text[:len(text)-len(strings.TrimLeft(text, " \t"))], "\t")
+}
+
 // problem makes a problem at p. Some places that the parser gives are behind the end of the text.
 func (s *source) problem(p place, path, msg string) Problem {
 	return Problem{File: s.file, Line: min(p.line, len(s.lines)), Column: p.column, Path: path, Msg: msg}
