@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,7 @@ func (c *cli) configCheckCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Report everything that is wrong with it",
 		Long: `Report everything that is wrong with a configuration file and with the recipes that
-it names, each with file, line and column, and other files that cannot be read. No daemon and no controller is asked. Ends
+it names, each with file, line and column, and other files that cannot be read; it warns of secrets whose file is not there. No daemon and no controller is asked. Ends
 with code 3 when something is wrong, and 2 when the file cannot be read; what merely
 deserves a look does not count.`,
 		Example: "  pitcrew config check\n  pitcrew config check ./pitcrew.yaml",
@@ -57,7 +58,7 @@ func (c *cli) checkConfig(path string) error {
 	if err != nil {
 		return c.configProblems(err)
 	}
-	for _, w := range found.Warnings() {
+	for _, w := range slices.Concat(found.Warnings(), found.Absent(path)) {
 		c.problem("warning: "+w.String(), w.Excerpt)
 	}
 	missing := found.Missing(path)

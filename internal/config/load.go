@@ -3,8 +3,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -141,6 +143,23 @@ func (c *Config) Missing(file string) []Problem {
 			continue
 		}
 		_ = f.Close() // nothing was written
+	}
+	return problems
+}
+
+// Absent returns a problem for each secret whose file is not there. It may be on another machine, and whether the daemon
+// may read one that is there only the daemon's user can tell: so these deserve a look, no more. file is the
+// configuration's, for the message.
+func (c *Config) Absent(file string) []Problem {
+	var problems []Problem
+	for path, s := range c.secrets() {
+		name, err := s.path()
+		if err != nil || name == "" {
+			continue
+		}
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, Problem{File: file, Path: path, Msg: name + ": no such file"})
+		}
 	}
 	return problems
 }
