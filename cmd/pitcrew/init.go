@@ -26,6 +26,7 @@ type initiation struct {
 	file    string
 	force   bool
 	noCheck bool
+	asked   []*string // answers that a person gave
 }
 
 func (c *cli) initCommand() *cobra.Command {
@@ -66,18 +67,9 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 	if _, err := os.Lstat(i.file); err == nil && !i.force {
 		return fmt.Errorf("%s exists: it is overwritten with --force only; --config names another file", i.file)
 	}
-	if c.interactive() {
-		if err := i.complete(ctx, newQuestioner(c.in, c.err)); err != nil {
-			return err
-		}
-	}
-	if missing := i.missing(); len(missing) > 0 {
-		return usage("nobody can be asked here: say %s", strings.Join(missing, ", "))
-	}
-	i.Token, i.CA = rooted(i.Token), absolute(i.CA)
-	text, err := config.Example(i.Answers)
+	text, err := c.answered(ctx, i)
 	if err != nil {
-		return exit(exitUsage, i.blame(err))
+		return err
 	}
 	parsed, err := config.Parse(i.file, text)
 	if err != nil {
@@ -92,6 +84,63 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 		}
 	}
 	return c.writeConfig(i, text)
+}
+
+// answered returns the configuration by what flags and a person said. Who gave a wrong answer is asked again, for that alone.
+func (c *cli) answered(ctx context.Context, i *initiation) ([]byte, error) {
+	ask := func() error { return nil }
+	if c.interactive() {
+		q := newQuestioner(c.in, c.err)
+		ask = func() error { return i.complete(ctx, q) }
+	}
+	for {
+		if err := ask(); err != nil {
+			return nil, err
+		}
+		if missing := i.missing(); len(missing) > 0 {
+			return nil, usage("nobody can be asked here: say %s", strings.Join(missing, ", "))
+		}
+		i.Token, i.CA = rooted(i.Token), absolute(i.CA)
+		text, err := config.Example(i.Answers)
+		if err == nil {
+			return text, nil
+		}
+		if !i.forget(err) {
+			return nil, exit(exitUsage, i.blame(err))
+		}
+		fmt.Fprintln(c.err, i.blame(err))
+	}
+}
+
+// answer is what a setting is made of.
+type answer struct {
+	flag string
+	to   *string
+}
+
+// answers has the answer to each setting.
+func (i *initiation) answers() map[string]answer {
+	return map[string]answer{
+		"controllers[0].name": {"--controller", &i.Controller}, "controllers[0].url": {"--url", &i.URL}, "controllers[0].user": {"--user", &i.User},
+		"controllers[0].token": {"--token", &i.Token}, "pools[0].agents": {"--agents", &i.Agents}, "recipes[0].file": {"--recipe", &i.Recipe},
+		"data": {"--data", &i.Data},
+	}
+}
+
+// forget empties the answers that are wrong; it reports whether a person gave all of them.
+func (i *initiation) forget(err error) bool {
+	var bad *config.Error
+	if !errors.As(err, &bad) {
+		return false
+	}
+	for _, p := range bad.Problems {
+		to := i.answers()[p.Path].to
+		if to == nil || !slices.Contains(i.asked, to) {
+			return false
+		}
+		*to = ""
+	}
+	return true
 }
 
 // missing lists the flags without which nothing can be written.
@@ -128,13 +177,9 @@ func (i *initiation) blame(err error) error {
 	if !errors.As(err, &bad) {
 		return err
 	}
-	answers := map[string]string{
-		"controllers[0].name": "--controller", "controllers[0].url": "--url", "controllers[0].user": "--user",
-		"controllers[0].token": "--token", "pools[0].agents": "--agents", "recipes[0].file": "--recipe", "data": "--data",
-	}
 	var all []error
 	for _, p := range bad.Problems {
-		all = append(all, fmt.Errorf("%s: %s", cmp.Or(answers[p.Path], p.Path), p.Msg))
+		all = append(all, fmt.Errorf("%s: %s", cmp.Or(i.answers()[p.Path].flag, p.Path), p.Msg))
 	}
 	return errors.Join(all...)
 }
@@ -159,6 +204,7 @@ func (i *initiation) complete(ctx context.Context, q *questioner) error {
 				return err
 			}
 			*question.to = answer
+			i.asked = append(i.asked, question.to)
 		}
 	}
 	return nil

@@ -161,6 +161,40 @@ func TestInitAsksForWhatNoFlagSays(t *testing.T) {
 	}
 }
 
+func TestInitAsksAgainForWhatIsWrongAndForNothingElse(t *testing.T) {
+	t.Parallel()
+	term := openTerminal(t)
+	file := filepath.Join(t.TempDir(), "pitcrew.yaml")
+	if _, err := term.user.WriteString("http://127.0.0.1:1/\n\nrobot\nTOKEN\nel9 &&\n\n\n" + "env:TOKEN\nel9\n"); err != nil {
+		t.Fatal(err)
+	}
+	c := &cli{streams: term.streams(), getenv: func(string) string { return "" }, now: time.Now}
+	code := c.run(t.Context(), []string{"init", "--no-check", "--config", file})
+	shown := term.end()
+	text, err := os.ReadFile(file)
+	if code != exitOK || err != nil {
+		t.Fatalf("code %d, %v: %s", code, err, shown)
+	}
+	if !strings.Contains(string(text), "token: env:TOKEN") || !strings.Contains(string(text), "agents: el9\n") {
+		t.Errorf("the second answers are not in\n%s", text)
+	}
+	for what, want := range map[string]int{"Label expression of": 2, "User of pitcrew": 1, "ends where a label is expected": 1} {
+		if got := strings.Count(shown, what); got != want {
+			t.Errorf("%q was shown %d times, want %d: %s", what, got, want, shown)
+		}
+	}
+
+	wrong := openTerminal(t)
+	c.streams = wrong.streams()
+	code = c.run(t.Context(), []string{
+		"init", "--no-check", "--config", file + "2", "--url", "nowhere", "--controller", "main", "--user", "robot", "--token", "env:TOKEN",
+		"--agents", "el9", "--recipe", "r.yaml", "--data", "/d",
+	})
+	if shown := wrong.end(); code != exitUsage || !strings.Contains(shown, "--url: ") {
+		t.Errorf("a flag that is wrong ended with %d: %s", code, shown)
+	}
+}
+
 func TestCtrlCEndsAQuestion(t *testing.T) {
 	t.Parallel()
 	recipe := filepath.Join(t.TempDir(), "r.yaml")
