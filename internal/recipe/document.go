@@ -55,7 +55,19 @@ func (d *document) syntaxProblem(err error) {
 			at = *t.Position
 		}
 	}
+	if d.tabbed(at.Line) {
+		msg = "the line begins with a tab: YAML wants blanks"
+	}
 	d.failAt(at.Line, at.Column, "", "%s", msg)
+}
+
+// tabbed reports whether a line has a tab in its indentation.
+func (d *document) tabbed(line int) bool {
+	if line < 1 || line > len(d.lines) {
+		return false
+	}
+	text := d.lines[line-1]
+	return strings.Contains(text[:len(text)-len(strings.TrimLeft(text, " \t"))], "\t")
 }
 
 func (d *document) fail(n ast.Node, path, format string, args ...any) {

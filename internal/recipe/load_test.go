@@ -103,6 +103,7 @@ func TestAFileThatIsNoRecipeIsOneProblem(t *testing.T) {
 		"broken":            {"a: [1\nb: 2\n", "r.yaml:"},
 		"two documents":     {recipeOf("- {name: a, run: ls}\n") + "---\na: 1\n", "a recipe is one YAML document"},
 		"carriage returns":  {strings.ReplaceAll(recipeOf("- {name: a, run: ls}\n"), "\n", "\r\n"), "r.yaml:1:11: carriage return"},
+		"a tab":             {"version: 1\nclean:\n\t- name: a\n", "r.yaml:3:1: the line begins with a tab: YAML wants blanks"},
 		"control character": {"version: 1\nname: a\x1bb\n", "r.yaml:2:8: control character U+001B"},
 		"line end of XML":   {"version: 1\nname: aé\u2028b\n", "r.yaml:2:10: control character U+2028"},
 		"not UTF-8":         {"version: 1\nname: a\xff\n", "not UTF-8"},
@@ -118,6 +119,9 @@ func TestAFileThatIsNoRecipeIsOneProblem(t *testing.T) {
 			_, err := Parse("r.yaml", []byte(c.text), opener(nil))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Parse: %v\nwant %q in it", err, c.want)
+			}
+			if problems, _ := errors.AsType[Problems](err); name == "carriage returns" && len(problems) != 1 {
+				t.Errorf("%d problems, want one: %v", len(problems), err)
 			}
 		})
 	}

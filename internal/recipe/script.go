@@ -151,10 +151,13 @@ func interpreterOf(text string) []string {
 // characters checks the characters of a whole recipe; what it refuses could not be shown, or not survive Jenkins.
 func (d *document) characters(data []byte) bool {
 	before := len(d.problems)
+	returns := false // one says it for all lines
 	for i, line := range d.lines {
 		switch at := badCharacter(line); {
 		case at < 0:
+		case line[at] == '\r' && returns:
 		case line[at] == '\r':
+			returns = true
 			d.failAt(i+1, at+1, "", "carriage return: Jenkins drops it; save the file with plain line ends")
 		default:
 			r, _ := utf8.DecodeRuneInString(line[at:])
