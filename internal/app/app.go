@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -174,7 +175,12 @@ func (a *App) anonymous() store.Role {
 }
 
 func (a *App) listen(ctx context.Context) error {
-	address := a.Config.Current().API.Listen
+	address, pair := a.Config.Current().API.Listen, a.Config.Current().API.TLS
+	if pair != nil { // it is read again to be served; what is wrong with it would show once agents are serviced
+		if _, err := tls.LoadX509KeyPair(pair.Cert, pair.Key); err != nil {
+			return fmt.Errorf("read api.tls, cert %s and key %s: %w", pair.Cert, pair.Key, err)
+		}
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
@@ -226,8 +232,8 @@ func (a *App) serve(ctx context.Context) error {
 	server.RegisterOnShutdown(a.streams)
 	done := make(chan error, 1)
 	go func() {
-		if tls := a.Config.Current().API.TLS; tls != nil {
-			done <- server.ServeTLS(a.listener, tls.Cert, tls.Key)
+		if pair := a.Config.Current().API.TLS; pair != nil {
+			done <- server.ServeTLS(a.listener, pair.Cert, pair.Key)
 			return
 		}
 		done <- server.Serve(a.listener)

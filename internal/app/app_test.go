@@ -171,6 +171,10 @@ func TestWhatIsWrongAtTheStartIsSaidWithWhatToDo(t *testing.T) {
 		"the recipe is missing": {func(s *site) {
 			must(s.t, os.Remove(s.path("recipe.yaml")))
 		}, []string{"recipe test", "no such file"}},
+		"the certificate is none": {func(s *site) {
+			s.write("c.pem", "nothing")
+			s.edit("api:", "api:\n  tls: {cert: c.pem, key: c.pem}")
+		}, []string{"api.tls", "c.pem"}},
 		"the configuration has a mistake": {func(s *site) {
 			s.edit("poll: 100ms", "pole: 100ms")
 		}, []string{"pitcrew.yaml:", "pole", "poll"}},
