@@ -292,7 +292,7 @@ func (c *cli) writeConfig(i *initiation, text []byte) error {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	fmt.Fprintf(c.err, `%s is written. Next:
-  1. write the recipe that it names: "pitcrew recipe new" has some to start from, "pitcrew recipe run" tries it
+  1. write the recipe that it names, or have it name one of "pitcrew recipe new"; "pitcrew recipe run" tries it
      and check both:                                 pitcrew config check %[1]s
   2. look what would be done, without doing it:      pitcrew serve --dry-run -c %[1]s
   3. start the daemon:                               pitcrew serve -c %[1]s

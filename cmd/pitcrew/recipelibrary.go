@@ -104,6 +104,9 @@ func (c *cli) newRecipe(name, dir string) error {
 	if err != nil {
 		return err
 	}
+	if ext := filepath.Ext(dir); ext == ".yaml" || ext == ".yml" {
+		return usage("%s is the name of a file: want the directory, %s; the recipe is written there as %s", dir, filepath.Dir(dir), files[0])
+	}
 	at := filepath.Join(dir, files[0])
 	if _, err := os.Lstat(at); err == nil {
 		return exit(exitUsage, fmt.Errorf("%s is there already; nothing is written", at))
