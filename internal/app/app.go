@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -116,9 +117,22 @@ func (a *App) openStore(ctx context.Context) error {
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w; set data in the configuration to a directory that %s may write to", err, account())
 	}
+	a.warnOfOthers(ctx, dir)
 	var err error
 	a.store, err = store.Open(ctx, store.Options{Path: filepath.Join(dir, "pitcrew.db"), Owner: a.owner(), Logger: a.Log})
 	return err
+}
+
+// warnOfOthers says that others may write to the data directory: they could put another database, and another token, in the
+// place of ours.
+func (a *App) warnOfOthers(ctx context.Context, dir string) {
+	info, err := os.Stat(dir)
+	if err != nil || runtime.GOOS == "windows" { // the store says what is wrong; modes mean nothing there
+		return
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		a.Log.WarnContext(ctx, "others may write to the data directory: take that from them", "directory", dir, "mode", fmt.Sprintf("%04o", mode))
+	}
 }
 
 func account() string {

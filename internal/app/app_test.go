@@ -198,6 +198,20 @@ func TestWhatIsWrongAtTheStartIsSaidWithWhatToDo(t *testing.T) {
 	}
 }
 
+func TestADataDirectoryThatOthersMayWriteToIsSaid(t *testing.T) {
+	t.Parallel()
+	for mode, said := range map[os.FileMode]bool{0o777: true, 0o770: true, 0o755: false} {
+		s := newSite(t, siteSpec{})
+		must(t, os.Mkdir(s.path("data"), 0o700))
+		must(t, os.Chmod(s.path("data"), mode))
+		d := s.run()
+		if got := strings.Contains(d.log.String(), "others may write to the data directory"); got != said {
+			t.Errorf("mode %o: said %t, want %t", mode, got, said)
+		}
+		d.end()
+	}
+}
+
 func TestASecondDaemonOnTheSameFileIsToldWhoHoldsIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteSpec{})
