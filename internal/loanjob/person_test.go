@@ -92,6 +92,62 @@ func TestAPersonsKeyIsLetInAndOut(t *testing.T) {
 	}
 }
 
+// Agents of one machine may be lent as one account. Of another loan nothing is ended, and a second person is not let in: whose a login is
+// nobody could tell.
+func TestTheEndOfAPersonsLoanEndsNothingOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, m := range []struct {
+		shell string
+		uid   int
+	}{{"dash", 0}, {"busybox", 0}, {"bash", agentUID}} {
+		t.Run(m.shell, func(t *testing.T) {
+			t.Parallel()
+			other, p := pretend(t, m.shell, "setsid sleep 304 &\n"+connects)
+			srv := withAccounts(t, p, m.uid, "pitcrewagent ALL=(pitcrewloan) NOPASSWD: ALL\n")
+			l, _ := pretend(t, m.shell, "")
+			who := loanjob.Person{Agent: l.order.Agent, Controller: "lender", Attempt: 7, Loan: l.order.Loan, User: "pitcrewloan", Key: somebodysKey, Limit: time.Hour}
+			if c, exit := l.asPerson(t, p, "grant-ssh", who); exit != 0 {
+				t.Fatalf("grant: exit status %d, %+v", exit, c)
+			}
+			other.order.Dir, other.order.User, other.order.Isolation = filepath.Join(srv, "work"), "pitcrewloan", loanjob.Required
+			other.hold(t, p, jar)
+			other.connected(t)
+			before := other.left(t)
+
+			second := who
+			second.Loan, second.Agent = "another", "another agent"
+			if c, exit := l.asAnother(t, p, "grant-ssh", second); exit != 78 || !strings.Contains(c.Refusal, "is lent to another person here, by loan "+who.Loan) {
+				t.Errorf("a second person: exit status %d, %+v", exit, c)
+			}
+			person := sleeper(t, p)
+			if c, exit := l.asPerson(t, p, "revoke-ssh", who); exit != 0 || c.Ended == nil || c.Ended.Left != 0 {
+				t.Errorf("revoke: exit status %d, %+v", exit, c)
+			}
+			if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", person)); len(text) > 0 && !strings.Contains(string(text), ") Z ") {
+				t.Errorf("a process of the person lives: %s", text)
+			}
+			if after := other.left(t); len(before) < 2 || len(after) < len(before) {
+				t.Errorf("of the other loan, %v lived before the end of the person's, and %v after it", before, after)
+			}
+			if c, exit := l.asAnother(t, p, "grant-ssh", second); exit != 0 {
+				t.Errorf("a second person after the first: exit status %d, %+v", exit, c)
+			}
+			if _, exit := l.asAnother(t, p, "revoke-ssh", second); exit != 0 {
+				t.Errorf("revoke: exit status %d", exit)
+			}
+			other.stop(t)
+			other.wantEnd(t, p, loanjob.Stopped, 0)
+		})
+	}
+}
+
+// asAnother is asPerson for a loan that is none of l, and leaves l alone.
+func (l *loan) asAnother(t *testing.T, p *place, verb string, who loanjob.Person) (loanjob.Console, int) {
+	t.Helper()
+	apart := &loan{secrets: l.secrets}
+	return apart.asPerson(t, p, verb, who)
+}
+
 // sleeper is a process of the loan's account.
 func sleeper(t *testing.T, p *place) (pid int) {
 	t.Helper()

@@ -1,4 +1,5 @@
-# Persons: a loan to a person is one key for the loan's account, until a time that sshd itself keeps.
+# Persons: a loan to a person is one key for the loan's account, until a time that sshd itself keeps. Agents of one machine may share
+# the account: what other loans started as it is left to their own ends, and no second person gets it meanwhile.
 
 # bind_person looks at whose account it is. The agent's own is never lent to a person.
 bind_person() {
@@ -26,18 +27,36 @@ grant_ssh() {
 	'' | *[!0-9A-Za-z+/=]*) refuse 'PITCREW_LOAN_KEY is not a public key' ;;
 	esac
 	# In the time of this machine, as sshd reads it; its name for UTC is known since OpenSSH 9.1 only.
-	g_until=$(($(date +%s) + PITCREW_LOAN_LIMIT))
-	g_until=$(unset TZ; date -d "@$g_until" +%Y%m%d%H%M%S 2>/dev/null || date -r "$g_until" +%Y%m%d%H%M%S 2>/dev/null)
+	g_end=$(($(date +%s) + PITCREW_LOAN_LIMIT))
+	g_until=$(unset TZ; date -d "@$g_end" +%Y%m%d%H%M%S 2>/dev/null || date -r "$g_end" +%Y%m%d%H%M%S 2>/dev/null)
 	case $g_until in *[!0-9]*) g_until= ;; esac
 	[ ${#g_until} -eq 14 ] || refuse 'no way to compute a date here'
-	mkdir -p "$base/$loan" && process $$ && boot_id && printf '%s\n' "$p_process" "$id" >"$base/$loan/granted" ||
+	mkdir -p "$base/$loan" && process $$ && boot_id && printf '%s\n' "$p_process" "$id" "$g_end $user" >"$base/$loan/granted" ||
 		refuse "cannot write to $base/$loan"
+	g_other=$(granted_besides)
+	[ -z "$g_other" ] || {
+		rm -rf "${base:?}/$loan"
+		refuse "$loan_user is lent to another person here, by loan $g_other: what two of them begin cannot be told apart"
+	}
 	g_said=$(rewrite_keys "restrict,pty,expiry-time=\"$g_until\" $1 $2 pitcrew-loan-$loan") || {
 		sentinel "failed dir=gone cannot write the keys of $loan_user: $(plain "$g_said")"
 		exit 74
 	}
 	sentinel "granted user=$loan_user until=$g_until"
 	exit 0
+}
+
+# granted_besides prints another loan that has let somebody into the account, on this boot of the machine, and not longer than it may.
+# Of two that begin at once, at least one sees the other.
+granted_besides() {
+	for g_dir in "$base"/*; do
+		g_boot= g_user=
+		[ "$g_dir" != "$base/$loan" ] || continue
+		{ IFS= read -r _ && IFS= read -r g_boot && read -r g_end g_user; } 2>/dev/null <"$g_dir/granted"
+		[ "$g_user-$g_boot" = "$user-$id" ] && [ "$g_end" -gt "$(date +%s)" ] || continue
+		printf '%s' "${g_dir##*/}"
+		return
+	done
 }
 
 # revoke_ssh takes the key away, and ends what the account has begun since it was let in.
@@ -89,9 +108,9 @@ end_since() {
 	left=$((left))
 }
 
-# begun_since prints the living processes of user id $1 that began after the instant $2, in the kernel's ticks.
+# begun_since prints the living processes of user id $1 that began after the instant $2, in the kernel's ticks, and are of no other loan.
 begun_since() {
-	b_all=
+	b_all= b_theirs=
 	for b_pid in /proc/[0-9]*; do
 		b_pid=${b_pid#/proc/}
 		b_uids=
@@ -105,5 +124,17 @@ begun_since() {
 		process "$b_pid"
 		[ -z "$p_process" ] || [ "${p_process#* }" -le "$2" ] || b_all="$b_all $b_pid"
 	done
-	printf '%s' "${b_all# }"
+	[ -z "$b_all" ] || b_theirs=" $(theirs | tr '\n' ' ') " # looked for afterwards, so that none of them is too young for it
+	for b_pid in $b_all; do
+		case $b_theirs in *" $b_pid "*) ;; *) echo "$b_pid" ;; esac
+	done
+}
+
+# theirs prints the processes of other loans that live here.
+theirs() {
+	for t_dir in "$base"/*; do
+		[ "$t_dir" != "$base/$loan" ] && know_loan "$t_dir" || continue
+		! lives "$k_holder" || { members "${k_holder%% *}" && echo; }
+		! lives "$k_java" || { (agent=$k_agent && victims "${t_dir##*/}" "$k_java") && echo; }
+	done
 }
