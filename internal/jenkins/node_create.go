@@ -26,6 +26,9 @@ type NodeSpec struct {
 // ErrNameTaken says that there is an agent of that name already.
 var ErrNameTaken = errors.New("an agent of that name exists")
 
+// ErrNothingMade says that the controller does not let us make agents: there is nothing to delete.
+var ErrNothingMade = errors.New("nothing was made")
+
 // Classes of what an agent consists of that connects by itself and is wanted online always.
 const (
 	permanentClass = "hudson.slaves.DumbSlave"
@@ -50,8 +53,13 @@ func (c *Client) CreateInboundNode(ctx context.Context, n NodeSpec) error {
 	// The page's own form, because a document is taken since Jenkins 2.539 only (hudson.model.ComputerSet#doCreateItem).
 	err := asExists(c.post(ctx, "create", object, "/computer/doCreateItem", n.form()))
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && e.Kind == KindConflict {
-			e.Err = ErrNameTaken
+		if e, ok := errors.AsType[*Error](err); ok {
+			switch e.Kind { //nolint:exhaustive // of the others nobody can tell
+			case KindConflict:
+				e.Err = ErrNameTaken
+			case KindUnauthorized, KindForbidden:
+				e.Err = ErrNothingMade
+			}
 		}
 		return err
 	}

@@ -52,6 +52,20 @@ func TestAnInboundNodeIsMadeAndDeleted(t *testing.T) {
 	})
 }
 
+func TestWhoMayMakeNoAgentHasMadeNothing(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError} {
+		synctest.Test(t, func(t *testing.T) {
+			j, c := borrowing(t, jenkinstest.Options{}, jenkinstest.AgentExtendedRead)
+			j.Inject(jenkinstest.Fault{Method: http.MethodPost, Status: status})
+			err := c.CreateInboundNode(t.Context(), borrowed())
+			if got := errors.Is(err, jenkins.ErrNothingMade); err == nil || got != (status < 500) {
+				t.Errorf("%d: %v", status, err)
+			}
+		})
+	}
+}
+
 func TestNodesThatCannotBeAreRefusedBeforeAnyRequest(t *testing.T) {
 	t.Parallel()
 	_, c, calls := secured(t, jenkinstest.Options{})

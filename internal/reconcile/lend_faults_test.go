@@ -80,6 +80,24 @@ func TestALoanThatCannotComeAboutFailsAndTellsWhy(t *testing.T) {
 	}
 }
 
+// A borrower that lets nobody in has made nothing: there is no deletion that it owes, and none that the agent waits for.
+func TestABorrowerThatRefusesOurLoginOwesNothing(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		r.borrower.Inject(jenkinstest.Fault{Status: http.StatusUnauthorized})
+		l := r.waitLoan(r.request().ID, loan.Failed)
+		if l.Cause != loan.ByRefusal || l.Node.Owing() || !strings.Contains(l.Reason, "401") {
+			r.t.Errorf("it is %+v", l)
+		}
+		if took := l.Ended.Sub(l.Requested); took > time.Minute {
+			r.t.Errorf("it took %s", took)
+		}
+		if got := r.story(l.ID); strings.Contains(got, "owed") {
+			r.t.Errorf("its events tell: %s", got)
+		}
+	})
+}
+
 // A borrower that hangs holds nobody up but itself.
 func TestABorrowerThatHangsHoldsNoOtherUp(t *testing.T) {
 	var agents []jenkinstest.AgentSpec

@@ -24,6 +24,7 @@ func (l *Lender) makeNode(ctx context.Context, one *loan.Loan) error {
 		return err
 	}
 	borrower, _ := l.Borrowers.Named(one.To.Controller)
+	begun := one.Node.Made // before, with an answer that nobody heard
 	one.Node.Made = true
 	if err := l.save(ctx, one, time.Now()); err != nil {
 		return err
@@ -33,10 +34,14 @@ func (l *Lender) makeNode(ctx context.Context, one *loan.Loan) error {
 		labels = borrower.Labels
 	}
 	defer l.Borrowers.changed(one)
-	return asMade(client.CreateInboundNode(ctx, jenkins.NodeSpec{
+	err = client.CreateInboundNode(ctx, jenkins.NodeSpec{
 		Name: one.Node.Name, RemoteFS: one.Node.Dir, Labels: labels, Executors: 1,
 		Description: fmt.Sprintf("%s of %s, lent by pitcrew to %s (loan %s). It is deleted with the loan.", one.Agent.Name, one.Agent.Controller, one.Borrower, one.ID),
-	}))
+	})
+	if !begun && errors.Is(err, jenkins.ErrNothingMade) {
+		one.Node.Made = false // no deletion is owed by who lets us in nowhere
+	}
+	return asMade(err)
 }
 
 // asMade takes a node of our name for ours: nobody else draws it.
