@@ -108,6 +108,8 @@ type Run struct {
 	Login   string    `json:"login,omitempty"`    // account@address:port where a person may log in
 	// Connected: the program has told that the borrower has the agent.
 	Connected bool `json:"connected,omitempty"`
+	// Trouble is what the borrowed program printed last that sounds like some; anybody may have written it.
+	Trouble string `json:"trouble,omitempty"`
 	// Account is what the program runs as, as it says; Isolated that it is not the lender's own.
 	Account  string `json:"account,omitempty"`
 	Isolated bool   `json:"isolated,omitempty"`

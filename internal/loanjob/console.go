@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Reason says why a loan has ended.
@@ -35,6 +36,8 @@ type Console struct {
 	Ended     *Ended
 	Alive     *bool  // the answer to status: the loan lives on that machine
 	Granted   string // until when a person's key is taken, in the machine's time, as 20060102150405
+	// Trouble is what the agent program printed last that sounds like some, made fit to be shown. It is no word of the holder's.
+	Trouble string
 	// Damaged is how many lines begin like the holder's and are not whole: text was lost.
 	Damaged int
 }
@@ -86,6 +89,7 @@ func ReadConsole(log []byte, nonce string) (Console, error) {
 		line, whole := strings.CutSuffix(line, "\n")
 		rest, ours := strings.CutPrefix(strings.TrimSuffix(line, "\r"), sentinel)
 		if !ours {
+			c.hear(line)
 			continue
 		}
 		if reason, unproved := strings.CutPrefix(rest, "- refused "); unproved && whole { // before it could compute the proof
@@ -105,6 +109,28 @@ func ReadConsole(log []byte, nonce string) (Console, error) {
 		}
 	}
 	return c, nil
+}
+
+var (
+	troubled    = regexp.MustCompile(`(?i)error|exception|fail|refus|reject|denied|forbidden|incorrect|invalid|unable|cannot|could not|not found`)
+	hexadecimal = regexp.MustCompile(`[0-9A-Fa-f]{64}`) // as the secret of an agent is
+)
+
+// maxTrouble bounds what is quoted of a program.
+const maxTrouble = 200
+
+// hear keeps what the agent program printed if that sounds like trouble, and is no more than a place in a program.
+func (c *Console) hear(line string) {
+	text, theirs := strings.CutPrefix(line, "| ")
+	if !theirs || !troubled.MatchString(text) {
+		return
+	}
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }), " ")
+	if strings.HasPrefix(text, "at ") {
+		return
+	}
+	shown := []rune(hexadecimal.ReplaceAllLiteralString(text, "(hidden)"))
+	c.Trouble = string(shown[:min(len(shown), maxTrouble)])
 }
 
 // take reads one line of the holder's.

@@ -55,7 +55,12 @@ func TestAConsoleIsReadWithWhateverIsMissing(t *testing.T) {
 		"failed":                 {[]string{"pitcrew-loan P failed dir=gone no room"}, loanjob.Console{Failure: &loanjob.Failure{Reason: "no room"}}},
 		"status":                 {[]string{"pitcrew-loan P status known=yes alive=yes"}, loanjob.Console{Alive: &yes}},
 		"granted":                {[]string{"pitcrew-loan P granted user=ci until=20300102030405"}, loanjob.Console{Granted: "20300102030405"}},
-		"no code":                {[]string{strings.Replace(ended, "143", "none", 1)}, loanjob.Console{Ended: &loanjob.Ended{Reason: loanjob.LimitReached, Code: -1, Left: 2, DirKept: true}}},
+		"trouble": {
+			[]string{"| INFO: Setting up agent: n", "| Nov 30, 2026 error", "| SEVERE: Failed\tto\x1b connect: " + strings.Repeat("0f", 32) + " 403", "|     at java.Error(x)", "| Waiting"},
+			loanjob.Console{Trouble: "SEVERE: Failed to connect: (hidden) 403"},
+		},
+		"much trouble": {[]string{"| error " + strings.Repeat("é", 300), "no error of theirs"}, loanjob.Console{Trouble: "error " + strings.Repeat("é", 194)}},
+		"no code":      {[]string{strings.Replace(ended, "143", "none", 1)}, loanjob.Console{Ended: &loanjob.Ended{Reason: loanjob.LimitReached, Code: -1, Left: 2, DirKept: true}}},
 	} {
 		got, err := loanjob.ReadConsole(said(someNonce, c.lines...), someNonce)
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {

@@ -250,7 +250,7 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 		run.Stopped = build.Result == "ABORTED" && console.Ended == nil
 		return l.ended(ctx, one, fmt.Sprintf("its build ended %s", build.Result), console)
 	}
-	if (console.Started != nil) == (run.Account != "") && console.Connected == run.Connected {
+	if (console.Started != nil) == (run.Account != "") && console.Connected == run.Connected && console.Trouble == run.Trouble {
 		return nil
 	}
 	learn(run, console)
@@ -300,16 +300,39 @@ func (l *Lender) ended(ctx context.Context, one *loan.Loan, says string, console
 		run.Refused, run.Says, run.Proof = true, says+": "+console.Refusal, "nothing was started"
 	case console.Failure != nil:
 		run.Refused, run.Says, run.Proof = true, "it could not be set up: "+console.Failure.Reason, "what it had set up was undone"
-	case e != nil && e.Left == 0:
-		run.Says, run.EndedBy, run.Proof = endings[e.Reason], endedBy[e.Reason], "the program looked: nothing of the loan is left"
 	case e != nil:
-		run.Says, run.EndedBy = fmt.Sprintf("%s; %d of its processes could not be ended", endings[e.Reason], e.Left), endedBy[e.Reason]
+		run.Says, run.EndedBy = endingOf(e, run.Trouble)
+		if e.Left > 0 {
+			run.Says += fmt.Sprintf("; %d of its processes could not be ended", e.Left)
+		} else {
+			run.Proof = "the program looked: nothing of the loan is left"
+		}
 	case console.Started != nil && run.Stopped:
 		run.Says, run.EndedBy = endings[loanjob.Stopped], endedBy[loanjob.Stopped]
 	case console.Started != nil:
 		run.Says = says + " without its program's last word"
 	}
 	return l.save(ctx, one, run.Ended)
+}
+
+// endingOf says for people why a program ended, and what ended the loan with it. trouble is what its agent program printed.
+func endingOf(e *loanjob.Ended, trouble string) (says string, by loan.Cause) {
+	const signalled, signals = 128, 64 // shells add the number of the signal
+	switch n := e.Code - signalled; {
+	case e.Reason == loanjob.AgentEnded && n > 0 && n <= signals:
+		return fmt.Sprintf("its agent program was ended by signal %d on the agent's machine", n), loan.ByAbort
+	case e.Reason == loanjob.NotConnected:
+		return endings[e.Reason] + said(trouble), endedBy[e.Reason]
+	}
+	return endings[e.Reason], endedBy[e.Reason]
+}
+
+// said quotes what an agent program printed.
+func said(trouble string) string {
+	if trouble == "" {
+		return ""
+	}
+	return fmt.Sprintf(": its agent program said %q", trouble)
 }
 
 // endings says for people why a program ended.
@@ -331,6 +354,7 @@ func learn(run *loan.Run, console loanjob.Console) {
 		run.Account, run.Isolated = console.Started.User, console.Started.Isolated
 	}
 	run.Connected = run.Connected || console.Connected
+	run.Trouble = console.Trouble
 }
 
 // stop ends the program on the lender's agent, or takes it out of the queue.

@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -267,7 +268,7 @@ func (l *Lender) act(ctx context.Context, c *Crew, one *loan.Loan, act loan.Acti
 	case loan.End:
 		reason := act.Reason
 		if act.Cause == loan.ByTimeout {
-			reason += l.trouble(one.ID)
+			reason += cmp.Or(l.trouble(one.ID), said(one.Run.Trouble))
 		}
 		return l.end(ctx, one, act.Cause, reason, "pitcrew", now)
 	case loan.MakeNode:
