@@ -38,7 +38,7 @@ func startRelay(t *testing.T, e engine, seen func(answered bool)) relay {
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", e.socket)
+				return (&net.Dialer{}).DialContext(ctx, "unix", e.Socket)
 			},
 		},
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/container"
+	"github.com/pitcrew-ci/pitcrew/internal/container/podmantest"
 )
 
 // groovy is where Debian's package of that name puts the whole of it, in the version that Jenkins carries.
@@ -22,7 +23,7 @@ const groovy = "/usr/share/java/groovy-all.jar"
 // compile compiles all Java below a directory.
 func compile(t *testing.T, from, classpath string) string {
 	t.Helper()
-	needs(t, "java", "javac")
+	podmantest.Needs(t, "java", "javac")
 	classes := t.TempDir()
 	args := []string{"-cp", classpath, "-d", classes}
 	err := filepath.WalkDir(from, func(path string, _ fs.DirEntry, err error) error {
@@ -66,7 +67,7 @@ func TestSeedScript(t *testing.T) {
 		t.Skip("mostly runs another program")
 	}
 	if _, err := os.Stat(groovy); err != nil {
-		needs(t, "groovy") // of the same package
+		podmantest.Needs(t, "groovy") // of the same package
 	}
 	classes := compile(t, "testdata/stubs", groovy)
 	token := container.NewToken()

@@ -23,7 +23,7 @@ import (
 
 func sweepOfDead(t *testing.T, e engine) {
 	t.Helper()
-	left := container.Leftovers{Engine: e.socket, Dir: t.TempDir()}
+	left := container.Leftovers{Engine: e.Socket, Dir: t.TempDir()}
 	mine := start(t, named(t, e.spec()))
 	living, dying := startOwner(t, e.spec()), startOwner(t, e.spec())
 	before := e.has(t, "")
