@@ -131,6 +131,9 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 		Ignore: ignore, Wish: r.wish, Borrower: r.borrower, For: r.lasts.Std(), TTL: r.ttl.Std(), Wait: r.wait.Std(),
 		Depth: recipe.Depth(r.depth), MessDirs: r.messDirs, Mess: kinds, ReturnWithin: r.within.Std(), Began: p.began, Keep: r.keep, Say: p.say, Undo: undo,
 	}
+	if r.ephemeral.url == "" {
+		one.Controller = controller
+	}
 	found, err := one.Run(ctx)
 	p.clear()
 	if err != nil && len(found.Agents) == 0 {

@@ -56,12 +56,12 @@ func (b *bench) create(ctx context.Context, name string, document []byte) error 
 	if b.Keep {
 		return b.Jenkins.CreateJob(ctx, name, document)
 	}
-	b.undo.Push("job "+name+" at "+b.Jenkins.URL(), func(ctx context.Context) error {
+	b.undo.Push("job "+name+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error {
 		if err := b.Jenkins.DeleteJob(ctx, name); err != nil && !jenkins.IsNotFound(err) {
 			return err
 		}
 		return nil
-	})
+	}))
 	return b.Jenkins.CreateJob(ctx, name, document)
 }
 

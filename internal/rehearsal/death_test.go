@@ -3,7 +3,9 @@
 package rehearsal_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +80,65 @@ func TestWhateverDiesUnderARehearsalIsNoFaultOfTheCandidate(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// mortal is a controller that dies once.
+type mortal struct{ done chan struct{} }
+
+func (m *mortal) Done() <-chan struct{} { return m.done }
+
+func (m *mortal) Err() error {
+	select {
+	case <-m.done:
+		return errors.New("container pitcrew-1 ended with exit code 137\nits log ends with:\nhelp")
+	default:
+		return nil
+	}
+}
+
+// A controller that is there for the rehearsal alone takes along what was made at it. The rehearsal ends at once then, says how it died,
+// and has nothing to take back there.
+func TestAControllerOfOurOwnThatDiesEndsTheRehearsal(t *testing.T) {
+	t.Parallel()
+	const whole, step = 70 * time.Second, 7 * time.Second
+	for at := time.Second; at < whole; at += step {
+		t.Run(at.String(), func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				w.mortal = &mortal{done: make(chan struct{})}
+				var back func()
+				hit := make(chan struct{})
+				w.after(at, func() {
+					back = w.server.Inject(jenkinstest.Fault{Refuse: true})
+					close(w.mortal.done)
+					w.agentDies()
+					close(hit)
+				})
+				began := time.Now()
+				result, err := w.rehearse(w.t.Context())
+				if took := time.Since(began); err != nil || took > at+30*time.Second {
+					w.t.Errorf("after %s: %v", took, err)
+				}
+				<-hit
+				said := strings.Join(w.said, "\n")
+				if result.Verdict == report.Failed || strings.Contains(said+reasons(result), "left behind") || !strings.Contains(said, "exit code 137") {
+					w.t.Errorf("it is %s: %s\n%s", result.Verdict, reasons(result), said)
+				}
+				back()
+				w.sweep()
+			})
+		})
+	}
+}
+
+// sweep removes what the death of a real controller would have taken along.
+func (w *workshop) sweep() {
+	for j, err := range w.client.Jobs(w.t.Context()) {
+		if err = errors.Join(err, w.client.DeleteJob(w.t.Context(), j.FullName)); err != nil {
+			w.t.Error(err)
+		}
+	}
+	for w.client.DeleteNode(w.t.Context(), w.node()) != nil {
+		time.Sleep(time.Second) // a build that ends keeps it for a moment
 	}
 }

@@ -77,7 +77,7 @@ func (b *bench) messOnce(ctx context.Context, c *report.Case, p *recipe.Program)
 		if undone {
 			return nil
 		}
-		if gone(b.Jenkins.Agent(ctx, b.node)) {
+		if b.died() || gone(b.Jenkins.Agent(ctx, b.node)) {
 			b.say("the agent is gone: the mess is left to the recipe of its pool")
 			return nil
 		}

@@ -25,6 +25,8 @@ type Rehearsal struct {
 	Jenkins  *jenkins.Client // of the controller that is there for this
 	AgentURL string          // its root as the agents reach it
 	AgentCA  string          // what they are to trust there, in PEM; "" = what their Java trusts
+	// Controller is that one where nobody else has it; nil otherwise.
+	Controller Mortal
 
 	Candidate *recipe.Program
 	Owned     []string        // paths that the candidate owns: what it leaves there is compared
@@ -71,12 +73,14 @@ func (r *Rehearsal) Run(ctx context.Context) (*report.Report, error) {
 		return found, err
 	}
 	found.Agents = make([]report.Agent, len(chosen))
+	life, end := r.life(ctx)
+	defer end()
 	var all sync.WaitGroup
 	for i, o := range chosen {
 		a := &found.Agents[i]
 		*a = report.Agent{Name: o.Name(), Pool: o.Pool, OS: o.OS, Arch: o.Arch, Profile: o.Profile, Cases: []report.Case{}}
 		b := &bench{Rehearsal: r, offer: o, undo: r.Undo.Part(o.Name()), jobs: map[string]string{}, found: a}
-		all.Go(func() { b.whole(ctx) })
+		all.Go(func() { b.whole(ctx, life) })
 	}
 	all.Wait()
 	conclude(found)
@@ -143,8 +147,9 @@ func (r *Rehearsal) defaults() {
 	}
 }
 
-// whole is the rehearsal on one agent. What was made for it is undone at its end; interrupted, nobody waits for its cleanup.
-func (b *bench) whole(ctx context.Context) {
+// whole is the rehearsal on one agent, which ends with life. What was made for it is undone at its end; interrupted, nobody waits for its
+// cleanup.
+func (b *bench) whole(ctx, life context.Context) {
 	defer func() {
 		if err := b.takeBack(ctx); err != nil {
 			b.note(report.Case{Name: "leave nothing behind", Verdict: report.Broken, Reason: err.Error()})
@@ -155,7 +160,7 @@ func (b *bench) whole(ctx context.Context) {
 			b.note(report.Case{Name: "rehearsal", Verdict: report.Broken, Reason: fmt.Sprintf("panic: %v", cause)})
 		}
 	}()
-	kept, err := b.open(ctx)
+	kept, err := b.open(life)
 	if err != nil {
 		b.note(report.Case{Name: "borrow", Verdict: report.Broken, Reason: err.Error()})
 		return

@@ -30,6 +30,7 @@ type workshop struct {
 	server *jenkinstest.Jenkins
 	client *jenkins.Client
 	undo   *rehearsal.Undo
+	mortal *mortal // nil: somebody else's controller
 
 	candidate, production *recipe.Program
 
@@ -112,6 +113,9 @@ func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 			defer w.mu.Unlock()
 			w.said = append(w.said, line)
 		},
+	}
+	if w.mortal != nil {
+		r.Controller = w.mortal
 	}
 	result, err := r.Run(ctx)
 	return result, errors.Join(err, w.undo.Run(ctx))
