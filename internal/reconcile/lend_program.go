@@ -248,7 +248,11 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 			e.Reason = loanjob.Stopped // Jenkins ends the processes of a build that is stopped in any order
 		}
 		run.Stopped = build.Result == "ABORTED" && console.Ended == nil
-		return l.ended(ctx, one, fmt.Sprintf("its build ended %s", build.Result), console)
+		says := fmt.Sprintf("its build ended %s", build.Result)
+		if console == (loanjob.Console{}) {
+			says += " before its program said a word: its console tells why" // the machine had no room for it, perhaps
+		}
+		return l.ended(ctx, one, says, console)
 	}
 	if (console.Started != nil) == (run.Account != "") && console.Connected == run.Connected && console.Trouble == run.Trouble {
 		return nil
