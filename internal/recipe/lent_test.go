@@ -4,10 +4,14 @@ package recipe
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -87,6 +91,80 @@ func TestAProgramThatRunsOnALoanKeepsItsMarks(t *testing.T) {
 			t.Errorf("%s: outcome %s, lives %t\n%s", name, r.Outcome, beside(), res.out)
 		}
 	}
+}
+
+// What a loan wrote down tells of its directory when nobody was left to remove that: the holder was killed, or the machine was.
+func TestTheFilesOfALoanThatWasKilledAreRemoved(t *testing.T) {
+	t.Parallel()
+	other, unknown := user.Lookup("daemon") // stands for the loan's account
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			agent, srv := "a-"+rand.Text(), t.TempDir()
+			base := filepath.Join(m.tmp, ".pitcrew-loans")
+			note := func(id, controller, agent, user, dir, holder string) {
+				t.Helper()
+				whose := strings.Join([]string{"7", controller, agent, "preferred", user, dir, ""}, "\n")
+				err := errors.Join(os.MkdirAll(filepath.Join(base, id), 0o700), os.WriteFile(filepath.Join(base, id, "whose"), []byte(whose), 0o600),
+					os.WriteFile(filepath.Join(base, id, "holder"), []byte(holder+"\n"), 0o600), os.WriteFile(filepath.Join(base, id, "made"), nil, 0o600),
+					os.MkdirAll(filepath.Join(dir, "work"), 0o700))
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			dir := func(name string) string { return filepath.Join(srv, name) }
+			note("killed", "ci", agent, "", dir("pitcrew-loan-killed"), "999999999 1")
+			note("living", "ci", agent, "", dir("pitcrew-loan-living"), itself(t))
+			note("elsewhere", "other", agent, "", dir("pitcrew-loan-elsewhere"), "999999999 1")
+			note("odd", "ci", agent, "", dir("precious"), "999999999 1")
+			outside := dir("outside")
+			err := errors.Join(os.Mkdir(outside, 0o700), os.Symlink(outside, dir("pitcrew-loan-killed/link")), os.WriteFile(filepath.Join(outside, "kept"), nil, 0o600))
+			gone := []string{dir("pitcrew-loan-killed"), filepath.Join(base, "killed")}
+			if os.Geteuid() == 0 && unknown == nil {
+				uid, wrong := strconv.Atoi(other.Uid)
+				err = errors.Join(err, wrong)
+				theirs := filepath.Join(srv, "theirs")
+				note("account", "ci", agent, other.Username, filepath.Join(theirs, "pitcrew-loan-account"), "999999999 1")
+				for way := srv; way != filepath.Dir(os.TempDir()); way = filepath.Dir(way) {
+					err = errors.Join(err, os.Chmod(way, 0o711)) // the account has to get there
+				}
+				for _, name := range []string{theirs, filepath.Join(theirs, "pitcrew-loan-account"), filepath.Join(theirs, "pitcrew-loan-account/work")} {
+					err = errors.Join(err, os.Chown(name, uid, -1))
+				}
+				gone = append(gone, filepath.Join(theirs, "pitcrew-loan-account"), filepath.Join(base, "account"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := compiled(t, recipeOf("- {name: first, run: 'true'}\n"))
+			r, res := m.report(t, p, "NODE_NAME="+agent, "PITCREW_AGENT="+agent)
+			if r.Outcome != Cleaned || !strings.Contains(res.out, "pitcrew: removed what a loan of this agent left: "+gone[0]+"\n") {
+				t.Errorf("outcome %s\n%s", r.Outcome, res.out)
+			}
+			for _, name := range gone {
+				if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%s is left: %v\n%s", name, err, res.out)
+				}
+			}
+			for _, name := range []string{filepath.Join(outside, "kept"), dir("pitcrew-loan-living/work"), dir("pitcrew-loan-elsewhere/work"), dir("precious/work")} {
+				if _, err := os.Lstat(name); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// itself is what a holder writes down of itself, for this process.
+func itself(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
+	return fmt.Sprintf("%d %s", os.Getpid(), fields[19])
 }
 
 // kill does nothing here, as if what is to end waited for a disk for good.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 9cb48e9e17c65b617afc5c1af598c4018a735b6ed1d375049dc5abab9c1b4bc4. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 0f88eb53c7b18c9ec22a6bd351f3375393b697ed6bca1d01b73aae66209d55fd. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -356,7 +356,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=9cb48e9e17c65b617afc5c1af598c4018a735b6ed1d375049dc5abab9c1b4bc4
+revision=0f88eb53c7b18c9ec22a6bd351f3375393b697ed6bca1d01b73aae66209d55fd
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1366,15 +1366,22 @@ engine_remove() {
 }
 remove_dead() { lives || remove_work "$f_dir"; }
 
-# Loans: what a loan of this agent has left is ended before the first step that could suffer from it. A goal that ends
-# processes does so itself, and says more about it.
+# Loans: what a loan of this agent has left goes before the first step that could suffer from it. A goal that ends
+# processes does that itself, and says more about it.
 
-# lent_gone fails, with fenced set, if something stays. It looks once.
+# lent_gone fails, with fenced set, if a process stays. It looks once.
 lent_gone() {
-	[ -z "$ended$lent_looked" ] && [ "$ends" != yes ] && [ "$PITCREW_MODE-$PITCREW_PHASES" = run-all ] || return 0
+	[ -z "$lent_looked" ] && [ "$ends" != yes ] && [ "$PITCREW_MODE-$PITCREW_PHASES" = run-all ] || return 0
 	lent_looked=yes
 	# Within a loan of its own agent, nothing is to be ended: it would be this program.
 	[ "${PITCREW_LENT_AGENT-}-${PITCREW_LENT_CONTROLLER-}" != "$PITCREW_AGENT-$PITCREW_CONTROLLER" ] || return 0
+	[ -n "$ended" ] || lent_ended || return 1
+	lent_files
+	return 0
+}
+
+# lent_ended ends processes.
+lent_ended() {
 	l_above=' ' parent=$$
 	while [ "$parent" -gt 1 ] 2>/dev/null; do
 		l_above="$l_above$parent "
@@ -1412,6 +1419,53 @@ lent() {
 	for l_pid in $(bearers "PITCREW_LENT_AGENT=$PITCREW_AGENT" "PITCREW_LENT_CONTROLLER=$PITCREW_CONTROLLER"); do
 		case $l_above in *" $l_pid "*) ;; *) echo "$l_pid" ;; esac
 	done
+}
+
+# lent_files removes what a loan could not whose holder was killed, or its machine: its notes, which lie where only this account may
+# write, and the work directory that they name.
+lent_files() {
+	for l_notes in "${HOME-}/.pitcrew-loans"/* "/tmp/.pitcrew-loans.$(id -u)"/*; do
+		l_base=${l_notes%/*}
+		[ -O "$l_base" ] && [ ! -L "$l_base" ] && [ -f "$l_notes/whose" ] || continue
+		{ read -r _ && IFS= read -r l_controller && IFS= read -r l_agent && IFS= read -r _ && IFS= read -r l_user && IFS= read -r l_dir; } 2>/dev/null <"$l_notes/whose"
+		[ "$l_agent-$l_controller" = "$PITCREW_AGENT-$PITCREW_CONTROLLER" ] || continue
+		! lent_lives "$l_notes/holder" && ! lent_lives "$l_notes/java" || continue
+		case $l_dir in */pitcrew-loan-"${l_notes##*/}") ;; *) continue ;; esac
+		[ ! -e "$l_notes/made" ] || lent_remove "$l_dir" "$l_user" || {
+			say "a loan of this agent has left $l_dir, which cannot be removed"
+			continue
+		}
+		rm -rf "$l_notes"
+		say "removed what a loan of this agent left: $l_dir"
+	done
+}
+
+# lent_lives succeeds if the process that file $1 names is there.
+lent_lives() {
+	l_process=
+	{ IFS= read -r l_process <"$1"; } 2>/dev/null
+	[ -n "$l_process" ] || return 1
+	process "${l_process%% *}"
+	[ "$l_process" = "$p_process" ]
+}
+
+# lent_remove removes directory $1 as the account that it belongs to, this one or $2, so that no link in it leads anywhere else.
+lent_remove() {
+	for l_as in own setpriv runuser su sudo; do
+		[ -e "$1" ] || [ -L "$1" ] || return 0
+		if [ "$l_as" = own ]; then
+			[ ! -O "$1" ] || rm -rf "$1"
+			continue
+		fi
+		l_uid=$(id -u "$2" 2>/dev/null) && l_gid=$(id -g "$2" 2>/dev/null) || return 1
+		case $l_as in
+		setpriv) setpriv "--reuid=$l_uid" "--regid=$l_gid" --clear-groups rm -rf "$1" ;;
+		runuser) runuser -u "$2" -- rm -rf "$1" ;;
+		su) su -s /bin/sh "$2" -c "rm -rf '$1'" ;;
+		sudo) sudo -n -u "$2" rm -rf "$1" ;;
+		esac >/dev/null 2>&1 </dev/null
+	done
+	[ ! -e "$1" ] && [ ! -L "$1" ]
 }
 
 # Engine stage: run the steps, print the report. It is read whole before anything runs ("engine_main" is its last line).
@@ -1833,7 +1887,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=389
+PITCREW_KIB=395
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_dirs() { dirs 'lib' '1/files' '2/files'; }
@@ -1852,6 +1906,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 5456dcba33d34c4def5d81d14abf2be7e70b06a37a06c03898f3db2884f8f41d '466326703:45543' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 3d1235e3a79007c11931d2b31b2e5051ed8b41341becd92b1e4681ec8987332c '1679671878:47589' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
