@@ -139,8 +139,12 @@ func TestAnAgentIsLentBuildsThereAndComesBackClean(t *testing.T) {
 // clear holds that nothing of a loan is left on the machine.
 func (s *scene) clear(l api.Loan) {
 	s.Helper()
-	if _, err := os.Stat(filepath.Join(s.dir, "pitcrew-loan-"+l.ID)); !os.IsNotExist(err) {
-		s.Errorf("its work directory is left: %v", err)
+	home, err := os.UserHomeDir()
+	s.must(err)
+	for _, dir := range []string{s.file("pitcrew-loan-" + l.ID), s.file("loans/pitcrew-loan-" + l.ID), filepath.Join(home, ".pitcrew-loans", l.ID)} {
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			s.Errorf("left is %s: %v", dir, err)
+		}
 	}
 	s.await("no process of the loan", func() bool { return len(bearing("PITCREW_LOAN="+l.ID)) == 0 })
 }

@@ -66,10 +66,8 @@ func TestAPersonGetsALoginForAsLongAsTheLoanLasts(t *testing.T) {
 	s := lends(t)
 	account := s.overSSH("")
 	a := s.cleanAgent()
-	private, public := s.key()
-	s.write("mine", private)
-	s.write("mine.pub", string(ssh.MarshalAuthorizedKey(public)))
-	id := strings.TrimSpace(s.pitcrew("loan", "request", "--borrower", "others", "--to", "ssh", "--key", filepath.Join(s.dir, "mine.pub"), "-o", "name"))
+	s.personsKey()
+	id := strings.TrimSpace(s.pitcrew("loan", "request", "--borrower", "others", "--to", "ssh", "--key", s.file("mine.pub"), "-o", "name"))
 	l := s.lent(id)
 	if out, err := s.login(l); err != nil || strings.TrimSpace(out) != account {
 		t.Errorf("logged in at %s: %q, %v; want %s", l.Login, out, err, account)
@@ -103,10 +101,25 @@ func TestAnAgentIsKeptForAPerson(t *testing.T) {
 	}
 }
 
+// personsKey makes the key pair of a person, in the files mine and mine.pub.
+func (s *scene) personsKey() {
+	s.Helper()
+	private, public := s.key()
+	s.write("mine", private)
+	s.write("mine.pub", string(ssh.MarshalAuthorizedKey(public)))
+}
+
 // login logs in as a loan says, and asks who that is.
 func (s *scene) login(l api.Loan) (string, error) {
 	s.Helper()
-	out, err := exec.CommandContext(s.ctx, "ssh", "-F", "none", "-i", filepath.Join(s.dir, "mine"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-		"-o", "UserKnownHostsFile="+filepath.Join(s.dir, "known_hosts"), "ssh://"+l.Login, "whoami").Output()
+	out, err := exec.CommandContext(s.ctx, "ssh", s.toLogin(l, "whoami")...).Output()
 	return string(out), err
+}
+
+// toLogin are the arguments of ssh to run a command as a loan says.
+func (s *scene) toLogin(l api.Loan, command string) []string {
+	return []string{
+		"-F", "none", "-i", s.file("mine"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-o", "UserKnownHostsFile=" + s.file("known_hosts"), "ssh://" + l.Login, command,
+	}
 }

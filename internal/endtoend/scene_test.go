@@ -112,9 +112,12 @@ pools:
 // labels of this scene.
 func (s *scene) agent(tail, labels string) *testbed.Agent {
 	s.Helper()
-	return controller.Agent(s.ctx, s, testbed.NodeSpec{
-		Name: s.name + tail, Labels: s.words(labels), RemoteFS: s.TempDir(), Description: `<label>not one</label> & "more"`,
-	})
+	return controller.Agent(s.ctx, s, s.node(tail, labels))
+}
+
+func (s *scene) node(tail, labels string) testbed.NodeSpec {
+	s.Helper()
+	return testbed.NodeSpec{Name: s.name + tail, Labels: s.words(labels), RemoteFS: s.TempDir(), Description: `<label>not one</label> & "more"`}
 }
 
 // words puts the labels of this scene in for their usual names in capitals.
@@ -185,9 +188,12 @@ func (s *scene) cleanups(a *testbed.Agent) int {
 	return len(s.read(a, "cleaned"))
 }
 
+// file is the path of a file in the directory of this scene, and write writes it.
+func (s *scene) file(name string) string { return filepath.Join(s.dir, name) }
+
 func (s *scene) write(name, text string) {
 	s.Helper()
-	s.must(os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
+	s.must(os.WriteFile(s.file(name), []byte(text), 0o600))
 }
 
 func (s *scene) must(err error) {
