@@ -28,6 +28,7 @@ type Agent struct {
 	Dir        string // remoteFS, and the process's work directory
 
 	controller *Controller
+	java       string
 	arguments  []string
 
 	mu      sync.Mutex
@@ -43,7 +44,7 @@ func (c *Controller) Agent(ctx context.Context, tb testing.TB, n NodeSpec) *Agen
 	if n.RemoteFS == "" {
 		n.RemoteFS = tb.TempDir()
 	}
-	a := &Agent{Name: n.Name, Path: NodePath(n.Name), Dir: n.RemoteFS, controller: c}
+	a := &Agent{Name: n.Name, Path: NodePath(n.Name), Dir: n.RemoteFS, controller: c, java: n.Java}
 	c.Node(ctx, tb, n)
 	secret, err := c.Secret(ctx, n.Name)
 	if err != nil {
@@ -71,7 +72,7 @@ func (a *Agent) supervise(ctx context.Context, tb testing.TB, files string) {
 			a.mu.Lock()
 			a.starts++
 			log := filepath.Join(files, fmt.Sprintf("log%d", a.starts))
-			p, err := StartJava(ctx, "", a.controller.jar, log, a.arguments...)
+			p, err := StartJava(ctx, a.java, a.controller.jar, log, a.arguments...)
 			a.process = p
 			a.mu.Unlock()
 			if err != nil {

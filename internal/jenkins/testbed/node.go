@@ -22,6 +22,8 @@ type NodeSpec struct {
 	Name, Labels, Description, RemoteFS string
 	Executors                           int
 	Normal                              bool // mode NORMAL
+
+	Java string // program that its process is started by; "" is java on PATH
 }
 
 // Form is the submission of Jenkins' own page for a new permanent agent
