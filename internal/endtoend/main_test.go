@@ -24,6 +24,9 @@ var (
 	absent     error               // why there is no controller to test with
 )
 
+// builtProgram names the program to a run of these tests within another.
+const builtProgram = "PITCREW_TEST_PROGRAM"
+
 func TestMain(m *testing.M) {
 	code, err := run(m)
 	if err != nil {
@@ -40,10 +43,12 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	program = filepath.Join(dir, "pitcrew")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/pitcrew-ci/pitcrew/cmd/pitcrew")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("build pitcrew: %w\n%s", err, out)
+	if program = os.Getenv(builtProgram); program == "" {
+		program = filepath.Join(dir, "pitcrew")
+		build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/pitcrew-ci/pitcrew/cmd/pitcrew")
+		if out, err := build.CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("build pitcrew: %w\n%s", err, out)
+		}
 	}
 	controller, err = testbed.Open(ctx, "pce2e")
 	if errors.Is(err, testbed.ErrNoJDK) && os.Getenv("CI") == "" {

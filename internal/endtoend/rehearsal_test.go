@@ -75,16 +75,23 @@ const (
 	appendix = "\n      echo again >>OWNED/there"
 )
 
-// command is a rehearsal as a CI job of the borrower's calls it.
+// command is a rehearsal as a CI job of the borrower's calls it, at the borrower's own controller.
 func (r *rehearser) command(wipe, furnish string, arguments ...string) *exec.Cmd {
+	r.Helper()
+	return r.commandAt([]string{
+		"--controller-url", borrower.URL, "--controller-user", borrower.User, "--controller-token-file", filepath.Join(r.dir, "controller.token"),
+	}, wipe, furnish, arguments...)
+}
+
+// commandAt is that at another controller.
+func (r *rehearser) commandAt(controller []string, wipe, furnish string, arguments ...string) *exec.Cmd {
 	r.Helper()
 	fill := func(text string) string { return strings.ReplaceAll(text, "OWNED", r.dir+"/owned") }
 	r.write("candidate.yaml", fmt.Sprintf(candidate, r.dir, fill(wipe), fill(furnish)))
 	all := append([]string{
 		"rehearse", filepath.Join(r.dir, "candidate.yaml"), "--server", "http://" + r.daemon.address(), "--shared-account",
-		"--controller-url", borrower.URL, "--controller-user", borrower.User, "--controller-token-file", filepath.Join(r.dir, "controller.token"),
 		"--mess", "files", "--ignore", "port:tcp*", "--ignore", "port:u*", "--ignore", "mount:/*", "--ignore", "service:*.service",
-	}, arguments...)
+	}, append(controller, arguments...)...)
 	c := exec.CommandContext(r.ctx, program, all...)
 	c.Env = append(os.Environ(), "PITCREW_TOKEN="+r.token)
 	return c

@@ -5,6 +5,7 @@ package podmantest
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -31,7 +32,7 @@ type Podman struct {
 func Start(t *testing.T) Podman {
 	t.Helper()
 	etc := filepath.Join(t.TempDir(), "etc")
-	if out, err := exec.Command("cp", "-a", "/etc", etc).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", "/etc", etc).CombinedOutput(); err != nil {
 		t.Fatalf("copy /etc: %s", out)
 	}
 	policy, conf := filepath.Join(etc, "containers/policy.json"), place+"/containers.conf"
@@ -45,10 +46,10 @@ events_logger="file"
 `
 	err := errors.Join(
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("proc", "/proc", "proc", 0, ""),
-		os.MkdirAll(filepath.Dir(policy), 0o755), os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600),
+		os.MkdirAll(filepath.Dir(policy), 0o750), os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600),
 		os.WriteFile(filepath.Join(etc, "machine-id"), []byte("0123456789abcdef0123456789abcdef\n"), 0o600),
 		unix.Mount(etc, "/etc", "", unix.MS_BIND, ""), unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"),
-		os.Mkdir(place, 0o755), unix.Mount("tmpfs", "/dev/shm", "tmpfs", 0, ""), os.WriteFile(conf, []byte(text), 0o600),
+		os.Mkdir(place, 0o750), unix.Mount("tmpfs", "/dev/shm", "tmpfs", 0, ""), os.WriteFile(conf, []byte(text), 0o600),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +72,8 @@ type Service struct {
 func (p Podman) Serve(t *testing.T, socket string) *Service {
 	t.Helper()
 	args := p.args("system", "service", "--time=0", "unix://"+socket)
-	s := &Service{command: exec.Command(args[0], args[1:]...), ended: make(chan error, 1)}
+	life := context.WithoutCancel(t.Context()) // until the end of what the test cleans up
+	s := &Service{command: exec.CommandContext(life, args[0], args[1:]...), ended: make(chan error, 1)}
 	var out bytes.Buffer
 	s.command.Stdout, s.command.Stderr = &out, &out
 	if err := s.command.Start(); err != nil {
@@ -81,7 +83,7 @@ func (p Podman) Serve(t *testing.T, socket string) *Service {
 	t.Cleanup(func() {
 		_ = s.command.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-s.ended:
+		case <-s.ended: //nolint:errcheck // it was told to
 		case <-time.After(20 * time.Second):
 			_ = s.command.Process.Kill()
 		}
@@ -90,8 +92,8 @@ func (p Podman) Serve(t *testing.T, socket string) *Service {
 		}
 	})
 	for {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			conn.Close()
+		if conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket); err == nil {
+			_ = conn.Close()
 			return s
 		}
 		select {

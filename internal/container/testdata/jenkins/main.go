@@ -19,7 +19,11 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest/inbound"
 )
+
+// agentJar is our agent program in an image that agents connect to.
+const agentJar = "/agent.jar"
 
 func main() {
 	log.SetFlags(0)
@@ -96,7 +100,8 @@ func boot(c *controller, args []string, fake func(string) string) error {
 	if slow, err := time.ParseDuration(fake("slow")); err == nil {
 		<-time.After(slow)
 	}
-	user, token, url, err := seed(option(args, "-DJENKINS_HOME", os.Getenv("JENKINS_HOME")))
+	home := option(args, "-DJENKINS_HOME", os.Getenv("JENKINS_HOME"))
+	user, token, url, err := seed(home)
 	if err != nil {
 		return err
 	}
@@ -107,9 +112,17 @@ func boot(c *controller, args []string, fake func(string) string) error {
 	if fake("open") != "" {
 		security = jenkinstest.Security{}
 	}
-	j, err := jenkinstest.New(jenkinstest.Options{RootURL: url, Security: security})
+	o := jenkinstest.Options{RootURL: url, Security: security}
+	_, missing := os.Stat(agentJar)
+	if missing == nil {
+		o.Dir = home
+	}
+	j, err := jenkinstest.New(o)
 	if err != nil {
 		return err
+	}
+	if missing == nil {
+		inbound.Mount(j, agentJar)
 	}
 	c.up.Store(j)
 	log.Printf("Jenkins is fully up and running at %s", url)
