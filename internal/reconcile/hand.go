@@ -136,7 +136,11 @@ func (c *Crew) handed(ctx context.Context, w *work, queueID, build int64, url st
 			t.Started = now // its limit counts from here, which is later than its start
 		}
 		ch.Agent, ch.Attempt = a, &t
-		return []hygiene.Event{event(hygiene.EventHanded, a, "runs as a build of "+t.Run.Job)}, nil
+		how := "runs as a build of " + t.Run.Job
+		if t.Delivery == hygiene.BySSH {
+			how = "runs over SSH"
+		}
+		return []hygiene.Event{event(hygiene.EventHanded, a, how)}, nil
 	})
 }
 

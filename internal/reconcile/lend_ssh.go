@@ -89,7 +89,7 @@ func (l *Lender) followSSH(ctx context.Context, c *Crew, one *loan.Loan) error {
 	if err != nil || console.Alive == nil || *console.Alive {
 		return err
 	}
-	return l.ended(ctx, one, "its program on the machine is gone", console)
+	return l.ended(ctx, one, "it ended on the machine", console)
 }
 
 // itIsTime reports whether something is due again for a loan that was last done so long ago.
