@@ -43,7 +43,7 @@ func (c *cli) loanShowCommand() *cobra.Command {
 func (c *cli) loan(l *api.Loan) string {
 	left := ""
 	if l.NodeLeft {
-		left = c.paint(red, "still at the borrower, which does not answer; its deletion is tried until it does")
+		left = c.paint(red, "still at the borrower; its deletion is tried until it is gone")
 	}
 	isolated := ""
 	if l.Account != "" {
