@@ -96,6 +96,7 @@ func TestAKillOfTheDaemonLetsNobodyStayLonger(t *testing.T) {
 		if l = s.awaitLoan(l.ID, "cleaned"); l.Cause != "expired" {
 			t.Errorf("it ended by %q: %s", l.Cause, l.Reason)
 		}
+		s.clear(l)
 	}
 	if out, err := s.login(logged); err == nil {
 		t.Errorf("after the loan the key is let in: %q", out)
