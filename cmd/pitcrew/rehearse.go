@@ -195,6 +195,9 @@ func (r *rehearsing) takeAllBack(ctx context.Context, undo *rehearsal.Undo, p *r
 	select {
 	case err := <-done:
 		p.clear()
+		if err != nil && ctx.Err() != nil {
+			return exit(exitInterrupted, err)
+		}
 		return err
 	case <-again:
 		p.clear()

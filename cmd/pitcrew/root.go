@@ -40,7 +40,10 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitOK
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	switch told, ok := errors.AsType[*exitError](err); {
+	case ok && told.code == exitInterrupted:
+		err = told // what an interrupted command has to say, without that it was interrupted
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = exit(exitInterrupted, errSilent)
 	}
 	if text := err.Error(); text != "" {
