@@ -71,6 +71,7 @@ func TestARehearsalInAContainer(t *testing.T) {
 	t.Run("all", func(t *testing.T) { // returns when the parallel ones have ended
 		for name, part := range map[string]func(*box){
 			"engine killed": engineIsKilled, "container killed": containerIsKilled, "rehearsal killed": rehearsalIsKilled,
+			"engine gone": engineIsGone,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -120,6 +121,23 @@ func containerIsKilled(b *box) {
 	b.leavesNothing()
 }
 
+// engineIsGone leaves what only an engine can remove, says so, and returns the rest.
+func engineIsGone(b *box) {
+	socket := filepath.Join(filepath.Dir(b.engine.Socket), "third")
+	service := b.engine.Serve(b.t, socket)
+	c := b.rehearsal(socket)
+	said, ended := b.awaitRun(c)
+	name := b.container(c)
+	service.Kill()
+	b.must(c.Process.Signal(syscall.SIGINT))
+	<-ended
+	if got := c.ProcessState.ExitCode(); got != 130 || strings.Count(said.String(), "left behind: the Jenkins http://") != 1 || strings.Count(said.String(), "left behind") != 1 {
+		b.Errorf("it ended with %d:\n%s", got, said)
+	}
+	b.leavesNothing()
+	b.isSwept(name)
+}
+
 // rehearsalIsKilled leaves a container until the next one.
 func rehearsalIsKilled(b *box) {
 	c := b.rehearsal(b.engine.Socket, "--ttl", "10s")
@@ -128,15 +146,20 @@ func rehearsalIsKilled(b *box) {
 	b.must(c.Process.Kill())
 	<-ended
 	b.leavesNothing()
+	b.isSwept(name)
+}
+
+// isSwept starts another rehearsal, which removes the container that one has left.
+func (b *box) isSwept(name string) {
+	b.Helper()
 	if all := left(b.t, b.engine); !strings.Contains(all, name) {
 		b.Fatalf("its container is gone already; there are\n%s", all)
 	}
-
 	next, said := b.rehearsal(b.engine.Socket), &journal{}
 	next.Stderr = said
 	b.must(next.Start())
 	b.await("the next rehearsal's sweep", func() bool {
-		return strings.Contains(said.String(), "removed what a killed rehearsal has left: container "+name)
+		return strings.Contains(said.String(), "removed what a killed rehearsal has left: ") && !strings.Contains(left(b.t, b.engine), name)
 	})
 	b.must(next.Process.Signal(syscall.SIGINT))
 	_ = next.Wait() // the code is looked at
