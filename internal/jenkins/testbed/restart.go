@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -42,8 +43,17 @@ func (c *Controller) Restart(ctx context.Context, s Signal) error {
 	// By a shell, so that the variable may hold arguments as well.
 	run := exec.CommandContext(ctx, "/bin/sh", "-c", c.restart+` "$1"`, "restart", string(s))
 	run.Env = environment()
-	if out, err := run.CombinedOutput(); err != nil {
-		return fmt.Errorf("restart the controller by %s: %w: %s", s, err, strings.TrimSpace(string(out)))
+	// Into a file: a pipe would be read until the controller itself is gone, which has it from the command that started it.
+	log, err := os.CreateTemp(c.dir, "restart-")
+	if err != nil {
+		return fmt.Errorf("restart the controller by %s: %w", s, err)
+	}
+	defer os.Remove(log.Name())
+	defer log.Close()
+	run.Stdout, run.Stderr = log, log
+	if err := run.Run(); err != nil {
+		said, _ := os.ReadFile(log.Name()) // that it failed matters more than what it said
+		return fmt.Errorf("restart the controller by %s: %w: %s", s, err, strings.TrimSpace(string(said)))
 	}
 	return nil
 }
