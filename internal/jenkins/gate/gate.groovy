@@ -911,4 +911,9 @@ class PitcrewRegistration {
     }
 }
 
-println PitcrewRegistration.run('@VERSION@', '@CLEANABLE@', '@DIRTY@', '@CLEAN@', binding.hasVariable('pitcrewHook') ? 'console' : 'init script')
+try {
+    println PitcrewRegistration.run('@VERSION@', '@CLEANABLE@', '@DIRTY@', '@CLEAN@', binding.hasVariable('pitcrewHook') ? 'console' : 'init script')
+} catch (Throwable e) {
+    // An init script that throws anything else keeps Jenkins from starting. Without a gate it starts, and the daemon sees that.
+    throw new RuntimeException('the gate of pitcrew @VERSION@ could not be registered: ' + e, e)
+}

@@ -159,6 +159,16 @@ func TestANewCopyTakesThePlaceOfTheOld(t *testing.T) {
 	})
 }
 
+func TestJenkinsStartsThoughTheGateCannotBeRegistered(t *testing.T) {
+	j := boot(t)
+	for _, how := range []string{"error", "checked"} {
+		said, _ := j.do(command{"do": "registerBroken", "how": how}).(string)
+		if !strings.HasPrefix(said, "logged: ") || !strings.Contains(said, "the gate of pitcrew test could not be registered") {
+			t.Errorf("%s: %q", how, said)
+		}
+	}
+}
+
 func TestFlyweights(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("plain", "node", "labels", "el7")

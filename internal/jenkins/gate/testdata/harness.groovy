@@ -167,6 +167,20 @@ class World {
 
     def register(c) { evaluate(compile(), c.console as boolean) }
 
+    // The same, by what Jenkins' start makes of it: what is no RuntimeException ends that (jenkins.util.groovy.GroovyHookScript#execute).
+    def registerBroken(c) {
+        Jenkins.get().broken = [error: new NoSuchMethodError('gone'), checked: new java.util.concurrent.TimeoutException('slow')][c.how]
+        try {
+            return evaluate(compile(), false)
+        } catch (RuntimeException e) {
+            return 'logged: ' + e
+        } catch (Throwable e) {
+            return 'Jenkins does not start: ' + e
+        } finally {
+            Jenkins.get().broken = null
+        }
+    }
+
     def extensions(c) {
         def j = Jenkins.get()
         [QueueTaskDispatcher, QueueListener, ExecutorListener, ComputerListener, NodeListener].collectEntries { [it.simpleName, j.getExtensionList(it).size()] } + [actions: j.actions.size()]

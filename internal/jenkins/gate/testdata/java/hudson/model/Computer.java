@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 
-public abstract class Computer implements AccessControlled {
+public abstract class Computer implements AccessControlled, jenkins.model.IComputer {
     public static final Permission CONFIGURE = new Permission("Agent/Configure");
     public static final Permission EXTENDED_READ = new Permission("Agent/ExtendedRead");
 

@@ -2,7 +2,7 @@
 
 package hudson.model;
 
-public class Executor extends Thread {
+public class Executor extends Thread implements jenkins.model.IExecutor {
     protected final Computer owner;
     private final int number;
     private static final ThreadLocal<Executor> IMPERSONATION = new ThreadLocal<>();
