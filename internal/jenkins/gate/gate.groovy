@@ -892,13 +892,16 @@ class PitcrewRegistration {
             context.setAttribute('pitcrew.gate', root)
         }
         PitcrewLedger ledger = new PitcrewLedger(root, cleanable, dirty, clean)
+        Map parts = [(QueueTaskDispatcher): new PitcrewDispatcher(ledger), (QueueListener): new PitcrewQueueListener(ledger),
+            (ExecutorListener): new PitcrewExecutorListener(ledger), (ComputerListener): new PitcrewComputerListener(ledger),
+            (NodeListener): new PitcrewNodeListener(ledger)]
+        // Loaded before the queue's lock is taken: whoever loads extensions holds a lock as well, and one of them may wait for the queue's.
+        parts.keySet().each { jenkins.getExtensionList(it).size() }
         int replaced = 0
         Queue.withLock({
-            [(QueueTaskDispatcher): new PitcrewDispatcher(ledger), (QueueListener): new PitcrewQueueListener(ledger),
-             (ExecutorListener): new PitcrewExecutorListener(ledger), (ComputerListener): new PitcrewComputerListener(ledger),
-             (NodeListener): new PitcrewNodeListener(ledger)].each { type, mine -> replaced += place(jenkins.getExtensionList(type), mine) }
+            root.put('hook', hook) // before there is an address: it is in every answer
+            parts.each { type, mine -> replaced += place(jenkins.getExtensionList(type), mine) }
             place(jenkins.getActions(), new PitcrewGate(ledger, version))
-            root.put('hook', hook)
         } as Runnable)
         return "pitcrew gate $version: registered by the $hook, ${replaced > 0 ? 'in the place of another copy' : 'as the first copy'}"
     }
