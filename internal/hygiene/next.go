@@ -126,6 +126,10 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return lose("used by "+s.RealURL, NeedCleanup, ShowDue)
 	}
 	if reason, need := s.Gate.unclean(a); reason != "" {
+		// The gate takes the label off when a build begins, which outlasts its ledger; a person who does so asks for a cleanup.
+		if need == NeedVerify && !s.Labels.Has(LabelClean) {
+			reason, need = reason+"; its label clean is gone, as after a build", NeedCleanup
+		}
 		return lose(reason, need, ShowDue)
 	}
 	switch {

@@ -183,6 +183,33 @@ func TestARestartBehindAGateCostsAVerification(t *testing.T) {
 	})
 }
 
+func TestAPipelinesBlockThatARestartMadeTheGateForgetIsCleanedUpAfter(t *testing.T) {
+	s := behindGate(one[0])
+	boot := s.jenkins
+	s.jenkins = func(o *jenkinstest.Options) { boot(o); pipelines(o) }
+	inRig(t, s, func(r *rig) {
+		r.withPipeline()
+		r.waitState("linux-7", hygiene.Clean)
+		r.end() // and no feed has blocks of Pipelines
+		_, err := r.jenkins.Schedule("pipe", nil)
+		must(r.t, err)
+		r.wait(time.Hour, "the end of the block", func() bool {
+			builds := r.jenkins.Builds("pipe")
+			return len(builds) == 1 && builds[0].Complete
+		})
+		if got := r.labels("linux-7"); got != "cleanable" {
+			t.Errorf("labels after the block: %s", got)
+		}
+		must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		r.start()
+		r.wait(time.Hour, "a second attempt", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedCleanup {
+			t.Errorf("it was to run %s", got.Need)
+		}
+	})
+}
+
 func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 	for name, lose := range map[string]func(*rig){
 		"gone":              func(r *rig) { r.jenkins.RemoveGate() },
