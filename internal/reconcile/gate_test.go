@@ -248,6 +248,25 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 	}
 }
 
+func TestAProxyThatAnswersInTheGatesPlaceIsALostGateOnlyInTheLongRun(t *testing.T) {
+	for _, status := range []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inRig(t, behindGate(one[0]), func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				stop := r.jenkins.Inject(jenkinstest.Fault{Path: "/pitcrew-gate/status", Status: status})
+				r.pass(12 * time.Second) // two polls
+				stop()
+				r.pass(time.Minute)
+				if got := r.events(hygiene.EventGateLost); len(got) != 0 || r.agent("linux-7").Attempt != 1 {
+					t.Errorf("lost at once: %+v, attempt %d", got, r.agent("linux-7").Attempt)
+				}
+				defer r.jenkins.Inject(jenkinstest.Fault{Path: "/pitcrew-gate/status", Status: status})()
+				r.wait(10*time.Minute, "the gate lost", func() bool { return len(r.events(hygiene.EventGateLost)) == 1 })
+			})
+		})
+	}
+}
+
 func TestAGateThatIsLostDuringAGrantIsNotReplacedByLabels(t *testing.T) {
 	inRig(t, behindGate(one[0]), func(r *rig) {
 		came := r.at(1, false, func(req *http.Request) bool {

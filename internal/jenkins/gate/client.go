@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -102,7 +103,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 func (c *Client) judge(h Head, err error) error {
 	if e, ok := errors.AsType[*jenkins.Error](err); ok && e.Kind == jenkins.KindNotFound {
 		return ErrAbsent
-	} else if ok && e.Status != 0 && e.Kind != jenkins.KindUnauthorized {
+	} else if ok && e.Status != 0 && e.Kind != jenkins.KindUnauthorized && !passing(e) {
 		return &UnusableError{Reason: err.Error()}
 	}
 	want := [3]string{c.labels.Cleanable, c.labels.Dirty, c.labels.Clean}
@@ -115,6 +116,12 @@ func (c *Client) judge(h Head, err error) error {
 		return &UnusableError{fmt.Sprintf("it was made for the labels %q, and the configuration says %q: install it anew", h.Labels, want), true}
 	}
 	return nil
+}
+
+// passing reports whether an error is the word of a proxy, or of a Jenkins that is just ending or overloaded, and so says
+// nothing of the gate. A 500 is the gate's own, which has failed.
+func passing(e *jenkins.Error) bool {
+	return e.Kind == jenkins.KindRetryable && e.Status >= http.StatusBadRequest && e.Status != http.StatusInternalServerError
 }
 
 // Claim asks for an agent, for one attempt.
