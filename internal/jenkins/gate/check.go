@@ -45,7 +45,7 @@ func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels
 			"the gate was registered by the console alone: after a restart of Jenkins it is gone, and builds start wherever they like until it is back")
 	}
 	if s.Failed > 0 {
-		add(jenkins.LevelWarn, "Report it with the controller's log: agents of ours counted as not clean then, others were let through.",
+		add(jenkins.LevelWarn, "Report it with what the log of Jenkins has of \"pitcrew.gate\": agents of ours counted as not clean then, others were let through.",
 			"the gate failed %d times: %s", s.Failed, s.Fault)
 	}
 	launched(ctx, j, s, add)

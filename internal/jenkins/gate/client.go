@@ -48,7 +48,8 @@ type Agent struct {
 	Item    int64  `json:"item"`    // queue id of the build that used it
 	Why     string `json:"why"`     // it is unknown
 	// Drift is what changed since the grant, "" if nothing has: a state Clean with a drift lets nothing through. It is one
-	// of computer, class, connection, executors, busy, label, and "gone" for an agent that does not exist.
+	// of computer, class, connection, executors, busy, label, "fault" if that cannot be told, and "gone" for an agent that
+	// does not exist.
 	Drift string `json:"drift"`
 }
 

@@ -37,6 +37,8 @@ import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicLong
 import java.util.concurrent.atomic.LongAdder
+import java.util.logging.Level
+import java.util.logging.Logger
 import jenkins.model.Jenkins
 import jenkins.model.NodeListener
 import org.kohsuke.stapler.HttpResponse
@@ -66,6 +68,8 @@ class PitcrewCause extends CauseOfBlockage {
  */
 @CompileStatic
 class PitcrewLedger {
+    private static final Logger LOG = Logger.getLogger('pitcrew.gate')
+
     static final int PROTOCOL = 1
     static final int BOX = 10000
 
@@ -82,6 +86,7 @@ class PitcrewLedger {
     final AtomicLong sequence
     final ConcurrentHashMap<String, Boolean> jobs
     final LongAdder asked = new LongAdder(), vetoed = new LongAdder(), failed = new LongAdder()
+    private final ConcurrentHashMap<String, Boolean> faults = new ConcurrentHashMap<String, Boolean>()
 
     @SuppressWarnings('unchecked')
     PitcrewLedger(Map<String, Object> root, String cleanable, String dirty, String clean) {
@@ -105,10 +110,17 @@ class PitcrewLedger {
         return root
     }
 
-    /** Something of ours failed. Nothing here waits: the queue's lock is held. */
+    /** Something of ours failed, or what it was told. Each kind is logged once, for the queue's lock is held. */
     void fault(Throwable e) {
         failed.increment()
-        root.put('fault', e.getClass().getName())
+        String what = e.getClass().getName()
+        for (StackTraceElement at : e.getStackTrace()) {
+            if (!at.getClassName().startsWith('Pitcrew')) continue
+            what += ' in ' + at.getClassName() + '.' + at.getMethodName() + ', line ' + at.getLineNumber()
+            break
+        }
+        root.put('fault', what)
+        if (faults.size() < 100 && faults.putIfAbsent(what, true) == null) LOG.log(Level.WARNING, 'the gate of pitcrew failed, and goes on counting', e)
     }
 
     // Labels are read from the node's own text: what Jenkins caches of them lags behind.
@@ -247,7 +259,7 @@ class PitcrewLedger {
             if (item instanceof Queue.WaitingItem) return jenkins.canTake(new Queue.BuildableItem((Queue.WaitingItem) item)) == null
             return jenkins.canTake(new Queue.BuildableItem((Queue.NotWaitingItem) item)) == null
         } catch (Throwable e) {
-            failed.increment()
+            fault(e)
             return false
         }
     }
@@ -688,7 +700,12 @@ class PitcrewGate implements RootAction {
         boolean first = true
         Set<String> seen = new HashSet<String>()
         for (Node node : Jenkins.get().getNodes()) {
-            if (!ledger.managed(node) || !readable(node)) continue
+            try {
+                if (!ledger.managed(node) || !readable(node)) continue
+            } catch (Throwable e) { // of which the ledger has nothing: dispatching lets it pass as well
+                ledger.fault(e)
+                continue
+            }
             seen.add(node.getNodeName())
             if (!first) out.append(',')
             first = false
@@ -737,7 +754,13 @@ class PitcrewGate implements RootAction {
         if (node == null) {
             out.append(',"drift":"gone"')
         } else if (PitcrewLedger.state(entry) == PitcrewLedger.CLEAN) {
-            String drift = ledger.drift(node, entry)
+            String drift
+            try {
+                drift = ledger.drift(node, entry)
+            } catch (Throwable e) { // and nothing is let through
+                ledger.fault(e)
+                drift = 'fault'
+            }
             if (drift != null) text(out.append(',"drift":'), drift)
         }
         out.append('}')

@@ -5,6 +5,7 @@ package gate
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -479,6 +480,55 @@ func TestAFullDisk(t *testing.T) {
 			j.Errorf("used, though that could not be written: %q", got)
 		}
 	})
+}
+
+func TestABrokenAgentHidesNoOther(t *testing.T) {
+	both(t, func(j *controller) {
+		for _, name := range []string{"broken", "well"} {
+			j.on(name, "node", "labels", "cleanable")
+			j.must("claim", name, "attempt", 1)
+			j.must("grant", name, "attempt", 1)
+		}
+		j.on("broken", "breaks", "what", "channel", "how", "error")
+		j.on("foreign", "node", "labels", "linux")
+		j.on("foreign", "breaks", "what", "labels", "how", "error")
+		got := j.read(j.do(command{"do": "status"}))
+		if got.Code != 200 || len(got.Agents) != 2 {
+			j.Fatalf("status %+v", got)
+		}
+		if a := got.Agents["broken"]; a.State != "clean" || a.Drift != "fault" {
+			j.Errorf("the broken one: %+v", a)
+		}
+		if a := got.Agents["well"]; a.State != "clean" || a.Drift != "" {
+			j.Errorf("the other: %+v", a)
+		}
+		if got := j.read(j.do(command{"do": "status"})); got.Failed != 2 {
+			j.Errorf("failed %d times before", got.Failed)
+		}
+	})
+}
+
+func TestAFaultIsSaidWithItsPlaceAndLoggedOnce(t *testing.T) {
+	j := boot(t)
+	j.do(command{"do": "logged"}) // that of tests before
+	j.on("a", "node", "labels", "cleanable")
+	j.must("claim", "a", "attempt", 1)
+	j.must("grant", "a", "attempt", 1)
+	j.on("a", "breaks", "what", "channel", "how", true)
+	build := j.item("job", "app")
+	for range 3 {
+		if got := j.take("a", build); got == "" {
+			t.Fatal("a fault let a build through")
+		}
+	}
+	where := regexp.MustCompile(`^java\.lang\.IllegalStateException in PitcrewLedger\.drift, line [1-9][0-9]*$`)
+	if got := j.read(j.do(command{"do": "status"})); got.Failed != 3 || !where.MatchString(got.Fault) {
+		t.Errorf("failed %d times: %q", got.Failed, got.Fault)
+	}
+	want := []any{"WARNING the gate of pitcrew failed, and goes on counting: java.lang.IllegalStateException: channel"}
+	if diff := cmp.Diff(want, j.do(command{"do": "logged"})); diff != "" {
+		t.Errorf("in the log of Jenkins (-want +got):\n%s", diff)
+	}
 }
 
 func TestWhoMayWhat(t *testing.T) {

@@ -216,6 +216,8 @@ type answered struct {
 	Protocol int
 	Session  string
 	Seq      int
+	Failed   int
+	Fault    string
 	Gap      bool
 	Owner    string
 	Hook     string

@@ -10,6 +10,9 @@ import hudson.model.queue.*
 import hudson.remoting.VirtualChannel
 import hudson.security.AccessControlled
 import hudson.slaves.ComputerListener
+import java.util.logging.Handler
+import java.util.logging.LogRecord
+import java.util.logging.Logger
 import jenkins.model.Jenkins
 import jenkins.model.NodeListener
 import org.jenkinsci.plugins.durabletask.executors.ContinuedTask
@@ -105,8 +108,18 @@ class World {
     Map<Long, List> items = [:]
     Map<String, Executor> running = [:]
     long last
+    final Logger logger = Logger.getLogger('pitcrew.gate') // which is forgotten, and set back, unless somebody holds it
+    final List<LogRecord> log = Collections.synchronizedList([])
 
-    World(String script) { this.script = script }
+    World(String script) {
+        this.script = script
+        logger.useParentHandlers = false
+        logger.addHandler(new Handler() {
+            void publish(LogRecord record) { log.add(record) }
+            void flush() {}
+            void close() {}
+        })
+    }
 
     // GroovyHookScript compiles with no imports; the console adds some, which must not matter. Each evaluation has classes of its own;
     // only a Jenkins that is booted anew gets those of its predecessor, which it cannot know, to save the time.
@@ -199,6 +212,13 @@ class World {
         if (!c.offline && computer.channel == null) connect(c)
         if (old != null && !c.quiet) NodeListener.fireOnUpdated(old, n)
         null
+    }
+
+    // What the gate has written to Jenkins' log since this was asked last.
+    def logged(c) {
+        def all = log.collect { it.level.name + ' ' + it.message + ': ' + it.thrown }
+        log.clear()
+        all
     }
 
     def remove(c) {

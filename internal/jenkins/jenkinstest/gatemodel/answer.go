@@ -49,7 +49,7 @@ func (g *Gate) Status(who Caller) Answer {
 	seen := map[string]bool{}
 	for _, n := range g.jenkins.Nodes() {
 		seen[n.Name()] = true
-		if g.managed(n) && readable(who, n) {
+		if ours, _ := g.try(func() bool { return g.managed(n) && readable(who, n) }); ours {
 			add(n.Name(), n)
 		}
 	}
@@ -90,7 +90,9 @@ func (g *Gate) agent(name string, n Node) string {
 	if n == nil {
 		fields = append(fields, field{"drift", "gone"})
 	} else if e.is(Clean) {
-		if drift := g.drift(n, e); drift != "" {
+		drift := "fault"
+		_, _ = g.try(func() bool { drift = g.drift(n, e); return true })
+		if drift != "" {
 			fields = append(fields, field{"drift", drift})
 		}
 	}
