@@ -73,7 +73,7 @@ type GateStates struct {
 // GateDrift is an agent that is clean in the ledger, and that the gate lets nothing onto all the same.
 type GateDrift struct {
 	Agent string `json:"agent"`
-	Drift string `json:"drift" doc:"What changed: computer, class, connection, executors, busy, label" example:"label"`
+	Drift string `json:"drift" doc:"What changed: computer, class, connection, executors, busy, label; or fault, if that cannot be told" example:"label"`
 }
 
 type gateInput struct {
