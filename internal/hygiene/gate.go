@@ -27,6 +27,7 @@ type Gate struct {
 	Item    int64  // queue id of the build that used it, 0 = unknown
 	Drift   string // what changed since it was granted, "" = nothing
 	Why     string // it is unknown
+	Listed  bool   // it is the gate's: it has the label cleanable, or the ledger has it
 }
 
 // Ledger is the state of an agent in the gate's ledger.

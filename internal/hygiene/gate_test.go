@@ -77,3 +77,33 @@ func TestWhatTheGateSaysOfOthers(t *testing.T) {
 		t.Errorf("proven, for too long: %s", ready)
 	}
 }
+
+func TestWhatTheGateHoldsOfAgentsThatAreNotOurs(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		labels Labels
+		change func(*Sighting)
+		kind   Kind
+		write  bool
+	}{
+		"nothing":                           {0, nil, Rest, false},
+		"nothing, and a label of a team's":  {LabelClean, nil, Rest, false},
+		"an entry":                          {0, func(s *Sighting) { s.Gate.Listed = true }, Withdraw, false},
+		"an entry, and a label":             {LabelClean, func(s *Sighting) { s.Gate.Listed = true }, Withdraw, true},
+		"an entry, while something starts":  {LabelClean, func(s *Sighting) { s.Gate.Listed, s.Idle, s.Hidden = true, false, true }, Withdraw, false},
+		"an entry, of one that is labelled": {ShowDue, func(s *Sighting) { s.Gate.Listed = true }, Adopt, false},
+		"an entry, of one that is refused":  {0, func(s *Sighting) { s.Gate.Listed, s.Refused = true, "made by a cloud" }, Rest, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, a := range []Agent{{ID: AgentID{"ci", "a"}}, {ID: AgentID{"ci", "a"}, State: Unmanaged, Attempt: 7, Version: 1}} {
+				s := gated(now, c.change)
+				s.Labels, s.Gate.State = c.labels, LedgerUnknown
+				if act := Next(a, s, Policy{}, now); act.Kind != c.kind || act.Write != c.write {
+					t.Errorf("of one that is %q: got %+v, want %s, write %t", a.State, act, c.kind, c.write)
+				}
+			}
+		})
+	}
+}

@@ -38,6 +38,9 @@ func next(a Agent, s Sighting, p Policy, now time.Time) Action {
 		return rest("not in the controller's list; that proves nothing")
 	case !a.Managed() && s.Refused != "":
 		return rest("not managed: " + s.Refused)
+	case !a.Managed() && s.Gate.Listed && !s.Labels.Has(LabelCleanable):
+		// It left our care when the gate could not be told, or a store that is lost now had it.
+		return Action{Kind: Withdraw, Reason: "not ours, and the gate refuses builds on it", Write: s.Labels != 0 && !starting(s)}
 	case !a.Managed():
 		return adopt(s)
 	case stale(a, s):

@@ -224,7 +224,7 @@ func (c *Crew) see(ctx context.Context, s *Settings, look *Look, m *list, now ti
 	}
 	strangers := len(views)
 	for name, seen := range look.Agents {
-		if !known[name] && !seen.BuiltIn && s.Labels.Read(seen.Labels).Has(hygiene.LabelCleanable) {
+		if !known[name] && !seen.BuiltIn && (s.Labels.Read(seen.Labels).Has(hygiene.LabelCleanable) || look.gateOf(name).Listed) {
 			views = append(views, view{
 				agent: hygiene.Agent{ID: c.agentID(name)}, labels: seen.Labels,
 				sighting: c.sighting(s, look, &seen, look.At),

@@ -164,7 +164,7 @@ func (l *Look) gateOf(agent string) hygiene.Gate {
 		return hygiene.Gate{Mode: hygiene.GateUp, State: hygiene.LedgerUnknown}
 	}
 	return hygiene.Gate{
-		Mode: hygiene.GateUp, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Drift: a.Drift, Why: a.Why,
+		Mode: hygiene.GateUp, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Drift: a.Drift, Why: a.Why, Listed: true,
 	}
 }
 

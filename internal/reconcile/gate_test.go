@@ -374,6 +374,44 @@ func TestAWithdrawnAgentIsNotTheGatesAnyMore(t *testing.T) {
 	})
 }
 
+func TestTheGateGivesBackWhatIsOursNoMore(t *testing.T) {
+	for name, takeOut := range map[string]func(*rig){
+		"taken out while the gate was lost": func(r *rig) {
+			r.jenkins.InstallGate(jenkinstest.GateOptions{Broken: true}) // what it vetoes stays vetoed
+			r.wait(time.Minute, "the gate lost", func() bool { return len(r.events(hygiene.EventGateLost)) == 1 })
+			r.jenkins.SaveLabels("linux-7", "el7", "ann")
+			r.waitState("linux-7", hygiene.Unmanaged)
+			r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		},
+		"taken out before the store was lost": func(r *rig) {
+			r.end()
+			r.jenkins.SaveLabels("linux-7", "el7 clean", "ann")
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				if err := os.Remove(r.path + suffix); err != nil && !os.IsNotExist(err) {
+					r.t.Fatal(err)
+				}
+			}
+			r.start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, behindGate(one[0]), func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				takeOut(r)
+				must(r.t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "el7", Concurrent: true}))
+				for n := range 2 {
+					_, err := r.jenkins.Schedule("app", nil)
+					must(r.t, err)
+					r.wait(10*time.Minute, "a build of others", func() bool { return len(r.jenkins.Builds("app")) > n })
+				}
+				if got := r.jenkins.Labels("linux-7"); got != "el7" {
+					t.Errorf("labels: %q", got)
+				}
+			})
+		})
+	}
+}
+
 func TestAStoreThatIsLostGoesOnAboveTheLedger(t *testing.T) {
 	inRig(t, behindGate(one[0]), func(r *rig) {
 		for range 3 {
