@@ -433,12 +433,16 @@ class PitcrewLabels {
     /** The least there is to a used agent: its file is written and two caches are emptied. What else is cached is corrected by the veto. */
     @CompileDynamic
     static void used(PitcrewLedger ledger, Node node) {
+        // The executor of a build that is stopped as it begins, by a stop of Jenkins for one, could not write a file.
+        boolean stopped = Thread.interrupted()
         try {
             node.setLabelString(edited(node.getLabelString(), [ledger.clean], []))
             node.save()
         } catch (Throwable e) {
             ledger.fault(e)
             ledger.tell('unsaved', node.getNodeName(), [why: String.valueOf(e)])
+        } finally {
+            if (stopped) Thread.currentThread().interrupt()
         }
         Jenkins.get().getLabelAtom(ledger.clean)?.reset()
     }

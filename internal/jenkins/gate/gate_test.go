@@ -531,6 +531,24 @@ func TestAFaultIsSaidWithItsPlaceAndLoggedOnce(t *testing.T) {
 	}
 }
 
+func TestABuildThatIsStoppedAsItBeginsHasTakenTheAgent(t *testing.T) {
+	j := boot(t)
+	j.on("a", "node", "labels", "cleanable")
+	j.must("claim", "a", "attempt", 1)
+	j.must("grant", "a", "attempt", 1)
+	saves := func() float64 { return j.on("a", "view").(map[string]any)["saves"].(float64) }
+	before := saves()
+	if said := j.on("a", "start", "item", j.item("job", "app"), "interrupted", true); said != nil {
+		t.Error(said)
+	}
+	if got := j.labels("a"); got != "cleanable" || saves() != before+1 {
+		t.Errorf("labels %q, saved %v times", got, saves()-before)
+	}
+	if got := j.read(j.do(command{"do": "status"})); got.Failed != 0 || got.Agents["a"].State != "used" {
+		t.Errorf("failed %d times (%s), %+v", got.Failed, got.Fault, got.Agents["a"])
+	}
+}
+
 func TestWhoMayWhat(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")

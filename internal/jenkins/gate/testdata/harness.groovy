@@ -32,6 +32,7 @@ class Agent extends Slave {
 
     void save() throws IOException {
         if (broken.save) throw new IOException('No space left on device')
+        if (Thread.currentThread().interrupted) throw new java.nio.channels.ClosedByInterruptException() // hudson.util.FileChannelWriter
         saves++
     }
 }
@@ -312,8 +313,9 @@ class World {
         if (executor == null) return 'no executor'
         executor.used = true
         running["${c.name} ${c.item}" as String] = executor
+        if (c.interrupted) Thread.currentThread().interrupt() // as of a build that is stopped in that moment
         left(c.item as long, executor, false)
-        null
+        c.interrupted && !Thread.interrupted() ? 'nobody knows any more that it was stopped' : null
     }
 
     def again(c) { left(c.item as long, running["${c.name} ${c.item}" as String], false); null } // another work unit of the same item
