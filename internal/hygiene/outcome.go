@@ -59,11 +59,15 @@ func Judge(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attem
 	if err := fence(a, t, v); err != nil {
 		return a, t, err
 	}
+	// What was proven clean was the machine and not the name: an agent that was deleted and made anew, or moved, may stand elsewhere.
+	moved := t.Need == NeedVerify && t.Reconnect == 0 && a.Machine != "" && v.Machine != "" && v.Machine != a.Machine
 	a.seeMachine(v, t, now)
 	if v.BootID != "" {
 		t.Run.BootID, t.Run.Process = v.BootID, v.Process
 	}
 	switch {
+	case v.Outcome == Cleaned && moved:
+		v.Outcome, v.Reason = Failed, "verified on another machine than was cleaned"
 	case v.Outcome == Cleaned && v.Verified:
 		t.Proved = now
 		a, err := a.To(Granting, fmt.Sprintf("proven clean by attempt %d", t.Number), now)

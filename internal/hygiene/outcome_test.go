@@ -185,6 +185,34 @@ func TestFailedVerificationOnlyAsksForAWholeCleanup(t *testing.T) {
 	}
 }
 
+func TestVerificationOnAnotherMachineThanWasCleanedAsksForAWholeCleanup(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cleaned, verified string
+		need              hygiene.Need
+		want              hygiene.State
+	}{
+		"the same":                       {"m1", "m1", hygiene.NeedVerify, hygiene.Granting},
+		"another":                        {"m1", "m2", hygiene.NeedVerify, hygiene.Due},
+		"another, which was cleaned now": {"m1", "m2", hygiene.NeedCleanup, hygiene.Granting},
+		"it does not tell":               {"m1", "", hygiene.NeedVerify, hygiene.Granting},
+		"it told nothing before":         {"", "m2", hygiene.NeedVerify, hygiene.Granting},
+	} {
+		a := agentIn(hygiene.Due)
+		a.Need, a.Machine = c.need, c.cleaned
+		a, attempt := running(t, a, epoch)
+		v := good(attempt)
+		v.Machine = c.verified
+		a, attempt, err := hygiene.Judge(a, attempt, v, pool, epoch)
+		if err != nil || a.State != c.want || a.Failures != 0 || a.NextLook.After(epoch) {
+			t.Errorf("%s: got %s with %d failures, next look %s, %v", name, a.State, a.Failures, a.NextLook, err)
+		}
+		if c.want == hygiene.Due && (a.Need != hygiene.NeedCleanup || attempt.Outcome != hygiene.Failed || a.Machine != c.verified) {
+			t.Errorf("%s: it needs %s, on %s, after the attempt %s", name, a.Need, a.Machine, attempt.Outcome)
+		}
+	}
+}
+
 func TestVerificationAloneIsNotGrantedWhenAWholeCleanupIsDueSince(t *testing.T) {
 	t.Parallel()
 	a := agentIn(hygiene.Due)
