@@ -22,6 +22,7 @@ const (
 type Gate struct {
 	Mode    GateMode
 	Problem string // why it is lost
+	Away    bool   // it is lost, and not known to refuse builds meanwhile
 	State   Ledger
 	Attempt int64  // newest that claimed the agent, 0 = none
 	Item    int64  // queue id of the build that used it, 0 = unknown

@@ -149,7 +149,11 @@ func clean(a Agent, s Sighting, p Policy, now time.Time) Action {
 	case !s.Idle:
 		return Action{Kind: Rest, Reason: "something is starting on it", Wake: now}
 	case s.Gate.Mode == GateLost:
-		return lose("the gate is lost: "+s.Gate.Problem, NeedVerify, ShowDue)
+		need := NeedVerify
+		if s.Gate.Away { // what came and went meanwhile no poll need have seen
+			need = NeedCleanup
+		}
+		return lose("the gate is lost: "+s.Gate.Problem, need, ShowDue)
 	case a.Held(now) != nil:
 		return lose("held: "+a.Held(now).Reason, NeedCleanup, ShowDirty)
 	case s.Unfit != "":

@@ -66,7 +66,7 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 			return err
 		}
 	}
-	look.GateProblem = err.Error()
+	look.GateProblem, look.GateAway = err.Error(), unusable == nil || !unusable.Heard
 	return c.gateLost(ctx, row.Gate, look)
 }
 
@@ -155,7 +155,7 @@ func (c *Crew) LeaveGate(ctx context.Context, actor, reason string) error {
 func (l *Look) gateOf(agent string) hygiene.Gate {
 	switch {
 	case l.GateProblem != "":
-		return hygiene.Gate{Mode: hygiene.GateLost, Problem: l.GateProblem}
+		return hygiene.Gate{Mode: hygiene.GateLost, Problem: l.GateProblem, Away: l.GateAway}
 	case l.Gate == nil:
 		return hygiene.Gate{}
 	}

@@ -211,19 +211,22 @@ func TestAPipelinesBlockThatARestartMadeTheGateForgetIsCleanedUpAfter(t *testing
 }
 
 func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
-	for name, lose := range map[string]func(*rig){
-		"gone":              func(r *rig) { r.jenkins.RemoveGate() },
-		"broken":            func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Broken: true}) },
-		"of another time":   func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Protocol: 2}) },
-		"for other labels":  func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Clean: "spotless"}) },
-		"not there at boot": func(r *rig) { must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash)) },
+	for name, c := range map[string]struct {
+		lose func(*rig)
+		need hygiene.Need // of an agent that was clean: what may have run there meanwhile no poll need have seen
+	}{
+		"gone":              {func(r *rig) { r.jenkins.RemoveGate() }, hygiene.NeedCleanup},
+		"broken":            {func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Broken: true}) }, hygiene.NeedCleanup},
+		"of another time":   {func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Protocol: 2}) }, hygiene.NeedVerify},
+		"for other labels":  {func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Clean: "spotless"}) }, hygiene.NeedVerify},
+		"not there at boot": {func(r *rig) { must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash)) }, hygiene.NeedCleanup},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, setup{agents: one}, func(r *rig) {
 				r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
 				r.pass(6 * time.Minute)
 				r.waitState("linux-7", hygiene.Clean)
-				lose(r)
+				c.lose(r)
 				r.wait(time.Minute, "clean taken off", func() bool { return r.labels("linux-7") == "cleanable" })
 				r.pass(time.Hour)
 				if a := r.agent("linux-7"); a.State != hygiene.Due || a.Attempt != 1 {
@@ -237,8 +240,8 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 				}
 				r.jenkins.InstallGate(jenkinstest.GateOptions{})
 				r.waitState("linux-7", hygiene.Clean)
-				if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedVerify {
-					t.Errorf("it was to run %s", got.Need)
+				if got := r.attempt("linux-7", 2); got.Need != c.need {
+					t.Errorf("it was to run %s, want %s", got.Need, c.need)
 				}
 				if got := r.events(hygiene.EventGateUp); len(got) != 2 {
 					t.Errorf("up: %+v", got)
@@ -246,6 +249,23 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnAgentThatWaitsToBeVerifiedIsCleanedOnceTheGateWasAway(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		r.pass(6 * time.Minute)
+		r.toVerify(func() {
+			r.jenkins.RemoveGate()
+			r.wait(time.Minute, "the gate lost", func() bool { return len(r.events(hygiene.EventGateLost)) == 1 })
+			r.pass(time.Minute)
+			r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		})
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedCleanup {
+			t.Errorf("it was to run %s", got.Need)
+		}
+	})
 }
 
 func TestAProxyThatAnswersInTheGatesPlaceIsALostGateOnlyInTheLongRun(t *testing.T) {

@@ -199,11 +199,19 @@ func (c *Crew) witness(ctx context.Context, s *Settings, views []view, now time.
 }
 
 // noteUses remembers builds that polls see on agents between their cleaning and their grant: while that
-// waits, a block of a Pipeline may come and go, and no feed tells of it.
+// waits, a block of a Pipeline may come and go, and no feed tells of it. While a gate is lost that may happen unseen.
 func (c *Crew) noteUses(ctx context.Context, s *Settings, views []view, now time.Time) error {
 	for i := range views {
 		v := &views[i]
-		if s.DryRun || v.policy.DryRun || !v.agent.Managed() || !v.sighting.Real {
+		if s.DryRun || v.policy.DryRun || !v.agent.Managed() {
+			continue
+		}
+		if v.sighting.Gate.Away && v.agent.Need == hygiene.NeedVerify {
+			if err := c.needAll(ctx, v.agent.ID, "the gate is lost, and nobody knows what runs here meanwhile", now); err != nil {
+				return err
+			}
+		}
+		if !v.sighting.Real {
 			continue
 		}
 		if v.agent.Need == hygiene.NeedVerify || v.agent.State == hygiene.Clean {
