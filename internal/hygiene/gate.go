@@ -22,7 +22,7 @@ const (
 type Gate struct {
 	Mode    GateMode
 	Problem string // why it is lost
-	Away    bool   // it is lost, and not known to refuse builds meanwhile
+	Away    bool   // for some time nothing is known to have refused builds: now that it is lost, or before its ledger began
 	State   Ledger
 	Attempt int64  // newest that claimed the agent, 0 = none
 	Item    int64  // queue id of the build that used it, 0 = unknown
@@ -54,6 +54,8 @@ func (g Gate) unclean(a Agent) (reason string, need Need) {
 		return "", ""
 	case g.State == LedgerUsed:
 		return fmt.Sprintf("used by the build with queue id %d, as the gate says", g.Item), NeedCleanup
+	case g.State == LedgerUnknown && g.Attempt == 0 && g.Away:
+		return "the controller's gate knows nothing of it, and was not there from the start", NeedCleanup
 	case g.State == LedgerUnknown && g.Attempt == 0:
 		return "the controller's gate knows nothing of it, as after a restart", NeedVerify
 	case g.State == LedgerUnknown:

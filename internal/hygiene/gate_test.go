@@ -31,6 +31,7 @@ func TestWhatTheGateSaysOfACleanAgent(t *testing.T) {
 		"used, and the build is over already":          {func(s *Sighting) { s.Gate.State, s.Gate.Item, s.Labels = LedgerUsed, 9, ShowDue }, Unclean, NeedCleanup, false},
 		"used, and the label could not be saved":       {func(s *Sighting) { s.Gate.State, s.Gate.Item = LedgerUsed, 9 }, Unclean, NeedCleanup, true},
 		"a restart has emptied the ledger":             {func(s *Sighting) { s.Gate = Gate{Mode: GateUp, State: LedgerUnknown} }, Unclean, NeedVerify, true},
+		"and it was not there from the start":          {func(s *Sighting) { s.Gate = Gate{Mode: GateUp, State: LedgerUnknown, Away: true} }, Unclean, NeedCleanup, true},
 		"a build was the last thing before that":       {func(s *Sighting) { s.Gate, s.Labels = Gate{Mode: GateUp, State: LedgerUnknown}, ShowDue }, Unclean, NeedCleanup, false},
 		"a person, and then its connection":            {func(s *Sighting) { s.Gate.Drift, s.Labels = "connection", ShowDue }, Unclean, NeedCleanup, false},
 		"given up when its connection was lost":        {func(s *Sighting) { s.Gate.State, s.Gate.Why = LedgerUnknown, "offline" }, Unclean, NeedVerify, true},

@@ -56,6 +56,7 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 	case err == nil:
 		c.gateSilent = 0
 		look.Gate, look.LeavingGate = status, row.Gate.Use == store.LeavingGate && look.At.Sub(row.Gate.Since) < leavingFor
+		look.GateAway = row.Gate.Use == store.Gated && !status.SinceBoot() // one that comes to labels was missed by nobody
 		return c.gateAnswered(ctx, row.Gate, look)
 	case row.Gate.Use != store.Gated && errors.Is(err, gate.ErrAbsent):
 		return c.gateLeft(ctx, row.Gate, look)
@@ -161,10 +162,10 @@ func (l *Look) gateOf(agent string) hygiene.Gate {
 	}
 	a, ok := l.Gate.Agents[agent]
 	if !ok {
-		return hygiene.Gate{Mode: hygiene.GateUp, State: hygiene.LedgerUnknown}
+		return hygiene.Gate{Mode: hygiene.GateUp, State: hygiene.LedgerUnknown, Away: l.GateAway}
 	}
 	return hygiene.Gate{
-		Mode: hygiene.GateUp, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Drift: a.Drift, Why: a.Why, Listed: true,
+		Mode: hygiene.GateUp, Away: l.GateAway, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Drift: a.Drift, Why: a.Why, Listed: true,
 	}
 }
 

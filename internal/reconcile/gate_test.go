@@ -210,6 +210,39 @@ func TestAPipelinesBlockThatARestartMadeTheGateForgetIsCleanedUpAfter(t *testing
 	})
 }
 
+func TestAGateThatIsRegisteredLateIsNoWitnessOfWhatWasBefore(t *testing.T) {
+	for name, c := range map[string]struct {
+		hook string // that registers it, some time after a start of Jenkins
+		need hygiene.Need
+	}{
+		"by the console":         {"console", hygiene.NeedCleanup},
+		"by the console for now": {"console, and init script", hygiene.NeedCleanup},
+		"at the start":           {"init script", hygiene.NeedVerify},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
+				r.wait(10*time.Minute, "a second attempt", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+				r.waitState("linux-7", hygiene.Clean)
+				if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedVerify {
+					t.Errorf("put in for the first time, it was to run %s", got.Need)
+				}
+				r.end() // so that nobody sees that there is no gate for a while
+				must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+				r.pass(time.Minute)
+				r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: c.hook})
+				r.start()
+				r.wait(time.Hour, "a third attempt", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 3 }) })
+				r.waitState("linux-7", hygiene.Clean)
+				if got := r.attempt("linux-7", 3); got.Need != c.need {
+					t.Errorf("after a restart, it was to run %s, want %s", got.Need, c.need)
+				}
+			})
+		})
+	}
+}
+
 func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		lose func(*rig)

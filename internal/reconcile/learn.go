@@ -206,7 +206,7 @@ func (c *Crew) noteUses(ctx context.Context, s *Settings, views []view, now time
 		if s.DryRun || v.policy.DryRun || !v.agent.Managed() {
 			continue
 		}
-		if v.sighting.Gate.Away && v.agent.Need == hygiene.NeedVerify {
+		if g := v.sighting.Gate; g.Mode == hygiene.GateLost && g.Away && v.agent.Need == hygiene.NeedVerify {
 			if err := c.needAll(ctx, v.agent.ID, "the gate is lost, and nobody knows what runs here meanwhile", now); err != nil {
 				return err
 			}

@@ -28,7 +28,7 @@ type Look struct {
 	ModesAt      time.Time         // when they were asked for
 	Gate         *gate.Status      // nil = there is none that answers
 	GateProblem  string            // why the gate that there was does not
-	GateAway     bool              // it is not that it answers and may not be used: nothing is known to refuse builds
+	GateAway     bool              // nothing is known to refuse builds now, or to have refused them before its ledger began
 	LeavingGate  bool              // the gate is about to be removed
 }
 

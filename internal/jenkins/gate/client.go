@@ -70,6 +70,9 @@ type Head struct {
 // AtBoot reports whether the gate will be there when Jenkins starts the next time.
 func (h Head) AtBoot() bool { return h.Hook != "console" }
 
+// SinceBoot reports whether the gate has been there since Jenkins started.
+func (h Head) SinceBoot() bool { return h.Hook == "init script" }
+
 // Status is the whole ledger, as far as the user may see the agents' configuration.
 type Status struct {
 	Head
