@@ -255,8 +255,9 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 		"not there at boot": {func(r *rig) { must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash)) }, hygiene.NeedCleanup},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inRig(t, setup{agents: one}, func(r *rig) {
+			inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
 				r.jenkins.InstallGate(jenkinstest.GateOptions{Hook: "console"})
+				r.start() // behind it from its first poll on
 				r.pass(6 * time.Minute)
 				r.waitState("linux-7", hygiene.Clean)
 				c.lose(r)
@@ -285,8 +286,9 @@ func TestALostGateTakesCleanOffAtOnce(t *testing.T) {
 }
 
 func TestAnAgentThatWaitsToBeVerifiedIsCleanedOnceTheGateWasAway(t *testing.T) {
-	inRig(t, setup{agents: one}, func(r *rig) {
+	inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
 		r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		r.start() // behind it from its first poll on
 		r.pass(6 * time.Minute)
 		r.toVerify(func() {
 			r.jenkins.RemoveGate()
@@ -386,8 +388,9 @@ func TestAGateThatIsGivenUpLeavesLabels(t *testing.T) {
 }
 
 func TestALostGateThatIsForgottenLeavesLabels(t *testing.T) {
-	inRig(t, setup{agents: one}, func(r *rig) {
+	inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
 		r.jenkins.InstallGate(jenkinstest.GateOptions{})
+		r.start() // behind it from its first poll on
 		r.pass(6 * time.Minute)
 		r.waitState("linux-7", hygiene.Clean)
 		r.jenkins.RemoveGate()
