@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -84,12 +85,23 @@ func TestARehearsalInAContainer(t *testing.T) {
 	}
 }
 
+// starts is held while a rehearsal starts, which sweeps, and locked by who leaves something that only its own next one may sweep.
+var starts sync.RWMutex
+
+// begin starts a rehearsal and waits until its candidate runs.
+func (b *box) begin(c *exec.Cmd) (said *journal, ended chan error) {
+	b.Helper()
+	starts.RLock()
+	defer starts.RUnlock()
+	return b.awaitRun(c)
+}
+
 // engineIsKilled goes on with the container that lives, once the engine is there again.
 func engineIsKilled(b *box) {
 	socket := filepath.Join(filepath.Dir(b.engine.Socket), "another")
 	service := b.engine.Serve(b.t, socket)
 	c := b.rehearsal(socket)
-	said, ended := b.awaitRun(c)
+	said, ended := b.begin(c)
 	service.Kill()
 	b.must(os.Remove(socket))
 	b.engine.Serve(b.t, socket)
@@ -103,7 +115,7 @@ func engineIsKilled(b *box) {
 // containerIsKilled ends the rehearsal, which blames nobody for it.
 func containerIsKilled(b *box) {
 	c := b.rehearsal(b.engine.Socket)
-	said, ended := b.awaitRun(c)
+	said, ended := b.begin(c)
 	b.engine.Run(b.t, "kill", "--signal", "KILL", b.container(c))
 	<-ended
 	if got := c.ProcessState.ExitCode(); got != 1 {
@@ -126,8 +138,10 @@ func engineIsGone(b *box) {
 	socket := filepath.Join(filepath.Dir(b.engine.Socket), "third")
 	service := b.engine.Serve(b.t, socket)
 	c := b.rehearsal(socket)
-	said, ended := b.awaitRun(c)
+	said, ended := b.begin(c)
 	name := b.container(c)
+	starts.Lock()
+	defer starts.Unlock()
 	service.Kill()
 	b.must(c.Process.Signal(syscall.SIGINT))
 	<-ended
@@ -141,8 +155,10 @@ func engineIsGone(b *box) {
 // rehearsalIsKilled leaves a container until the next one.
 func rehearsalIsKilled(b *box) {
 	c := b.rehearsal(b.engine.Socket, "--ttl", "10s")
-	_, ended := b.awaitRun(c)
+	_, ended := b.begin(c)
 	name := b.container(c)
+	starts.Lock()
+	defer starts.Unlock()
 	b.must(c.Process.Kill())
 	<-ended
 	b.leavesNothing()
