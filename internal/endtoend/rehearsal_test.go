@@ -12,9 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
@@ -51,9 +53,9 @@ type rehearser struct {
 }
 
 // newRehearser starts the daemon, with more in the configuration of the pool.
-func newRehearser(t *testing.T, more string) *rehearser {
-	t.Helper()
-	s := lends(t)
+func newRehearser(tb testing.TB, more string) *rehearser {
+	tb.Helper()
+	s := lends(tb)
 	s.more = more + s.more
 	r := &rehearser{scene: s, agent: s.agent("", "CLEANABLE el7")}
 	s.must(os.Mkdir(filepath.Join(s.dir, "owned"), 0o700))
@@ -99,9 +101,10 @@ func (r *rehearser) commandAt(controller []string, wipe, furnish string, argumen
 
 // rehearsed is the result of a rehearsal, in JSON.
 type rehearsed struct {
-	Version int
-	Verdict string
-	Agents  []struct {
+	Version            int
+	Verdict            string
+	Duration, Overhead time.Duration
+	Agents             []struct {
 		Name, Loan  string
 		Against     struct{ Name, Revision string }
 		Cases       []struct{ Name, Verdict, Reason string }
@@ -321,4 +324,20 @@ func TestTheLoanOfARehearsalThatWasKilledEndsByItsTTL(t *testing.T) {
 	}
 	r.clear(l)
 	r.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
+}
+
+// BenchmarkRehearsal measures what a rehearsal takes besides the runs of the candidate and what it is compared by: the
+// start of borrowing until the agent is there, and its return until it is clean.
+func BenchmarkRehearsal(b *testing.B) {
+	r := newRehearser(b, "")
+	var over, whole []time.Duration
+	for range 5 {
+		result, _ := r.run(r.command(wipes, furnish), 0)
+		over, whole = append(over, result.Overhead), append(whole, result.Duration)
+	}
+	slices.Sort(over)
+	slices.Sort(whole)
+	b.ReportMetric(over[len(over)/2].Seconds(), "s-overhead")
+	b.ReportMetric(whole[len(whole)/2].Seconds(), "s-whole")
+	b.ReportMetric(0, "ns/op") // one round has several rehearsals
 }
