@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -268,9 +269,12 @@ func (a *App) runCrews(ctx context.Context, g *errgroup.Group) {
 		crewCtx, cancel := context.WithCancel(ctx)
 		r.cancel, r.ended = cancel, make(chan struct{})
 		g.Go(func() error {
+			var checks sync.WaitGroup
 			defer close(r.ended)
-			defer cancel()
 			defer r.client.Close()
+			defer checks.Wait()
+			defer cancel()
+			checks.Go(func() { onConnect(crewCtx, r.crew.Seen, func(ctx context.Context) { a.check(ctx, r) }) })
 			return r.crew.Run(crewCtx)
 		})
 	}

@@ -39,6 +39,7 @@ type metrics struct {
 	sweeps        *prometheus.CounterVec
 	lastSweep     *prometheus.GaugeVec
 	heartbeat     *prometheus.GaugeVec
+	findings      *prometheus.GaugeVec
 	notifications *prometheus.CounterVec
 	gateUp        *prometheus.GaugeVec
 	gateAtBoot    *prometheus.GaugeVec
@@ -83,6 +84,7 @@ func newMetrics() *metrics {
 	m.sweeps = counter("sweeps_total", "Polls of a controller by result.", "controller", "result")
 	m.lastSweep = gauge("last_sweep_timestamp_seconds", "When the newest successful poll ended.", "controller")
 	m.heartbeat = gauge("loop_heartbeat_timestamp_seconds", "When a loop last began a round.", "controller", "loop")
+	m.findings = gauge("controller_findings", "What stands in the way at a controller, as it was checked when it was first seen and after its newest restart: warn or fail. The log and doctor say what.", "controller", "level")
 	m.notifications = counter("notifications_total", "Deliveries of notifications by result.", "sink", "result")
 	m.gateUp = gauge("gate_up", "1 where a gate keeps builds off agents, 0 where it is lost; absent where labels alone do.", "controller")
 	m.gateAtBoot = gauge("gate_at_boot", "1 if the gate will be there when the controller starts the next time, 0 if only the console registered it.", "controller")

@@ -11,20 +11,24 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
+// exposed are the series whose names begin so, without that beginning.
+func exposed(t *testing.T, m *metrics, beginning string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	var ours []string
+	for line := range strings.Lines(w.Body.String()) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), beginning); ok {
+			ours = append(ours, rest)
+		}
+	}
+	return strings.Join(ours, "; ")
+}
+
 func TestGaugesOfAGate(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	shown := func() string {
-		w := httptest.NewRecorder()
-		m.handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
-		var ours []string
-		for line := range strings.Lines(w.Body.String()) {
-			if strings.HasPrefix(line, "pitcrew_gate_") {
-				ours = append(ours, strings.TrimPrefix(strings.TrimSpace(line), "pitcrew_gate_"))
-			}
-		}
-		return strings.Join(ours, "; ")
-	}
+	shown := func() string { return exposed(t, m, "pitcrew_gate_") }
 	m.Gated("ci", reconcile.GateSight{Launched: 1, Status: &gate.Status{
 		Head: gate.Head{Hook: "console"}, Failed: 2,
 		Agents: map[string]gate.Agent{"a": {State: gate.Clean}, "b": {State: gate.Clean, Drift: "label"}, "c": {State: gate.Used}},

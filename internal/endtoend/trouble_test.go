@@ -112,3 +112,16 @@ func session(s *scene) string {
 	}
 	return a.Header.Get("X-Jenkins-Session")
 }
+
+// TestTheDaemonChecksAControllerThatItHasReached tells in its log what a person would have to find out at the first failure.
+func TestTheDaemonChecksAControllerThatItHasReached(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.holds(s.agent("", "CLEANABLE"))
+	controller.Node(s.ctx, s, testbed.NodeSpec{Name: s.name + "-two", Labels: s.words("CLEANABLE"), RemoteFS: t.TempDir(), Executors: 2})
+	s.serve()
+	s.await("what it found", func() bool {
+		said := s.daemon.log.String()
+		return strings.Contains(said, `"msg":"controller was checked","controller":"ci","topic":"agents"`) && strings.Contains(said, s.name+"-two")
+	})
+}

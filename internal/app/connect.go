@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+// checkEvery is how often it is looked whether a controller was restarted since it was checked: it may be another version
+// then, with other permissions.
+const checkEvery = 10 * time.Second
+
+// onConnect calls check a moment after a controller was seen for the first time, and after each of its restarts, until ctx ends.
+func onConnect(ctx context.Context, seen func() *reconcile.Look, check func(context.Context)) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	checked, session := false, ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if look := seen(); look != nil && (!checked || look.Session != session) {
+			checked, session = true, look.Session
+			check(ctx)
+		}
+	}
+}
+
+// check looks whether pitcrew can work with a controller, as doctor does but for its jobs, and tells the log and the metrics.
+func (a *App) check(ctx context.Context, r *crewRun) {
+	s := r.crew.Settings()
+	found := examined{r.client, a.Version.Version}.Check(ctx, jenkins.CheckOptions{
+		Names: labelexpr.Names(s.Labels), Folder: s.Jobs.Folder, SkipJobs: true,
+	})
+	if ctx.Err() == nil {
+		a.tellFindings(ctx, r.config.Name, found)
+	}
+}
+
+func (a *App) tellFindings(ctx context.Context, controller string, found []jenkins.Finding) {
+	count := map[jenkins.Level]int{jenkins.LevelWarn: 0, jenkins.LevelFail: 0}
+	for _, f := range found {
+		if f.Level == jenkins.LevelOK {
+			continue
+		}
+		count[f.Level]++
+		level := slog.LevelWarn
+		if f.Level == jenkins.LevelFail {
+			level = slog.LevelError
+		}
+		a.Log.Log(ctx, level, "controller was checked", "controller", controller, "topic", f.Topic, "finding", f.Message, "remedy", f.Remedy)
+	}
+	for level, n := range count {
+		a.metrics.findings.WithLabelValues(controller, string(level)).Set(float64(n))
+	}
+	if count[jenkins.LevelWarn]+count[jenkins.LevelFail] == 0 {
+		a.Log.InfoContext(ctx, "controller was checked", "controller", controller, "finding", "pitcrew can work with it")
+	}
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+)
+
+func TestAControllerIsCheckedWhenItIsFirstSeenAndAfterEachRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var look atomic.Pointer[reconcile.Look]
+		checks := 0
+		go onConnect(t.Context(), look.Load, func(context.Context) { checks++ })
+		for _, step := range []struct {
+			look *reconcile.Look
+			want int
+		}{{nil, 0}, {&reconcile.Look{}, 1}, {&reconcile.Look{Session: "a"}, 2}, {&reconcile.Look{Session: "a"}, 2}, {&reconcile.Look{Session: "b"}, 3}} {
+			look.Store(step.look)
+			time.Sleep(3 * checkEvery)
+			synctest.Wait()
+			if checks != step.want {
+				t.Errorf("after %+v: checked %d times, want %d", step.look, checks, step.want)
+			}
+		}
+	})
+}
+
+func TestFindingsAreLoggedWithTheirRemedyAndCounted(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	a := &App{Options: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, metrics: newMetrics()}
+	fine := jenkins.Finding{Level: jenkins.LevelOK, Topic: "version", Message: "2.541.3"}
+	a.tellFindings(t.Context(), "ci", []jenkins.Finding{
+		fine,
+		{Level: jenkins.LevelWarn, Topic: "agents", Message: "a1 is NORMAL", Remedy: "Make it EXCLUSIVE."},
+		{Level: jenkins.LevelFail, Topic: "permission", Message: "Agent/Configure is missing", Remedy: "Grant it."},
+	})
+	counted := func(want string) {
+		t.Helper()
+		if got := exposed(t, a.metrics, "pitcrew_controller_findings"); got != want {
+			t.Errorf("counted %s, want %s", got, want)
+		}
+	}
+	counted(`{controller="ci",level="fail"} 1; {controller="ci",level="warn"} 1`)
+	said := log.String()
+	for _, want := range []string{`level=WARN msg="controller was checked" controller=ci topic=agents`, "level=ERROR", `finding="Agent/Configure is missing" remedy="Grant it."`} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %s:\n%s", want, said)
+		}
+	}
+	if strings.Contains(said, "2.541.3") {
+		t.Errorf("it tells of what is well:\n%s", said)
+	}
+	log.Reset()
+	a.tellFindings(t.Context(), "ci", []jenkins.Finding{fine})
+	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "level=INFO") {
+		t.Errorf("nothing stands in the way, and it says:\n%s", said)
+	}
+	counted(`{controller="ci",level="fail"} 0; {controller="ci",level="warn"} 0`)
+}
