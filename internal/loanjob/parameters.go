@@ -105,7 +105,7 @@ func (o Order) check(s Secrets) error {
 		{"attempt", o.Attempt > 0 && o.Attempt <= maxSeconds},
 		{"loan", loanID.MatchString(o.Loan)},
 		{"URL", plainURL.MatchString(o.URL)},
-		{"node", o.Node != "" && recipe.Storable(o.Node) && !strings.ContainsAny(o.Node[:1], "@-")}, // Java and the agent program take that for options
+		{"node", isNode(o.Node)},
 		{"directory", plainPath.MatchString(o.Dir) && path.Clean(o.Dir) == o.Dir},
 		{"account", account.MatchString(o.User)},
 		{"isolation", slices.Contains([]Isolation{Required, Preferred, None}, o.Isolation)},
@@ -122,6 +122,28 @@ func (o Order) check(s Secrets) error {
 	}
 	return nil
 }
+
+// isNode reports whether an agent at the borrower may be called so: Java and the agent program take some beginnings for options.
+func isNode(name string) bool {
+	return name != "" && recipe.Storable(name) && !strings.ContainsAny(name[:1], "@-")
+}
+
+// CheckNode says what no program would be started with of a node that a borrower has made: which part of it, and what that
+// should be; "" if nothing stands against it. It tells no secret.
+func CheckNode(url, node, secretOf string) (part, problem string) {
+	switch {
+	case !plainURL.MatchString(url):
+		return "to.url", "want the root address of a Jenkins, as https://jenkins.example.org/, without a user, a query or blanks"
+	case !isNode(node):
+		return "node", "want the name of an agent, without control characters, and with neither @ nor - at its beginning"
+	case !secret.MatchString(secretOf):
+		return "secret", "want the secret of an agent: letters and digits"
+	}
+	return "", ""
+}
+
+// IsKey reports whether a text is a public key that a person may be let in with.
+func IsKey(text string) bool { return publicKey.MatchString(text) && recipe.Storable(text) }
 
 // Parameters returns the values of the job's parameters for one build, and apart from them those of the password
 // parameters, which belong in the body of the request and nowhere else.
@@ -192,7 +214,8 @@ type Person struct {
 	Limit      time.Duration // after which sshd takes the key no more; whole seconds
 }
 
-var publicKey = regexp.MustCompile(`^(ssh-|ecdsa-|sk-)[0-9a-z@.-]+ [0-9A-Za-z+/=]+( .*)?$`)
+// publicKey has the kinds that the program knows. Options before them are none, and certificates are not lent to.
+var publicKey = regexp.MustCompile(`^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [0-9A-Za-z+/=]+( .*)?$`)
 
 // Input returns what `sh program grant-ssh` and revoke-ssh read from standard input.
 func (p Person) Input(s Secrets) ([]byte, error) {
@@ -201,7 +224,7 @@ func (p Person) Input(s Secrets) ([]byte, error) {
 		return nil, fmt.Errorf("lend to a person, loan %q: agent, controller, attempt, id or nonce is not one that the program takes", p.Loan)
 	case p.User == "" || !account.MatchString(p.User):
 		return nil, errors.New("lend to a person: an account of its own is needed")
-	case !publicKey.MatchString(p.Key) || !recipe.Storable(p.Key):
+	case !IsKey(p.Key):
 		return nil, errors.New("lend to a person: that is not a public key")
 	case p.Limit < time.Second || p.Limit/time.Second > maxSeconds:
 		return nil, errors.New("lend to a person: the limit is not one that the program takes")

@@ -230,6 +230,7 @@ func TestWhatIsNoKeyIsRefusedBefore(t *testing.T) {
 	for name, change := range map[string]func(*loanjob.Person){
 		"options":    func(p *loanjob.Person) { p.Key = `command="id" ` + p.Key },
 		"two lines":  func(p *loanjob.Person) { p.Key += "\nssh-rsa AAAA" },
+		"unknown":    func(p *loanjob.Person) { p.Key = "ssh-dss AAAA me" },
 		"nothing":    func(p *loanjob.Person) { p.Key = "" },
 		"no account": func(p *loanjob.Person) { p.User = "" },
 		"no limit":   func(p *loanjob.Person) { p.Limit = 0 },

@@ -14,6 +14,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -22,7 +23,7 @@ const mostAtOnce = 1000
 
 // Request stores the loans that are asked for, all or none. Secret is that of the node that the borrower has made, if it has.
 func (l *Lender) Request(ctx context.Context, r loan.Request, secret string) ([]loan.Loan, error) {
-	if err := l.check(&r, secret != ""); err != nil {
+	if err := l.check(&r, secret); err != nil {
 		return nil, err
 	}
 	now, request := time.Now(), loanID()
@@ -51,8 +52,8 @@ func (l *Lender) Request(ctx context.Context, r loan.Request, secret string) ([]
 // loanID is short enough to be typed, and is drawn from 10^15.
 func loanID() string { return strings.ToLower(rand.Text()[:10]) }
 
-// check refuses what could never be granted.
-func (l *Lender) check(r *loan.Request, secret bool) error {
+// check refuses what could never be granted: an agent that is taken for it would be dirty for nothing.
+func (l *Lender) check(r *loan.Request, secret string) error {
 	bad := func(field, format string, args ...any) error {
 		return &loan.RequestError{Field: field, Problem: fmt.Sprintf(format, args...)}
 	}
@@ -64,52 +65,66 @@ func (l *Lender) check(r *loan.Request, secret bool) error {
 		return bad("count", "want 1 to %d", mostAtOnce)
 	case known.Quota > 0 && r.Count > known.Quota:
 		return bad("count", "%s may have %d agents at once", r.Borrower, known.Quota)
-	case !l.lends(r.Want.Pool):
+	case r.To.Kind == loan.ToSSH && !l.lends(r.Want.Pool, loan.ToSSH) && l.lends(r.Want.Pool, loan.ToController):
+		return bad("to.kind", "nobody can be let in by ssh: that needs a pool that lends with an account, and has ssh")
+	case !l.lends(r.Want.Pool, loan.ToController):
 		if r.Want.Pool == "" {
-			return bad("pool", "no pool lends its agents: a pool does with loans in its configuration")
+			return bad("want.pool", "no pool lends its agents: a pool does with loans in its configuration")
 		}
-		return bad("pool", "pool %q lends no agents", r.Want.Pool)
+		return bad("want.pool", "pool %q lends no agents", r.Want.Pool)
 	}
 	if r.Want.Labels != "" {
 		if _, err := labelexpr.Parse(r.Want.Labels); err != nil {
-			return bad("labels", "%v", err)
+			return bad("want.labels", "%v", err)
+		}
+	}
+	for _, label := range r.To.Labels {
+		if label == "" || !recipe.Storable(label) {
+			return bad("to.labels", "%q is no label", label)
 		}
 	}
 	if r.To.CA != "" {
 		if r.To.URL == "" {
-			return bad("ca", "certificates go with url, node and secret; for a borrower of the configuration its tls.ca counts")
+			return bad("to.ca", "certificates go with url, node and secret; for a borrower of the configuration its tls.ca counts")
 		}
 		var err error
 		if r.To.CA, err = loanjob.Certificates([]byte(r.To.CA)); err != nil {
-			return bad("ca", "%v", err)
+			return bad("to.ca", "%v", err)
 		}
 	}
 	switch {
 	case r.To.Kind != loan.ToController:
-		if r.Node != "" || secret || r.To.URL != "" {
+		if r.Node != "" || secret != "" || r.To.URL != "" {
 			return bad("node", "only a loan to a controller has one")
 		}
 		if (r.To.Key != "") != (r.To.Kind == loan.ToSSH) {
-			return bad("key", "a loan by ssh needs a public key, and no other has one")
+			return bad("to.key", "a loan by ssh needs a public key, and no other has one")
 		}
-	case r.Node == "" && !secret && r.To.URL == "":
+		if r.To.Key != "" && !loanjob.IsKey(r.To.Key) {
+			return bad("to.key", "want one public key of OpenSSH, ssh-ed25519 for example, without options")
+		}
+	case r.Node == "" && secret == "" && r.To.URL == "":
 		if known.Client == nil {
 			return bad("node", "the configuration has no address of %s: make a node there, and give its url, node and secret", r.Borrower)
 		}
 		r.To.Controller = r.Borrower
-	case r.Node == "" || !secret || r.To.URL == "":
+	case r.Node == "" || secret == "" || r.To.URL == "":
 		return bad("node", "url, node and secret go together")
 	case r.Count != 1:
 		return bad("count", "a node that you have made is for one agent")
+	default:
+		if part, problem := loanjob.CheckNode(r.To.URL, r.Node, secret); part != "" {
+			return bad(part, "%s", problem)
+		}
 	}
 	return nil
 }
 
-// lends reports whether a pool, or any if it is "", lends its agents.
-func (l *Lender) lends(pool string) bool {
+// lends reports whether a pool, or any if it is "", lends its agents in a way.
+func (l *Lender) lends(pool string, to loan.Kind) bool {
 	for _, c := range l.Crews() {
 		for _, p := range c.settings.Load().Pools {
-			if p.Lend != nil && (pool == "" || p.Name == pool) {
+			if p.Lend != nil && (pool == "" || p.Name == pool) && (to != loan.ToSSH || p.letsIn()) {
 				return true
 			}
 		}

@@ -90,7 +90,7 @@ func TestABorrowerThatMakesItsNodeSaysWhatToTrust(t *testing.T) {
 		}
 		for _, wrong := range [][4]string{{"", "", authority, ""}, {"own", "http://staging.test/", "trust me", info.Secret}} {
 			_, err := ask(wrong[0], wrong[1], wrong[2], wrong[3])
-			if e, ok := errors.AsType[*loan.RequestError](err); !ok || e.Field != "ca" {
+			if e, ok := errors.AsType[*loan.RequestError](err); !ok || e.Field != "to.ca" {
 				r.t.Errorf("%q was answered by %v", wrong[2], err)
 			}
 		}
@@ -101,6 +101,48 @@ func TestABorrowerThatMakesItsNodeSaysWhatToTrust(t *testing.T) {
 		must(r.t, err)
 		if len(builds) != 1 || builds[0].Params["PITCREW_LOAN_CERT"] != authority {
 			r.t.Errorf("its builds are told %+v, and are to trust\n%s", builds, authority)
+		}
+	})
+}
+
+// A request that the program would refuse takes no agent: it would be dirty for nothing, again and again.
+func TestARequestThatNoAgentCouldAnswerIsRefusedAtOnce(t *testing.T) {
+	const url, secret, key = "http://own.test/", "0123456789abcdef", "ssh-ed25519 AAAA me"
+	to := func(kind loan.Kind, bend func(*loan.Target)) loan.Target {
+		target := loan.Target{Kind: kind}
+		bend(&target)
+		return target
+	}
+	at := func(url string) loan.Target { return loan.Target{Kind: loan.ToController, URL: url} }
+	by := func(key string) loan.Target { return loan.Target{Kind: loan.ToSSH, Key: key} }
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		for _, wrong := range []struct {
+			field        string
+			to           loan.Target
+			node, secret string
+		}{
+			{"to.url", at("file:///etc/passwd"), "own", secret},
+			{"to.url", at("http://own.test/ -noCertificateCheck"), "own", secret},
+			{"to.url", at("http://me:pass@own.test/"), "own", secret},
+			{"to.url", at("http://own.test/\nPITCREW_LOAN_USER=root"), "own", secret},
+			{"node", at(url), "-workDir", secret},
+			{"node", at(url), "@/etc/passwd", secret},
+			{"node", at(url), "own\nPITCREW_LOAN_USER=root", secret},
+			{"secret", at(url), "own", "$(id)"},
+			{"to.labels", to(loan.ToController, func(t *loan.Target) { t.Labels = []string{"a", "b\x1b[2J"} }), "", ""},
+			{"to.labels", to(loan.ToController, func(t *loan.Target) { t.Labels = []string{""} }), "", ""},
+			{"to.kind", by(key), "", ""}, // no pool has an account and ssh
+			{"to.kind", by("command=\"id\" " + key), "", ""},
+		} {
+			_, err := r.lender.Request(r.t.Context(), loan.Request{Borrower: "staging", By: "ci", Count: 1, Node: wrong.node, To: wrong.to}, wrong.secret)
+			if e, ok := errors.AsType[*loan.RequestError](err); !ok || e.Field != wrong.field || strings.Contains(e.Problem, secret) {
+				r.t.Errorf("%+v, node %q: %v, want a word about %s", wrong.to, wrong.node, err, wrong.field)
+			}
+		}
+		r.pass(2 * time.Minute)
+		if n := len(r.events(hygiene.EventLoanGranted)); n > 0 || r.labels("linux-7") != "cleanable clean" {
+			r.t.Errorf("%d agents were taken for them; it is labelled %s", n, r.labels("linux-7"))
 		}
 	})
 }

@@ -58,6 +58,7 @@ type offer struct {
 	loan.Offer
 	labels   []string
 	isolated bool // it can be lent to those that insist on an account of their own
+	letsIn   bool // and to persons, by ssh
 }
 
 // market is what a controller has to lend.
@@ -113,10 +114,16 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 				Offer:    loan.Offer{Agent: loanAgent(v.agent.ID), Pool: v.pool.Name, CleanSince: v.agent.LastCleaned},
 				labels:   append(slices.Clone(v.labels), v.agent.ID.Name),
 				isolated: v.pool.Lend.Account != "" && v.pool.Lend.Isolation != loanjob.None,
+				letsIn:   v.pool.letsIn(),
 			})
 		}
 	}
 	c.market.Store(m)
+}
+
+// letsIn reports whether persons can be let in to the machines of a pool that lends.
+func (p *Pool) letsIn() bool {
+	return p.Target != nil && p.Lend.Account != "" && p.Lend.Isolation != loanjob.None
 }
 
 // meet takes one agent off what is wanted, and reports whether one of its kind was.
@@ -168,7 +175,7 @@ func (o *offer) answers(l *loan.Loan) bool {
 	case l.Want.Pool != "" && l.Want.Pool != o.Pool,
 		l.Want.Agent != "" && l.Want.Agent != name && l.Want.Agent != o.Agent.Controller+"/"+name,
 		l.Want.Isolated && !o.isolated,
-		l.To.Kind == loan.ToSSH && !o.isolated:
+		l.To.Kind == loan.ToSSH && !o.letsIn:
 		return false
 	case l.Want.Labels == "":
 		return true
