@@ -18,12 +18,19 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// mostAtOnce bounds one request.
-const mostAtOnce = 1000
+const (
+	// mostAtOnce bounds one request.
+	mostAtOnce = 1000
+	// mostWaiting bounds what one borrower asks for before it has it: all of it is looked through every second.
+	mostWaiting = 1000
+)
 
 // Request stores the loans that are asked for, all or none. Secret is that of the node that the borrower has made, if it has.
 func (l *Lender) Request(ctx context.Context, r loan.Request, secret string) ([]loan.Loan, error) {
 	if err := l.check(&r, secret); err != nil {
+		return nil, err
+	}
+	if err := l.bound(ctx, &r); err != nil {
 		return nil, err
 	}
 	now, request := time.Now(), loanID()
@@ -116,6 +123,24 @@ func (l *Lender) check(r *loan.Request, secret string) error {
 		if part, problem := loanjob.CheckNode(r.To.URL, r.Node, secret); part != "" {
 			return bad(part, "%s", problem)
 		}
+	}
+	return nil
+}
+
+// bound refuses a borrower that asks on and on for what it does not get.
+func (l *Lender) bound(ctx context.Context, r *loan.Request) error {
+	open, err := l.Store.OpenLoans(ctx)
+	if err != nil {
+		return err
+	}
+	waiting := 0
+	for i := range open {
+		if open[i].Borrower == r.Borrower && open[i].State == loan.Waiting {
+			waiting++
+		}
+	}
+	if waiting+r.Count > mostWaiting {
+		return &loan.RequestError{Field: "count", Problem: fmt.Sprintf("%d loans of %s wait already, and no more than %d may: return some", waiting, r.Borrower, mostWaiting)}
 	}
 	return nil
 }

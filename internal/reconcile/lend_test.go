@@ -146,3 +146,21 @@ func TestARequestThatNoAgentCouldAnswerIsRefusedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A borrower that asks on and on does not fill the database, nor keep everybody else's loans waiting.
+func TestABorrowerMayNotWaitForAnyNumberOfAgents(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		ask := func(borrower string, n int) error {
+			_, err := r.lender.Request(r.t.Context(), loan.Request{
+				Borrower: borrower, By: "ci", Count: n, Want: loan.Want{Labels: "nowhere"}, To: loan.Target{Kind: loan.ToHold},
+			}, "")
+			return err
+		}
+		must(r.t, ask("staging", 999))
+		must(r.t, ask("staging", 1))
+		if e, ok := errors.AsType[*loan.RequestError](ask("staging", 1)); !ok || e.Field != "count" {
+			r.t.Errorf("one more was answered by %v", e)
+		}
+		must(r.t, ask("people", 1))
+	})
+}
