@@ -97,10 +97,13 @@ func TestALoanInAnAccountOfItsOwnReadsNothingOfTheAgent(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, m.shell)
 			srv := withAccounts(t, p, m.uid, m.sudoers)
+			const keys = "ssh-ed25519 AAAAowner owner's\n"
+			p.haveKeys(t, keys)
 			l := order(t, c, jar)
 			l.order.Dir, l.order.User, l.order.Isolation = filepath.Join(srv, "work"), "pitcrewloan", loanjob.Required
 			l.hold(t, p, jar)
 			l.online(t, c)
+			asLoan(t, p, `cd "$1/.ssh" && echo "ssh-ed25519 AAAAother for ever" >>authorized_keys && cp authorized_keys authorized_keys2 && echo x`)
 			l.hidesItsSecrets(t)
 			s := l.console(t).Started
 			if s == nil || !s.Isolated || s.User != "pitcrewloan" || s.FilesOpen {
@@ -131,6 +134,7 @@ func TestALoanInAnAccountOfItsOwnReadsNothingOfTheAgent(t *testing.T) {
 			p.deniedToLoan(t, "cat", filepath.Join(p.home, ".pitcrew-loans", l.order.Loan, "whose"))
 			l.stop(t)
 			l.wantEnd(t, p, loanjob.Stopped, 0)
+			wantKeys(t, p, keys)
 		})
 	}
 }

@@ -92,6 +92,78 @@ func TestAPersonsKeyIsLetInAndOut(t *testing.T) {
 	}
 }
 
+// letIn is what somebody does who wants to come back: a key without an end, two other ways in, and one who lets him in again.
+const letIn = `cd "$1/.ssh" && echo "ssh-ed25519 AAAAother for ever" >>authorized_keys && cp authorized_keys authorized_keys2 && echo "id" >rc && chmod 500 . && echo x
+trap 'chmod 700 "$1/.ssh"; echo "ssh-ed25519 AAAAother for ever" >>"$1/.ssh/authorized_keys"; exit' TERM
+while :; do sleep 0.1; done`
+
+// asLoan runs a shell text as the loan's account until the test ends, and returns when it has said something.
+func asLoan(t *testing.T, p *place, text string) {
+	t.Helper()
+	id := fmt.Sprint(p.loanUID)
+	cmd := exec.Command("setpriv", "--reuid", id, "--regid", id, "--clear-groups", "sh", "-c", text, "sh", p.loanHome)
+	out, err := cmd.StdoutPipe()
+	if err = errors.Join(err, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantKeys compares all that lets somebody in with what did before the loan.
+func wantKeys(t *testing.T, p *place, before string) {
+	t.Helper()
+	dir := filepath.Join(p.loanHome, ".ssh")
+	text, err := os.ReadFile(filepath.Join(dir, "authorized_keys"))
+	if string(text) != before || err != nil {
+		t.Errorf("keys afterwards, %v:\n%s", err, text)
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
+		t.Errorf("beside them there is %v, %v", all, err)
+	}
+}
+
+func (p *place) haveKeys(t *testing.T, text string) {
+	t.Helper()
+	dir := filepath.Join(p.loanHome, ".ssh")
+	keys := filepath.Join(dir, "authorized_keys")
+	err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(keys, []byte(text), 0o600), os.Chown(dir, p.loanUID, p.loanUID), os.Chown(keys, p.loanUID, p.loanUID))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The agent is somebody else's when the loan is over: who was let in must not have let in anybody for longer.
+func TestAPersonLetsNobodyInForLonger(t *testing.T) {
+	t.Parallel()
+	for shell, uid := range map[string]int{"dash": 0, "busybox": 0, "bash": agentUID} {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			l, p := pretend(t, shell, "")
+			withAccounts(t, p, uid, "pitcrewagent ALL=(pitcrewloan) NOPASSWD: ALL\n")
+			const before = "ssh-ed25519 AAAAowner owner's\n"
+			p.haveKeys(t, before)
+			who := loanjob.Person{
+				Agent: l.order.Agent, Controller: "lender", Attempt: 7, Loan: l.order.Loan, User: "pitcrewloan", Key: somebodysKey, Limit: time.Hour,
+			}
+			if c, exit := l.asPerson(t, p, "grant-ssh", who); exit != 0 || c.Granted == "" {
+				t.Fatalf("grant: exit status %d, %+v", exit, c)
+			}
+			asLoan(t, p, letIn)
+			if c, exit := l.asPerson(t, p, "revoke-ssh", who); exit != 0 || c.Ended == nil || c.Ended.Left != 0 {
+				t.Errorf("revoke: exit status %d, %+v", exit, c)
+			}
+			wantKeys(t, p, before)
+			l.nothingLeft(t, p)
+		})
+	}
+}
+
 // Agents of one machine may be lent as one account. Of another loan nothing is ended, and a second person is not let in: whose a login is
 // nobody could tell.
 func TestTheEndOfAPersonsLoanEndsNothingOfAnother(t *testing.T) {

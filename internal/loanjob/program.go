@@ -14,6 +14,9 @@ var bindPart string
 //go:embed shell/account.sh
 var accountPart string
 
+//go:embed shell/keys.sh
+var keysPart string
+
 //go:embed shell/state.sh
 var statePart string
 
@@ -33,6 +36,6 @@ var mainPart string
 func Program() []byte {
 	// The braces keep a program that was cut short from doing anything, and one whose file is removed from missing its rest.
 	return []byte("#!/bin/sh\n# Holds a loan of this agent. Made by pitcrew: change it there, not here.\n\n" + recipe.ShellParts() + "\n" +
-		bindPart + "\n" + accountPart + "\n" + statePart + "\n" + holdPart + "\n" + remotePart + "\n" + personPart + "\n" + mainPart +
+		bindPart + "\n" + accountPart + "\n" + keysPart + "\n" + statePart + "\n" + holdPart + "\n" + remotePart + "\n" + personPart + "\n" + mainPart +
 		"\n{\n\tmain \"$@\"\n\texit\n}\n")
 }

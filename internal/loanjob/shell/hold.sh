@@ -101,6 +101,7 @@ lender_gone() {
 furnish() {
 	f_said=$(as_loan sh -c 'umask 077; mkdir "$1"' make "$dir" 2>&1 </dev/null) || refuse "$loan_user cannot make $dir: $(plain "$f_said")"
 	: >"$state/made"
+	[ "$isolated" = no ] || note_keys "$state" || fail "cannot read the keys of $loan_user"
 	put agent.jar <"$jar"
 	digested "$(as_loan cat "$dir/agent.jar" </dev/null | $hasher)"
 	[ "$sum" = "$jar_sum" ] || fail "the agent program was changed on its way to $dir"
@@ -260,6 +261,7 @@ conclude() {
 	fi
 	kill -KILL "$passer" 2>/dev/null
 	wait "$passer" 2>/dev/null
+	put_keys_back "$state"
 	remove_dir "$dir"
 	[ -z "$connected" ] && [ -e "$state/connected" ] && sentinel connected
 	sentinel "ended reason=$reason code=$code left=$left dir=$gone nonce=$nonce"

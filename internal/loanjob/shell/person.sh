@@ -31,7 +31,7 @@ grant_ssh() {
 	g_until=$(unset TZ; date -d "@$g_end" +%Y%m%d%H%M%S 2>/dev/null || date -r "$g_end" +%Y%m%d%H%M%S 2>/dev/null)
 	case $g_until in *[!0-9]*) g_until= ;; esac
 	[ ${#g_until} -eq 14 ] || refuse 'no way to compute a date here'
-	mkdir -p "$base/$loan" && process $$ && boot_id && printf '%s\n' "$p_process" "$id" "$g_end $user" >"$base/$loan/granted" ||
+	mkdir -p "$base/$loan" && process $$ && boot_id && printf '%s\n' "$p_process" "$id" "$g_end $user" >"$base/$loan/granted" && note_keys "$base/$loan" ||
 		refuse "cannot write to $base/$loan"
 	g_other=$(granted_besides)
 	[ -z "$g_other" ] || {
@@ -59,36 +59,29 @@ granted_besides() {
 	done
 }
 
-# revoke_ssh takes the key away, and ends what the account has begun since it was let in.
+# revoke_ssh takes the key away, with every other that was let in since, and ends what the account has begun since it was.
+# What still ran may have let another in: the keys are looked at again when nothing does.
 revoke_ssh() {
 	bind_person
-	r_said=$(rewrite_keys '') || {
-		sentinel "failed dir=gone cannot write the keys of $loan_user: $(plain "$r_said")"
-		exit 74
-	}
-	left=0
-	[ ! -f "$base/$loan/granted" ] || end_since
+	left=0 r_rounds=0
+	while :; do
+		r_said=$(restore_keys "$base/$loan") || {
+			sentinel "failed dir=gone cannot write the keys of $loan_user: $(plain "$r_said")"
+			exit 74
+		}
+		[ "$r_rounds" -eq 0 ] || [ -n "$r_said" ] || break
+		r_rounds=$((r_rounds + 1))
+		if [ "$r_rounds" -gt 3 ]; then
+			left=$((left + 1))
+			break
+		fi
+		[ ! -f "$base/$loan/granted" ] || end_since
+	done
 	sentinel "ended reason=asked code=none left=$left dir=gone nonce=$nonce"
 	[ "$left" -eq 0 ] || exit 70
 	rm -rf "${base:?}/$loan"
 	exit 0
 }
-
-# rewrite_keys replaces the account's keys by the same without this loan's, and with line $1 if it is one.
-rewrite_keys() {
-	as_loan "HOME=$home" sh -c "$keys_text" keys "pitcrew-loan-$loan" "$1" 2>&1 </dev/null
-}
-keys_text='umask 077
-cd "$HOME" || exit 1
-[ -d .ssh ] || [ -z "$2" ] || mkdir .ssh || exit 1
-[ -d .ssh ] || exit 0
-[ ! -L .ssh ] && [ ! -L .ssh/authorized_keys ] || { echo "a link is in the way"; exit 1; }
-[ -f .ssh/authorized_keys ] || [ -n "$2" ] || exit 0
-new=.ssh/authorized_keys.$1
-{
-	[ ! -f .ssh/authorized_keys ] || grep -v " $1\$" .ssh/authorized_keys || [ "$?" -eq 1 ] || exit 1
-	[ -z "$2" ] || printf "%s\n" "$2"
-} >"$new" && mv -f "$new" .ssh/authorized_keys || { rm -f "$new"; exit 1; }'
 
 # end_since ends the processes of the account that began after the key was let in; on another boot, all have.
 end_since() {

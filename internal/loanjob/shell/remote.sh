@@ -65,6 +65,7 @@ end() {
 	[ "$isolation" != none ] || user=
 	find_account "$user" || true
 	end_loan "$loan" "$k_java"
+	put_keys_back "$base/$loan"
 	remove_dir "$k_dir"
 	sentinel "ended reason=asked code=none left=$left dir=$gone nonce=$nonce"
 	[ "$left-$gone" = 0-gone ] || exit 70
