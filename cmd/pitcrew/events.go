@@ -160,7 +160,7 @@ func (c *cli) eventLine(e api.Event, width int, w eventColumns) string {
 	if width > 0 {
 		line = snip(line, width)
 	}
-	return strings.TrimRight(line, " ") + "\n"
+	return strings.TrimRight(harmless(line), " ") + "\n"
 }
 
 // eventColours are for what is good or bad news; most is neither.

@@ -289,7 +289,7 @@ func (c *cli) keepLoan(ctx context.Context, d *daemon, l api.Loan) error {
 				return err
 			}
 			p.clear()
-			fmt.Fprintf(c.err, "Loan %s is %s: %s.\n", l.ID, l.State, l.Reason)
+			fmt.Fprintf(c.err, "Loan %s is %s: %s.\n", l.ID, l.State, harmless(l.Reason))
 			return nil
 		case err != nil:
 			return err

@@ -47,7 +47,7 @@ func (c *cli) run(ctx context.Context, args []string) int {
 		err = exit(exitInterrupted, errSilent)
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(c.err, "pitcrew: "+text)
+		fmt.Fprintln(c.err, "pitcrew: "+harmless(text))
 	}
 	return codeOf(err)
 }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -25,10 +27,10 @@ func tabular(head []string, rows [][]string, width int) string {
 	w.SuppressTrailingSpaces()
 	w.AppendHeader(tableRow(head))
 	last := len(head) - 1
+	rows = harmlessRows(rows)
 	room := roomForLast(head, rows, width)
 	for _, r := range rows {
 		if room > 0 {
-			r = slices.Clone(r)
 			r[last] = text.Snip(r[last], room, "…")
 		}
 		w.AppendRow(tableRow(r))
@@ -85,7 +87,7 @@ func describe(facts []fact, width int) string {
 		if f.value == "" {
 			continue
 		}
-		lines := strings.Split(wrap(f.value, max(width-factWidth, leastLast)), "\n")
+		lines := strings.Split(wrap(harmless(f.value), max(width-factWidth, leastLast)), "\n")
 		fmt.Fprintf(&b, "%-*s%s\n", factWidth, f.name, strings.Join(lines, "\n"+strings.Repeat(" ", factWidth)))
 	}
 	return b.String()
@@ -96,9 +98,49 @@ func (c *cli) section(title, body string) string {
 	if body == "" {
 		return ""
 	}
-	lines := strings.Split(strings.TrimRight(body, "\n"), "\n")
+	lines := strings.Split(strings.TrimRight(harmless(body), "\n"), "\n")
 	return "\n" + c.paint(bold, title) + "\n  " + strings.Join(lines, "\n  ") + "\n"
 }
 
 // snip cuts a line at width columns, and shows that it did.
-func snip(line string, width int) string { return text.Snip(line, width, "…") }
+func snip(line string, width int) string { return text.Snip(harmless(line), width, "…") }
+
+// painted is what colours are made of.
+var painted = regexp.MustCompile(`^\x1b\[[0-9]{1,2}m`)
+
+// harmless replaces what a terminal would act on instead of showing it, but for colours: a borrower, a build or a machine may
+// have said it.
+func harmless(s string) string {
+	acts := func(c rune) bool {
+		return c != '\n' && c != '\t' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c))
+	}
+	if strings.IndexFunc(s, acts) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for s != "" {
+		size := len(painted.FindString(s))
+		if size > 0 {
+			b.WriteString(s[:size])
+		} else {
+			var c rune
+			if c, size = utf8.DecodeRuneInString(s); acts(c) {
+				c = unicode.ReplacementChar
+			}
+			b.WriteRune(c)
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+func harmlessRows(rows [][]string) [][]string {
+	shown := make([][]string, len(rows))
+	for i, r := range rows {
+		shown[i] = make([]string, len(r))
+		for j, cell := range r {
+			shown[i][j] = harmless(cell)
+		}
+	}
+	return shown
+}

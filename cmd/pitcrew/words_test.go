@@ -3,6 +3,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -52,5 +53,30 @@ func TestAQuarantineThatOnlyAReleaseEndsSaysSo(t *testing.T) {
 	a.Quarantine.NextLook, a.NextLook = noon.Add(time.Hour), noon.Add(time.Hour)
 	if got, want := c.why(a), "loses packets, next look in 60m"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A borrower says why it gives an agent back, and an operator's terminal shows it.
+func TestWhatOthersSayDoesNothingToATerminal(t *testing.T) {
+	t.Parallel()
+	const said = "done\x1b]0;owned\x07 \x1b[2J\u202egood\u009b2J"
+	c := &cli{getenv: func(string) string { return "" }, now: time.Now}
+	l := api.Loan{ID: "l1", State: "returning", Reason: said, Agent: "a", Controller: "main"}
+	event := api.Event{Type: "loan.returning", Reason: said}
+	for what, text := range map[string]string{
+		"loan show":    c.loan(&l),
+		"loan list":    c.loanTable([]api.Loan{l}, true, 0),
+		"a narrow one": c.loanTable([]api.Loan{l}, false, 60),
+		"events":       c.eventLines([]api.Event{event}),
+		"one event":    c.eventLine(event, 0, eventColumns{}),
+		"output":       c.section("Output of a step", said),
+		"progress":     snip(said, 80),
+	} {
+		if strings.ContainsAny(text, "\x1b\x07\u202e\u009b") || !strings.Contains(text, "done") {
+			t.Errorf("%s prints %q", what, text)
+		}
+	}
+	if got, want := harmless("\x1b[31mfailed\x1b[0m\tby\n\x1b[31"), "\x1b[31mfailed\x1b[0m\tby\n\ufffd[31"; got != want {
+		t.Errorf("colours: %q, want %q", got, want)
 	}
 }
