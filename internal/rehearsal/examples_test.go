@@ -47,12 +47,42 @@ func TestJenkinsJobBuilderMakesAJobOfTheExample(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &log)
 	}
 	for _, want := range []string{
-		"<project>", "com.sonyericsson.hudson.plugins.gerrit.trigger", "<variable>PITCREW_TOKEN</variable>", "rehearse.sh", "<testResults>rehearsal.xml</testResults>",
+		"<project>", "com.sonyericsson.hudson.plugins.gerrit.trigger", "<variable>PITCREW_TOKEN</variable>", "exec pitcrew rehearse cleanup.yaml", "<testResults>rehearsal.xml</testResults>",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the job lacks %s:\n%s", want, out)
 		}
 	}
+}
+
+// A patch set is anybody's: with the token around, and where a ref is named that may ask for root, no script of it may run.
+func TestTheJobForPatchSetsRunsNoScriptOfThem(t *testing.T) {
+	t.Parallel()
+	script := inJob(t)
+	for line := range strings.Lines(script) {
+		switch word, _, _ := strings.Cut(strings.TrimSpace(line), " "); word {
+		case "", "#!/bin/sh", "#", "export", "pitcrew":
+		case "exec":
+			if !strings.Contains(line, "exec pitcrew rehearse cleanup.yaml") {
+				t.Errorf("the job runs %s", line)
+			}
+		default:
+			if !strings.HasPrefix(word, "--") {
+				t.Errorf("the job runs %s", line)
+			}
+		}
+	}
+}
+
+// inJob is the shell step of the FreeStyle job.
+func inJob(t *testing.T) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(example(t, "job.yaml"), "- shell: |\n")
+	script, _, closed := strings.Cut(rest, "\n    publishers:")
+	if !ok || !closed {
+		t.Fatal("the job has no shell step")
+	}
+	return regexp.MustCompile(`(?m)^ {10}`).ReplaceAllString(script, "") + "\n"
 }
 
 func TestTheWorkflowIsYAMLAndRunsTheScriptForOurBranchesOnly(t *testing.T) {
@@ -88,7 +118,7 @@ func TestShellInTheExamplesIsSound(t *testing.T) {
 	if open, shut := strings.Count(example(t, "Jenkinsfile"), "{"), strings.Count(example(t, "Jenkinsfile"), "}"); open != shut {
 		t.Errorf("the Jenkinsfile opens %d braces and closes %d", open, shut)
 	}
-	for name, script := range map[string]string{"rehearse.sh": example(t, "rehearse.sh"), "Jenkinsfile": "#!/bin/sh\n" + inPipeline} {
+	for name, script := range map[string]string{"rehearse.sh": example(t, "rehearse.sh"), "Jenkinsfile": "#!/bin/sh\n" + inPipeline, "job.yaml": inJob(t)} {
 		c := exec.CommandContext(t.Context(), check, "-s", "sh", "-")
 		c.Stdin = strings.NewReader(script)
 		if out, err := c.CombinedOutput(); err != nil {
@@ -106,7 +136,7 @@ func TestTheExamplesUseFlagsThatExist(t *testing.T) {
 	_, page, _ := strings.Cut(string(help), "$ pitcrew rehearse --help\n")
 	page, _, _ = strings.Cut(page, "\n$ ")
 	flags := regexp.MustCompile(`--[a-z][a-z-]+`)
-	for _, name := range []string{"rehearse.sh", "Jenkinsfile"} {
+	for _, name := range []string{"rehearse.sh", "Jenkinsfile", "job.yaml"} {
 		for _, flag := range flags.FindAllString(example(t, name), -1) {
 			if !regexp.MustCompile(regexp.QuoteMeta(flag) + `\b`).MatchString(page) {
 				t.Errorf("%s uses %s, which pitcrew rehearse does not have", name, flag)
