@@ -117,6 +117,11 @@ func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
 	if row, err = o.save(ctx, before, row, offer, now, blamed...); err != nil {
 		return err
 	}
+	if row.Stage == rollout.RolledBack { // cleanups with it that ran then have ended since
+		if err := o.forgive(ctx, pool, string(row.To), now); err != nil {
+			return err
+		}
+	}
 	if d.Verdict != rollout.Stay { // what the new stage waits for
 		d = rollout.Next(row.Rollout, evidence, offer.Policy, now)
 	}

@@ -94,6 +94,31 @@ func TestARevisionThatAlwaysFailsIsRolledBackAndItsAgentsGetClean(t *testing.T) 
 	})
 }
 
+// A cleanup that runs when its revision is rolled back ends with it: what it does to the agent then is the revision's doing as well.
+func TestWhatFailsWithARevisionAfterItsRollbackIsTriedAgain(t *testing.T) {
+	inFleet(t, 2, 1, func(f *fleet) {
+		f.policy.Plan.Named, f.policy.OnFailure = []rollout.AgentID{"ci/a1"}, rollout.PauseOnFailure
+		f.reload()
+		f.allClean()
+		bad := compileFor(t, "bad")
+		f.fails(func(revision, _ string) bool { return revision == bad.Revision })
+		f.change(bad)
+		f.use(5*time.Hour, "a third attempt with it", func() bool {
+			a, attempt, err := f.store.Agent(f.t.Context(), hygiene.AgentID{Controller: "ci", Name: "a1"})
+			must(t, err)
+			return a.Failures == 2 && a.State == hygiene.Running && attempt.Revision == bad.Revision
+		})
+		_, err := f.rollouts.Rollback(f.t.Context(), "all", "ann", "it is bad")
+		must(t, err)
+		began := time.Now()
+		f.wait(time.Hour, "quarantine", func() bool { return len(f.events(hygiene.EventQuarantined)) == 1 })
+		f.allClean()
+		if took := time.Since(began); took > 15*time.Minute {
+			t.Errorf("the agent was kept out for %s for what a revision did that was rolled back", took)
+		}
+	})
+}
+
 // TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord leaves it to a person: two failures beside five cleanups are too few.
 func TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord(t *testing.T) {
 	takesLong(t)
