@@ -98,10 +98,12 @@ func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
 	before := row
 	row.Pool = pool
 	row.Rollout = row.SetBack(now)
-	if row, err = o.arrive(row, offer, agents, now); err != nil {
+	order := rollout.Order{Agents: agents, Away: away(row.Rollout, all, now), Now: now}
+	if row, err = o.arrive(row, offer, order); err != nil {
 		return err
 	}
-	row.Rollout, _ = row.Refit(agents)
+	order.Away = away(row.Rollout, all, now)
+	row.Rollout, _ = row.Refit(order.Agents, order.Away)
 	evidence, ledger, err := o.gather(ctx, row, offer.Policy, all, now)
 	if err != nil {
 		return err
@@ -111,7 +113,7 @@ func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if row.Rollout, err = rollout.Apply(row.Rollout, d, agents, now); err != nil {
+	if row.Rollout, err = rollout.Apply(row.Rollout, d, order); err != nil {
 		return err
 	}
 	if row, err = o.save(ctx, before, row, offer, now, blamed...); err != nil {
@@ -130,15 +132,15 @@ func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
 }
 
 // arrive does what follows from what the recipe is compiled to now.
-func (o *Rollouts) arrive(row store.Rollout, offer Offer, agents []rollout.AgentID, now time.Time) (store.Rollout, error) {
+func (o *Rollouts) arrive(row store.Rollout, offer Offer, order rollout.Order) (store.Rollout, error) {
 	compiled := rollout.Revision(offer.Program.Revision)
 	what, why := row.Arrive(compiled)
-	order := rollout.Order{By: "pitcrew", Reason: why, Agents: agents, Now: now}
+	order.By, order.Reason = "pitcrew", why
 	var err error
 	switch what {
 	case rollout.Nothing:
 	case rollout.Pin:
-		row.From, row.By, row.Reason, row.Since = compiled, order.By, why, now
+		row.From, row.By, row.Reason, row.Since = compiled, order.By, why, order.Now
 	case rollout.Withdraw:
 		row.Rollout, err = row.Rollback(order)
 	case rollout.Replace:
@@ -265,6 +267,32 @@ func (o *Rollouts) agents(ctx context.Context, pool string) (ids []rollout.Agent
 		}
 	}
 	return ids, all, nil
+}
+
+// awayAfter is how long an agent tells nothing about a revision until the rollout does not wait for it.
+const awayAfter = 2 * time.Hour
+
+// away are the agents of a pool that have been kept out by a person, on loan, or out of reach for so long, and that no attempt was
+// made on since the rollout began: an agent that is gone since then may be what the revision makes of agents, and of one after the other.
+func away(row rollout.Rollout, all []hygiene.Agent, now time.Time) map[rollout.AgentID]bool {
+	began := now
+	if row.Open() {
+		began = row.Started
+	}
+	long := func(since time.Time) bool { return now.Sub(since) > awayAfter }
+	found := map[rollout.AgentID]bool{}
+	for i := range all {
+		a := &all[i]
+		if a.Pool != row.Pool || !a.LastServed.Before(began) {
+			continue
+		}
+		held, kept := a.Held(now) != nil && long(a.Hold.Since), a.Quarantine != nil && a.KeptOut(now) != "" && long(a.Quarantine.Since)
+		unreached := a.State == hygiene.Due && a.Quarantine == nil && long(a.Since) && long(a.LastServed)
+		if held || kept || unreached || a.Loan != nil && long(a.Loan.Since) {
+			found[agentOf(a.ID)] = true
+		}
+	}
+	return found
 }
 
 // changes are the events of what became of a rollout.

@@ -94,7 +94,7 @@ func (o *Rollouts) ordered(ctx context.Context, offer Offer, f func(store.Rollou
 	if err != nil {
 		return err
 	}
-	if row, err = f(row, offer, rollout.Order{By: actor, Reason: reason, Agents: agents, Now: now}); err != nil {
+	if row, err = f(row, offer, rollout.Order{By: actor, Reason: reason, Agents: agents, Away: away(row.Rollout, all, now), Now: now}); err != nil {
 		return err
 	}
 	if row, err = o.save(ctx, before, row, offer, now); err != nil {

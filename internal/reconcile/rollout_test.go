@@ -363,6 +363,48 @@ func TestTwoControllersOfAPoolShareOneRollout(t *testing.T) {
 	})
 }
 
+// Nobody looks at the agents of a pool before its recipe is changed: one that is kept out, or dead, must not hold a rollout up for days.
+func TestACanaryThatTellsNothingIsMadeUpFor(t *testing.T) {
+	for what, take := range map[string]func(*fleet, string){
+		"held": func(f *fleet, name string) {
+			must(f.t, f.crew.OrderHold(f.t.Context(), name, "ann", "new disk", time.Time{}))
+		},
+		"dead": func(f *fleet, name string) { f.jenkins.Agent(name).Kill() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			inFleet(t, 4, 1, func(f *fleet) {
+				f.allClean()
+				next := compileFor(t, "new")
+				f.change(next)
+				f.wait(time.Minute, "a rollout", f.inStage(rollout.Canary))
+				canary := f.stored().Canaries
+				take(f, strings.TrimPrefix(string(canary[0]), "ci/"))
+				f.use(6*time.Hour, "a share", f.inStage(rollout.Share))
+				if r := f.stored(); len(canary) != 1 || len(r.Canaries) != 2 || r.Canaries[0] != canary[0] {
+					t.Errorf("of the canary %v it made %v", canary, r.Canaries)
+				}
+			})
+		})
+	}
+}
+
+// A revision after which agents do not come back must not get the next one for that.
+func TestACanaryThatItsRevisionKilledIsNotMadeUpFor(t *testing.T) {
+	inFleet(t, 4, 1, func(f *fleet) {
+		f.policy.Patience = 12 * time.Hour
+		f.reload()
+		f.allClean()
+		next := compileFor(t, "new")
+		f.change(next)
+		f.use(time.Hour, "an attempt on the canary", func() bool { return len(f.got(next)) == 1 })
+		f.jenkins.Agent(strings.TrimPrefix(f.got(next)[0], "ci/")).Kill()
+		f.waitStage(rollout.Paused) // nobody but a person can know
+		if r, got := f.stored(), f.got(next); len(r.Canaries) != 1 || len(got) != 1 {
+			t.Errorf("it went on from canary to canary: %v, and %v got it", r.Canaries, got)
+		}
+	})
+}
+
 func TestAPoolWithoutTheSectionTakesARevisionAtOnce(t *testing.T) {
 	inFleet(t, 3, 1, func(f *fleet) {
 		f.rolls = false

@@ -51,7 +51,9 @@ type Order struct {
 	By     string
 	Reason string
 	Agents []AgentID // that the pool has now; to start and to promote
-	Now    time.Time
+	// Away are those of them that nothing can be done to now: they make no canaries.
+	Away map[AgentID]bool
+	Now  time.Time
 }
 
 func (o Order) hand(otherwise string) change {
@@ -81,7 +83,7 @@ func (r Rollout) Start(to Revision, salt string, p Policy, o Order) (Rollout, er
 	if p.RehearsalRequired {
 		first = Rehearsing
 	}
-	return next.enter(first, 0, o.Agents, o.hand("revision "+to.Short()+" is new"))
+	return next.enter(first, 0, o, o.hand("revision "+to.Short()+" is new"))
 }
 
 // Promote moves the rollout on by one stage or share, whatever the evidence says.
@@ -90,7 +92,7 @@ func (r Rollout) Promote(o Order) (Rollout, error) {
 		return r, err
 	}
 	stage, step := r.following()
-	return r.enter(stage, step, o.Agents, o.hand("promoted by hand"))
+	return r.enter(stage, step, o, o.hand("promoted by hand"))
 }
 
 // Pause keeps further agents from getting the new revision. Those that have it keep it.
@@ -110,7 +112,7 @@ func (r Rollout) Resume(o Order) (Rollout, error) {
 	case r.Stage != Paused:
 		return r, r.refuse("resume", ErrNoRollout, "revision %s is %s, not paused", r.To.Short(), r.Where())
 	}
-	return r.enter(r.Before, r.Step, o.Agents, o.hand("resumed by hand"))
+	return r.enter(r.Before, r.Step, o, o.hand("resumed by hand"))
 }
 
 // Rollback gives all agents the old revision again: at any time while the rollout is under way, and after it is done as
@@ -154,13 +156,13 @@ func (r Rollout) following() (Stage, int) {
 }
 
 // enter begins a stage, for the agents that the pool has.
-func (r Rollout) enter(stage Stage, step int, agents []AgentID, c change) (Rollout, error) {
+func (r Rollout) enter(stage Stage, step int, o Order, c change) (Rollout, error) {
 	next, err := r.to(stage, c)
 	if err != nil {
 		return r, err
 	}
 	next.Step, next.Before = step, ""
-	next, _ = next.Refit(agents)
+	next, _ = next.Refit(o.Agents, o.Away)
 	return next, nil
 }
 

@@ -213,17 +213,17 @@ func sickOf(blames []Blame) map[AgentID]bool {
 	return sick
 }
 
-// Apply carries a decision out on the rollout that it was made about. agents are those that the pool has now. A
+// Apply carries a decision out on the rollout that it was made about; of the order the agents and the time count. A
 // decision about another stage is refused: the rollout has changed since.
-func Apply(r Rollout, d Decision, agents []AgentID, now time.Time) (Rollout, error) {
+func Apply(r Rollout, d Decision, o Order) (Rollout, error) {
 	if d.number != r.Number || d.stage != r.Stage || d.step != r.Step {
 		return r, r.refuse(string(d.Verdict), ErrChanged, "it has gone on to %s since that was decided", r.Where())
 	}
-	c := change{by: byUs, reason: d.Reason, at: now}
+	c := change{by: byUs, reason: d.Reason, at: o.Now}
 	switch d.Verdict {
 	case Promote, Finish:
 		stage, step := r.following()
-		return r.enter(stage, step, agents, c)
+		return r.enter(stage, step, o, c)
 	case Pause:
 		return r.pause(c)
 	case RollBack:

@@ -230,7 +230,7 @@ func TestApplyCarriesOutWhatWasDecided(t *testing.T) {
 		{told("new a fails", "new b fails"), "rolled back"},
 	} {
 		d := rollout.Next(r, c.evidence, p, now)
-		next, err := rollout.Apply(r, d, agents, now)
+		next, err := rollout.Apply(r, d, rollout.Order{Agents: agents, Now: now})
 		if err != nil || next.Where() != c.want {
 			t.Errorf("%s: %s, %v, want %s", d.Reason, next.Where(), err, c.want)
 			continue
@@ -241,7 +241,7 @@ func TestApplyCarriesOutWhatWasDecided(t *testing.T) {
 		if next.By != "pitcrew" || next.Reason != d.Reason || !next.Since.Equal(now) {
 			t.Errorf("stored as done by %s at %s: %s", next.By, next.Since, next.Reason)
 		}
-		if _, err := rollout.Apply(next, d, agents, now); !errors.Is(err, rollout.ErrChanged) {
+		if _, err := rollout.Apply(next, d, rollout.Order{Agents: agents, Now: now}); !errors.Is(err, rollout.ErrChanged) {
 			t.Errorf("%s, applied once more: %v", d.Verdict, err)
 		}
 	}

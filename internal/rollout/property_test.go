@@ -70,7 +70,7 @@ func (w *pool) decide(t *rapid.T) rollout.Decision {
 	if d.Reason == "" {
 		t.Fatalf("%s, and not why", d.Verdict)
 	}
-	next, err := rollout.Apply(w.r, d, w.agents, w.now)
+	next, err := rollout.Apply(w.r, d, rollout.Order{Agents: w.agents, Now: w.now})
 	if err != nil {
 		t.Fatalf("%s (%s): %v", d.Verdict, d.Reason, err)
 	}
@@ -132,7 +132,7 @@ func TestRandomHistoriesKeepTheRules(t *testing.T) {
 				}
 				w.r = next
 			case 9:
-				w.r, _ = w.r.Refit(w.agents)
+				w.r, _ = w.r.Refit(w.agents, nil)
 			}
 			w.check(t, before, had)
 		}

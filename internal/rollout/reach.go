@@ -22,13 +22,13 @@ func place(salt string, id AgentID) int64 {
 }
 
 // Refit fits a rollout to the agents that its pool has now, and reports whether that changed it: canaries that left the
-// pool are made up for, and a share of a pool that lost agents, or had none, reaches as many as it should. Nobody is
+// pool, or that nothing can be done to now, are made up for, and a share of a pool that lost agents, or had none, reaches as many as it should. Nobody is
 // taken back: in a pool that shrank To may have got further than its share, until the share has caught up. Agents that
 // join get To as likely as those that were there.
-func (r Rollout) Refit(agents []AgentID) (Rollout, bool) {
+func (r Rollout) Refit(agents []AgentID, away map[AgentID]bool) (Rollout, bool) {
 	switch r.Stage {
 	case Canary:
-		return r.recruit(agents)
+		return r.recruit(agents, away)
 	case Share:
 		return r.widen(agents)
 	case Pinned, Rehearsing, Paused, Done, RolledBack:
@@ -36,8 +36,9 @@ func (r Rollout) Refit(agents []AgentID) (Rollout, bool) {
 	return r, false
 }
 
-// recruit chooses canaries until there are as many as the plan wants, or the pool has.
-func (r Rollout) recruit(agents []AgentID) (Rollout, bool) {
+// recruit chooses canaries until there are as many as the plan wants, or the pool has, of those that are not away: others
+// tell nothing, and the rollout would wait for them.
+func (r Rollout) recruit(agents []AgentID, away map[AgentID]bool) (Rollout, bool) {
 	before := len(r.Canaries)
 	r.Canaries = slices.Clone(r.Canaries)
 	for _, id := range r.Plan.Named {
@@ -49,7 +50,7 @@ func (r Rollout) recruit(agents []AgentID) (Rollout, bool) {
 	if want == 0 && len(r.Plan.Named) == 0 {
 		want = 1
 	}
-	have, others := r.split(agents)
+	have, others := r.split(slices.DeleteFunc(slices.Clone(agents), func(id AgentID) bool { return away[id] }))
 	if n := min(want-have, len(others)); n > 0 {
 		r.Canaries = append(r.Canaries, others[:n]...)
 	}

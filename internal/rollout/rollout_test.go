@@ -4,6 +4,7 @@ package rollout_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -165,7 +166,7 @@ func TestCanariesThatLeftAreMadeUpFor(t *testing.T) {
 			rest = append(rest, id)
 		}
 	}
-	next, changed := r.Refit(rest)
+	next, changed := r.Refit(rest, nil)
 	if !changed || len(reached(next, rest)) != 1 {
 		t.Errorf("without %s there are %d canaries, want another one", gone, len(reached(next, rest)))
 	}
@@ -175,8 +176,38 @@ func TestCanariesThatLeftAreMadeUpFor(t *testing.T) {
 	if next.RevisionFor(rollout.Agent{ID: gone}) != newRev {
 		t.Error("a canary that comes back falls back")
 	}
-	if again, changed := next.Refit(rest); changed {
+	if again, changed := next.Refit(rest, nil); changed {
 		t.Errorf("refitted once more: %+v", again)
+	}
+}
+
+func TestCanariesThatAreAwayAreMadeUpForByThoseThatAreNot(t *testing.T) {
+	t.Parallel()
+	agents, p := fleet(10), policy()
+	p.Plan.Canaries = 2
+	r := started(t, p, agents)
+	out := map[rollout.AgentID]bool{r.Canaries[0]: true}
+	for _, id := range agents[:6] {
+		out[id] = true
+	}
+	next, _ := r.Refit(agents, out)
+	here := 0
+	for _, id := range next.Canaries {
+		if !out[id] {
+			here++
+		}
+	}
+	if here != 2 || !slices.Equal(next.Canaries[:2], r.Canaries) {
+		t.Errorf("of %v it made %v where %v are away", r.Canaries, next.Canaries, out)
+	}
+	if again, changed := next.Refit(agents, out); changed {
+		t.Errorf("refitted once more: %+v", again)
+	}
+	for _, id := range agents {
+		out[id] = true
+	}
+	if last, changed := next.Refit(agents, out); changed {
+		t.Errorf("where all are away it made %v", last.Canaries)
 	}
 }
 
@@ -193,7 +224,7 @@ func TestSharesReachThoseThatJoin(t *testing.T) {
 	if got := len(reached(all, agents)); got != 4000 {
 		t.Errorf("all of the pool: %d of 4000", got)
 	}
-	left, changed := r.Refit(agents[100:110])
+	left, changed := r.Refit(agents[100:110], nil)
 	if n := len(reached(left, agents[100:110])); n < 5 || changed != (left.Bound > r.Bound) {
 		t.Errorf("in a pool of ten others %d get it, want half", n)
 	}
