@@ -44,3 +44,32 @@ func TestOffersAreWhatCouldBeLentWithTheFloorKept(t *testing.T) {
 		}
 	})
 }
+
+// What is lent while nothing is cleaned does not come back: those that are clean are all that the pool has.
+func TestNothingIsLentWhileNothingIsCleaned(t *testing.T) {
+	for what, stop := range map[string]func(*lendRig) (again func()){
+		"paused": func(r *lendRig) func() {
+			must(r.t, r.store.SetPause(r.t.Context(), pause(reconcile.ScopeAll, time.Now(), time.Time{})))
+			return func() { must(r.t, r.store.ClearPause(r.t.Context(), reconcile.ScopeAll)) }
+		},
+		"held": func(r *lendRig) func() {
+			must(r.t, r.crew.OrderHold(r.t.Context(), "linux-7", "ann", "disk", time.Time{}))
+			return func() { must(r.t, r.crew.OrderRelease(r.t.Context(), "linux-7", "ann", "done")) }
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			inLendRig(t, setup{agents: one}, func(r *lendRig) {
+				r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.lender.Offers(r.t.Context())) == 1 })
+				again := stop(r)
+				r.pass(10 * time.Second)
+				l := r.request()
+				r.pass(10 * time.Minute)
+				if got := r.loan(l.ID); got.State != loan.Waiting || len(r.lender.Offers(r.t.Context())) != 0 {
+					r.t.Errorf("it is %s: %s", got.State, got.Reason)
+				}
+				again()
+				r.waitLoan(l.ID, loan.Attached)
+			})
+		})
+	}
+}

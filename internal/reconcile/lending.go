@@ -161,11 +161,11 @@ func (m *market) recalls(one *loan.Loan, open []loan.Loan, now time.Time) bool {
 	return false
 }
 
-// lendable reports whether nothing speaks against lending the agent now.
+// lendable reports whether nothing speaks against lending the agent now. Where nothing is cleaned it would not come back.
 func (v *view) lendable() bool {
 	s := &v.sighting
 	return v.agent.State == hygiene.Clean && v.action.Kind == hygiene.Rest && s.Present && s.Idle && !s.Offline &&
-		s.Gate.Mode != hygiene.GateLost && s.Neighbour.Cleaning == "" && !v.policy.DryRun
+		s.Gate.Mode != hygiene.GateLost && s.Neighbour.Cleaning == "" && v.policy.Paused == "" && !v.policy.DryRun
 }
 
 // answers reports whether the agent is what a loan wants.
