@@ -70,7 +70,7 @@ It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be
 	f.StringVar(&r.wish.Ref, "ref", "", "ref that the candidate is of, as your CI knows it; for candidates that ask for root")
 	f.BoolVar(&r.shared, "shared-account", false, "borrow agents also where the candidate would run as the account of the lender's agent, and could read what that can")
 	f.StringVar(&r.borrower, "borrower", "", "who borrows (default: whose token it is)")
-	f.Var(&r.lasts, "for", "how long the loans may last (default: as the pool has it)")
+	f.Var(&r.lasts, "for", "how long the loans may last (default: as long as the rehearsal does, and the pool allows)")
 	f.Var(&r.ttl, "ttl", "end the loans when this command has given no sign of life for so long (default: 2m)")
 	f.Var(&r.wait, "wait", "how long to wait for each agent (default: 10m)")
 	f.Var(&r.within, "clean-within", "how long a returned agent may take to be clean (default: 15m)")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
@@ -76,8 +77,12 @@ func (d *deskOf) Show(ctx context.Context, id string) (rehearsal.Loan, error) {
 }
 
 // Renew implements [rehearsal.Desk].
-func (d *deskOf) Renew(ctx context.Context, id string) error {
-	_, err := d.RenewLoan(ctx, id, api.LoanRenewal{})
+func (d *deskOf) Renew(ctx context.Context, id string, longer time.Duration) error {
+	var r api.LoanRenewal
+	if longer > 0 {
+		r.For = longer.String()
+	}
+	_, err := d.RenewLoan(ctx, id, r)
 	return err
 }
 

@@ -127,10 +127,15 @@ func (b *bench) attached(ctx context.Context) error {
 	}
 }
 
+// lastsFor is how much longer a loan is to last for which nobody has said it: how long a rehearsal takes nobody knows before. The
+// pool has the last word.
+const lastsFor = 30 * time.Minute
+
 // keep renews the loan until ctx ends. It calls lost when the loan does, and when its agent, the lender or the controller has been
 // away for so long that they do not come back: an agent of a loan does not connect twice.
 func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 	lender, controller, agent := absence{limit: 6}, absence{limit: 6}, absence{limit: 2} // six make a TTL
+	var lasts time.Time                                                                  // what was asked for last
 	for pause(ctx, max(time.Second, b.TTL/6)) == nil {
 		l, err := b.Desk.Show(ctx, b.loan.ID)
 		if err == nil && l.State != loan.Attached {
@@ -138,7 +143,13 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 			return
 		}
 		if err == nil {
-			err = b.Desk.Renew(ctx, b.loan.ID)
+			longer := time.Duration(0)
+			if b.For <= 0 && time.Until(lasts) < lastsFor/2 {
+				longer = lastsFor
+			}
+			if err = b.Desk.Renew(ctx, b.loan.ID, longer); err == nil && longer > 0 {
+				lasts = time.Now().Add(longer)
+			}
 		}
 		a, failed := b.Jenkins.Agent(ctx, b.node)
 		switch {

@@ -19,8 +19,8 @@ type Desk interface {
 	Program(ctx context.Context, pool string) (*recipe.Program, error)
 	Request(ctx context.Context, a Ask) (Loan, error)
 	Show(ctx context.Context, id string) (Loan, error)
-	// Renew gives a sign of life. One that is over is an error.
-	Renew(ctx context.Context, id string) error
+	// Renew gives a sign of life, and lets the loan last longer from now if that is not 0. One that is over is an error.
+	Renew(ctx context.Context, id string, longer time.Duration) error
 	// Return ends a loan. One that is over is no error.
 	Return(ctx context.Context, id, reason string) (Loan, error)
 }

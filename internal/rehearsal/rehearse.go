@@ -35,7 +35,7 @@ type Rehearsal struct {
 
 	Wish     Wish
 	Borrower string
-	For      time.Duration // of each loan
+	For      time.Duration // of each loan; 0 = as long as this lives, and the pool lets it
 	TTL      time.Duration // after which a loan ends when this gives no sign of life; default 2 min
 	Wait     time.Duration // for an agent; default 10 min
 

@@ -157,3 +157,14 @@ func TestALoanThatEndsInTheMiddleIsNoFaultOfTheCandidate(t *testing.T) {
 		}
 	})
 }
+
+// A whole rehearsal is many cleanups: it may take longer than what a pool lends for when nobody says how long.
+func TestARehearsalIsNotCutShortByTheUsualTerm(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		w.takes, w.term = time.Minute, 3*time.Minute
+		result, err := w.rehearse(w.t.Context())
+		if err != nil || result.Verdict != report.Passed {
+			w.t.Errorf("%s, %v:\n%s\n%s", result.Verdict, err, cases(result), reasons(result))
+		}
+	})
+}

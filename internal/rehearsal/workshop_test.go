@@ -3,6 +3,7 @@
 package rehearsal_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,9 @@ type workshop struct {
 	loan   rehearsal.Loan
 	ask    rehearsal.Ask
 	renews int
+	takes  time.Duration                   // of a program; 0 = ten seconds
+	term   time.Duration                   // of the loan if nobody asks for more; 0 = without end
+	until  time.Time                       // when it ends then
 	runs   int                             // of the candidate
 	bend   func(run int, r *recipe.Report) // what the candidate reports
 	ignore state.Ignore                    // what the pool does not mind
@@ -157,7 +161,11 @@ func (w *workshop) Request(_ context.Context, a rehearsal.Ask) (rehearsal.Loan, 
 	go func() {
 		time.Sleep(5 * time.Second)
 		if agent := w.server.Agent(a.Node); agent != nil && agent.Connect() == nil {
+			w.mu.Lock()
+			w.until = time.Now().Add(w.term)
+			w.mu.Unlock()
 			w.turn(loan.Attached, "")
+			w.expire()
 		}
 	}()
 	return w.loan, nil
@@ -178,13 +186,30 @@ func (w *workshop) Show(context.Context, string) (rehearsal.Loan, error) {
 	return w.loan, nil
 }
 
-func (w *workshop) Renew(context.Context, string) error {
+// expire ends a loan with a term when that is over.
+func (w *workshop) expire() {
+	for over := w.term == 0; !over; {
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		over = w.loan.State.Final() || time.Now().After(w.until)
+		w.mu.Unlock()
+	}
+	if l, err := w.Show(w.t.Context(), ""); w.term > 0 && err == nil && !l.State.Final() {
+		w.turn(loan.Returning, "its term is over")
+		w.agentDies()
+	}
+}
+
+func (w *workshop) Renew(_ context.Context, _ string, longer time.Duration) error {
 	if err := w.open(); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.renews++
+	if longer > 0 {
+		w.until = time.Now().Add(longer)
+	}
 	return nil
 }
 
@@ -273,7 +298,7 @@ func (w *workshop) program(ctx context.Context, step jenkinstest.Step) jenkinste
 		w.atStep = nil
 	}()
 	select {
-	case <-time.After(10 * time.Second):
+	case <-time.After(cmp.Or(w.takes, 10*time.Second)):
 	case <-ctx.Done():
 		return jenkinstest.StepResult{Exit: 137}
 	}
