@@ -33,11 +33,11 @@ type Match struct {
 
 // Choose says which waiting loans get which of the offered agents. The borrower with the fewest agents comes
 // first, among those the one that has waited longest; within a borrower, the oldest request. Fits says whether an
-// agent answers a loan. Quotas are by borrower; one without an entry has none. Active loans are those of all controllers.
+// agent answers a loan, by what it wants and whom it is to. Quotas are by borrower; one without an entry has none. Active loans are those of all controllers.
 func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, quotas map[string]int, fits func(Loan, Offer) bool) []Match {
 	c := chooser{
 		left: slices.SortedFunc(slices.Values(offers), longestClean), shelves: make(map[string]Shelf, len(shelves)),
-		has: map[string]int{}, quotas: quotas, fits: fits,
+		has: map[string]int{}, quotas: quotas, fits: fits, vain: map[wish]bool{},
 	}
 	maps.Copy(c.shelves, shelves)
 	for _, l := range active {
@@ -70,6 +70,13 @@ type chooser struct {
 	has     map[string]int // agents by borrower
 	quotas  map[string]int
 	fits    func(Loan, Offer) bool
+	vain    map[wish]bool // that nothing which is left answers: of one request for many, only the first is tried then
+}
+
+// wish is what tells whether an agent answers a loan.
+type wish struct {
+	want Want
+	to   Kind
 }
 
 // first returns the place in the queue, which is by age, of the loan whose turn it is.
@@ -88,8 +95,13 @@ func (c *chooser) take(l Loan) (Offer, bool) {
 	if quota, ok := c.quotas[l.Borrower]; ok && c.has[l.Borrower] >= quota {
 		return Offer{}, false
 	}
+	w := wish{l.Want, l.To.Kind}
+	if w.want.Patience = 0; c.vain[w] {
+		return Offer{}, false
+	}
 	i := slices.IndexFunc(c.left, func(o Offer) bool { return c.shelves[o.Pool].spares() && c.fits(l, o) })
 	if i < 0 {
+		c.vain[w] = true
 		return Offer{}, false
 	}
 	offer := c.left[i]

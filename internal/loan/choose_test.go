@@ -313,3 +313,20 @@ func TestChooseDependsOnNoOrder(t *testing.T) {
 		}
 	})
 }
+
+// A request for a thousand agents that nothing answers is looked at every second, while it waits: not each of its loans beside each agent.
+func TestOfOneRequestThatNothingAnswersOneLoanIsTried(t *testing.T) {
+	t.Parallel()
+	var waiting []loan.Loan
+	for i := range 1000 {
+		waiting = append(waiting, ask(fmt.Sprintf("l%04d", i), "staging", 0, "none"))
+	}
+	asked := 0
+	got := loan.Choose(waiting, nil, offers("el9", 1000), map[string]loan.Shelf{"el9": {Policy: loan.Policy{Most: 10}, Clean: 1000}}, nil, func(l loan.Loan, o loan.Offer) bool {
+		asked++
+		return fits(l, o)
+	})
+	if len(got) != 0 || asked != 1000 {
+		t.Errorf("%d loans got agents, after %d comparisons", len(got), asked)
+	}
+}

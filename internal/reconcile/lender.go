@@ -14,6 +14,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/engine"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -164,7 +165,15 @@ func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 		}
 	}
 	shelves := shelvesOf(markets)
-	fits := func(one loan.Loan, o loan.Offer) bool { return byAgent[o.Agent].answers(&one) }
+	exprs := map[string]labelexpr.Expr{} // each is read once, not for each agent
+	fits := func(one loan.Loan, o loan.Offer) bool {
+		expr, ok := exprs[one.Want.Labels]
+		if !ok {
+			expr = labelexpr.ParseLenient(one.Want.Labels)
+			exprs[one.Want.Labels] = expr
+		}
+		return byAgent[o.Agent].answers(&one, expr)
+	}
 	var errs []error
 	for _, m := range loan.Choose(waiting, open, offers, shelves, l.Borrowers.quotas(), fits) {
 		granted, err := l.grant(ctx, m, open)

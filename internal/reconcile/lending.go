@@ -168,8 +168,8 @@ func (v *view) lendable() bool {
 		s.Gate.Mode != hygiene.GateLost && s.Neighbour.Cleaning == "" && v.policy.Paused == "" && !v.policy.DryRun
 }
 
-// answers reports whether the agent is what a loan wants.
-func (o *offer) answers(l *loan.Loan) bool {
+// answers reports whether the agent is what a loan wants; expr is the label expression of that.
+func (o *offer) answers(l *loan.Loan, expr labelexpr.Expr) bool {
 	name := o.Agent.Name
 	switch {
 	case l.Want.Pool != "" && l.Want.Pool != o.Pool,
@@ -180,7 +180,7 @@ func (o *offer) answers(l *loan.Loan) bool {
 	case l.Want.Labels == "":
 		return true
 	}
-	return labelexpr.ParseLenient(l.Want.Labels).Matches(labelexpr.Has(o.labels...))
+	return expr.Matches(labelexpr.Has(o.labels...))
 }
 
 func loanAgent(id hygiene.AgentID) loan.Agent {
