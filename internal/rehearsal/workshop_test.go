@@ -151,7 +151,7 @@ func (w *workshop) Program(context.Context, string) (*recipe.Program, error) {
 	return w.production, w.open()
 }
 
-func (w *workshop) Request(_ context.Context, a rehearsal.Ask) (rehearsal.Loan, error) {
+func (w *workshop) Request(ctx context.Context, a rehearsal.Ask) (rehearsal.Loan, error) {
 	if err := w.open(); err != nil {
 		return rehearsal.Loan{}, err
 	}
@@ -165,7 +165,7 @@ func (w *workshop) Request(_ context.Context, a rehearsal.Ask) (rehearsal.Loan, 
 			w.until = time.Now().Add(w.term)
 			w.mu.Unlock()
 			w.turn(loan.Attached, "")
-			w.expire()
+			w.expire(ctx)
 		}
 	}()
 	return w.loan, nil
@@ -187,14 +187,14 @@ func (w *workshop) Show(context.Context, string) (rehearsal.Loan, error) {
 }
 
 // expire ends a loan with a term when that is over.
-func (w *workshop) expire() {
+func (w *workshop) expire(ctx context.Context) {
 	for over := w.term == 0; !over; {
 		time.Sleep(time.Second)
 		w.mu.Lock()
 		over = w.loan.State.Final() || time.Now().After(w.until)
 		w.mu.Unlock()
 	}
-	if l, err := w.Show(w.t.Context(), ""); w.term > 0 && err == nil && !l.State.Final() {
+	if l, err := w.Show(ctx, ""); w.term > 0 && err == nil && !l.State.Final() {
 		w.turn(loan.Returning, "its term is over")
 		w.agentDies()
 	}
