@@ -220,6 +220,36 @@ func (l *loan) asAnother(t *testing.T, p *place, verb string, who loanjob.Person
 	return apart.asPerson(t, p, verb, who)
 }
 
+// Where somebody else keeps the keys of the account, nothing is in the way of a loan, and nothing is taken for the loan's.
+func TestKeysThatSomebodyElseKeepsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, replaced := range []bool{false, true} {
+		l, p := pretend(t, "dash", connects)
+		srv := withAccounts(t, p, 0, "")
+		dir := filepath.Join(p.loanHome, ".ssh")
+		keys := filepath.Join(dir, "authorized_keys")
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(keys, []byte("# ours\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		l.order.Dir, l.order.User, l.order.Isolation = filepath.Join(srv, "work"), "pitcrewloan", loanjob.Required
+		l.hold(t, p, jar)
+		l.connected(t)
+		left := 0
+		if replaced {
+			left, keys = 1, filepath.Join(p.loanHome, "away", "authorized_keys")
+			asLoan(t, p, `cd "$1" && mv .ssh away && mkdir .ssh && echo "ssh-ed25519 AAAAother for ever" >.ssh/authorized_keys && echo x`)
+		}
+		l.stop(t)
+		l.exit(t)
+		if c := l.console(t); c.Started == nil || c.Ended == nil || c.Ended.Left != left {
+			t.Errorf("replaced %t: started %+v, ended %+v", replaced, c.Started, c.Ended)
+		}
+		if text, err := os.ReadFile(keys); string(text) != "# ours\n" || err != nil {
+			t.Errorf("replaced %t: %q, %v", replaced, text, err)
+		}
+	}
+}
+
 // sleeper is a process of the loan's account.
 func sleeper(t *testing.T, p *place) (pid int) {
 	t.Helper()

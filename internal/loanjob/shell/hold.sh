@@ -101,7 +101,7 @@ lender_gone() {
 furnish() {
 	f_said=$(as_loan sh -c 'umask 077; mkdir "$1"' make "$dir" 2>&1 </dev/null) || refuse "$loan_user cannot make $dir: $(plain "$f_said")"
 	: >"$state/made"
-	[ "$isolated" = no ] || note_keys "$state" || fail "cannot read the keys of $loan_user"
+	[ "$isolated" = no ] || note_keys "$state" || say "keys of $loan_user: they cannot be read, and are not put back"
 	put agent.jar <"$jar"
 	digested "$(as_loan cat "$dir/agent.jar" </dev/null | $hasher)"
 	[ "$sum" = "$jar_sum" ] || fail "the agent program was changed on its way to $dir"

@@ -15,8 +15,10 @@ note_keys() {
 	with_keys "$keys_of" "pitcrew-loan-$loan" >"$1/keys" </dev/null && with_keys "$beside" >"$1/new" </dev/null && mv "$1/new" "$1/beside"
 }
 keys_of='cd "$HOME" 2>/dev/null || exit 0 # without a home it has no keys
+[ ! -d .ssh ] || [ -O .ssh ] || exit 0
 [ ! -f .ssh/authorized_keys ] || grep -v " $1\$" .ssh/authorized_keys || [ "$?" -eq 1 ]'
 beside='cd "$HOME" 2>/dev/null || exit 0
+[ ! -d .ssh ] || [ -O .ssh ] || { echo /; exit 0; } # it cannot let in anybody there
 [ ! -d .ssh ] || ls -A .ssh'
 
 # rewrite_keys replaces the account's keys by the same without this loan's, and with line $1 if it is one.
@@ -42,6 +44,11 @@ restore_keys() {
 	fi
 }
 restore='cd "$HOME" 2>/dev/null || exit 0
+if [ "$1" = / ]; then
+	[ ! -d .ssh ] || [ -L .ssh ] || [ -O .ssh ] || exit 0
+	echo ".ssh of somebody else was replaced"
+	exit 1
+fi
 [ ! -L .ssh ] || rm -f .ssh || exit 1
 [ -d .ssh ] || rm -rf .ssh || exit 1
 keys=$(cat; echo .)
