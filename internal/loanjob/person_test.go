@@ -207,7 +207,17 @@ func TestTheEndOfAPersonsLoanEndsNothingOfAnother(t *testing.T) {
 			if _, exit := l.asAnother(t, p, "revoke-ssh", second); exit != 0 {
 				t.Errorf("revoke: exit status %d", exit)
 			}
+			if _, exit := l.asAnother(t, p, "grant-ssh", second); exit != 0 {
+				t.Errorf("the second person again: exit status %d", exit)
+			}
 			other.stop(t)
+			other.exit(t)
+			if text, err := os.ReadFile(filepath.Join(p.loanHome, ".ssh", "authorized_keys")); !strings.HasSuffix(string(text), "pitcrew-loan-another\n") || strings.Contains(string(text), who.Loan) || err != nil {
+				t.Errorf("the end of another loan left of the person's keys %q, %v", text, err)
+			}
+			if _, exit := l.asAnother(t, p, "revoke-ssh", second); exit != 0 {
+				t.Errorf("revoke: exit status %d", exit)
+			}
 			other.wantEnd(t, p, loanjob.Stopped, 0)
 		})
 	}

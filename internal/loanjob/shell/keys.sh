@@ -9,9 +9,22 @@ with_keys() {
 $k_text" keys "$@"
 }
 
-# note_keys writes down in directory $1 who may log in, and what else there is beside that, once for each loan.
+# alone succeeds if no other loan lives here that has the account as well. It runs in a shell of its own.
+alone() (
+	base=${state:-$base/$loan}
+	base=${base%/*}
+	boot_id
+	[ -z "$(granted_besides)" ] || return 1
+	for a_dir in "$base"/*; do
+		[ "$a_dir" != "$base/$loan" ] && know_loan "$a_dir" && [ "$k_user" = "$user" ] || continue
+		! lives "$k_holder" && ! lives "$k_java" || return 1
+	done
+)
+
+# note_keys writes down in directory $1 who may log in, and what else there is beside that, once for each loan. Where another loan has
+# the account as well, whose those are nobody can tell.
 note_keys() {
-	[ ! -f "$1/beside" ] || return 0
+	[ ! -f "$1/beside" ] && alone || return 0
 	with_keys "$keys_of" "pitcrew-loan-$loan" >"$1/keys" </dev/null && with_keys "$beside" >"$1/new" </dev/null && mv "$1/new" "$1/beside"
 }
 keys_of='cd "$HOME" 2>/dev/null || exit 0 # without a home it has no keys
@@ -35,9 +48,9 @@ new=.ssh/authorized_keys.$1
 } >"$new" && mv -f "$new" .ssh/authorized_keys || { rm -f "$new"; exit 1; }'
 
 # restore_keys lets in who might log in when directory $1 was written, and prints what it found changed. Of a loan that
-# nothing is written down of it takes away the key alone.
+# nothing is written down of, or that is not alone, it takes away the key alone.
 restore_keys() {
-	if [ -f "$1/beside" ]; then
+	if [ -f "$1/beside" ] && alone; then
 		with_keys "$restore" "$(cat "$1/beside")" 2>&1 <"$1/keys"
 	else
 		rewrite_keys ''
