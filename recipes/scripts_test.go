@@ -24,7 +24,7 @@ func TestDatabasesAreBelievedGoneOnlyWhenTheServerSaysSo(t *testing.T) {
 			t.Parallel()
 			bin, databases := t.TempDir(), filepath.Join(t.TempDir(), "all")
 			for tool, text := range map[string]string{"runuser": `shift 3; exec "$@"`, "psql": `exec ls "$D"`, "dropdb": c.dropdb} {
-				if err := os.WriteFile(filepath.Join(bin, tool), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil { //nolint:gosec // a program
+				if err := os.WriteFile(filepath.Join(bin, tool), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 					t.Fatal(err)
 				}
 			}
