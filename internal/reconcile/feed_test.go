@@ -43,6 +43,35 @@ func (r *rig) builds() []store.Build {
 // blind makes polls so rare that whole builds fall between two of them.
 func blind(s *reconcile.Settings) { s.Poll, s.FeedEvery = 20*time.Minute, 10*time.Minute }
 
+// TestWhatTheStoreForgetsMakesNoBuildContaminated has an agent stay clean for longer than attempts are kept: the build that used
+// it then is not judged without the attempt whose cleanness it took, nor is it later, when its feed still ends with it.
+func TestWhatTheStoreForgetsMakesNoBuildContaminated(t *testing.T) {
+	inRig(t, setup{agents: one, settings: func(s *reconcile.Settings) { s.FeedEvery = 10 * time.Minute }}, func(r *rig) {
+		forget := func() {
+			day := 24 * time.Hour
+			_, err := r.store.Purge(r.t.Context(), time.Now(), store.Retention{Events: 365 * day, Attempts: 2 * day, Logs: day, Builds: 2 * day})
+			must(r.t, err)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		r.runBuild("app", "clean&&el7")
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && r.agent("linux-7").Attempt == 2 })
+		for range 5 {
+			r.pass(24 * time.Hour)
+			forget()
+		}
+		r.runBuild("app", "clean&&el7")
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && r.agent("linux-7").Attempt == 3 })
+		forget()
+		r.pass(time.Hour)
+		if got := r.events(hygiene.EventContaminated); len(got) != 0 {
+			t.Errorf("called contaminated: %+v", got)
+		}
+		if _, err := r.store.Attempt(r.t.Context(), r.agent("linux-7").ID, 1); err == nil {
+			t.Error("the first attempt was not forgotten")
+		}
+	})
+}
+
 func TestBuildsBetweenTwoPollsAreFoundInTheFeed(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
 		r.waitState("linux-7", hygiene.Clean)

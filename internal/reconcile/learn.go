@@ -105,7 +105,9 @@ func (c *Crew) record(ctx context.Context, id hygiene.AgentID, builds []jenkins.
 	rows := make([]store.Build, 0, len(news))
 	for _, b := range slices.Backward(news) { // oldest first
 		row := store.Build{Agent: id, URL: b.URL, Job: b.Job, Number: b.Number, At: b.At}
-		if n := slices.IndexFunc(judged.Contaminated, func(x hygiene.Contaminated) bool { return x.URL == b.URL }); n >= 0 {
+		n := slices.IndexFunc(judged.Contaminated, func(x hygiene.Contaminated) bool { return x.URL == b.URL })
+		// What is read again is not judged again once the attempt that it was judged by is forgotten.
+		if n >= 0 && (b.At.After(newest) || reaches(feed.Attempts, nil, b.At)) {
 			row.Contaminated, row.Reason = true, judged.Contaminated[n].Reason
 		}
 		rows = append(rows, row)

@@ -194,6 +194,35 @@ func TestPurgeRemovesWhatIsOldButNotTheNewestAttempt(t *testing.T) {
 	}
 }
 
+// TestPurgeKeepsTheAttemptsThatBuildsAreJudgedBy has the cleanliness of an old attempt last until lately.
+func TestPurgeKeepsTheAttemptsThatBuildsAreJudgedBy(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	s := setup(t)
+	for i, lost := range []time.Duration{2 * day, 9 * day, 0} {
+		now := t0.Add(time.Duration(i) * day)
+		attempted(t, s, a1, hygiene.Failed, now)
+		err := s.Change(t.Context(), a1, now, func(ch *store.Change) ([]hygiene.Event, error) {
+			if lost > 0 {
+				ch.Attempt.Lost = t0.Add(lost)
+			}
+			return nil, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		now  time.Duration
+		want int64
+	}{{10 * day, 1}, {15 * day, 0}, {20 * day, 1}} {
+		got, err := s.Purge(t.Context(), t0.Add(step.now), store.Retention{Attempts: 7 * day})
+		if err != nil || got.Attempts != step.want {
+			t.Errorf("on day %d: %d attempts were forgotten, %v; want %d", step.now/day, got.Attempts, err, step.want)
+		}
+	}
+}
+
 func TestPurgeTakesManySmallSteps(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -11,10 +11,10 @@ SELECT CAST(coalesce(
 -- name: PurgeEvents :execrows
 DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.id < sqlc.arg(first) ORDER BY e.id LIMIT sqlc.arg(n));
 
--- An agent's newest attempt stays, whatever its age.
+-- An agent's newest attempt stays, whatever its age, and one whose cleanliness lasted until then: builds are judged by it.
 -- name: OldAttempts :many
 SELECT t.id FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent
-WHERE t.id > sqlc.arg(after) AND t.ended > 0 AND t.ended < sqlc.arg(cutoff) AND t.number < a.attempt
+WHERE t.id > sqlc.arg(after) AND t.ended > 0 AND t.ended < sqlc.arg(cutoff) AND t.lost < sqlc.arg(cutoff) AND t.number < a.attempt
 ORDER BY t.id LIMIT sqlc.arg(n);
 
 -- name: DeleteAttempt :exec

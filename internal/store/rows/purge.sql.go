@@ -47,11 +47,11 @@ func (q *Queries) FirstYoungEvent(ctx context.Context, cutoff int64) (int64, err
 
 const oldAttempts = `-- name: OldAttempts :many
 SELECT t.id FROM attempt t JOIN agent a ON a.controller = t.controller AND a.name = t.agent
-WHERE t.id > $1 AND t.ended > 0 AND t.ended < $2 AND t.number < a.attempt
+WHERE t.id > $1 AND t.ended > 0 AND t.ended < $2 AND t.lost < $2 AND t.number < a.attempt
 ORDER BY t.id LIMIT $3
 `
 
-// An agent's newest attempt stays, whatever its age.
+// An agent's newest attempt stays, whatever its age, and one whose cleanliness lasted until then: builds are judged by it.
 func (q *Queries) OldAttempts(ctx context.Context, after int64, cutoff int64, n int32) ([]int64, error) {
 	rows, err := q.query(ctx, q.oldAttemptsStmt, oldAttempts, after, cutoff, n)
 	if err != nil {
