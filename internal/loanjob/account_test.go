@@ -33,7 +33,12 @@ func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) 
 		t.Skip("this test needs root; CI runs it")
 	}
 	p.loanUID = agentUID + int(loanUIDs.Add(1))
+	// All of /etc, and not files in it: whoever adds a user to this machine meanwhile replaces those, and what is mounted on a file
+	// that is replaced is gone.
 	etc := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", "/etc/.", etc).CombinedOutput(); err != nil {
+		t.Fatalf("copy /etc: %v\n%s", err, out)
+	}
 	srv = t.TempDir()
 	p.loanHome = filepath.Join(srv, "home")
 	for name, more := range map[string]string{
@@ -47,7 +52,7 @@ func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) 
 			need(t, "sudo")
 			text, mode = []byte("Defaults env_reset\nroot ALL=(ALL) ALL\n"+sudoers), 0o440
 		}
-		if err = errors.Join(err, os.WriteFile(filepath.Join(etc, name), append(text, more...), mode)); err != nil {
+		if err = errors.Join(err, os.WriteFile(filepath.Join(etc, name), append(text, more...), mode), os.Chmod(filepath.Join(etc, name), mode)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +70,7 @@ func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	const enter = `mount --make-rprivate / && for file in passwd group sudoers; do mount --bind "$1/$file" "/etc/$file" || exit; done
+	const enter = `mount --make-rprivate / && mount --bind "$1" /etc || exit
 uid=$2; shift 2; exec /usr/bin/setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"`
 	p.under = []string{"unshare", "-m", "/bin/sh", "-c", enter, "enter", etc, fmt.Sprint(uid)}
 	p.uid = uid
