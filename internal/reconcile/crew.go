@@ -190,7 +190,11 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // every calls f at once and then once per period until ctx ends, sooner when poked.
 func every(ctx context.Context, period func() time.Duration, poked <-chan struct{}, f func(context.Context)) error {
-	timer := time.NewTimer(0)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	f(ctx)
+	timer := time.NewTimer(period())
 	defer timer.Stop()
 	for {
 		select {
