@@ -93,6 +93,7 @@ func (r *rehearser) commandAt(controller []string, wipe, furnish string, argumen
 	all := append([]string{
 		"rehearse", filepath.Join(r.dir, "candidate.yaml"), "--server", "http://" + r.daemon.address(), "--shared-account",
 		"--mess", "files", "--ignore", "port:tcp*", "--ignore", "port:u*", "--ignore", "mount:/*", "--ignore", "service:*.service",
+		"--ignore", "user:pc*", "--ignore", "group:pc*", // accounts that other tests make meanwhile
 	}, append(controller, arguments...)...)
 	c := exec.CommandContext(r.ctx, program, all...)
 	c.Env = append(os.Environ(), "PITCREW_TOKEN="+r.token)
