@@ -14,8 +14,8 @@ import (
 // requests and answers are written to connections in memory and read from them, connections are used
 // again, and one that is reset is. It may be used inside a bubble of virtual time.
 //
-// The simulation calls its controllers without that, which takes half as long. What the client does
-// with connections does not depend on fleets and days: some of the traces are enough.
+// The simulation calls most of its controllers without that, which takes half as long. What the client does
+// with connections does not depend on fleets and days: one controller of each daemon and some of the traces are enough.
 type framed struct {
 	*http.Transport
 	server *http.Server
