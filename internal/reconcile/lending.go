@@ -89,13 +89,16 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 	}
 	for i := range views {
 		v := &views[i]
+		served := serves(s, v, exprs)
+		if v.agent.Loan == nil && v.agent.State == hygiene.Due && v.action.Kind == hygiene.Begin {
+			meet(m.unmet, served) // such as one that has just come back
+		}
 		if v.pool == nil || v.pool.Lend == nil {
 			continue
 		}
 		m.totals[v.pool.Name]++
 		shelf := m.shelves[v.pool.Name]
 		shelf.Policy = v.pool.Lend.Policy
-		served := serves(s, v, exprs)
 		for _, d := range served {
 			shelf.Short = shelf.Short || demands[d].Want > 0
 		}
@@ -105,8 +108,6 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 			m.lent[v.agent.ID.Name] = lent{pool: v.pool.Name, serves: served}
 		case v.agent.State == hygiene.Clean:
 			shelf.Clean++
-		case v.action.Kind == hygiene.Begin:
-			meet(m.unmet, served) // such as one that has just come back
 		}
 		m.shelves[v.pool.Name] = shelf
 		if v.lendable() {
