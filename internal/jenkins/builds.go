@@ -29,6 +29,9 @@ type Build struct {
 	Params       map[string]string
 }
 
+// Aborted reports whether somebody, or the controller's own end, stopped the build.
+func (b *Build) Aborted() bool { return b.Result == "ABORTED" }
+
 const buildFields = "number,queueId,building,result,builtOn,timestamp,duration,url,description,actions[parameters[name,value]]"
 
 type wireBuild struct {

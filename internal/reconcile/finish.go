@@ -31,7 +31,7 @@ func (c *Crew) finish(ctx context.Context, w *work, build jenkins.Build) (time.D
 	if err != nil {
 		return rest, err
 	}
-	if build.Result == "ABORTED" {
+	if build.Aborted() {
 		c.forgetOwner() // somebody stopped it: a person, or another daemon of our name
 	}
 	if build.BuiltOnKnown && build.BuiltOn != w.agent.ID.Name {

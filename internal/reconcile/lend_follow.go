@@ -53,10 +53,10 @@ func (l *Lender) follow(ctx context.Context, c *Crew, one *loan.Loan) error {
 	case err != nil:
 		return l.ended(ctx, one, "its console is not to be trusted: "+err.Error(), loanjob.Console{})
 	case !build.Building:
-		if e := console.Ended; e != nil && e.Reason == loanjob.AgentEnded && build.Result == "ABORTED" {
+		if e := console.Ended; e != nil && e.Reason == loanjob.AgentEnded && build.Aborted() {
 			e.Reason = loanjob.Stopped // Jenkins ends the processes of a build that is stopped in any order
 		}
-		run.Stopped = build.Result == "ABORTED" && console.Ended == nil
+		run.Stopped = build.Aborted() && console.Ended == nil
 		says := fmt.Sprintf("its build ended %s", build.Result)
 		if console == (loanjob.Console{}) {
 			says += " before its program said a word: its console tells why" // the machine had no room for it, perhaps
