@@ -62,7 +62,7 @@ lent_files() {
 		{ read -r _ && IFS= read -r l_controller && IFS= read -r l_agent && IFS= read -r _ && IFS= read -r l_user && IFS= read -r l_dir; } 2>/dev/null <"$l_notes/whose"
 		[ "$l_agent-$l_controller" = "$PITCREW_AGENT-$PITCREW_CONTROLLER" ] || continue
 		! lent_lives "$l_notes/holder" && ! lent_lives "$l_notes/java" || continue
-		case $l_dir in */pitcrew-loan-"${l_notes##*/}") ;; *) continue ;; esac
+		case $l_dir in *[!0-9A-Za-z/._+-]*) continue ;; */pitcrew-loan-"${l_notes##*/}") ;; *) continue ;; esac
 		[ ! -e "$l_notes/made" ] || lent_remove "$l_dir" "$l_user" || {
 			say "a loan of this agent has left $l_dir, which cannot be removed"
 			continue

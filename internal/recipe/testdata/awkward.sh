@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 0f88eb53c7b18c9ec22a6bd351f3375393b697ed6bca1d01b73aae66209d55fd. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 46f75d1f2928c9c79c14232d7535e9c3da3eda138282e0af7e3df7067cfe091f. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -356,7 +356,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=0f88eb53c7b18c9ec22a6bd351f3375393b697ed6bca1d01b73aae66209d55fd
+revision=46f75d1f2928c9c79c14232d7535e9c3da3eda138282e0af7e3df7067cfe091f
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -1430,7 +1430,7 @@ lent_files() {
 		{ read -r _ && IFS= read -r l_controller && IFS= read -r l_agent && IFS= read -r _ && IFS= read -r l_user && IFS= read -r l_dir; } 2>/dev/null <"$l_notes/whose"
 		[ "$l_agent-$l_controller" = "$PITCREW_AGENT-$PITCREW_CONTROLLER" ] || continue
 		! lent_lives "$l_notes/holder" && ! lent_lives "$l_notes/java" || continue
-		case $l_dir in */pitcrew-loan-"${l_notes##*/}") ;; *) continue ;; esac
+		case $l_dir in *[!0-9A-Za-z/._+-]*) continue ;; */pitcrew-loan-"${l_notes##*/}") ;; *) continue ;; esac
 		[ ! -e "$l_notes/made" ] || lent_remove "$l_dir" "$l_user" || {
 			say "a loan of this agent has left $l_dir, which cannot be removed"
 			continue
@@ -1906,6 +1906,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 3d1235e3a79007c11931d2b31b2e5051ed8b41341becd92b1e4681ec8987332c '1679671878:47589' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check db279009abe24060735c9903801dd5fcfbfbe29e7b84eb5528922bd2cc46e848 '156727253:47622' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
