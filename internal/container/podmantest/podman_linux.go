@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -143,12 +144,7 @@ func Root(t *testing.T, files map[string][]byte) []byte {
 	t.Helper()
 	var root bytes.Buffer
 	w := tar.NewWriter(&root)
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		head := &tar.Header{Name: name, Mode: 0o755, Size: int64(len(files[name]))}
 		if name[len(name)-1] == '/' {
 			head = &tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, Uid: 1000, Gid: 1000}

@@ -142,7 +142,7 @@ func systemUnit(name string) bool {
 
 func dangerous(p string) string {
 	switch {
-	case len(p) > 1 && p[1] == ':':
+	case !path.IsAbs(p) && len(p) > 1 && p[1] == ':':
 		return "paths of Windows cannot be owned yet"
 	case !path.IsAbs(p):
 		return "want an absolute path"
