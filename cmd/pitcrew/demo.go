@@ -49,6 +49,7 @@ file. On a terminal it shows the numbers as they grow; docs/demo.md explains the
 			// A terminal that is closed, or a reader that went away, is no reason to leave anything behind.
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
+			defer holdOut()()
 			if output == "json" {
 				return demoJSON(ctx, o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}

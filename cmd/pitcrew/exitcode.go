@@ -33,7 +33,7 @@ var exitCodes = []struct {
 	{exitFound, "It worked, and what it found is not well: problems in a file, jobs without protection, a cleanup that failed, a doctor's finding."},
 	{exitNoReach, "The daemon cannot be reached, or does not answer in time."},
 	{exitDenied, "The daemon refused the token, or wants one, or the token's role is too low."},
-	{exitInterrupted, "Interrupted by Ctrl-C or SIGTERM. Where a command runs until it is interrupted, that is no failure: 0."},
+	{exitInterrupted, "Interrupted by Ctrl-C or SIGTERM. Where a command runs until it is interrupted, that is no failure: 0. A second one ends it at once, by the signal."},
 }
 
 // exitError is an error with an exit code of its own. One without text ends the command silently.

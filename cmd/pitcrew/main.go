@@ -17,7 +17,16 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // whoever asks twice does not wait: the second ends the process as it is
 	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
+}
+
+// holdOut keeps a second Ctrl-C or SIGTERM from ending the process, until the returned function is called:
+// for what has more to put back than may be left behind.
+func holdOut() func() {
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, os.Interrupt, syscall.SIGTERM)
+	return func() { signal.Stop(unread) }
 }

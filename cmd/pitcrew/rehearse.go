@@ -117,6 +117,7 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err := r.ephemeral.check(); err != nil {
 		return err
 	}
+	defer holdOut()()
 	p := r.newRehearsalProgress()
 	undo := &rehearsal.Undo{}
 	defer func() { err = errors.Join(err, r.takeAllBack(ctx, undo, p)) }()
