@@ -62,7 +62,7 @@ type DoctorController struct {
 
 // Finding is one result of the checks of a controller.
 type Finding struct {
-	Level   string `json:"level" enum:"ok,warn,fail"`
+	Level   string `json:"level" enum:"ok,note,warn,fail"`
 	Topic   string `json:"topic"`
 	Message string `json:"message"`
 	Remedy  string `json:"remedy,omitempty" doc:"What to do"`

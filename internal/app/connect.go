@@ -46,20 +46,23 @@ func (a *App) check(ctx context.Context, r *crewRun) {
 }
 
 func (a *App) tellFindings(ctx context.Context, controller string, found []jenkins.Finding) {
-	count := map[jenkins.Level]int{jenkins.LevelWarn: 0, jenkins.LevelFail: 0}
+	count := map[jenkins.Level]int{}
 	for _, f := range found {
 		if f.Level == jenkins.LevelOK {
 			continue
 		}
 		count[f.Level]++
-		level := slog.LevelWarn
-		if f.Level == jenkins.LevelFail {
+		level := slog.LevelInfo
+		switch f.Level {
+		case jenkins.LevelWarn:
+			level = slog.LevelWarn
+		case jenkins.LevelFail:
 			level = slog.LevelError
 		}
 		a.Log.Log(ctx, level, "controller was checked", "controller", controller, "topic", f.Topic, "finding", f.Message, "remedy", f.Remedy)
 	}
-	for level, n := range count {
-		a.metrics.findings.WithLabelValues(controller, string(level)).Set(float64(n))
+	for _, level := range []jenkins.Level{jenkins.LevelWarn, jenkins.LevelFail} {
+		a.metrics.findings.WithLabelValues(controller, string(level)).Set(float64(count[level]))
 	}
 	if count[jenkins.LevelWarn]+count[jenkins.LevelFail] == 0 {
 		a.Log.InfoContext(ctx, "controller was checked", "controller", controller, "finding", "pitcrew can work with it")

@@ -41,8 +41,9 @@ func TestFindingsAreLoggedWithTheirRemedyAndCounted(t *testing.T) {
 	var log bytes.Buffer
 	a := &App{Options: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, metrics: newMetrics()}
 	fine := jenkins.Finding{Level: jenkins.LevelOK, Topic: "version", Message: "2.541.3"}
+	untold := jenkins.Finding{Level: jenkins.LevelNote, Topic: "permission", Message: "Job/Build cannot be probed"}
 	a.tellFindings(t.Context(), "ci", []jenkins.Finding{
-		fine,
+		fine, untold,
 		{Level: jenkins.LevelWarn, Topic: "agents", Message: "a1 is NORMAL", Remedy: "Make it EXCLUSIVE."},
 		{Level: jenkins.LevelFail, Topic: "permission", Message: "Agent/Configure is missing", Remedy: "Grant it."},
 	})
@@ -54,7 +55,7 @@ func TestFindingsAreLoggedWithTheirRemedyAndCounted(t *testing.T) {
 	}
 	counted(`{controller="ci",level="fail"} 1; {controller="ci",level="warn"} 1`)
 	said := log.String()
-	for _, want := range []string{`level=WARN msg="controller was checked" controller=ci topic=agents`, "level=ERROR", `finding="Agent/Configure is missing" remedy="Grant it."`} {
+	for _, want := range []string{`level=WARN msg="controller was checked" controller=ci topic=agents`, `level=INFO msg="controller was checked" controller=ci topic=permission`, "level=ERROR", `finding="Agent/Configure is missing" remedy="Grant it."`} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %s:\n%s", want, said)
 		}
@@ -63,8 +64,8 @@ func TestFindingsAreLoggedWithTheirRemedyAndCounted(t *testing.T) {
 		t.Errorf("it tells of what is well:\n%s", said)
 	}
 	log.Reset()
-	a.tellFindings(t.Context(), "ci", []jenkins.Finding{fine})
-	if said := log.String(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "level=INFO") {
+	a.tellFindings(t.Context(), "ci", []jenkins.Finding{fine, untold})
+	if said := log.String(); strings.Count(said, "level=INFO") != 2 || strings.Count(said, "\n") != 2 || !strings.Contains(said, "pitcrew can work with it") {
 		t.Errorf("nothing stands in the way, and it says:\n%s", said)
 	}
 	counted(`{controller="ci",level="fail"} 0; {controller="ci",level="warn"} 0`)

@@ -20,7 +20,8 @@ type Level string
 // Levels of findings.
 const (
 	LevelOK   Level = "ok"
-	LevelWarn Level = "warn" // pitcrew works, but not as well as it could, or nobody can tell
+	LevelNote Level = "note" // nobody can tell beforehand, and nothing says that something is wrong
+	LevelWarn Level = "warn" // pitcrew works, but not as well as it could, or could not be asked
 	LevelFail Level = "fail" // pitcrew cannot work like this
 )
 

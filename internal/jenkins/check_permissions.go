@@ -22,7 +22,7 @@ func (k *checker) permissions(ctx context.Context) {
 	k.readPermission(ctx, agent)
 	k.configurePermission(ctx, agent)
 	k.connectPermission(ctx, agent)
-	k.add(LevelWarn, "permission", "Grant them as the guide says; without them the first cleanup fails and names the permission.",
+	k.add(LevelNote, "permission", "Grant them as the guide says; without them the first cleanup fails and names the permission.",
 		"Agent/Disconnect, Job/Build, Job/Cancel, Job/Configure and Job/Delete cannot be probed without doing something")
 }
 
