@@ -56,7 +56,7 @@ itself: env:NAME, file:/path, credential:NAME (systemd) or exec:/program argumen
 	cmd.Flags().StringVar(&i.User, "user", "", "user on the controller")
 	cmd.Flags().StringVar(&i.Token, "token", "", "reference to the user's API token, such as file:/etc/pitcrew/main.token")
 	cmd.Flags().StringVar(&i.Agents, "agents", "", "label expression of the agents to service (default: linux)")
-	cmd.Flags().StringVar(&i.Recipe, "recipe", "", "file of the recipe (default: recipes/linux.yaml, beside the configuration)")
+	cmd.Flags().StringVar(&i.Recipe, "recipe", "", "file of the recipe (default: generic-linux.yaml, beside the configuration)")
 	cmd.Flags().StringVar(&i.Data, "data", "", "directory for the database (default: "+usualData+")")
 	cmd.Flags().BoolVar(&i.force, "force", false, "overwrite the file, and write it even if the controller is not as it should be")
 	cmd.Flags().BoolVar(&i.noCheck, "no-check", false, "do not ask the controller")
@@ -83,7 +83,7 @@ func (c *cli) initiate(ctx context.Context, i *initiation) error {
 			return err
 		}
 	}
-	return c.writeConfig(i, text)
+	return c.writeConfig(i, text, parsed.Recipes[0].File)
 }
 
 // answered returns the configuration by what flags and a person said. Who gave a wrong answer is asked again, for that alone.
@@ -195,7 +195,7 @@ func (i *initiation) complete(ctx context.Context, q *questioner) error {
 		{&i.User, "User of pitcrew there:", "pitcrew"},
 		{&i.Token, "Where that user's API token is kept (env:NAME, file:/path, exec:/program):", "file:/etc/pitcrew/main.token"},
 		{&i.Agents, "Label expression of the agents to service:", "linux"},
-		{&i.Recipe, "File of their recipe:", "recipes/linux.yaml"},
+		{&i.Recipe, "File of their recipe:", "generic-linux.yaml"},
 		{&i.Data, "Directory for the database:", usualData},
 	} {
 		for *question.to == "" {
@@ -212,7 +212,9 @@ func (i *initiation) complete(ctx context.Context, q *questioner) error {
 
 // checkController looks at a controller as the daemon would.
 func (c *cli) checkController(ctx context.Context, i *initiation, controller *config.Controller) error {
-	findings, err := examine(ctx, controller, jenkins.CheckOptions{})
+	findings, err := examine(ctx, controller, jenkins.CheckOptions{
+		Owns: func(job string) bool { return strings.HasPrefix(job, controller.Jobs.Prefix) }, // a daemon of before has left them
+	})
 	if err != nil {
 		return err
 	}
@@ -273,7 +275,7 @@ func (c *cli) findingText(level, topic, message, remedy string) string {
 	return c.paint(colours[level], fmt.Sprintf("%-*s", indent, level)) + strings.Join(lines, "\n"+strings.Repeat(" ", indent)) + "\n"
 }
 
-func (c *cli) writeConfig(i *initiation, text []byte) error {
+func (c *cli) writeConfig(i *initiation, text []byte, recipe string) error {
 	if err := os.MkdirAll(filepath.Dir(i.file), 0o755); err != nil { //nolint:gosec // it holds no secrets
 		return fmt.Errorf("write configuration: %w", err)
 	}
@@ -292,11 +294,24 @@ func (c *cli) writeConfig(i *initiation, text []byte) error {
 		return fmt.Errorf("write configuration: %w", err)
 	}
 	fmt.Fprintf(c.err, `%s is written. Next:
-  1. write the recipe that it names, or have it name one of "pitcrew recipe new"; "pitcrew recipe run" tries it
+  1. %s
      and check both:                                 pitcrew config check %[1]s
   2. look what would be done, without doing it:      pitcrew serve --dry-run -c %[1]s
   3. start the daemon:                               pitcrew serve -c %[1]s
   4. put the label cleanable on an agent
-`, i.file)
+`, i.file, recipeStep(recipe))
 	return nil
+}
+
+// recipeStep says what is to be done about the file of the recipe.
+func recipeStep(file string) string {
+	name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+	switch _, err := os.Stat(file); {
+	case err == nil:
+		return fmt.Sprintf("see that %s owns what it should,", file)
+	case slices.Contains(libraryNames(), name):
+		return fmt.Sprintf("write the recipe and edit what stands first in it: pitcrew recipe new %s %s", name, filepath.Dir(file))
+	default:
+		return fmt.Sprintf(`write the recipe %s ("pitcrew recipe list" has some to start from),`, file)
+	}
 }

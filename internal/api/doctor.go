@@ -151,7 +151,7 @@ func (s *Server) examineOne(ctx context.Context, d *DoctorController, jobs bool)
 	}
 	d.Slots = each(slots, slotOf)
 	d.Findings = each(c.Jenkins.Check(ctx, jenkins.CheckOptions{
-		Names: labelexpr.Names(v.Labels), Folder: v.Folder, SkipJobs: !jobs,
+		Names: labelexpr.Names(v.Labels), Folder: v.Folder, SkipJobs: !jobs, Owns: v.owns,
 	}), findingOf)
 	clones, err := s.clones(ctx, c.ID)
 	d.Findings = append(d.Findings, clones...)

@@ -30,7 +30,7 @@ var exampleAnswers = Answers{
 	User:       "pitcrew",
 	Token:      "file:/etc/pitcrew/main.token",
 	Agents:     "linux",
-	Recipe:     "recipes/linux.yaml",
+	Recipe:     "generic-linux.yaml",
 	Data:       "/var/lib/pitcrew",
 }
 

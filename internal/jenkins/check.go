@@ -39,8 +39,9 @@ type Finding struct {
 // CheckOptions say what a check looks for. The zero value checks with the default labels and for jobs at the top.
 type CheckOptions struct {
 	Names    labelexpr.Names
-	Folder   string // of the cleanup jobs; empty for the top
-	SkipJobs bool   // leave out the list of all jobs, which is the expensive part
+	Folder   string                // of the cleanup jobs; empty for the top
+	SkipJobs bool                  // leave out the list of all jobs, which is the expensive part
+	Owns     func(job string) bool // reports whether a job, by its full name, is one of ours; nil = none is
 }
 
 // Check looks whether pitcrew can work with this controller. It changes nothing: what cannot be found out without a
@@ -240,6 +241,9 @@ func (k *checker) jobs(ctx context.Context) {
 		if err != nil {
 			k.add(LevelWarn, topic, seeLog, "the jobs cannot be listed: %v", err)
 			return
+		}
+		if k.o.Owns != nil && k.o.Owns(job.FullName) {
+			continue // tied to an agent to clean it, or to lend it
 		}
 		total++
 		switch {

@@ -10,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -149,6 +150,24 @@ func TestTheFolderOfTheCleanupJobsIsLookedFor(t *testing.T) {
 		}
 	}
 	t.Error("a missing folder was not noticed")
+}
+
+func TestJobsOfOursAreNotWarnedOf(t *testing.T) {
+	t.Parallel()
+	handlers := admin()
+	handlers["GET /api/json"] = answering(200, `{"url":"http://ci/","useSecurity":true,"useCrumbs":true,"jobs":[{"name":"good","labelExpression":"clean && cleanable"},{"name":"pitcrew-slot-01","labelExpression":"linux-7"}]}`,
+		"X-Jenkins", "2.541.3", "X-Jenkins-Session", "s")
+	warned := func(o CheckOptions) bool {
+		return slices.ContainsFunc(check(t, handlers, o), func(f Finding) bool {
+			return f.Topic == "jobs" && f.Level == LevelWarn && strings.Contains(f.Message, "pitcrew-slot-01")
+		})
+	}
+	if !warned(CheckOptions{}) {
+		t.Error("a job that is tied to an agent is not warned of")
+	}
+	if warned(CheckOptions{Owns: func(job string) bool { return job == "pitcrew-slot-01" }}) {
+		t.Error("a job of ours is warned of: what would keep it from a dirty agent would keep that from being cleaned")
+	}
 }
 
 func TestVersionsAreCompared(t *testing.T) {
