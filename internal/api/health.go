@@ -55,9 +55,9 @@ func (s *Server) unhealthy(ctx context.Context, now time.Time) []string {
 	if reasons != nil {
 		return reasons
 	}
-	if err := s.Store.Fault(now); err != nil {
+	if at, err := s.Store.Fault(now); err != nil {
 		_, detail := translate(err)
-		reasons = append(reasons, "the database cannot be written: "+detail)
+		reasons = append(reasons, fmt.Sprintf("the database could not be written %s ago, and nothing was since: %s", now.Sub(at).Round(time.Second), detail))
 	}
 	for _, c := range s.controllers() {
 		v := c.View()

@@ -17,12 +17,13 @@ type fault struct {
 // faultFor is how long a fault is believed. What waits to be written is tried again more often.
 const faultFor = 5 * time.Minute
 
-// Fault returns why nothing can be written just now, such as a full disk, or nil.
-func (s *Store) Fault(now time.Time) error {
+// Fault returns why the newest change could not be written, such as a full disk, and when that was, or nil.
+// Only a change tells that it is over: where none is due it is believed for some minutes.
+func (s *Store) Fault(now time.Time) (at time.Time, err error) {
 	if f := s.fault.Load(); f != nil && now.Sub(f.at) < faultFor {
-		return f.err
+		return f.at, f.err
 	}
-	return nil
+	return time.Time{}, nil
 }
 
 // noteFault keeps what the end of a transaction says about the file, and logs it when it changes.

@@ -151,8 +151,9 @@ func childFillsDisk(ctx context.Context, path string) error {
 		return fmt.Errorf("on a full disk: got %w, want the disk full and what to do", err)
 	}
 	now := time.Now()
-	if said, later := s.Fault(now), s.Fault(now.Add(time.Hour)); !errors.Is(said, store.ErrFull) || later != nil {
-		return fmt.Errorf("on a full disk: the store says %w now and %w in an hour, want that the disk is full, and nothing", said, later)
+	at, said := s.Fault(now)
+	if _, later := s.Fault(now.Add(time.Hour)); !errors.Is(said, store.ErrFull) || at.IsZero() || at.After(now) || later != nil {
+		return fmt.Errorf("on a full disk: the store says %w of %s now and %w in an hour, want that the disk is full, and nothing", said, at, later)
 	}
 	if err := s.Backup(ctx, path+".backup"); !errors.Is(err, store.ErrFull) {
 		return fmt.Errorf("backup on a full disk: got %w, want the disk full", err)
@@ -169,7 +170,8 @@ func childFillsDisk(ctx context.Context, path string) error {
 	if n, err := writeNext(ctx, s); err != nil || n != committed+1 {
 		return fmt.Errorf("with space again: got change %d, %w, want %d", n, err, committed+1)
 	}
-	return s.Fault(time.Now())
+	_, err = s.Fault(time.Now())
+	return err
 }
 
 func fill(path string) error {
