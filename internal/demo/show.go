@@ -81,13 +81,15 @@ func (s *show) play(ctx context.Context) (Summary, error) {
 	return last, err
 }
 
-// follow gives both controllers the same orders at the same times, and tells how it goes, until
-// ctx ends. It returns the last summary. When alive ends first, the daemon's error says why.
+// follow opens the fleet to users once it is in service, gives both controllers the same orders at the same times, and
+// tells how it goes, until ctx ends. It returns the last summary. When alive ends first, the daemon's error says why.
 func (s *show) follow(ctx, alive context.Context) (Summary, error) {
 	next := trace(s.Seed, s.fleet)
 	o := next()
-	due := time.NewTimer(time.Until(s.began.Add(o.at)))
+	var opened time.Time
+	due := time.NewTimer(0)
 	defer due.Stop()
+	due.Stop()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -101,24 +103,50 @@ func (s *show) follow(ctx, alive context.Context) (Summary, error) {
 				return Summary{}, err
 			}
 			o = next()
-			due.Reset(time.Until(s.began.Add(o.at)))
-		case <-ticker.C:
-			if err := s.tick(alive); err != nil {
+			due.Reset(time.Until(opened.Add(o.at)))
+		case now := <-ticker.C:
+			sum, err := s.tick(alive)
+			if err != nil {
 				return Summary{}, err
+			}
+			if opened.IsZero() && (sum.Clean >= s.healthy() || now.Sub(s.began) >= s.patience()) {
+				opened = now
+				due.Reset(o.at)
 			}
 		}
 	}
 }
 
-func (s *show) tick(ctx context.Context) error {
+// healthy is the number of agents that nothing keeps from becoming clean at once.
+func (s *show) healthy() int {
+	n := 0
+	for _, a := range s.fleet {
+		if !a.sick && !a.flaky {
+			n++
+		}
+	}
+	return n
+}
+
+// patience is how long users are kept out at most: they come to a fleet that is in service, and not while all of its
+// agents are cleaned for the first time.
+func (s *show) patience() time.Duration {
+	const most = 20 * time.Second
+	if s.For > 0 {
+		return min(most, s.For/2)
+	}
+	return most
+}
+
+func (s *show) tick(ctx context.Context) (Summary, error) {
 	sum, err := s.summary(ctx)
 	if err != nil && ctx.Err() == nil {
-		return err
+		return sum, err
 	}
 	if err == nil && s.Tick != nil {
 		s.Tick(sum)
 	}
-	return nil
+	return sum, nil
 }
 
 func (s *show) where() Where {

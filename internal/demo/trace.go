@@ -50,7 +50,7 @@ func plannedFleet(n int) []agentPlan {
 
 // order is one build that a user asks for.
 type order struct {
-	at             time.Duration // since the demo began
+	at             time.Duration // since the fleet was opened to users
 	project, label string
 	mess           string
 	work           time.Duration
@@ -61,15 +61,11 @@ var messes = []string{"files", "process", "full", "none"}
 // meanTurn is about how long one build keeps its agent, cleaning included.
 const meanTurn = 9 * time.Second
 
-// opening is when the first order may come: users come to a fleet that is in service, and not while
-// all of its agents are cleaned for the first time.
-const opening = 5 * time.Second
-
 // trace is an endless stream of orders for the kinds of agents that the fleet has, equal for equal
 // seeds and fleets. Its rate keeps about half of the fleet busy.
 func trace(seed uint64, fleet []agentPlan) func() order {
 	r := rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)) //nolint:gosec // a trace that can be repeated is the point
-	at := opening
+	var at time.Duration
 	gap := 2 * meanTurn / time.Duration(len(fleet))
 	return func() order {
 		at += time.Duration(float64(gap) * (0.5 + r.Float64()))

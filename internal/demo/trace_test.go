@@ -50,7 +50,7 @@ func TestOrdersAskForWhatTheFleetHas(t *testing.T) {
 			t.Errorf("%d agents: kinds that there are (-), that are asked for (+):\n%s", n, diff)
 		}
 		// Half of the fleet: n agents do n builds in two turns.
-		if got, want := (list[len(list)-1].at-opening)/500, 2*meanTurn/time.Duration(n); got < want*8/10 || got > want*12/10 {
+		if got, want := list[len(list)-1].at/500, 2*meanTurn/time.Duration(n); got < want*8/10 || got > want*12/10 {
 			t.Errorf("%d agents: an order every %s, want about %s", n, got, want)
 		}
 	}
@@ -94,5 +94,24 @@ func TestPlannedFleet(t *testing.T) {
 		if got != tt || len(names) != tt.agents {
 			t.Errorf("%d agents: got %+v with %d names, want %+v", tt.agents, got, len(names), tt)
 		}
+	}
+}
+
+func TestUsersComeToAFleetInService(t *testing.T) {
+	t.Parallel()
+	for lasts, want := range map[time.Duration]time.Duration{0: 20 * time.Second, 10 * time.Second: 5 * time.Second, time.Hour: 20 * time.Second} {
+		if got := (&show{Options: Options{For: lasts}}).patience(); got != want {
+			t.Errorf("a demo of %s keeps users out for up to %s, want %s", lasts, got, want)
+		}
+	}
+	fleet := plannedFleet(10)
+	healthy := 0
+	for _, a := range fleet {
+		if !a.sick && !a.flaky {
+			healthy++
+		}
+	}
+	if got := (&show{Options: Options{Agents: 10}, fleet: fleet}).healthy(); got != healthy {
+		t.Errorf("of ten agents %d are waited for, want %d", got, healthy)
 	}
 }
