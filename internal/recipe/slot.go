@@ -20,8 +20,9 @@ const builderMark = "<!-- Managed by Jenkins Job Builder -->"
 
 // SlotDigest returns a digest of what a job's config.xml says, in hex. Two documents have the same digest if they
 // differ only in what pitcrew changes itself (assignedNode), in what Jenkins changes when it saves a job (the plugin
-// attribute, white space between elements, the order of the job's own settings, empty or false elements, the encrypted empty default of the nonce), in what
-// Jenkins Job Builder adds to the description, and in how characters are spelt. A digest that is not the one of what was written means that somebody changed the job.
+// attribute, white space between elements, the order of the job's own settings, empty or false elements that are no trigger, wrapper or step, the encrypted
+// empty default of the nonce), in what Jenkins Job Builder adds to the description, and in how characters are spelt. A digest that is not the one of what was
+// written means that somebody changed the job.
 func SlotDigest(config []byte) (string, error) {
 	return digestJob(config, "assignedNode")
 }
@@ -205,9 +206,16 @@ func (n *tree) canonical(b *strings.Builder) {
 	b.WriteString("</>")
 }
 
+// acting are the lists of a job in which each element does something, if it has no settings at all: a build wrapper as a
+// trigger or a step. In the list of properties plugins leave empty ones of their own.
+var acting = []string{"triggers", "builders", "publishers", "buildWrappers"}
+
 // insignificant reports whether n, inside parent, says no more than its absence would.
 func (n *tree) insignificant(parent *tree) bool {
-	if strings.HasSuffix(parent.name, ".PasswordParameterDefinition") && n.name == "defaultValue" {
+	switch {
+	case slices.Contains(acting, parent.name):
+		return false
+	case strings.HasSuffix(parent.name, ".PasswordParameterDefinition") && n.name == "defaultValue":
 		return true
 	}
 	for _, c := range n.children {
