@@ -161,6 +161,19 @@ func TestNext(t *testing.T) {
 		{"disjoint recipes do not", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, p *hygiene.Policy) {
 			s.Neighbour.Real, p.Disjoint = "b", true
 		}, hygiene.Begin, ""},
+		{"agents of one machine wait for each other's cleanups", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Cleaning = "b" }, hygiene.Rest, "is being cleaned, through b"},
+		{"agents of one machine wait until none of them shows clean", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Leaving = "b" }, hygiene.Rest, "until b of its machine is not labelled clean"},
+		{"a quarantined agent waits until its time comes", hygiene.Due, hygiene.ShowDirty, func(a *hygiene.Agent, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			a.Failures, a.Quarantine, a.NextLook = 3, &hygiene.Quarantine{Reason: "step mounts: busy"}, now.Add(time.Hour)
+		}, hygiene.Rest, "quarantined: step mounts: busy"},
+		{"a clean agent that may not be called so any more is not", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) { s.Unfit = "two executors" }, hygiene.Unclean, "two executors"},
+		{"a clean agent that a monitor misses space on is cleaned where marks are lifted", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, s *hygiene.Sighting, p *hygiene.Policy) {
+			s.Offline, s.OfflineBy, p.Monitor = true, hygiene.ByMonitor, hygiene.MonitorLift
+		}, hygiene.Unclean, "monitor"},
+		{"one that is online misses none", hygiene.Clean, hygiene.ShowClean, func(_ *hygiene.Agent, _ *hygiene.Sighting, p *hygiene.Policy) { p.Monitor = hygiene.MonitorLift }, hygiene.Rest, "clean"},
+		{"where labels of ours cannot be given any more, it is given up", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Refused = "a plugin gives it the label"
+		}, hygiene.Withdraw, "a plugin"},
 		{"a demand-launched agent is launched when wanted", hygiene.Due, hygiene.ShowDue, func(_ *hygiene.Agent, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Offline, s.OfflineBy, s.Launchable, s.Reached = true, hygiene.ByDemand, true, false
 		}, hygiene.Launch, ""},
@@ -249,6 +262,52 @@ func TestMonitorPolicies(t *testing.T) {
 	ssh := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{Monitor: hygiene.MonitorSSH}, now)
 	if lift.Kind != hygiene.Begin || !lift.Lift || ssh.Kind != hygiene.Begin || !ssh.SSH {
 		t.Errorf("got %+v and %+v, want a cleanup that lifts the mark and one over SSH", lift, ssh)
+	}
+}
+
+// Where a cleanup begins on an agent that is offline, it says what that takes.
+func TestACleanupOfAnAgentThatIsOffline(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	type want struct {
+		kind      hygiene.Kind
+		lift, ssh bool
+	}
+	begin, lift, ssh := want{kind: hygiene.Begin}, want{kind: hygiene.Begin, lift: true}, want{kind: hygiene.Begin, ssh: true}
+	for name, c := range map[string]struct {
+		by      hygiene.OfflineBy
+		reached bool
+		need    hygiene.Need
+		policy  hygiene.Policy
+		want    want
+	}{
+		"online":                                   {hygiene.OnlineNow, true, hygiene.NeedCleanup, hygiene.Policy{}, begin},
+		"our mark is needed still":                 {hygiene.ByUs, true, hygiene.NeedCleanup, hygiene.Policy{Monitor: hygiene.MonitorLift}, lift},
+		"our mark on one without connection":       {hygiene.ByUs, false, hygiene.NeedCleanup, hygiene.Policy{Monitor: hygiene.MonitorLift}, want{kind: hygiene.Unmark}},
+		"our mark where marks are left":            {hygiene.ByUs, true, hygiene.NeedCleanup, hygiene.Policy{Monitor: hygiene.MonitorLeave}, want{kind: hygiene.Unmark}},
+		"the mark of a loan that is over":          {hygiene.ByLoan, true, hygiene.NeedCleanup, hygiene.Policy{}, lift},
+		"such a mark on one without connection":    {hygiene.ByLoan, false, hygiene.NeedCleanup, hygiene.Policy{}, want{kind: hygiene.Rest}},
+		"without connection, over SSH":             {hygiene.ByConnection, false, hygiene.NeedCleanup, hygiene.Policy{Delivery: hygiene.BySSH}, ssh},
+		"without connection, by a job":             {hygiene.ByConnection, false, hygiene.NeedCleanup, hygiene.Policy{Delivery: hygiene.ByJob}, want{kind: hygiene.Rest}},
+		"without connection, which must be proved": {hygiene.ByConnection, false, hygiene.NeedVerify, hygiene.Policy{Delivery: hygiene.BySSH}, want{kind: hygiene.Rest}},
+		"a monitor that no cleanup helps":          {hygiene.ByHealth, true, hygiene.NeedCleanup, hygiene.Policy{Monitor: hygiene.MonitorLift}, want{kind: hygiene.Rest}},
+	} {
+		a, s := agentIn(hygiene.Due), idle(hygiene.ShowDue, now)
+		a.Need, s.Offline, s.OfflineBy, s.Reached = c.need, c.by != hygiene.OnlineNow, c.by, c.reached
+		act := hygiene.Next(a, s, c.policy, now)
+		if got := (want{act.Kind, act.Lift, act.SSH}); got != c.want {
+			t.Errorf("%s: got %+v (%s), want %+v", name, got, act.Reason, c.want)
+		}
+	}
+}
+
+func TestAPoolWhoseRecipeIsDisjointDisplacesNobody(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	s := idle(hygiene.ShowDue, now)
+	s.Neighbour.Clean = []string{"linux-8"}
+	if act := hygiene.Next(agentIn(hygiene.Due), s, hygiene.Policy{Disjoint: true}, now); act.Kind != hygiene.Begin || len(act.Displace) > 0 {
+		t.Errorf("got %+v, want a cleanup that leaves the neighbour clean", act)
 	}
 }
 

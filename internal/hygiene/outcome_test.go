@@ -254,6 +254,93 @@ func TestAnAttemptIsForWhatItsAgentNeedsWhenItIsHandedOver(t *testing.T) {
 	}
 }
 
+// TestI4MayStart covers what can come between the decision and the hand-over of the program.
+func TestI4MayStart(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Hour)
+	for name, c := range map[string]struct {
+		with func(*hygiene.Sighting, *hygiene.Policy)
+		want string // part of the reason; "" = it may
+	}{
+		"nothing in the way":   {func(*hygiene.Sighting, *hygiene.Policy) {}, ""},
+		"it does not exist":    {func(s *hygiene.Sighting, _ *hygiene.Policy) { *s = hygiene.Sighting{Gone: true} }, "vanished"},
+		"it is not listed":     {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Present = false }, "vanished"},
+		"dirty did not stick":  {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Labels = hygiene.ShowDue }, "not cleanable dirty"},
+		"withdrawn":            {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Labels = hygiene.LabelDirty }, "not cleanable dirty"},
+		"somebody adds clean":  {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Labels |= hygiene.LabelClean }, "not cleanable dirty"},
+		"a build sneaked in":   {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle, s.Real = false, true }, "a build started on it"},
+		"one that is starting": {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Idle, s.Hidden = false, true }, "a build started on it"},
+		"a person's mark": {func(s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy = true, hygiene.ByPerson
+		}, "a person took it offline"},
+		"a monitor's mark, for a cleanup over SSH": {func(s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Offline, s.OfflineBy = true, hygiene.ByMonitor
+		}, ""},
+		"a build on its machine":                       {func(s *hygiene.Sighting, _ *hygiene.Policy) { s.Neighbour.Real = "b" }, "on b"},
+		"a build on its machine, with disjoint recipe": {func(s *hygiene.Sighting, p *hygiene.Policy) { s.Neighbour.Real, p.Disjoint = "b", true }, ""},
+		"the gate was lost": {func(s *hygiene.Sighting, _ *hygiene.Policy) {
+			s.Gate = hygiene.Gate{Mode: hygiene.GateLost, Problem: "gone"}
+		}, "the gate was lost: gone"},
+	} {
+		s, p := idle(hygiene.ShowDirty, now), pool
+		c.with(&s, &p)
+		reason, ok := hygiene.MayStart(s, p)
+		if ok != (c.want == "") || ok != (reason == "") || !strings.Contains(reason, c.want) {
+			t.Errorf("%s: got %v (%s), want %q", name, ok, reason, c.want)
+		}
+	}
+}
+
+// What a person said of an agent outlasts attempts that ended without a word on the agent itself.
+func TestAPersonsQuarantineOutlastsAttempts(t *testing.T) {
+	t.Parallel()
+	until := epoch.Add(48 * time.Hour)
+	for _, outcome := range []hygiene.Outcome{hygiene.GivenBack, hygiene.Lost, hygiene.Failed} {
+		a, attempt := running(t, agentIn(hygiene.Due), epoch)
+		a.Quarantine = &hygiene.Quarantine{Reason: "smells", By: "ann", Since: epoch, NextLook: until}
+		a, _, err := hygiene.Judge(a, attempt, hygiene.Verdict{Outcome: outcome, Reason: "because"}, pool, epoch.Add(time.Minute))
+		if err != nil || !a.NextLook.Equal(until) || a.Quarantine == nil || a.Quarantine.Reason != "smells" {
+			t.Errorf("%s: next look %s, quarantine %+v, %v", outcome, a.NextLook, a.Quarantine, err)
+		}
+	}
+}
+
+func TestAnAgentThatMayNotBeCalledCleanIsKeptOutWithoutBlame(t *testing.T) {
+	t.Parallel()
+	a, attempt := running(t, agentIn(hygiene.Due), epoch)
+	a, attempt, err := hygiene.Judge(a, attempt, hygiene.Verdict{Outcome: hygiene.GivenBack, Permanent: true, Reason: "two executors"}, pool, epoch)
+	if err != nil || a.Failures != 0 || attempt.Outcome != hygiene.GivenBack {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	if q := a.Quarantine; q == nil || q.Reason != "two executors" || !q.NextLook.After(epoch) || !q.NextLook.Equal(a.NextLook) || a.NextLook.Sub(epoch) > time.Hour {
+		t.Errorf("quarantine %+v, next look %s", q, a.NextLook)
+	}
+}
+
+func TestAProofThatNothingUsedIsVerifiedAnew(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		bend func(*hygiene.Agent, *hygiene.Attempt, *hygiene.Verdict)
+		want hygiene.Need
+	}{
+		"nothing came in between": {func(*hygiene.Agent, *hygiene.Attempt, *hygiene.Verdict) {}, hygiene.NeedVerify},
+		"a build may have":        {func(_ *hygiene.Agent, _ *hygiene.Attempt, v *hygiene.Verdict) { v.Unused = false }, hygiene.NeedCleanup},
+		"a build was seen":        {func(_ *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Verdict) { t.Run.Used = "u" }, hygiene.NeedCleanup},
+		"a deeper one was asked for": {func(a *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Verdict) {
+			a.Depth, t.Depth = hygiene.Deep, hygiene.Light
+		}, hygiene.NeedCleanup},
+		"a whole cleanup is due since": {func(_ *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Verdict) { t.Need = hygiene.NeedVerify }, hygiene.NeedCleanup},
+	} {
+		a, attempt := running(t, agentIn(hygiene.Due), epoch)
+		v := hygiene.Verdict{Outcome: hygiene.Lost, Unused: true, Reason: "its connection was lost after it was proved"}
+		c.bend(&a, &attempt, &v)
+		a, _, err := hygiene.End(a, attempt, v, pool, epoch)
+		if err != nil || a.Need != c.want || a.Failures != 0 || a.NextLook.After(epoch) {
+			t.Errorf("%s: needs %s, next look %s, %v; want %s at once", name, a.Need, a.NextLook, err, c.want)
+		}
+	}
+}
+
 // TestMayGrant covers what can come between the proof and the label clean.
 func TestMayGrant(t *testing.T) {
 	t.Parallel()
@@ -294,6 +381,11 @@ func TestMayGrant(t *testing.T) {
 		{"a lighter one was asked for meanwhile", func(a *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
 			a.Depth, t.Depth = hygiene.Light, hygiene.Standard
 		}, hygiene.GrantNow},
+		{"it does not exist", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) { s.Gone = true }, hygiene.GrantNever},
+		{"it is not listed", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) { s.Present = false }, hygiene.GrantWait},
+		{"a build was seen since the clean phase", func(_ *hygiene.Agent, t *hygiene.Attempt, _ *hygiene.Sighting, _ *hygiene.Policy) {
+			t.Run.Used = "u"
+		}, hygiene.GrantNever},
 		{"unfit", func(_ *hygiene.Agent, _ *hygiene.Attempt, s *hygiene.Sighting, _ *hygiene.Policy) {
 			s.Unfit = "mode NORMAL"
 		}, hygiene.GrantNever},
