@@ -113,6 +113,27 @@ func TestInPlaceEditKeepsTheRemovedLabelBefore2507(t *testing.T) {
 	}
 }
 
+func TestReaderOfALabelMayUndoTheResetOfAnEdit(t *testing.T) {
+	inBubble(t, Options{}, func(b *bench) {
+		b.agent(AgentSpec{Name: "a1", Labels: "cleanable clean"})
+		b.agent(AgentSpec{Name: "a2", Labels: "clean", Offline: true})
+		keep := b.j.ReadLabel("clean")
+		b.setLabels("a1", "cleanable clean", "cleanable")
+		b.want(b.members("clean"), []string{"a2"}, "after the edit")
+		keep()
+		b.want(b.members("clean"), []string{"a1", "a2"}, "what the reader found before")
+		b.job(JobSpec{Name: "x", Label: "clean"})
+		b.start("x")
+		pass(second)
+		b.want(b.j.Builds("x")[0].Agent, "a1", "the scheduler believes it")
+		b.setLabels("a2", "clean", "clean linux")
+		b.want(b.members("clean"), []string{"a2"}, "after the next edit of an agent with that label")
+		keep()
+		pass(5 * minute)
+		b.want(b.members("clean"), []string{"a2"}, "after the sweep")
+	})
+}
+
 func TestExpressionsAreNotResetBetween2321And2332(t *testing.T) {
 	inBubble(t, Options{Version: "2.330"}, func(b *bench) {
 		b.agent(AgentSpec{Name: "a1", Labels: "linux"})

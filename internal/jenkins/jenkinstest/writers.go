@@ -4,10 +4,49 @@ package jenkinstest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
-// Other writers of nodes: scripts, people with a configuration page open, JCasC.
+// Other writers of nodes, and readers of labels: scripts, people with a configuration page open, JCasC, status pages.
+
+// HoldNode is a script that has fetched the node object of an agent. The returned function edits that in place and updates
+// the node; it reports whether that had any effect: once something has replaced the object, its edits are lost
+// (jenkins.model.Nodes#updateNode returns false).
+func (j *Jenkins) HoldNode(agent string) (relabel func(labelString string) bool, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	held := j.fleet.nodes[agent]
+	if held == nil || held.builtIn() {
+		return nil, fmt.Errorf("fetch node %q: %w", agent, ErrNoSuchAgent)
+	}
+	return func(labelString string) bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if j.fleet.nodes[agent] != held {
+			return false
+		}
+		j.editLabels(agent, labelString, true)
+		return true
+	}, nil
+}
+
+// ReadLabel is a reader that found nothing cached for a label and computes its nodes now, as the queue and status pages do. The
+// returned function keeps what it found. No lock guards the two (hudson.model.Label#getNodes): an edit in between, with
+// its reset, is undone in the scheduler's eyes.
+func (j *Jenkins) ReadLabel(text string) (keep func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	b := j.labels.lookup(text)
+	b.fresh = false
+	found, seen := maps.Clone(j.labels.set(b)), b.seen
+	return func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.labels.set(b) // which sweep this is
+		b.nodes, b.seen = found, seen
+	}
+}
 
 // SetLabelsInPlace edits a node's label string as a script does. Without update no label
 // cache is reset, as after Node.setLabelString or Node.save alone.

@@ -24,6 +24,20 @@ func TestPageOpenedEarlierOverwritesLaterEdits(t *testing.T) {
 	})
 }
 
+func TestEditOfANodeObjectThatWasReplacedIsLost(t *testing.T) {
+	inBubble(t, Options{}, func(b *bench) {
+		b.agent(AgentSpec{Name: "a1", Labels: "cleanable"})
+		relabel, err := b.j.HoldNode("a1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.want(relabel("cleanable one"), true, "effect on the object that is in place")
+		b.setLabels("a1", "cleanable one", "cleanable two")
+		b.want(relabel("cleanable three"), false, "effect on the one that was replaced")
+		b.want(b.j.Labels("a1"), "cleanable two", "labels")
+	})
+}
+
 func TestConfigurationAsCodeRebuildsAndDeletes(t *testing.T) {
 	for version, marked := range map[string]bool{"2.541.3": false, "2.568": true} {
 		inBubbleNamed(t, version, Options{Version: version}, func(b *bench) {
