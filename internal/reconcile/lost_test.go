@@ -47,22 +47,31 @@ func TestALostQueueItemIsNoticedAndTheAgentCleanedAnew(t *testing.T) {
 }
 
 func TestAnItemThatIsNeverBuiltIsCancelledAndTheClaimGivenBack(t *testing.T) {
-	inRig(t, setup{agents: one}, func(r *rig) {
-		r.jenkins.QuietDown("test")
-		r.queued()
-		r.wait(11*time.Minute, "the claim given back", func() bool { return r.agent("linux-7").State == hygiene.Due })
-		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack || !strings.Contains(got.Reason, "waited too long in the queue") {
-			t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
-		}
-		if n := r.jenkins.QueueLength(); n != 0 {
-			t.Errorf("%d items are left in the queue", n)
-		}
-		if a := r.agent("linux-7"); a.Failures != 0 {
-			t.Errorf("the agent was blamed: %+v", a)
-		}
-		r.jenkins.CancelQuietDown()
-		r.waitState("linux-7", hygiene.Clean)
-	})
+	t.Parallel()
+	for name, stalled := range map[string]bool{"nothing is dispatched": false, "it is passed over": true} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.jenkins.QuietDown("test")
+				item := r.queued()
+				if stalled {
+					r.jenkins.StallQueueItem(item)
+					r.jenkins.CancelQuietDown()
+				}
+				r.wait(11*time.Minute, "the claim given back", func() bool { return r.agent("linux-7").State == hygiene.Due })
+				if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack || !strings.Contains(got.Reason, "waited too long in the queue") {
+					t.Errorf("the attempt ended %q: %s", got.Outcome, got.Reason)
+				}
+				if n := r.jenkins.QueueLength(); n != 0 {
+					t.Errorf("%d items are left in the queue", n)
+				}
+				if a := r.agent("linux-7"); a.Failures != 0 {
+					t.Errorf("the agent was blamed: %+v", a)
+				}
+				r.jenkins.CancelQuietDown()
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
 }
 
 func TestACleanupThatAPersonCancelsInTheQueueIsGivenBack(t *testing.T) {
