@@ -317,7 +317,4 @@ func TestConnectionsAreBoundedAndUsedAgain(t *testing.T) {
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	if tr, ok := c.http.Transport.(*http.Transport); !ok || tr.Proxy == nil {
-		t.Error("no proxy by environment")
-	}
 }

@@ -14,9 +14,12 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -126,5 +129,45 @@ func TestOwnAuthorityAndClientCertificateAreUsed(t *testing.T) {
 	a.issue(&x509.Certificate{Subject: pkix.Name{CommonName: "renewed"}, ExtKeyUsage: clientUse}, "client")
 	if _, err := c.Queue(t.Context()); err != nil {
 		t.Errorf("after the renewal: %v", err)
+	}
+}
+
+const behindProxy = "JENKINS_TEST_BEHIND_PROXY"
+
+// TestQueueBehindAProxy is run by the test below: a process reads the variables of proxies once.
+func TestQueueBehindAProxy(t *testing.T) { //nolint:paralleltest // alone in its process
+	if os.Getenv(behindProxy) == "" {
+		t.Skip("run by TestProxiesAreThoseOfTheEnvironment")
+	}
+	c, err := New(Options{URL: "http://ci.invalid/jenkins"}) // a name that only the proxy knows
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Queue(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProxiesAreThoseOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.RequestURI
+		answering(200, `{"items":[]}`)(w, r)
+	}))
+	defer proxy.Close()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestQueueBehindAProxy$")
+	cmd.Env = append(os.Environ(), behindProxy+"=1", "HTTP_PROXY="+proxy.URL, "http_proxy="+proxy.URL, "NO_PROXY=", "no_proxy=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	select {
+	case uri := <-asked:
+		if !strings.HasPrefix(uri, "http://ci.invalid/jenkins/queue/api/json") {
+			t.Errorf("the proxy was asked for %s", uri)
+		}
+	default:
+		t.Error("the proxy was not asked")
 	}
 }
