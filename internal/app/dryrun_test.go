@@ -8,13 +8,17 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pitcrew-ci/pitcrew/internal/app"
 	"github.com/pitcrew-ci/pitcrew/internal/config"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 )
 
 // dryRun runs a daemon that only shows what it would do.
@@ -53,6 +57,16 @@ func (d *daemon) bare(method, path, token string) (int, string) {
 func TestADryRunOfAFreshInstallationIsLookedAtWithoutAToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteSpec{})
+	var mu sync.Mutex
+	writes := map[string]bool{}
+	s.jenkins.Inject(jenkinstest.Fault{Match: func(r *http.Request) bool {
+		if r.Method != http.MethodGet {
+			mu.Lock()
+			defer mu.Unlock()
+			writes[r.Method+" "+r.URL.RequestURI()] = true
+		}
+		return false
+	}})
 	d := s.dryRun()
 	d.log.news.await(t, "a plan in the log", func() bool { return strings.Contains(d.log.String(), `would="clean the agent"`) })
 	if code, text := d.bare(http.MethodGet, "/api/v1/plan", ""); code != http.StatusOK || !strings.Contains(text, `"action":"begin"`) {
@@ -74,6 +88,12 @@ func TestADryRunOfAFreshInstallationIsLookedAtWithoutAToken(t *testing.T) {
 	}
 	if got := s.jenkins.Labels("linux-7"); got != "cleanable el7" || len(s.cleanups()) > 0 {
 		t.Errorf("the controller was changed: labels %q, %d cleanups", got, len(s.cleanups()))
+	}
+	// The checks of a controller ask for permissions by two forms that Jenkins refuses whoever sends them.
+	delete(writes, "POST /createItem")
+	delete(writes, "POST /computer/linux-7/configSubmit")
+	if len(writes) > 0 {
+		t.Errorf("it sent %v", slices.Sorted(maps.Keys(writes)))
 	}
 }
 
