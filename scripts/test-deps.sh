@@ -15,7 +15,7 @@ packages=(
 	docker.io               # one of two container engines to clean
 	e2fsprogs               # disks in files, for scrub to take apart
 	fuse3                   # file systems of users
-	groovy                  # evaluates the gate, in the version that Jenkins has
+	groovy                  # evaluates the gate and jobs for Job DSL, in the version that Jenkins has
 	iproute2                # links and namespaces
 	iptables                # chains, of both sorts
 	jenkins-job-builder     # a client that we did not write, and the judge of rendered jobs

@@ -158,6 +158,44 @@ func TestAJobDSLScriptHoldsTheProgramInLiteralsThatGroovyTakes(t *testing.T) {
 	}
 }
 
+// groovy is where Debian's package of that name puts the whole of it.
+const groovy = "/usr/share/java/groovy-all.jar"
+
+func TestAJobDSLScriptGivesTheProgramByteForByteInGroovy(t *testing.T) {
+	t.Parallel()
+	java := need(t, "java", "openjdk-17-jdk-headless")
+	if _, err := os.Stat(groovy); err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("%v; install the Debian package groovy", err)
+	} else if err != nil {
+		t.Skipf("%v (Debian package groovy); CI runs this test", err)
+	}
+	line := []byte("# it's \\ ${x} ''' \\u0041 \"\n")
+	for name, size := range map[string]int{"small": 0, "near the limit of a job": 900 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := slot(t)
+			s.Program.Text = append(s.Program.Text, bytes.Repeat(line, 1+size/len(line))...)
+			script, err := RenderJobDSL(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "job.groovy")
+			if err := os.WriteFile(file, script, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), java, "-cp", groovy, "groovy.ui.GroovyMain", "testdata/jobdsl.groovy", file)
+			var out, log bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &log
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v\n%.2000s\n%.2000s", err, log.String(), out.String())
+			}
+			if !bytes.Equal(out.Bytes(), s.Program.Text) {
+				t.Errorf("its shell step has %d bytes, which are not the %d of the program", out.Len(), len(s.Program.Text))
+			}
+		})
+	}
+}
+
 func TestAJobThatCannotBeExpressedIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(*JobSpec){
