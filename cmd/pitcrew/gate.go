@@ -322,7 +322,8 @@ something is wrong.`,
 				return err
 			}
 			defer j.Close()
-			if c.showFindings(gate.Check(cmd.Context(), j.Client, version().Version, j.labels)) {
+			found, _ := gate.Check(cmd.Context(), j.Client, version().Version, j.labels)
+			if c.showFindings(found) {
 				return notWell
 			}
 			return nil

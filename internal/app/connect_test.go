@@ -12,7 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
@@ -34,6 +37,38 @@ func TestAControllerIsCheckedWhenItIsFirstSeenAndAfterEachRestart(t *testing.T) 
 			}
 		}
 	})
+}
+
+func TestACheckKnowsWhetherAGateHolds(t *testing.T) {
+	t.Parallel()
+	server, err := jenkinstest.New(jenkinstest.Options{RootURL: "http://ci.test/", Security: jenkinstest.Security{NoCrumbs: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := server.AddAgent(jenkinstest.AgentSpec{Name: "linux-7", Labels: "cleanable", Normal: true, Executors: 2}); err != nil {
+		t.Fatal(err)
+	}
+	client, err := jenkins.New(jenkins.Options{URL: "http://ci.test/", Transport: server.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	failures := func() (n int) {
+		for _, f := range (examined{client, "v"}).Check(t.Context(), jenkins.CheckOptions{Names: labelexpr.Names(hygiene.DefaultNames), SkipJobs: true}) {
+			if f.Level == jenkins.LevelFail {
+				n++
+			}
+		}
+		return n
+	}
+	if n := failures(); n != 2 {
+		t.Errorf("%d failures without a gate, want usage and executors", n)
+	}
+	server.InstallGate(jenkinstest.GateOptions{})
+	if n := failures(); n != 0 {
+		t.Errorf("%d failures behind a gate", n)
+	}
 }
 
 func TestFindingsAreLoggedWithTheirRemedyAndCounted(t *testing.T) {

@@ -27,7 +27,9 @@ type examined struct {
 
 // Check implements [api.Jenkins].
 func (e examined) Check(ctx context.Context, o jenkins.CheckOptions) []jenkins.Finding {
-	return append(e.Client.Check(ctx, o), gate.Check(ctx, e.Client, e.version, gate.Labels(o.Names))...)
+	found, holds := gate.Check(ctx, e.Client, e.version, gate.Labels(o.Names))
+	o.Gated = holds
+	return append(e.Client.Check(ctx, o), found...)
 }
 
 func viewOf(r *crewRun) api.View {

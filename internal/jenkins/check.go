@@ -42,6 +42,8 @@ type CheckOptions struct {
 	Folder   string                // of the cleanup jobs; empty for the top
 	SkipJobs bool                  // leave out the list of all jobs, which is the expensive part
 	Owns     func(job string) bool // reports whether a job, by its full name, is one of ours; nil = none is
+	// Gated says that a gate decides where builds start: usage and executors of agents and the labels of jobs do not then.
+	Gated bool
 }
 
 // Check looks whether pitcrew can work with this controller. It changes nothing: what cannot be found out without a
@@ -201,6 +203,10 @@ func (k *checker) fleet(ctx context.Context) bool {
 // agents checks that nothing but labels decides who may use managed agents.
 func (k *checker) agents(ctx context.Context) {
 	const topic = "agents"
+	if k.o.Gated {
+		k.add(LevelOK, topic, "", "the gate keeps builds off managed agents that are not clean, whatever their usage and number of executors")
+		return
+	}
 	nodes, err := k.c.labelNodes(ctx, labelexpr.Atom(k.o.Names.Cleanable).String(), "nodes[nodeName,mode,numExecutors]")
 	if err != nil {
 		k.add(LevelWarn, topic, seeLog, "mode and executors of the agents cannot be read: %v", err)
@@ -260,13 +266,15 @@ func (k *checker) jobs(ctx context.Context) {
 			"no job is visible")
 	case len(k.managed) == 0:
 		k.add(LevelOK, topic, "", "%d jobs are visible; no agent is managed yet that they could be held against", total)
+	case len(open) > 0 && k.o.Gated:
+		k.add(LevelOK, topic, "", "%d of %d jobs do not ask for %s: the gate has them wait for a managed agent that is", len(open), total, k.o.Names.Clean)
 	case len(open) > 0:
 		k.add(LevelWarn, topic, fmt.Sprintf("Add %s to their label expressions; \"pitcrew jobs audit\" shows each with the expression to use.", k.o.Names.Clean),
 			"%d of %d jobs can start on a managed agent that is not clean: %s", len(open), total, few(open))
 	default:
 		k.add(LevelOK, topic, "", "no label expression of %d jobs accepts a managed agent that is not clean", total-unknown)
 	}
-	if unknown > 0 {
+	if unknown > 0 && !k.o.Gated {
 		k.add(LevelWarn, topic, "Look at the label of their node or agent blocks.",
 			"%d jobs, such as Pipelines, choose their agents while they run, which only the queue and the executors show", unknown)
 	}

@@ -111,6 +111,28 @@ func TestEachFaultIsFoundAndHasARemedy(t *testing.T) {
 	}
 }
 
+func TestBehindAGateUsageExecutorsAndLabelsAreNoFaults(t *testing.T) {
+	t.Parallel()
+	handlers := admin()
+	handlers["GET /label/cleanable/api/json"] = answering(200, `{"nodes":[{"nodeName":"linux-7","mode":"NORMAL","numExecutors":2}]}`)
+	handlers["GET /api/json"] = answering(200, `{"url":"http://ci/","useSecurity":true,"jobs":[{"name":"bad","labelExpression":"linux-7"},{"name":"pipe"}]}`,
+		"X-Jenkins", "2.541.3", "X-Jenkins-Session", "s")
+	wrong := func(gated bool) (found []string) {
+		for _, f := range check(t, handlers, CheckOptions{Gated: gated}) {
+			if f.Level == LevelWarn || f.Level == LevelFail {
+				found = append(found, f.Message)
+			}
+		}
+		return found
+	}
+	if found := wrong(true); len(found) > 0 {
+		t.Errorf("behind a gate: %q", found)
+	}
+	if found := wrong(false); len(found) != 4 {
+		t.Errorf("without one: %q, want usage, executors, a job and a Pipeline", found)
+	}
+}
+
 func TestASecretThatCannotBeReadIsNoFaultOfTheController(t *testing.T) {
 	t.Parallel()
 	c := clientOf(t, func(http.ResponseWriter, *http.Request) { t.Error("the controller was asked") })

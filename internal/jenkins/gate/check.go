@@ -16,10 +16,9 @@ const topic = "gate"
 
 const installIt = `Install it: "pitcrew gate install".`
 
-// Check looks whether the gate of a controller does what it is there for, and changes nothing. Version is that of this
-// pitcrew. Two requests.
-func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels) []jenkins.Finding {
-	var found []jenkins.Finding
+// Check looks whether the gate of a controller does what it is there for, and changes nothing; holds tells whether it keeps
+// builds off agents now. Version is that of this pitcrew. Two requests.
+func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels) (found []jenkins.Finding, holds bool) {
 	add := func(level jenkins.Level, remedy, format string, args ...any) {
 		found = append(found, jenkins.Finding{Level: level, Topic: topic, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
@@ -28,13 +27,13 @@ func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels
 	switch {
 	case errors.Is(err, ErrAbsent):
 		add(jenkins.LevelOK, "", "no gate is loaded: labels alone keep builds off agents that are not clean")
-		return found
+		return found, false
 	case errors.As(err, &unusable):
 		add(jenkins.LevelFail, installIt, "%v", err)
-		return found
+		return found, false
 	case err != nil:
 		add(jenkins.LevelWarn, "Try again.", "the gate could not be asked: %v", err)
-		return found
+		return found, false
 	}
 	add(jenkins.LevelOK, "", "the gate of pitcrew %s keeps builds off agents that are not clean: asked %d times, %d times no", s.Version, s.Asked, s.Vetoed)
 	if s.Version != version {
@@ -49,7 +48,7 @@ func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels
 			"the gate failed %d times: %s", s.Failed, s.Fault)
 	}
 	launched(ctx, j, s, add)
-	return found
+	return found, true
 }
 
 // launched warns of agents that can be given a build before init scripts ran.
