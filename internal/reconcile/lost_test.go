@@ -214,6 +214,27 @@ func TestACleanupThatHangsIsStoppedAtItsLimit(t *testing.T) {
 	})
 }
 
+func TestACleanupThatCannotBeStoppedFailsAndIsStoppedWhenThatIsPossible(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.takesFor(24 * time.Hour)
+		remove := r.jenkins.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/job/pitcrew-slot-01/1/stop", Drop: true})
+		r.wait(2*time.Hour, "a failure", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Failures == 1 }) })
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Failed || !strings.Contains(got.Reason, "could not be stopped") {
+			t.Errorf("it ended %q: %s", got.Outcome, got.Reason)
+		}
+		r.pass(2 * time.Hour)
+		if n := len(r.cleanups()); n != 1 {
+			t.Errorf("%d programs ran, the first of them still", n)
+		}
+		remove()
+		r.takesFor(time.Second)
+		r.waitState("linux-7", hygiene.Clean)
+		if first := r.cleanups()[0]; first.Result != "ABORTED" {
+			t.Errorf("the first ended %q", first.Result)
+		}
+	})
+}
+
 // The build has left the queue, and no poll has told its number yet.
 func TestACleanupIsStoppedWhenItsAgentIsWithdrawnRightAfterTheHandOver(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
