@@ -3,9 +3,14 @@
 package conformance_test
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +33,41 @@ func TestJenkinstestBehavesLikeJenkins(t *testing.T) {
 		User: "Admin", Token: "11bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", Password: "a:password", Disposable: true,
 	}
 	target.URL = start(t, jar, target)
+	t.Cleanup(func() { // after what the suite itself does at its end
+		for path, want := range map[string]string{
+			"/computer/api/json?tree=computer%5BdisplayName%5D": "Built-In Node", "/api/json?tree=jobs%5Bname%5D": "", "/queue/api/json?tree=items%5Bid%5D": "",
+		} {
+			if left := named(t, target, path); left != want {
+				t.Errorf("left on the controller: %q", left)
+			}
+		}
+	})
 	conformance.Run(t, target)
+}
+
+// named lists the values of all names in an answer.
+func named(t *testing.T, target conformance.Target, path string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, target.URL+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(target.User, target.Token)
+	req.Header.Set("Accept-Language", "en")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", path, resp.Status, err)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`"(?:displayName|name|id)":"?([^",}]*)`).FindAllStringSubmatch(string(text), -1) {
+		names = append(names, m[1])
+	}
+	return strings.Join(names, ", ")
 }
 
 // start serves a controller to which agent processes connect, below a context path.
