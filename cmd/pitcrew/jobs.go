@@ -50,7 +50,8 @@ that do not ask for clean as they should:
 
 Pipelines choose their agents while they run: what the queue and the executors show of
 them is looked at. The first two problems end the command with code 3, for use in CI;
---strict makes all four do so.`,
+--strict makes all four do so. Behind a gate no build starts on an agent that is not
+clean, whatever its job asks for: there, none of them does without --strict.`,
 		Example: "  pitcrew jobs audit\n  pitcrew jobs audit --fix-hint\n  pitcrew jobs audit --controller main --strict -o json",
 		Args:    none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
@@ -96,7 +97,7 @@ func audit(ctx context.Context, d *daemon, controller string) ([]audited, error)
 func alarming(found []audited, strict bool) bool {
 	return slices.ContainsFunc(found, func(a audited) bool {
 		return slices.ContainsFunc(a.Findings, func(f api.AuditFinding) bool {
-			return strict || f.Problem == unprotected || f.Problem == stale
+			return strict || !a.Gated && (f.Problem == unprotected || f.Problem == stale)
 		})
 	})
 }
@@ -133,6 +134,9 @@ func auditSummary(a audited) string {
 		text += "all is well"
 	} else {
 		text += count(len(a.Findings), "finding")
+	}
+	if a.Gated && len(a.Findings) > 0 {
+		text += "; the gate has their builds wait for an agent that is clean"
 	}
 	if a.Unknown > 0 {
 		text += fmt.Sprintf("; %d of the jobs choose agents while they run, and were not seen doing so", a.Unknown)

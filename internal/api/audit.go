@@ -18,6 +18,7 @@ type Audit struct {
 	At       time.Time      `json:"at"`
 	Jobs     int            `json:"jobs" doc:"Jobs looked at: all that we may read, without disabled ones and ours"`
 	Agents   int            `json:"agents" doc:"Managed agents that they were held against"`
+	Gated    bool           `json:"gated,omitempty" doc:"A gate holds: builds wait for an agent that is clean, whatever their jobs ask for"`
 	Unknown  int            `json:"unknown" doc:"Jobs that choose their agents while they run, and of which nothing was seen"`
 	Findings []AuditFinding `json:"findings" doc:"Ordered by job"`
 }
@@ -93,7 +94,7 @@ type auditor struct {
 func newAuditor(v View) *auditor {
 	a := &auditor{
 		view: v, names: labelexpr.Names(v.Labels), hidden: map[string]bool{}, known: map[string][]string{},
-		audit: Audit{At: utc(v.Look.At), Findings: []AuditFinding{}},
+		audit: Audit{At: utc(v.Look.At), Gated: v.gate().mode() == modeGate, Findings: []AuditFinding{}},
 	}
 	for name, seen := range v.Look.Agents {
 		if !seen.BuiltIn && slices.Contains(seen.Labels, v.Labels.Cleanable) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -89,6 +90,25 @@ func TestAuditSeesPipelinesWhereTheyShow(t *testing.T) {
 	}
 	if got.Jobs != 4 || got.Unknown != 1 || got.Agents != 1 {
 		t.Errorf("got %d jobs, %d unknown, %d agents; want 4, 1, 1", got.Jobs, got.Unknown, got.Agents)
+	}
+}
+
+func TestAuditSaysWhetherAGateHolds(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.crew.see("el9-1", "cleanable", "el9")
+	h.crew.jobs = []jenkins.JobInfo{freeStyle("j", "el9")}
+	for name, c := range map[string]struct {
+		gate api.GateView
+		want bool
+	}{
+		"labels alone": {api.GateView{}, false}, "a gate": {api.GateView{Status: &gate.Status{}}, true},
+		"a lost one": {api.GateView{Status: &gate.Status{}, Problem: "gone"}, false}, "one that is taken out": {api.GateView{Status: &gate.Status{}, Leaving: true}, false},
+	} {
+		h.crew.view.Look.Gate = c.gate
+		if got := h.audit(t); got.Gated != c.want || len(got.Findings) != 1 {
+			t.Errorf("%s: gated %v with %d findings", name, got.Gated, len(got.Findings))
+		}
 	}
 }
 
