@@ -23,7 +23,7 @@ func (k *checker) permissions(ctx context.Context) {
 	k.configurePermission(ctx, agent)
 	k.connectPermission(ctx, agent)
 	k.add(LevelNote, "permission", "Grant them as the guide says; without them the first cleanup fails and names the permission.",
-		"Agent/Disconnect, Job/Build, Job/Cancel, Job/Configure and Job/Delete cannot be probed without doing something")
+		"Agent/Disconnect, Job/Build, Job/Cancel and Job/Configure cannot be probed without doing something")
 }
 
 // readPermission reads a configuration.

@@ -43,7 +43,7 @@ func guided(t *testing.T) (everywhere, folder []jenkinstest.Permission) {
 			*list = append(*list, jenkinstest.Permission(group+"/"+name))
 		}
 	}
-	if len(everywhere) < 5 || len(folder) < 6 {
+	if len(everywhere) < 5 || len(folder) < 5 {
 		t.Fatalf("the guide asks for %v, and in the folder for %v", everywhere, folder)
 	}
 	return everywhere, folder
