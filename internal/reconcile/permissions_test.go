@@ -74,8 +74,15 @@ func (f *refusals) all() map[string]int {
 // and disconnect an agent, lift a mark and put one back.
 func TestThePermissionsOfTheGuideSuffice(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]map[string]int{"all": {}, "without the optional one": {"describe": 1}} {
+	for name, c := range map[string]struct {
+		gated bool
+		want  map[string]int // what may be refused, and how often
+	}{
+		"all": {want: map[string]int{}}, "without the optional one": {want: map[string]int{"describe": 1}},
+		"behind a gate": {gated: true, want: map[string]int{}},
+	} {
 		t.Run(name, func(t *testing.T) {
+			want := c.want
 			everywhere, folder := guided(t)
 			if len(want) > 0 {
 				folder = slices.DeleteFunc(folder, func(p jenkinstest.Permission) bool { return p == jenkinstest.RunUpdate })
@@ -89,6 +96,9 @@ func TestThePermissionsOfTheGuideSuffice(t *testing.T) {
 				},
 				jenkins: func(o *jenkinstest.Options) {
 					o.Timing.Reconnect, o.Plugins = 15*time.Second, []string{jenkinstest.PluginFolder}
+					if c.gated {
+						o.Boot = func(j *jenkinstest.Jenkins) { j.InstallGate(jenkinstest.GateOptions{}) }
+					}
 					o.Security = jenkinstest.Security{Users: []jenkinstest.User{{
 						Name: "pitcrew", Tokens: []string{"11aa"}, Permissions: everywhere,
 						Jobs: map[string][]jenkinstest.Permission{"pitcrew-jobs": folder},
