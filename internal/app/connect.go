@@ -54,6 +54,7 @@ func (a *App) tellFindings(ctx context.Context, controller string, found []jenki
 		count[f.Level]++
 		level := slog.LevelInfo
 		switch f.Level {
+		case jenkins.LevelOK, jenkins.LevelNote:
 		case jenkins.LevelWarn:
 			level = slog.LevelWarn
 		case jenkins.LevelFail:
