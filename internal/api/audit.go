@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
@@ -164,7 +165,7 @@ func (a *auditor) stale(e labelexpr.Expr) bool {
 // they run.
 func (a *auditor) lookAtPipelines() {
 	for _, item := range a.view.Look.Queue.Items {
-		if _, pipeline := a.hidden[item.Job]; pipeline && item.LabelKnown {
+		if _, pipeline := a.hidden[item.Job]; pipeline && a.tells(item) {
 			a.hidden[item.Job] = true
 			a.judge(AuditFinding{Job: item.Job, URL: item.URL, Expression: item.LabelExpression, Seen: "queue"})
 		}
@@ -177,6 +178,13 @@ func (a *auditor) lookAtPipelines() {
 			}
 		}
 	}
+}
+
+// tells reports whether it is certain what a queued item asks for. A text that names a label may name the only agent that has
+// it instead; what is no agent's name is the label.
+func (a *auditor) tells(item jenkins.QueueItem) bool {
+	_, agent := a.view.Look.Agents[item.LabelExpression]
+	return item.LabelKnown || item.LabelExpression != "" && !agent
 }
 
 func (a *auditor) result() Audit {

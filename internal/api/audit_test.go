@@ -70,12 +70,14 @@ func TestAuditSeesPipelinesWhereTheyShow(t *testing.T) {
 	h := setup(t)
 	h.crew.see("el9-1", "cleanable", "el9")
 	pipeline := func(name string) jenkins.JobInfo { return jenkins.JobInfo{FullName: name, Class: "WorkflowJob"} }
-	h.crew.jobs = []jenkins.JobInfo{pipeline("good"), pipeline("hidden"), pipeline("queued"), pipeline("running")}
+	h.crew.jobs = []jenkins.JobInfo{pipeline("good"), pipeline("hidden"), pipeline("queued"), pipeline("running"), pipeline("waiting")}
 	h.crew.view.Look.Queue.Items = []jenkins.QueueItem{
 		{ID: 1, Job: "queued", LabelExpression: "el9", LabelKnown: true},
 		{ID: 2, Job: "queued", LabelExpression: "el9", LabelKnown: true},
 		{ID: 3, Job: "good", LabelExpression: "clean && el9", LabelKnown: true},
-		{ID: 4, Job: "hidden", LabelExpression: "el9", LabelKnown: false},
+		{ID: 4, Job: "hidden", LabelExpression: "el9-1"}, // or a label that this agent alone has
+		{ID: 5, Job: "hidden"},
+		{ID: 6, Job: "waiting", LabelExpression: "el9"},
 	}
 	seen := h.crew.view.Look.Agents["el9-1"]
 	seen.Running = []jenkins.Executable{{Job: "running", URL: "http://jenkins.example/job/running/1/"}}
@@ -84,12 +86,13 @@ func TestAuditSeesPipelinesWhereTheyShow(t *testing.T) {
 	want := []api.AuditFinding{
 		{Job: "queued", Problem: "unprotected", Expression: "el9", Agent: "el9-1", Showing: []string{"cleanable", "el9"}, Use: "el9 && clean", Seen: "queue"},
 		{Job: "running", URL: "http://jenkins.example/job/running/1/", Problem: "unknown", Agent: "el9-1", Seen: "executor"},
+		{Job: "waiting", Problem: "unprotected", Expression: "el9", Agent: "el9-1", Showing: []string{"cleanable", "el9"}, Use: "el9 && clean", Seen: "queue"},
 	}
 	if diff := cmp.Diff(want, got.Findings); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
-	if got.Jobs != 4 || got.Unknown != 1 || got.Agents != 1 {
-		t.Errorf("got %d jobs, %d unknown, %d agents; want 4, 1, 1", got.Jobs, got.Unknown, got.Agents)
+	if got.Jobs != 5 || got.Unknown != 1 || got.Agents != 1 {
+		t.Errorf("got %d jobs, %d unknown, %d agents; want 5, 1, 1", got.Jobs, got.Unknown, got.Agents)
 	}
 }
 

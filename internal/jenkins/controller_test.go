@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 )
@@ -398,5 +400,60 @@ func TestQueueAndFleetTellWhoWaitsAndWhoRuns(t *testing.T) {
 			t.Errorf("after five minutes: %v", err)
 		}
 		close(release)
+	})
+}
+
+// What an audit of Pipelines lives by: a block in the queue tells its label, or in its place the only agent that has it, and a
+// block on an executor its job.
+func TestBlocksOfPipelinesAreKnownByTheirJob(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		j, c, _ := secured(t, jenkinstest.Options{
+			Plugins: []string{jenkinstest.PluginPipeline},
+			Execute: func(ctx context.Context, _ jenkinstest.Step) jenkinstest.StepResult {
+				<-ctx.Done()
+				return jenkinstest.StepResult{}
+			},
+		})
+		for _, name := range []string{"a1", "a2"} {
+			add(t, j, jenkinstest.AgentSpec{Name: name, Labels: "cleanable el7 only-" + name})
+		}
+		for name, label := range map[string]string{"holds-1": "only-a1", "holds-2": "only-a2", "waits": "el7", "waits-for-one": "only-a1", "waits-for-none": "el7 && clean"} {
+			must(t, j.CreateJobXML(name, `<flow-definition plugin="workflow-job"><definition class="org.jenkinsci.plugins.workflow.cps.CpsFlowDefinition"><script>node('`+
+				strings.ReplaceAll(label, "&", "&amp;")+`') { sh 'make' }</script></definition></flow-definition>`))
+		}
+		for _, name := range []string{"holds-1", "holds-2", "waits", "waits-for-one", "waits-for-none"} {
+			_, err := c.Build(t.Context(), name, nil, nil)
+			must(t, err)
+			time.Sleep(10 * time.Second)
+		}
+		f, err := c.Fleet(t.Context())
+		must(t, err)
+		running := map[string]string{}
+		for _, a := range f.Agents {
+			for _, e := range a.Running {
+				if !a.BuiltIn {
+					running[a.Name] = e.Job
+				}
+			}
+		}
+		if diff := cmp.Diff(map[string]string{"a1": "holds-1", "a2": "holds-2"}, running); diff != "" {
+			t.Errorf("on executors (-want +got):\n%s", diff)
+		}
+		q, err := c.Queue(t.Context())
+		must(t, err)
+		queued := map[string]string{}
+		for _, item := range q.Items {
+			queued[item.Job] = fmt.Sprint(item.LabelExpression, " ", item.LabelKnown)
+		}
+		want := map[string]string{"waits": "el7 false", "waits-for-one": "a1 false", "waits-for-none": "el7&&clean true"}
+		if diff := cmp.Diff(want, queued); diff != "" {
+			t.Errorf("in the queue (-want +got):\n%s", diff)
+		}
+		for job, err := range c.Jobs(t.Context()) {
+			if must(t, err); job.LabelKnown {
+				t.Errorf("%s pretends to ask for %q", job.FullName, job.LabelExpression)
+			}
+		}
 	})
 }
