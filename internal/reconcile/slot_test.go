@@ -108,23 +108,36 @@ func TestAJobOfThatNameWhichIsNotOursIsLeftAlone(t *testing.T) {
 
 func TestASlotThatSomebodyQueuedOrRunsIsClearedFirst(t *testing.T) {
 	t.Parallel()
-	for _, queued := range []bool{true, false} {
-		t.Run(map[bool]string{true: "queued", false: "running"}[queued], func(t *testing.T) {
-			inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
+	agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}, {Name: "linux-8", Labels: "el7"}}
+	for _, foreign := range []string{"queued", "running", "running elsewhere"} {
+		t.Run(foreign, func(t *testing.T) {
+			ends := func(o *jenkinstest.Options) { o.Timing.PostBuild = 20 * time.Second } // a build that is stopped takes its time
+			inRig(t, setup{agents: agents, settings: oneSlot, jenkins: ends}, func(r *rig) {
 				r.waitState("linux-7", hygiene.Clean)
-				if queued {
+				switch foreign {
+				case "queued":
 					r.jenkins.QuietDown("test")
+				case "running elsewhere":
+					r.meddle("pitcrew-slot-01", "<assignedNode>linux-7<", "<assignedNode>linux-8<")
 				}
 				r.takesFor(12 * time.Hour)
 				_, err := r.jenkins.Schedule("pitcrew-slot-01", map[string]string{"PITCREW_AGENT": "linux-7", "PITCREW_ATTEMPT": "1", "PITCREW_NONCE": "x"})
 				must(t, err)
-				if !queued {
+				if foreign != "queued" {
 					r.wait(time.Minute, "the foreign build's start", func() bool { return len(r.cleanups()) > 1 })
 				}
+				together := false
+				r.jenkins.Inject(jenkinstest.Fault{Match: func(req *http.Request) bool {
+					if isBuildRequest(req) {
+						builds := r.cleanups()
+						together = together || r.jenkins.QueueLength() > 0 || !builds[len(builds)-1].Complete
+					}
+					return false
+				}})
 				must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
 				r.wait(time.Hour, "the foreign build being ended", func() bool {
 					builds := r.cleanups()
-					if queued {
+					if foreign == "queued" {
 						return r.jenkins.QueueLength() == 0
 					}
 					return len(builds) > 1 && builds[1].Result == "ABORTED"
@@ -132,6 +145,9 @@ func TestASlotThatSomebodyQueuedOrRunsIsClearedFirst(t *testing.T) {
 				r.takesFor(time.Minute)
 				r.jenkins.CancelQuietDown()
 				r.waitState("linux-7", hygiene.Clean)
+				if together {
+					t.Error("a program was handed over while another build of its slot was under way")
+				}
 			})
 		})
 	}
