@@ -180,6 +180,33 @@ func TestANewRecipeRevisionIsWrittenIntoTheSlots(t *testing.T) {
 	})
 }
 
+// The program that an attempt was claimed for is gone when it is to be handed over.
+func TestARecipeThatChangesBetweenClaimAndHandOverCostsTheAgentNothing(t *testing.T) {
+	inRig(t, setup{agents: one, asleep: true}, func(r *rig) {
+		next := another(t)
+		r.jenkins.Inject(jenkinstest.Fault{
+			Method: http.MethodPost, Path: "/computer/linux-7/config.xml", Count: 1, Status: http.StatusInternalServerError,
+			Before: func(*http.Request) {
+				r.mu.Lock()
+				r.program = next
+				r.mu.Unlock()
+				r.set(func(*reconcile.Settings) {})
+			},
+		})
+		r.start()
+		r.waitState("linux-7", hygiene.Clean)
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack || got.Reason != "its recipe was changed meanwhile" {
+			t.Errorf("the first attempt ended %q: %s", got.Outcome, got.Reason)
+		}
+		if got := r.attempt("linux-7", 2); got.Outcome != hygiene.Cleaned || got.Revision != next.Revision {
+			t.Errorf("the second attempt ended %q, of revision %.12s", got.Outcome, got.Revision)
+		}
+		if n := len(r.cleanups()); n != 1 {
+			t.Errorf("%d programs ran", n)
+		}
+	})
+}
+
 // onlyPool makes the pool take the agents of one label only.
 func onlyPool(label string) func(*reconcile.Settings) {
 	return func(s *reconcile.Settings) { s.Pools[0].Agents = mustParse(label) }
