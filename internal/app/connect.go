@@ -16,6 +16,9 @@ import (
 // then, with other permissions.
 const checkEvery = 10 * time.Second
 
+// mostJobs is how many jobs are looked at when a controller is checked by itself: the list takes a request for each folder.
+const mostJobs = 1000
+
 // onConnect calls check a moment after a controller was seen for the first time, and after each of its restarts, until ctx ends.
 func onConnect(ctx context.Context, seen func() *reconcile.Look, check func(context.Context)) {
 	tick := time.NewTicker(checkEvery)
@@ -34,15 +37,16 @@ func onConnect(ctx context.Context, seen func() *reconcile.Look, check func(cont
 	}
 }
 
-// check looks whether pitcrew can work with a controller, as doctor does but for its jobs, and tells the log and the metrics.
+// check looks whether pitcrew can work with a controller, as doctor does, and tells the log and the metrics.
 func (a *App) check(ctx context.Context, r *crewRun) {
-	s := r.crew.Settings()
-	found := examined{r.client, a.Version.Version}.Check(ctx, jenkins.CheckOptions{
-		Names: labelexpr.Names(s.Labels), Folder: s.Jobs.Folder, SkipJobs: true,
-	})
+	found := examined{r.client, a.Version.Version}.Check(ctx, checkOptions(r.crew.Settings(), r.crew.Owns))
 	if ctx.Err() == nil {
 		a.tellFindings(ctx, r.config.Name, found)
 	}
+}
+
+func checkOptions(s *reconcile.Settings, owns func(job string) bool) jenkins.CheckOptions {
+	return jenkins.CheckOptions{Names: labelexpr.Names(s.Labels), Folder: s.Jobs.Folder, MostJobs: mostJobs, Owns: owns}
 }
 
 func (a *App) tellFindings(ctx context.Context, controller string, found []jenkins.Finding) {

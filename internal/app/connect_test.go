@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,4 +105,33 @@ func TestFindingsAreLoggedWithTheirRemedyAndCounted(t *testing.T) {
 		t.Errorf("nothing stands in the way, and it says:\n%s", said)
 	}
 	counted(`{controller="ci",level="fail"} 0; {controller="ci",level="warn"} 0`)
+}
+
+func TestAControllerIsCheckedForJobsThatDoNotAskForClean(t *testing.T) {
+	t.Parallel()
+	server, err := jenkinstest.New(jenkinstest.Options{RootURL: "http://ci.test/", Security: jenkinstest.Security{NoCrumbs: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := server.AddAgent(jenkinstest.AgentSpec{Name: "linux-7", Labels: "cleanable el9"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, job := range []string{"rogue", "pitcrew-slot-01"} {
+		if err := server.CreateFreeStyle(jenkinstest.JobSpec{Name: job, Label: "el9"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := jenkins.New(jenkins.Options{URL: "http://ci.test/", Transport: server.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s := &reconcile.Settings{Labels: hygiene.DefaultNames}
+	found := (examined{client, "v"}).Check(t.Context(), checkOptions(s, func(job string) bool { return job == "pitcrew-slot-01" }))
+	if !slices.ContainsFunc(found, func(f jenkins.Finding) bool {
+		return f.Level == jenkins.LevelWarn && strings.HasSuffix(f.Message, "1 of 1 jobs can start on a managed agent that is not clean: rogue")
+	}) {
+		t.Errorf("found %+v, want job rogue", found)
+	}
 }

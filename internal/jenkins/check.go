@@ -41,6 +41,7 @@ type CheckOptions struct {
 	Names    labelexpr.Names
 	Folder   string                // of the cleanup jobs; empty for the top
 	SkipJobs bool                  // leave out the list of all jobs, which is the expensive part
+	MostJobs int                   // look at no more jobs than these; 0 = at all
 	Owns     func(job string) bool // reports whether a job, by its full name, is one of ours; nil = none is
 	// Gated says that a gate decides where builds start: usage and executors of agents and the labels of jobs do not then.
 	Gated bool
@@ -251,6 +252,10 @@ func (k *checker) jobs(ctx context.Context) {
 		if k.o.Owns != nil && k.o.Owns(job.FullName) {
 			continue // tied to an agent to clean it, or to lend it
 		}
+		if total == k.o.MostJobs && total > 0 {
+			k.add(LevelNote, topic, `"pitcrew jobs audit" looks at all.`, "there are more jobs than the %d that were looked at", total)
+			break
+		}
 		total++
 		switch {
 		case job.Disabled:
@@ -275,7 +280,7 @@ func (k *checker) jobs(ctx context.Context) {
 		k.add(LevelOK, topic, "", "no label expression of %d jobs accepts a managed agent that is not clean", total-unknown)
 	}
 	if unknown > 0 && !k.o.Gated {
-		k.add(LevelWarn, topic, "Look at the label of their node or agent blocks.",
+		k.add(LevelNote, topic, "Look at the label of their node or agent blocks.",
 			"%d jobs, such as Pipelines, choose their agents while they run, which only the queue and the executors show", unknown)
 	}
 }

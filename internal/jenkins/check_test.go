@@ -92,7 +92,7 @@ func TestEachFaultIsFoundAndHasARemedy(t *testing.T) {
 		{"a job without clean", "GET /api/json", root("2.541.3", "s", `,"jobs":[{"name":"good","labelExpression":"clean && cleanable"},{"name":"bad","labelExpression":"linux-7"},{"name":"off","labelExpression":"linux-7","disabled":true},{"name":"roams","labelExpression":null}]`), LevelWarn, "1 of 4 jobs can start on a managed agent that is not clean: bad"},
 		{"no Job/Read", "GET /api/json", root("2.541.3", "s", ""), LevelWarn, "no job is visible"},
 		{"only the built-in node", "GET /computer/api/json", answering(200, `{"computer":[{"_class":"hudson.model.Hudson$MasterComputer","displayName":"Built-In Node","idle":true}]}`), LevelWarn, "none of 0 agents"},
-		{"Pipelines", "GET /api/json", root("2.541.3", "s", `,"jobs":[{"name":"pipe"}]`), LevelWarn, "1 jobs, such as Pipelines"},
+		{"Pipelines", "GET /api/json", root("2.541.3", "s", `,"jobs":[{"name":"pipe"}]`), LevelNote, "1 jobs, such as Pipelines"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +119,7 @@ func TestBehindAGateUsageExecutorsAndLabelsAreNoFaults(t *testing.T) {
 		"X-Jenkins", "2.541.3", "X-Jenkins-Session", "s")
 	wrong := func(gated bool) (found []string) {
 		for _, f := range check(t, handlers, CheckOptions{Gated: gated}) {
-			if f.Level == LevelWarn || f.Level == LevelFail {
+			if f.Level != LevelOK && !strings.Contains(f.Message, "cannot be probed") {
 				found = append(found, f.Message)
 			}
 		}
@@ -189,6 +189,24 @@ func TestJobsOfOursAreNotWarnedOf(t *testing.T) {
 	}
 	if warned(CheckOptions{Owns: func(job string) bool { return job == "pitcrew-slot-01" }}) {
 		t.Error("a job of ours is warned of: what would keep it from a dirty agent would keep that from being cleaned")
+	}
+}
+
+func TestNoMoreJobsAreLookedAtThanMayBe(t *testing.T) {
+	t.Parallel()
+	handlers := admin()
+	handlers["GET /api/json"] = answering(200, `{"url":"http://ci/","useSecurity":true,"useCrumbs":true,"jobs":[{"name":"good","labelExpression":"clean && cleanable"},{"name":"bad","labelExpression":"linux-7"}]}`,
+		"X-Jenkins", "2.541.3", "X-Jenkins-Session", "s")
+	for most, want := range map[int][]Level{0: {LevelWarn}, 2: {LevelWarn}, 1: {LevelNote, LevelOK}} {
+		var got []Level
+		for _, f := range check(t, handlers, CheckOptions{MostJobs: most}) {
+			if f.Topic == "jobs" {
+				got = append(got, f.Level)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("of two jobs at most %d: findings %v, want %v", most, got, want)
+		}
 	}
 }
 
