@@ -4,6 +4,8 @@ package testbed
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,20 +14,32 @@ import (
 	"time"
 )
 
-// restarter is a Controller whose restart command is this shell script.
-func restarter(t *testing.T, script string) *Controller {
+// restarter is a Controller whose restart command is this shell script, and which answers by these statuses, the last of them for ever.
+func restarter(t *testing.T, script string, statuses ...int) *Controller {
 	t.Helper()
+	next := make(chan int, len(statuses))
+	for _, status := range statuses {
+		next <- status
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		status := <-next
+		if len(next) == 0 {
+			next <- status
+		}
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(server.Close)
 	file := filepath.Join(t.TempDir(), "restart")
 	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+script+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &Controller{restart: "sh " + file}
+	return &Controller{restart: "sh " + file, URL: server.URL, client: server.Client()}
 }
 
 func TestARestartDoesNotWaitForTheControllerItStarted(t *testing.T) {
 	t.Parallel()
 	pids := filepath.Join(t.TempDir(), "pid")
-	c := restarter(t, `sleep 300 & echo $! >`+pids+`; [ "$1" = TERM ]`) // which has the command's output as its own
+	c := restarter(t, `sleep 300 & echo $! >`+pids+`; [ "$1" = TERM ]`, http.StatusOK) // which has the command's output as its own
 	t.Cleanup(func() {
 		text, err := os.ReadFile(pids)
 		if err != nil {
@@ -60,5 +74,32 @@ func TestARestartThatFailsSaysWhatTheCommandSaid(t *testing.T) {
 	err := restarter(t, `echo "no such $1" >&2; exit 3`).Restart(t.Context(), Kill)
 	if err == nil || !strings.Contains(err.Error(), "restart the controller by KILL: exit status 3: no such KILL") {
 		t.Errorf("it says %v", err)
+	}
+}
+
+func TestARestartIsOverWhenJenkinsItselfAnswers(t *testing.T) {
+	t.Parallel()
+	c := restarter(t, "", http.StatusServiceUnavailable, http.StatusServiceUnavailable, http.StatusOK)
+	if err := c.Restart(t.Context(), Kill); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := c.Send(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err != nil || a.Status != http.StatusOK {
+		t.Errorf("after the restart: status %d, %v", a.Status, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := restarter(t, "", http.StatusServiceUnavailable).Restart(ctx, Term)
+	if err == nil || !strings.Contains(err.Error(), "restart the controller by TERM: the command is over, and Jenkins does not answer: status 503") {
+		t.Errorf("of one that never gets ready: %v", err)
+	}
+}
+
+func TestTheRestartCommandIsToldAllButSecrets(t *testing.T) { //nolint:paralleltest // the environment is the process's
+	t.Setenv(envHome, "/srv/jenkins")
+	for _, name := range []string{envToken, envPassword, secondToken} {
+		t.Setenv(name, "canary")
+	}
+	if err := restarter(t, `[ "$`+envHome+`" = /srv/jenkins ] && ! env | grep canary`, http.StatusOK).Restart(t.Context(), Term); err != nil {
+		t.Error(err)
 	}
 }
