@@ -43,10 +43,14 @@ func (s *suite) tryLabels(t *testing.T, every time.Duration) {
 	r.tally, err = g.count(s.names())
 	must(t, err)
 	r.notes = fmt.Sprintf("clean taken off %d times", p.removed)
-	s.rows = append(s.rows, r)
-	t.Logf("%d of %d builds contaminated", r.contaminated, r.builds)
 	if r.builds != submitted {
-		t.Errorf("%d builds on the agents of %d submitted", r.builds, submitted)
+		// Jenkins fails a build whose node is replaced as it begins, which an edit of labels does (hudson.model.Slave#createLauncher).
+		r.notes += fmt.Sprintf("; %d builds failed before they began", submitted-r.builds)
+	}
+	s.rows = append(s.rows, r)
+	t.Logf("%d of %d builds contaminated, %s", r.contaminated, r.builds, r.notes)
+	if r.builds < submitted*9/10 {
+		t.Errorf("%d builds on the agents of %d submitted: too few to show anything", r.builds, submitted)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
@@ -71,5 +72,18 @@ func TestAControllerThatIsInUseIsLeftAlone(t *testing.T) { //nolint:paralleltest
 				t.Errorf("free %t, and the suite says: %v", c.free, err)
 			}
 		})
+	}
+}
+
+func TestNothingIsBegunThatGoTestWouldEndInTheMiddle(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for left, want := range map[time.Duration]bool{10 * time.Minute: false, patience - time.Second: false, 2 * time.Hour: true} {
+		if err := enoughTime(now.Add(left), true, now); (err == nil) != want {
+			t.Errorf("%s: %v", left, err)
+		}
+	}
+	if err := enoughTime(time.Time{}, false, now); err != nil {
+		t.Errorf("without a limit: %v", err)
 	}
 }

@@ -78,6 +78,7 @@ func (s *suite) share(u setup) int {
 func (s *suite) try(t *testing.T, u setup) {
 	t.Helper()
 	if u.restart != "" && !s.CanRestart() {
+		s.unrun = append(s.unrun, fmt.Sprintf("%s: %v", u.name, testbed.ErrLasting))
 		t.Skip(testbed.ErrLasting)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), s.size.limit)
@@ -157,6 +158,9 @@ func (s *suite) report(t *testing.T, u setup, r row, g ground, c *cleaner) {
 	} else {
 		if u.trouble == nil {
 			r.asked = status.Asked // since it was registered
+		}
+		if u.atBoot && u.restart != "" && !status.SinceBoot() {
+			t.Errorf("the gate that is there after the restart was registered by the %s", status.Hook)
 		}
 		if status.Failed > 0 || status.Fault != "" { // the count begins anew with each registration
 			t.Errorf("the gate failed, %d times since it was registered, at last: %s", status.Failed, status.Fault)
@@ -279,6 +283,9 @@ func (s *suite) table() string {
 	}
 	w.Flush()
 	fmt.Fprintf(&text, "%d builds, %d contaminated", sum, bad)
+	for _, what := range s.unrun {
+		fmt.Fprintf(&text, "\nnot run: %s", what)
+	}
 	return text.String()
 }
 

@@ -37,6 +37,7 @@ type suite struct {
 	client *jenkins.Client // for what is not judged by how it meets failures
 	fleet  []*testbed.Agent
 	rows   []row
+	unrun  []string // set-ups, and why
 }
 
 // size is how much is done.
@@ -66,6 +67,17 @@ var (
 	}
 )
 
+// patience is what the whole of it may take on a controller that is named. What go test ends in the middle leaves the gate behind.
+const patience = 90 * time.Minute
+
+// enoughTime says an error if go test will end the suite too early.
+func enoughTime(deadline time.Time, limited bool, now time.Time) error {
+	if limited && deadline.Sub(now) < patience {
+		return fmt.Errorf("go test would end this suite in the middle, after %s, and leave the gate and agents behind: give it -timeout 2h", deadline.Sub(now).Round(time.Second))
+	}
+	return nil
+}
+
 // long reports whether everything is done, whatever time it takes.
 func (s *suite) long() bool { return s.Real || os.Getenv("PITCREW_LONG") != "" }
 
@@ -88,6 +100,9 @@ func open(ctx context.Context, t *testing.T) *suite {
 	})
 	if s.long() {
 		s.size = whole
+	}
+	if deadline, limited := t.Deadline(); s.Real {
+		must(t, enoughTime(deadline, limited, time.Now()))
 	}
 	s.client = s.newClient(t)
 	s.takeOver(ctx, t)
