@@ -2,7 +2,10 @@
 
 package hygiene
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // GateMode says what keeps builds off agents that are not clean.
 type GateMode string
@@ -26,6 +29,7 @@ type Gate struct {
 	State   Ledger
 	Attempt int64  // newest that claimed the agent, 0 = none
 	Item    int64  // queue id of the build that used it, 0 = unknown
+	Build   string // URL of that build, "" = not known (yet)
 	Drift   string // what changed since it was granted, "" = nothing
 	Why     string // it is unknown
 	Listed  bool   // it is the gate's: it has the label cleanable, or the ledger has it
@@ -53,7 +57,7 @@ func (g Gate) unclean(a Agent) (reason string, need Need) {
 	case g.Mode != GateUp:
 		return "", ""
 	case g.State == LedgerUsed:
-		return fmt.Sprintf("used by the build with queue id %d, as the gate says", g.Item), NeedCleanup
+		return "used by " + cmp.Or(g.Build, fmt.Sprintf("the build with queue id %d", g.Item)) + ", as the gate says", NeedCleanup
 	case g.State == LedgerUnknown && g.Attempt == 0 && g.Away:
 		return "the controller's gate knows nothing of it, and was not there from the start", NeedCleanup
 	case g.State == LedgerUnknown && g.Attempt == 0:

@@ -165,7 +165,7 @@ func (l *Look) gateOf(agent string) hygiene.Gate {
 		return hygiene.Gate{Mode: hygiene.GateUp, State: hygiene.LedgerUnknown, Away: l.GateAway}
 	}
 	return hygiene.Gate{
-		Mode: hygiene.GateUp, Away: l.GateAway, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Drift: a.Drift, Why: a.Why, Listed: true,
+		Mode: hygiene.GateUp, Away: l.GateAway, State: hygiene.Ledger(a.State), Attempt: a.Attempt, Item: a.Item, Build: a.Build, Drift: a.Drift, Why: a.Why, Listed: true,
 	}
 }
 
@@ -276,23 +276,28 @@ func whyNotGranted(a gate.Answer) (reason string, used bool) {
 	return "the gate holds no claim of this attempt any more: something used the agent, or the ledger was emptied by a restart", true
 }
 
-// nameUse finds out which build took an agent's cleanliness, of which the gate told the number in the queue alone. Jenkins
-// forgets that five minutes after the build has left the queue (hudson.model.Queue#leftItems).
+// nameUse finds out which build took an agent's cleanliness, of which the gate told the number in the queue alone, for it did not
+// exist yet. Most often the gate knows it by now. Jenkins forgets it five minutes after it has left the queue
+// (hudson.model.Queue#leftItems).
 func (c *Crew) nameUse(ctx context.Context, w *work) error {
 	use := *w.agent.Used
-	item, err := c.Jenkins.QueueItem(ctx, use.Item)
-	switch {
-	case jenkins.IsNotFound(err):
-	case err != nil:
-		return err
-	case item.Executable != nil:
-		use.URL = item.Executable.URL
-	case !item.Cancelled:
-		return nil // its build does not exist yet
+	if g := w.sighting.Gate; g.Item == use.Item && g.Build != "" {
+		use.URL = g.Build
+	} else {
+		item, err := c.Jenkins.QueueItem(ctx, use.Item)
+		switch {
+		case jenkins.IsNotFound(err):
+		case err != nil:
+			return err
+		case item.Executable != nil:
+			use.URL = item.Executable.URL
+		case !item.Cancelled:
+			return nil // its build does not exist yet
+		}
 	}
 	number, newest := use.Attempt, false
 	use.Item, use.Attempt = 0, 0
-	err = c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
+	err := c.change(ctx, w.agent.ID, w.now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if ch.Agent.Used == nil || *ch.Agent.Used != *w.agent.Used {
 			return nil, store.ErrUnchanged
 		}

@@ -123,13 +123,42 @@ func TestABuildThatNoPollSawIsNamedByWhatTheGateTellsOfIt(t *testing.T) {
 		if a := r.agent("linux-7"); a.Used == nil || a.Used.URL != "http://ci.test/job/app/3/" || a.Used.Item != 0 {
 			t.Errorf("the agent was used by %+v", a.Used)
 		}
-		if got := r.events(hygiene.EventUncleaned); len(got) != 3 || !strings.Contains(got[0].Reason, "queue id") {
+		if got := r.events(hygiene.EventUncleaned); len(got) != 3 || got[0].Reason != "used by http://ci.test/job/app/1/, as the gate says" {
 			t.Errorf("due: %+v", got)
 		}
 		if got := r.events(hygiene.EventContaminated); len(got) != 0 {
 			t.Errorf("reported: %+v", got)
 		}
 	})
+}
+
+func TestABuildThatUsedAnAgentWhileTheDaemonWasAwayIsNamed(t *testing.T) {
+	for job, start := range map[string]func(*rig){
+		"app": func(r *rig) { r.runBuild("app", "clean") },
+		"pipe": func(r *rig) {
+			_, err := r.jenkins.Schedule("pipe", nil)
+			must(r.t, err)
+		},
+	} {
+		t.Run(job, func(t *testing.T) {
+			s := behindGate(one[0])
+			boot := s.jenkins
+			s.jenkins = func(o *jenkinstest.Options) { boot(o); pipelines(o) }
+			inRig(t, s, func(r *rig) {
+				r.withPipeline()
+				r.waitState("linux-7", hygiene.Clean)
+				r.end()
+				start(r)
+				r.pass(time.Hour) // Jenkins has forgotten the queue's item after five minutes
+				r.start()
+				r.wait(time.Hour, "a second attempt", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+				r.waitState("linux-7", hygiene.Clean)
+				if got, want := r.attempt("linux-7", 1).UsedBy, "http://ci.test/job/"+job+"/1/"; got != want {
+					t.Errorf("what the first cleanup gave was used by %q, want %q", got, want)
+				}
+			})
+		})
+	}
 }
 
 func TestAGateKeepsAgentsCleanThatLabelsCannot(t *testing.T) {

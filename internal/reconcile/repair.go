@@ -165,6 +165,9 @@ func (c *Crew) unclean(ctx context.Context, w *work, act hygiene.Action) error {
 		l.use = &hygiene.Use{URL: w.sighting.RealURL, At: w.sighting.At}
 	case g.Mode == hygiene.GateUp && g.State == hygiene.LedgerUsed && g.Attempt == w.agent.Attempt:
 		l.use = &hygiene.Use{At: w.sighting.At, Item: g.Item, Attempt: g.Attempt}
+		if g.Build != "" {
+			l.use = &hygiene.Use{At: w.sighting.At, URL: g.Build}
+		}
 	}
 	err := c.spoil(ctx, w.agent.ID, l, w.now)
 	if act.Write {

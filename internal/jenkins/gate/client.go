@@ -46,6 +46,7 @@ type Agent struct {
 	State   State  `json:"state"`
 	Attempt int64  `json:"attempt"` // the newest that it was claimed for; 0 = none since the gate was loaded
 	Item    int64  `json:"item"`    // queue id of the build that used it
+	Build   string `json:"build"`   // address of that build; "" while there is none, and of a gate that does not tell
 	Why     string `json:"why"`     // it is unknown
 	// Drift is what changed since the grant, "" if nothing has: a state Clean with a drift lets nothing through. It is one
 	// of computer, class, connection, executors, busy, label, "fault" if that cannot be told, and "gone" for an agent that

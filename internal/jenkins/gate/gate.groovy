@@ -21,9 +21,11 @@ import hudson.model.ParameterValue
 import hudson.model.ParametersAction
 import hudson.model.Queue
 import hudson.model.RootAction
+import hudson.model.Run
 import hudson.model.queue.CauseOfBlockage
 import hudson.model.queue.QueueListener
 import hudson.model.queue.QueueTaskDispatcher
+import hudson.model.queue.WorkUnit
 import hudson.remoting.VirtualChannel
 import hudson.security.ACL
 import hudson.slaves.ComputerListener
@@ -340,6 +342,24 @@ class PitcrewLedger {
         if (node != null && labelled(node, clean)) PitcrewLabels.used(this, node)
     }
 
+    /** The build of a work unit exists by now: where it is found. Jenkins forgets which build came of an item after five minutes. */
+    void begun(Executor executor) {
+        try {
+            String name = executor.getOwner().getName()
+            Map<String, Object> entry = entries.get(name)
+            if (state(entry) != USED) return
+            WorkUnit unit = executor.getCurrentWorkUnit()
+            if (unit == null || unit.context.item.getId() != entry.get('item')) return
+            String where = PitcrewTasks.address(executor.getCurrentExecutable())
+            if (where == null) return
+            Map<String, Object> named = new HashMap<String, Object>(entry)
+            named.put('build', where)
+            entries.replace(name, entry, Collections.unmodifiableMap(named))
+        } catch (Throwable e) {
+            fault(e)
+        }
+    }
+
     /** The connection or the node has changed: whatever was proved is proved no more. It may be called on any thread. */
     void lost(String name, String why) {
         Map<String, Object> entry = entries.get(name)
@@ -365,6 +385,12 @@ class PitcrewTasks {
             asks.put(task.getClass(), ask)
         }
         return ask instanceof Method && ((Method) ask).invoke(task) == Boolean.TRUE
+    }
+
+    /** Where a build is, below the root of Jenkins: of a part of a Pipeline that is the whole. Null if it is no build. */
+    static String address(Queue.Executable executable) {
+        Queue.Executable whole = executable == null || executable instanceof Run ? executable : executable.getParentExecutable()
+        return whole instanceof Run ? ((Run) whole).getUrl() : null
     }
 
     private static Object find(Class<?> type) {
@@ -503,6 +529,9 @@ class PitcrewExecutorListener implements ExecutorListener {
     final PitcrewLedger ledger
 
     PitcrewExecutorListener(PitcrewLedger ledger) { this.ledger = ledger }
+
+    @Override
+    void taskStarted(Executor executor, Queue.Task task) { ledger.begun(executor) }
 
     @Override
     void taskCompleted(Executor executor, Queue.Task task, long millis) { ended(executor) }
@@ -701,6 +730,7 @@ class PitcrewGate implements RootAction {
             .append(',"failed":').append(ledger.failed.sum())
         if (ledger.root.get('fault') != null) text(out.append(',"fault":'), (String) ledger.root.get('fault'))
         out.append(',"agents":{')
+        String root = Jenkins.get().getRootUrl()
         boolean first = true
         Set<String> seen = new HashSet<String>()
         for (Node node : Jenkins.get().getNodes()) {
@@ -713,13 +743,13 @@ class PitcrewGate implements RootAction {
             seen.add(node.getNodeName())
             if (!first) out.append(',')
             first = false
-            agent(out, node.getNodeName(), node)
+            agent(out, node.getNodeName(), node, root)
         }
         for (String name : ledger.entries.keySet()) { // whose nodes are gone
             if (seen.contains(name) || Jenkins.get().getNode(name) != null || !Jenkins.get().hasPermission(Computer.CONFIGURE)) continue
             if (!first) out.append(',')
             first = false
-            agent(out, name, null)
+            agent(out, name, null, root)
         }
         return json(200, out.append('}}').toString())
     }
@@ -745,13 +775,14 @@ class PitcrewGate implements RootAction {
 
     /** What is known of the agent, and what holds now: a state 'clean' with a drift lets nothing through. */
     @CompileStatic
-    private void agent(StringBuilder out, String name, Node node) {
+    private void agent(StringBuilder out, String name, Node node, String root) {
         Map<String, Object> entry = ledger.entries.get(name)
         text(out, name).append(':{"state":')
         text(out, PitcrewLedger.state(entry))
         if (entry != null) {
             if (entry.get('attempt') != null) out.append(',"attempt":').append(entry.get('attempt'))
             if (entry.get('item') != null) out.append(',"item":').append(entry.get('item'))
+            if (entry.get('build') != null && root != null) text(out.append(',"build":'), root + entry.get('build'))
             if (entry.get('why') != null) text(out.append(',"why":'), (String) entry.get('why'))
             out.append(',"since":').append(entry.get('since'))
         }

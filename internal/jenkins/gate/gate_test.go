@@ -113,6 +113,60 @@ func TestACleanAgentTakesOneBuild(t *testing.T) {
 	})
 }
 
+func TestTheBuildThatUsedAnAgentIsNamed(t *testing.T) {
+	both(t, func(j *controller) {
+		j.on("a", "node", "labels", "cleanable")
+		build := func() string {
+			j.Helper()
+			return j.read(j.do(command{"do": "status"})).Agents["a"].Build
+		}
+		for attempt, c := range []struct {
+			kind, task, build string
+			part              bool
+			want              string
+		}{
+			{"job", "app", "job/app/1/", false, "http://ci.test/job/app/1/"},
+			{"plain", "part of pipe #7", "job/pipe/7/", true, "http://ci.test/job/pipe/7/"},
+			{"plain", "no build", "", false, ""},
+			{"plain", "part of something", "", true, ""},
+		} {
+			j.must("claim", "a", "attempt", attempt+1, "job", "slot")
+			j.must("grant", "a", "attempt", attempt+1)
+			if got := build(); got != "" {
+				j.Errorf("clean, and used by %q", got)
+			}
+			item, other := j.item(c.kind, c.task), j.item("job", "another")
+			j.on("a", "start", "item", item)
+			if got := build(); got != "" {
+				j.Errorf("%s: it does not exist yet, and is %q", c.task, got)
+			}
+			begun := []any{"item", item, "part", c.part}
+			if c.build != "" {
+				begun = append(begun, "build", c.build)
+			}
+			j.on("a", "begun", begun...)
+			j.on("a", "again", "item", item) // another work unit of it
+			j.on("a", "end", "item", item)
+			j.on("a", "start", "item", other) // which nobody asked about
+			j.on("a", "end", "item", other)
+			if got := build(); got != "" {
+				j.Errorf("%s: another used the agent after it, and that is %q", c.task, got)
+			}
+			j.must("revoke", "a")
+			j.must("claim", "a", "attempt", 10*attempt+10, "job", "slot")
+			j.must("grant", "a", "attempt", 10*attempt+10)
+			j.on("a", "start", "item", item)
+			j.on("a", "begun", begun...)
+			j.on("a", "end", "item", item)
+			if got := build(); got != c.want {
+				j.Errorf("%s: the agent was used by %q, want %q", c.task, got, c.want)
+			}
+			j.do(command{"do": "boot"})
+			j.on("a", "node", "labels", "cleanable")
+		}
+	})
+}
+
 func TestARestartLeavesNothingClean(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")

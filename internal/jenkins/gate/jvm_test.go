@@ -225,6 +225,7 @@ type answered struct {
 	Results  []struct{ Agent, Result string }
 	Agents   map[string]struct {
 		State, Drift, Why string
+		Build             string
 		Attempt, Item     int
 	}
 	Events []map[string]any

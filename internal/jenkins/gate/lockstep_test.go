@@ -175,6 +175,14 @@ func (p *pair) step() {
 			}
 		}
 	case 9, 10:
+		if len(p.running) > 0 && p.one(2) {
+			ran := pick(p, p.running...)
+			c := command{"do": "begun", "name": pick[any](p, ran["name"], ran["name"], name), "item": pick[any](p, ran["item"], ran["item"], pick(p, p.items...)), "part": p.one(2)}
+			if p.one(4) {
+				c["build"] = "job/x/7/"
+			}
+			p.both(c)
+		}
 		p.end()
 	case 11:
 		p.both(command{"do": "builtIn", "executors": p.random.IntN(2), "normal": p.one(2), "refuses": p.one(2)})

@@ -47,6 +47,7 @@ type order struct {
 	Executors, Item                         int64
 	Times                                   int
 	Label, Attempt                          *string
+	Build                                   string
 	As                                      *[]string
 
 	Normal, Other, Fresh, Quiet, Offline, Flyweight, Late, Problem, Console, Loose, Refuses bool
@@ -113,6 +114,12 @@ func (w *world) do(o order) any {
 		return orNull(w.gate.CanRun(w.items[o.Item]))
 	case "start", "assign":
 		return w.start(o)
+	case "begun":
+		x := w.running[key(o)]
+		if x == nil {
+			return "no executor"
+		}
+		w.gate.Begun(x.owner.name, o.Item, o.Build)
 	case "again":
 		w.left(o.Item, w.running[key(o)])
 	case "cancel":
@@ -129,7 +136,7 @@ func (w *world) do(o order) any {
 	case "call":
 		return w.answer(w.gate.Do(o.Verb, permitted(o.As), o.Request))
 	case "status":
-		return w.answer(w.gate.Status(permitted(o.As)))
+		return w.answer(w.gate.Status(permitted(o.As), "http://ci.test/"))
 	case "events":
 		return w.answer(w.gate.Events(context.Background(), &w.lock, permitted(o.As), o.Session, o.Since, o.Wait))
 	default:

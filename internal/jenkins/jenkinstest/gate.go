@@ -82,6 +82,7 @@ func (g *gate) register(j *Jenkins, full bool) *Hooks {
 				m.Left(gateItem(j, it), gateComputer{j, v.c, full}, v.Executor)
 			}
 		},
+		TaskStarted:   func(v NodeView, it ItemView, build string) { m.Begun(v.Name, it.ID, build) },
 		TaskCompleted: func(v NodeView, _ ItemView) { m.Ended(v.Name) },
 		OnOnline:      func(v NodeView) { m.Online(v.Name) },
 		OnOffline:     func(v NodeView) { m.Offline(v.Name) },
@@ -112,7 +113,7 @@ func (c *call) gatePages() {
 			if verb {
 				return g.model.Do(what, gateCaller{c.who}, c.parameter("request"))
 			}
-			return g.model.Status(gateCaller{c.who})
+			return g.model.Status(gateCaller{c.who}, c.rootURL())
 		}))
 	}
 }

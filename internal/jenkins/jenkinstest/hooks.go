@@ -28,6 +28,8 @@ type Hooks struct {
 	// TaskAccepted runs on the executor's goroutine, without the lock, before the
 	// build's body.
 	TaskAccepted func(node string, item ItemView)
+	// TaskStarted is told that the build of an item exists, and its address below the root.
+	TaskStarted func(node NodeView, item ItemView, build string)
 	// TaskCompleted is told that the work of an executor is over; the executor is still
 	// there, and not idle. The node is gone if it was deleted meanwhile.
 	TaskCompleted func(NodeView, ItemView)
@@ -66,7 +68,7 @@ type NodeView struct {
 	Computer  uint64   // identity of the computer, 0 if there is none
 	Executors []uint64 // identities of the regular executors
 	OneOffs   []uint64 // identities of the executors of flyweights
-	Executor  uint64   // the one that this is about, in OnLeft and TaskCompleted
+	Executor  uint64   // the one that this is about, in OnLeft, TaskStarted and TaskCompleted
 	Idle      bool     // no executor has work, one-off executors included
 	Online    bool
 	Channel   uint64 // identity of the connection, 0 if there is none
@@ -196,6 +198,14 @@ func (j *Jenkins) onLeft(e *executor, it *item) {
 	for _, h := range j.hooks.list {
 		if h.OnLeft != nil {
 			swallow(func() { h.OnLeft(j.executorView(e), it.view()) })
+		}
+	}
+}
+
+func (j *Jenkins) taskStarted(e *executor, it *item) {
+	for _, h := range j.hooks.list {
+		if h.TaskStarted != nil {
+			swallow(func() { h.TaskStarted(j.executorView(e), it.view(), e.exec.executablePath()) })
 		}
 	}
 }

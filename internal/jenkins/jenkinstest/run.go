@@ -93,6 +93,7 @@ func (j *Jenkins) createExecutable(e *executor, it *item) (executable, ItemView)
 	if b, ok := exec.(*build); ok {
 		j.beginBuild(b, e)
 	}
+	j.taskStarted(e, it)
 	return exec, it.view()
 }
 

@@ -104,6 +104,15 @@ class Returning extends Plain implements ContinuedTask, AccessControlled {
     boolean isContinued() { back }
 }
 
+class Build extends Run {
+    String url
+}
+
+/** A part of a Pipeline, as PlaceholderExecutable of workflow-durable-task-step. */
+class Part implements Queue.Executable {
+    Queue.Executable parentExecutable
+}
+
 class World {
     final String script
     Map<Long, List> items = [:]
@@ -316,6 +325,18 @@ class World {
         if (c.interrupted) Thread.currentThread().interrupt() // as of a build that is stopped in that moment
         left(c.item as long, executor, false)
         c.interrupted && !Thread.interrupted() ? 'nobody knows any more that it was stopped' : null
+    }
+
+    // Its build exists: that of a job, of a part of a Pipeline, or of something else.
+    def begun(c) {
+        Executor executor = running["${c.name} ${c.item}" as String]
+        if (executor == null) return 'no executor'
+        def (task, actions) = items[c.item as long]
+        executor.unit = new WorkUnit(new WorkUnitContext(new Queue.BuildableItem(task, actions, c.item as long)))
+        def whole = c.build == null ? null : new Build(url: c.build)
+        executor.executable = c.part ? new Part(parentExecutable: whole) : whole
+        Jenkins.get().getExtensionList(ExecutorListener).each { it.taskStarted(executor, task) }
+        null
     }
 
     def again(c) { left(c.item as long, running["${c.name} ${c.item}" as String], false); null } // another work unit of the same item

@@ -32,8 +32,8 @@ func wrong(protocol int, why string) Answer {
 }
 
 // Status is what is known of all agents that the caller may see, and what holds now: a state clean with a drift lets nothing
-// through.
-func (g *Gate) Status(who Caller) Answer {
+// through. Root is the address of Jenkins, with a slash at its end.
+func (g *Gate) Status(who Caller, root string) Answer {
 	if !who.May(Read) {
 		return denied
 	}
@@ -44,7 +44,7 @@ func (g *Gate) Status(who Caller) Answer {
 		if out.Len() > first {
 			out.WriteByte(',')
 		}
-		out.WriteString(g.agent(name, n))
+		out.WriteString(g.agent(name, n, root))
 	}
 	seen := map[string]bool{}
 	for _, n := range g.jenkins.Nodes() {
@@ -72,7 +72,7 @@ func (g *Gate) head() string {
 		quoted(g.ledger.session), g.ledger.box.sequence(), quoted(g.Cleanable), quoted(g.Dirty), quoted(g.Clean), owner)
 }
 
-func (g *Gate) agent(name string, n Node) string {
+func (g *Gate) agent(name string, n Node, root string) string {
 	e := g.entry(name)
 	fields := []field{{"state", e.stateOf()}}
 	if e != nil {
@@ -81,6 +81,9 @@ func (g *Gate) agent(name string, n Node) string {
 		}
 		if e.is(Used) {
 			fields = append(fields, field{"item", e.item})
+		}
+		if e.build != "" {
+			fields = append(fields, field{"build", root + e.build})
 		}
 		if e.why != "" {
 			fields = append(fields, field{"why", e.why})

@@ -31,6 +31,7 @@ type entry struct {
 	class    string   // Clean: of the node
 	item     int64    // Used: the one that used it
 	task     string   // Used
+	build    string   // Used: its address below the root of Jenkins, "" while there is none
 	why      string   // Unknown: what was lost
 }
 

@@ -46,6 +46,15 @@ func (g *Gate) Left(it Item, c Computer, executor uint64) {
 	}
 }
 
+// Begun is told that the build of an item exists by now, and its address below the root of Jenkins.
+func (g *Gate) Begun(computer string, item int64, build string) {
+	if e := g.entry(computer); e.is(Used) && e.item == item && build != "" {
+		named := *e
+		named.build = build
+		g.ledger.entries[computer] = &named
+	}
+}
+
 // Ended is told that the work of an executor of that computer is over.
 func (g *Gate) Ended(computer string) {
 	if g.entry(computer) != nil {

@@ -17,6 +17,13 @@ public class Executor extends Thread implements jenkins.model.IExecutor {
     public int getNumber() { return number; }
     public boolean isIdle() { return !used; }
 
+    public hudson.model.queue.WorkUnit unit;
+    public Queue.Executable executable;
+
+    public hudson.model.queue.WorkUnit getCurrentWorkUnit() { return unit; }
+
+    public Queue.Executable getCurrentExecutable() { return executable; }
+
     public static Executor currentExecutor() {
         Thread t = Thread.currentThread();
         return t instanceof Executor ? (Executor) t : IMPERSONATION.get();

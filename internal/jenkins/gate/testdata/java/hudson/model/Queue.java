@@ -58,6 +58,10 @@ public class Queue {
 
     public interface FlyweightTask extends Task {}
 
+    public interface Executable {
+        default Executable getParentExecutable() { return null; }
+    }
+
     public abstract static class Item {
         private final long id;
         public final Task task;

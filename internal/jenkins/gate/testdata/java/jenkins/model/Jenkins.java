@@ -54,6 +54,10 @@ public class Jenkins extends Node {
     @Override public hudson.model.queue.CauseOfBlockage canTake(Queue.BuildableItem item) { return refuses; }
     @Override public String getLabelString() { return "cleanable clean"; } // whatever stands there, it is never ours
 
+    public String rootUrl = "http://ci.test/";
+
+    public String getRootUrl() { return rootUrl; }
+
     public Node getNode(String name) { return byName.get(name); }
     public List<Node> getNodes() { return new ArrayList<>(byName.values()); }
     public Computer getComputerOf(Node node) { return computers.get(node); }
