@@ -323,6 +323,10 @@ const (
 	gateRests = 8
 )
 
+// gateEcho is between two waits at least where the first brought nothing but the echo of what we did: no poll follows that, and an
+// end that comes meanwhile would wait for the rest of one. It is not shorter than a poll takes, for a big fleet has an echo all the time.
+const gateEcho = 10 * time.Millisecond
+
 // gateFreed is when an agent is looked at again of which the gate has told that something ended there: Jenkins tells of
 // that before it frees the executor (hudson.model.Executor#finish1).
 const gateFreed = 30 * time.Millisecond
@@ -356,7 +360,9 @@ func (c *Crew) listen(ctx context.Context) error {
 				time.AfterFunc(gateFreed, c.Poke)
 			}
 			c.Poke()
-		} else if len(news.Events) == 0 && time.Since(began) < gateRest {
+		} else if len(news.Events) > 0 {
+			wait = max(gateEcho, c.sweepTook())
+		} else if time.Since(began) < gateRest {
 			wait = c.settings.Load().Poll // a proxy that lets nobody wait
 		}
 	})

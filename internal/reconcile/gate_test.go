@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
@@ -100,6 +102,27 @@ func TestTheEndOfABuildIsSeenThoughItsExecutorIsFreedAfterTheGateTellsOfIt(t *te
 		}
 		if took := attempt.Ended.Sub(endOf(r.jenkins.Journal(), attempt.Run.Job)); took > time.Second {
 			t.Errorf("granted %s after the cleanup's build, with polls of a minute", took)
+		}
+	})
+}
+
+func TestTheEndOfABuildIsHeardThoughTheGateToldOfOurOwnDeedsJustBefore(t *testing.T) {
+	s := behindGate(one[0], jenkinstest.AgentSpec{Name: "linux-8", Labels: "cleanable"})
+	s.settings = func(s *reconcile.Settings) { s.Poll = time.Minute }
+	inRig(t, s, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		r.waitState("linux-8", hygiene.Clean)
+		r.runBuild("app", "linux-8")
+		began := r.jenkins.Builds("app")[0].Started
+		r.pass(time.Until(began.Add(time.Minute - 20*time.Millisecond)))
+		// As this daemon would, and without the poll that an order of a person brings.
+		gates := gate.NewClient(r.client, gate.Labels{Cleanable: "cleanable", Dirty: "dirty", Clean: "clean"})
+		answer, err := gates.Hold(r.t.Context(), gate.Owner{ID: r.crew.Owner}, gate.Ref{Agent: "linux-7"})
+		must(t, errors.Join(err, answer.Err("hold", "linux-7")))
+		r.wait(2*time.Minute, "another cleanup", func() bool { return r.has("linux-8", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+		ended, claimed := endOf(r.jenkins.Journal(), "app"), r.attempt("linux-8", 2).Claimed
+		if took := claimed.Sub(ended); took < 0 || took > 60*time.Millisecond {
+			t.Errorf("claimed %s after the end of the build", took)
 		}
 	})
 }
