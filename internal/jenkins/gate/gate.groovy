@@ -17,6 +17,7 @@ import hudson.model.ExecutorListener
 import hudson.model.Item
 import hudson.model.Label
 import hudson.model.Node
+import hudson.model.OneOffExecutor
 import hudson.model.ParameterValue
 import hudson.model.ParametersAction
 import hudson.model.Queue
@@ -30,6 +31,7 @@ import hudson.remoting.VirtualChannel
 import hudson.security.ACL
 import hudson.slaves.ComputerListener
 import hudson.slaves.OfflineCause
+import hudson.util.ConsistentHash
 import hudson.util.QuotedStringTokenizer
 import java.lang.reflect.InvocationHandler
 import java.lang.reflect.Method
@@ -54,7 +56,7 @@ class PitcrewCause extends CauseOfBlockage {
     static final PitcrewCause DRIFTED = new PitcrewCause('pitcrew: the agent changed since it was cleaned')
     static final PitcrewCause UNCLAIMED = new PitcrewCause('pitcrew: the agent is not claimed for this cleanup')
     static final PitcrewCause BROKEN = new PitcrewCause('pitcrew: the gate failed, so the agent counts as not clean')
-    static final PitcrewCause FLYWEIGHT = new PitcrewCause('pitcrew: could start on an agent that is not clean, where nothing could stop it')
+    static final PitcrewCause FLYWEIGHT = new PitcrewCause('pitcrew: would start on an agent that is not clean, where nothing could stop it')
 
     final String text
 
@@ -87,6 +89,7 @@ class PitcrewLedger {
     final ArrayDeque<Map<String, Object>> box
     final AtomicLong sequence
     final ConcurrentHashMap<String, Boolean> jobs
+    private final PitcrewOrder order = new PitcrewOrder()
     final LongAdder asked = new LongAdder(), vetoed = new LongAdder(), failed = new LongAdder()
     private final ConcurrentHashMap<String, Boolean> faults = new ConcurrentHashMap<String, Boolean>()
 
@@ -219,17 +222,30 @@ class PitcrewLedger {
         }
     }
 
-    /** Flyweights are put onto executors of their own without a question per node: what could land on an agent that is not clean may not run at all. */
+    /**
+     * Flyweights are put onto executors of their own without a question per node: one that Jenkins would put onto an agent that is not
+     * clean may not run at all for now.
+     */
     CauseOfBlockage flyweight(Queue.Item item) {
         if (!(item.task instanceof Queue.FlyweightTask)) return null
         Jenkins jenkins = Jenkins.get()
         Label label = item.getAssignedLabel()
-        boolean spills = false
-        if (label == null) {
-            if (builtInTakes(jenkins, item)) return null
-            // Jenkins gives these to EXCLUSIVE nodes too, if the built-in one is no place for anything.
-            spills = jenkins.getNumExecutors() < 1 || jenkins.getMode() == Node.Mode.EXCLUSIVE
+        if (label == null && builtInTakes(jenkins, item)) return null
+        if (!root.containsKey('strict')) {
+            try {
+                Node node = order.first(jenkins, label, buildable(item))
+                return node == null || verdict(node, item) == null ? null : PitcrewCause.FLYWEIGHT
+            } catch (Throwable e) {
+                fault(e)
+            }
         }
+        return exposed(jenkins, label)
+    }
+
+    /** Whether there is any agent where it could land that is not clean, whichever Jenkins chooses. */
+    private CauseOfBlockage exposed(Jenkins jenkins, Label label) {
+        // Jenkins gives those without a label to EXCLUSIVE nodes too, if the built-in one is no place for anything.
+        boolean spills = label == null && (jenkins.getNumExecutors() < 1 || jenkins.getMode() == Node.Mode.EXCLUSIVE)
         for (Node node : jenkins.getNodes()) {
             Map<String, Object> entry = null
             try {
@@ -257,13 +273,17 @@ class PitcrewLedger {
         Computer computer = jenkins.toComputer()
         if (computer == null || !computer.isOnline() || !computer.isAcceptingTasks()) return false
         try {
-            if (item instanceof Queue.BuildableItem) return jenkins.canTake((Queue.BuildableItem) item) == null
-            if (item instanceof Queue.WaitingItem) return jenkins.canTake(new Queue.BuildableItem((Queue.WaitingItem) item)) == null
-            return jenkins.canTake(new Queue.BuildableItem((Queue.NotWaitingItem) item)) == null
+            return jenkins.canTake(buildable(item)) == null
         } catch (Throwable e) {
             fault(e)
             return false
         }
+    }
+
+    private static Queue.BuildableItem buildable(Queue.Item item) {
+        if (item instanceof Queue.BuildableItem) return (Queue.BuildableItem) item
+        if (item instanceof Queue.WaitingItem) return new Queue.BuildableItem((Queue.WaitingItem) item)
+        return new Queue.BuildableItem((Queue.NotWaitingItem) item)
     }
 
     // Events: hints for the daemon, which reads the whole ledger whenever it has missed one.
@@ -333,13 +353,35 @@ class PitcrewLedger {
             return
         }
         if (state(entry) == USED && entry.get('item') == item.getId()) return // another part of the same build
-        boolean proven = state(entry) == CLEAN && computer.is(entry.get('computer')) && among(executor, (Object[]) entry.get('executors'))
+        boolean proven = state(entry) == CLEAN && computer.is(entry.get('computer')) && took(executor, (Object[]) entry.get('executors'))
+        if (!proven && executor instanceof OneOffExecutor) astray(node, executor)
         entries.put(name, PitcrewLedger.entry(USED, entry, more))
         Map<String, Object> event = new HashMap<String, Object>(more)
         if (entry != null && entry.containsKey('attempt')) event.put('attempt', entry.get('attempt'))
         event.put('was', state(entry))
         tell(proven ? 'consumed' : 'contaminated', name, event)
         if (node != null && labelled(node, clean)) PitcrewLabels.used(this, node)
+    }
+
+    /** Whether it is by this executor that the agent is used since it was granted: one that it had then, or one of a flyweight, which is alone. */
+    private static boolean took(Executor executor, Object[] granted) {
+        if (!(executor instanceof OneOffExecutor)) return among(executor, granted)
+        Computer computer = executor.getOwner()
+        for (Executor other : computer.getExecutors()) if (!among(other, granted) || !other.isIdle()) return false
+        return computer.getOneOffExecutors().size() == 1
+    }
+
+    /** A flyweight begins where it may not. If Jenkins chose otherwise than is believed here, all agents have to be clean from now on where one could land. */
+    private void astray(Node node, Executor executor) {
+        try {
+            WorkUnit unit = executor.getCurrentWorkUnit()
+            if (unit == null || node == null) return
+            Queue.BuildableItem item = unit.context.item
+            if (!node.is(order.first(Jenkins.get(), item.getAssignedLabel(), item))) root.put('strict', true)
+        } catch (Throwable e) {
+            fault(e)
+            root.put('strict', true)
+        }
     }
 
     /** The build of a work unit exists by now: where it is found. Jenkins forgets which build came of an item after five minutes. */
@@ -369,6 +411,41 @@ class PitcrewLedger {
             more.put('why', why)
             entries.replace(name, entry, PitcrewLedger.entry(UNKNOWN, entry, more))
         }
+    }
+}
+
+/** Where Jenkins puts a flyweight that does not go to the built-in node (hudson.model.Queue#makeFlyWeightTaskBuildable). */
+@CompileStatic
+class PitcrewOrder {
+    private final ConsistentHash<String> ring = new ConsistentHash<String>() // by names, as Jenkins'
+    private final Map<String, Integer> shares = new HashMap<String, Integer>()
+
+    /** The node that takes the item now, null if none does. Jenkins' own ring is made anew each time; this one is kept and follows the nodes. */
+    Node first(Jenkins jenkins, Label label, Queue.BuildableItem item) {
+        follow(jenkins.getNodes()) // alone under a lock: what is asked below may take others
+        for (String name : ring.list(item.task.getFullDisplayName())) {
+            Node node = jenkins.getNode(name)
+            Computer computer = node == null ? null : node.toComputer()
+            if (computer == null || computer.isOffline()) continue
+            if (label != null && !label.contains(node)) continue // by what is cached of it, which is what Jenkins goes by
+            if (node.canTake(item) == null) return node
+        }
+        return null
+    }
+
+    private synchronized void follow(List<Node> nodes) {
+        Map<String, Integer> changed = new HashMap<String, Integer>()
+        for (Node node : nodes) {
+            int share = node.getNumExecutors() * 100
+            if (shares.get(node.getNodeName()) != share) changed.put(node.getNodeName(), share)
+        }
+        if (changed.isEmpty() && nodes.size() == shares.size()) return
+        Set<String> gone = new HashSet<String>(shares.keySet())
+        for (Node node : nodes) gone.remove(node.getNodeName())
+        for (String name : gone) changed.put(name, 0)
+        ring.addAll(changed)
+        shares.putAll(changed)
+        shares.keySet().removeAll(gone)
     }
 }
 

@@ -224,27 +224,39 @@ func TestJenkinsStartsThoughTheGateCannotBeRegistered(t *testing.T) {
 	}
 }
 
+// would is what the gate says of a flyweight.
+const would = "pitcrew: would start on an agent that is not clean, where nothing could stop it"
+
+// may is what the gate says of an item before any node is known.
+func (j *controller) may(item float64) string {
+	j.Helper()
+	said, _ := j.do(command{"do": "may", "item": item}).(string)
+	return said
+}
+
+// TestFlyweights has Jenkins of stubs, which puts a flyweight on the first agent that takes it, by names from its own on.
 func TestFlyweights(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("plain", "node", "labels", "el7")
 		j.on("a", "node", "labels", "cleanable el7", "normal", true)
-		may := func(item float64) string {
-			said, _ := j.do(command{"do": "may", "item": item}).(string)
-			return said
+		there, elsewhere := j.item("flyweight", "x matrix", "label", "el7"), j.item("flyweight", "matrix", "label", "el7")
+		own, pipeline := j.item("flyweight", "x other", "label", "plain"), j.item("flyweight", "pipeline")
+		if j.may(there) != would || j.may(elsewhere) != "" || j.may(own) != "" || j.may(pipeline) != "" || j.may(j.item("job", "x no flyweight", "label", "el7")) != "" {
+			j.Errorf("%q %q %q %q", j.may(there), j.may(elsewhere), j.may(own), j.may(pipeline))
 		}
-		const refused = "pitcrew: could start on an agent that is not clean, where nothing could stop it"
-		labelled, own, pipeline := j.item("flyweight", "matrix", "label", "el7"), j.item("flyweight", "other", "label", "plain"), j.item("flyweight", "pipeline")
-		if may(labelled) != refused || may(own) != "" || may(pipeline) != "" || may(j.item("job", "no flyweight", "label", "el7")) != "" {
-			j.Errorf("%q %q %q", may(labelled), may(own), may(pipeline))
+		j.on("plain", "disconnect")
+		if j.may(elsewhere) != would {
+			j.Error("the agent where it went is offline, and it may go to the next, which is not clean")
 		}
+		j.on("plain", "connect")
 		j.on("", "disconnect") // without the built-in node, what has no label goes to any agent that takes such
-		if may(pipeline) != refused {
+		if j.may(pipeline) != would {
 			j.Error("a pipeline may fall onto an agent that is not clean")
 		}
 		j.on("", "connect")
 		for _, stage := range []string{"waiting", "blocked", "buildable"} {
 			j.do(command{"do": "builtIn", "executors": 2, "normal": true, "refuses": true})
-			if said := j.do(command{"do": "may", "item": pipeline, "stage": stage}); said != refused {
+			if said := j.do(command{"do": "may", "item": pipeline, "stage": stage}); said != would {
 				j.Errorf("%s, and the built-in node does not take it, so that it may fall onto an agent: %v", stage, said)
 			}
 			j.do(command{"do": "builtIn", "executors": 2, "normal": true})
@@ -254,17 +266,76 @@ func TestFlyweights(t *testing.T) {
 		}
 		j.must("claim", "a", "attempt", 1, "job", "slot")
 		j.must("grant", "a", "attempt", 1)
-		if got := may(labelled); got != "" {
-			j.Errorf("all agents it could start on are clean: %s", got)
+		if got := j.may(there); got != "" {
+			j.Errorf("the agent where it goes is clean: %s", got)
 		}
-		j.on("a", "start", "item", labelled, "flyweight", true)
+		j.on("a", "start", "item", there, "flyweight", true)
 		real := j.item("job", "real")
 		if got := j.take("a", real); got != causes["unclean"] {
 			j.Errorf("beside the flyweight: %q", got)
 		}
-		j.on("a", "end", "item", labelled)
+		j.on("a", "end", "item", there)
 		if got := j.take("a", real); got != causes["unclean"] {
 			j.Errorf("after the flyweight, which no executor shows: %q", got)
+		}
+		status := j.read(j.do(command{"do": "status"}))
+		if events := j.read(j.do(command{"do": "events", "session": status.Session, "since": "2"})).Events; len(events) != 2 || events[0]["event"] != "consumed" {
+			j.Errorf("a flyweight took a clean agent, and is told as %v", events)
+		}
+		j.must("claim", "a", "attempt", 2, "job", "slot")
+		j.must("grant", "a", "attempt", 2)
+		j.on("a", "breaks", "what", "channel", "how", "error")
+		if j.may(there) != would {
+			j.Error("nobody can tell where it goes, and it may")
+		}
+	})
+}
+
+func TestAFlyweightBesideABuildIsToldAsContaminated(t *testing.T) {
+	both(t, func(j *controller) {
+		j.on("a", "node", "labels", "cleanable")
+		j.must("claim", "a", "attempt", 1)
+		j.must("grant", "a", "attempt", 1)
+		j.on("a", "assign", "item", j.item("job", "chosen"))
+		j.on("a", "start", "item", j.item("flyweight", "fly", "label", "a"), "flyweight", true)
+		status := j.read(j.do(command{"do": "status"}))
+		if events := j.read(j.do(command{"do": "events", "session": status.Session, "since": "2"})).Events; len(events) != 1 || events[0]["event"] != "contaminated" {
+			j.Errorf("told: %v", events)
+		}
+	})
+}
+
+func TestAFlyweightThatJenkinsPutsElsewhereThanIsBelievedMakesTheGateStrict(t *testing.T) {
+	both(t, func(j *controller) {
+		begin := func() float64 {
+			for _, name := range []string{"a", "b"} {
+				j.on(name, "node", "labels", "cleanable el7")
+			}
+			j.must("claim", "b", "attempt", 1)
+			j.must("grant", "b", "attempt", 1)
+			return j.item("flyweight", "b fly", "label", "b")
+		}
+		begin()
+		fly := j.item("flyweight", "b", "label", "el7")
+		early := j.item("flyweight", "a", "label", "el7")
+		j.on("a", "start", "item", early, "flyweight", true) // where it was put before there was a gate
+		j.on("a", "end", "item", early)
+		if got := j.may(fly); got != "" {
+			j.Errorf("it goes to the clean one, and: %s", got)
+		}
+		j.on("a", "start", "item", fly, "flyweight", true)
+		j.on("a", "end", "item", fly)
+		if got := j.may(fly); got != would {
+			j.Errorf("Jenkins does not do as is believed, and it may start: %q", got)
+		}
+		j.must("claim", "a", "attempt", 2)
+		j.must("grant", "a", "attempt", 2)
+		if got := j.may(fly); got != "" {
+			j.Errorf("all are clean where it could land: %s", got)
+		}
+		j.do(command{"do": "boot"})
+		if got := j.may(begin()); got != "" {
+			j.Errorf("after a restart: %s", got)
 		}
 	})
 }

@@ -289,6 +289,23 @@ func (w *world) Nodes() []gatemodel.Node {
 
 func (w *world) BuiltInTakes(gatemodel.Item) bool { return w.builtIn.Online() && !w.refuses }
 
+// Home goes around a ring on which each node stands at its own name.
+func (w *world) Home(it gatemodel.Item) gatemodel.Node {
+	nodes := w.Nodes()
+	at := slices.IndexFunc(nodes, func(n gatemodel.Node) bool { return n.Name() >= it.Task })
+	at = max(at, 0)
+	for _, n := range slices.Concat(nodes[at:], nodes[:at]) {
+		c := n.Computer()
+		switch {
+		case c == nil || !c.Online():
+		case it.Label == nil && n.Exclusive() && !w.spills:
+		case it.Label == nil || it.Label.Contains(n):
+			return n
+		}
+	}
+	return nil
+}
+
 func (w *world) Spills() bool { return w.spills }
 
 func (w *world) Returning() []gatemodel.Item {

@@ -121,7 +121,7 @@ func (j *Jenkins) offer(it *item, candidates []*computer) {
 		view := it.view()
 		candidates = slices.DeleteFunc(slices.Clone(candidates), func(c *computer) bool { return j.canTakeHooks(c, view).refused() })
 	}
-	if c := balance(it, candidates); c != nil {
+	if c := balance(it.task.taskJob().fullName(), candidates); c != nil {
 		j.assign(it, c.parked())
 	}
 }
@@ -153,10 +153,10 @@ func (j *Jenkins) ready(c *computer) bool {
 // balance is the load balancer: the highest of a hash of the job's full name and the
 // node's name, so that a job tends to stick to a node and few jobs move when nodes come
 // and go.
-func balance(it *item, candidates []*computer) *computer {
+func balance(fullName string, candidates []*computer) *computer {
 	var best *computer
 	var most uint64
-	job := hashName(it.task.taskJob().fullName())
+	job := hashName(fullName)
 	for _, c := range candidates {
 		if h := mix(job, c.hash); best == nil || h > most || h == most && c.name < best.name {
 			best, most = c, h
@@ -200,14 +200,22 @@ func (j *Jenkins) assign(it *item, e *executor) {
 // canTake hooks nor "accepting tasks" are consulted
 // (hudson.model.Queue#makeFlyWeightTaskBuildable).
 func (j *Jenkins) tryFlyweight(it *item) bool {
-	text := it.label()
-	if text == "" && j.flyweightFits(j.fleet.computers[""], nil) {
-		j.startFlyweight(it, j.fleet.computers[""])
-		return true
-	}
 	var lab *label
-	if text != "" {
+	if text := it.label(); text != "" {
 		lab = j.labels.lookup(text)
+	}
+	c := j.flyweightHome(it.task.taskJob().fullName(), lab)
+	if c == nil {
+		return false
+	}
+	j.startFlyweight(it, c)
+	return true
+}
+
+// flyweightHome is where a flyweight of that job would be put now, nil if nowhere.
+func (j *Jenkins) flyweightHome(fullName string, lab *label) *computer {
+	if builtIn := j.fleet.computers[""]; lab == nil && j.flyweightFits(builtIn, nil) {
+		return builtIn
 	}
 	var fitting []*computer
 	for _, c := range j.fleet.sorted {
@@ -215,12 +223,7 @@ func (j *Jenkins) tryFlyweight(it *item) bool {
 			fitting = append(fitting, c)
 		}
 	}
-	c := balance(it, fitting)
-	if c == nil {
-		return false
-	}
-	j.startFlyweight(it, c)
-	return true
+	return balance(fullName, fitting)
 }
 
 func (j *Jenkins) flyweightFits(c *computer, lab *label) bool {

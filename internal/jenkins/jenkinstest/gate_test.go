@@ -89,6 +89,30 @@ func TestAGateLetsOneBuildOntoACleanAgent(t *testing.T) {
 	})
 }
 
+func TestAFlyweightStartsWhenTheAgentIsCleanWhereItGoes(t *testing.T) {
+	inBubble(t, Options{Execute: holding, Plugins: []string{PluginMatrix}}, func(b *bench) {
+		b.j.InstallGate(GateOptions{})
+		agents := []string{"a1", "a2", "a3"}
+		for _, name := range agents {
+			b.agent(AgentSpec{Name: name, Labels: "cleanable el7"})
+		}
+		b.postXML(200, "/createItem?name=matrix", "<matrix-project><assignedNode>el7</assignedNode></matrix-project>")
+		id := b.start("matrix")
+		settle()
+		b.want(b.why(id), "pitcrew: would start on an agent that is not clean, where nothing could stop it", "why")
+		for i, name := range agents {
+			b.granted(name, 1)
+			settle()
+			if builds := b.j.Builds("matrix"); len(builds) > 0 {
+				b.want(builds[0].Agent, name, "its agent")
+				b.want(b.told(0)[2*i+2], name+" consumed", "event")
+				return
+			}
+		}
+		b.t.Error("all agents are clean, and it has not started")
+	})
+}
+
 func TestTheGateHearsOfConnectionsAndNodes(t *testing.T) {
 	inBubble(t, Options{}, func(b *bench) {
 		for _, name := range []string{"a1", "a2", "a3", "other"} {

@@ -46,6 +46,14 @@ func (w gateWorld) BuiltInTakes(gatemodel.Item) bool {
 
 func (w gateWorld) Spills() bool { return w.j.flyweightsSpill() }
 
+func (w gateWorld) Home(it gatemodel.Item) gatemodel.Node {
+	label, _ := it.Label.(gateLabel)
+	if c := w.j.flyweightHome(it.Job, label.l); c != nil {
+		return &gateNode{j: w.j, n: w.j.nodeOf(c), full: w.full}
+	}
+	return nil
+}
+
 func (w gateWorld) Returning() []gatemodel.Item {
 	var all []gatemodel.Item
 	q := &w.j.queue

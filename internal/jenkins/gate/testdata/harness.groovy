@@ -312,6 +312,7 @@ class World {
         def (task, actions) = items[id]
         Queue.instance.queued.removeIf { it.id == id }
         Queue.withLock({
+            if (executor != null) executor.unit = new WorkUnit(new WorkUnitContext(new Queue.BuildableItem(task, actions, id)))
             Executor.as(executor, { Jenkins.get().getExtensionList(QueueListener).each { it.onLeft(new Queue.LeftItem(task, actions, id, cancelled)) } } as Runnable)
         } as Runnable)
     }
@@ -332,7 +333,6 @@ class World {
         Executor executor = running["${c.name} ${c.item}" as String]
         if (executor == null) return 'no executor'
         def (task, actions) = items[c.item as long]
-        executor.unit = new WorkUnit(new WorkUnitContext(new Queue.BuildableItem(task, actions, c.item as long)))
         def whole = c.build == null ? null : new Build(url: c.build)
         executor.executable = c.part ? new Part(parentExecutable: whole) : whole
         Jenkins.get().getExtensionList(ExecutorListener).each { it.taskStarted(executor, task) }

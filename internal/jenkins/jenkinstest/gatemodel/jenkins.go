@@ -14,6 +14,8 @@ type Jenkins interface {
 	// Spills reports whether flyweights without a label may go to EXCLUSIVE nodes: the built-in one has no executors, or is
 	// EXCLUSIVE itself.
 	Spills() bool
+	// Home is the node that Jenkins would put the flyweight on now, if not on the built-in one for want of a label; nil if none takes it.
+	Home(it Item) Node
 	Returning() []Item   // items of the queue that are continued, whether or not whoever asks may see them
 	Update(n Node) error // writes the file of a node that was edited in place, and corrects all label caches
 	ForgetLabel(label string)

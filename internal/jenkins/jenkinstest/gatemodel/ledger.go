@@ -65,6 +65,7 @@ type Ledger struct {
 	owner   string // of the daemon that may ask for changes, "" before the first one did
 	entries map[string]*entry
 	jobs    map[string]bool // that an agent was claimed for, once at least
+	strict  bool            // Jenkins put a flyweight elsewhere than was believed
 	box     box
 }
 

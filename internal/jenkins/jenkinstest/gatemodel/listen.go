@@ -32,8 +32,11 @@ func (g *Gate) Left(it Item, c Computer, executor uint64) {
 		return // another part of the same build
 	default:
 		what := "contaminated"
-		if e.is(Clean) && e.computer == c.ID() && slices.Contains(e.granted, executor) {
+		oneOff := !slices.ContainsFunc(c.Executors(), func(x Executor) bool { return x.ID == executor })
+		if e.is(Clean) && e.computer == c.ID() && took(c, executor, oneOff, e.granted) {
 			what = "consumed"
+		} else if oneOff && n != nil {
+			g.astray(n, it)
 		}
 		g.ledger.entries[name] = used
 		if used.attempt != nil {
@@ -43,6 +46,26 @@ func (g *Gate) Left(it Item, c Computer, executor uint64) {
 	}
 	if n != nil && labelled(n, g.Clean) {
 		g.consume(n)
+	}
+}
+
+// took reports whether it is by this executor that the agent is used since it was granted: one that it had then, or one of a
+// flyweight, which is alone.
+func took(c Computer, executor uint64, oneOff bool, granted []uint64) bool {
+	if !oneOff {
+		return slices.Contains(granted, executor)
+	}
+	return c.OneOffs() == 1 && !slices.ContainsFunc(c.Executors(), func(x Executor) bool { return !x.Idle || !slices.Contains(granted, x.ID) })
+}
+
+// astray is told of a flyweight that begins where it may not. If Jenkins chose otherwise than was believed, all agents have to be
+// clean from now on where one could land.
+func (g *Gate) astray(n Node, it Item) {
+	if right, _ := g.try(func() bool {
+		home := g.jenkins.Home(it)
+		return home != nil && home.Name() == n.Name()
+	}); !right {
+		g.ledger.strict = true
 	}
 }
 

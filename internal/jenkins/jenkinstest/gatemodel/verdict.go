@@ -10,7 +10,7 @@ const (
 	causeDrifted   = "pitcrew: the agent changed since it was cleaned"
 	causeUnclaimed = "pitcrew: the agent is not claimed for this cleanup"
 	causeBroken    = "pitcrew: the gate failed, so the agent counts as not clean"
-	causeFlyweight = "pitcrew: could start on an agent that is not clean, where nothing could stop it"
+	causeFlyweight = "pitcrew: would start on an agent that is not clean, where nothing could stop it"
 )
 
 // CanTake is the gate's veto when the queue offers a node to an item: the reason, or "" if it may start there.
@@ -120,7 +120,7 @@ func (g *Gate) drift(n Node, e *entry) string {
 }
 
 // CanRun is the gate's veto before any node is known. It concerns flyweights, for which nobody asks about nodes: one that
-// could land on an agent that is not clean may not run at all.
+// Jenkins would put onto an agent that is not clean may not run at all for now.
 func (g *Gate) CanRun(it Item) string {
 	if !it.Flyweight {
 		return ""
@@ -128,6 +128,17 @@ func (g *Gate) CanRun(it Item) string {
 	if it.Label == nil {
 		if there, _ := g.try(func() bool { return g.jenkins.BuiltInTakes(it) }); there {
 			return ""
+		}
+	}
+	if !g.ledger.strict {
+		cause := ""
+		if _, known := g.try(func() bool {
+			if n := g.jenkins.Home(it); n != nil && g.verdict(n, it) != "" {
+				cause = causeFlyweight
+			}
+			return true
+		}); known {
+			return cause
 		}
 	}
 	for _, n := range g.jenkins.Nodes() {

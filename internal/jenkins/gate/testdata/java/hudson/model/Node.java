@@ -19,7 +19,20 @@ public abstract class Node implements AccessControlled {
     public void save() throws IOException {}
 
     /** Why the node itself does not take an item: its label, its mode, permissions, properties. */
-    public hudson.model.queue.CauseOfBlockage canTake(Queue.BuildableItem item) { return null; }
+    public hudson.model.queue.CauseOfBlockage canTake(Queue.BuildableItem item) {
+        Label label = item.getAssignedLabel();
+        boolean reserved = label == null && getMode() == Mode.EXCLUSIVE;
+        if (reserved && item.task instanceof Queue.FlyweightTask) {
+            Node builtIn = jenkins.model.Jenkins.get();
+            reserved = builtIn.getNumExecutors() >= 1 && builtIn.getMode() != Mode.EXCLUSIVE;
+        }
+        if (!reserved && (label == null || label.contains(this))) return null;
+        return new hudson.model.queue.CauseOfBlockage() {
+            @Override public String getShortDescription() { return reservedText; }
+        };
+    }
+
+    private static final String reservedText = "reserved";
 
     public final Computer toComputer() { return jenkins.model.Jenkins.get().getComputerOf(this); }
 
