@@ -201,6 +201,9 @@ func TestANewCopyTakesThePlaceOfTheOld(t *testing.T) {
 			if diff := cmp.Diff(one, j.do(command{"do": "extensions"})); diff != "" {
 				j.Errorf("copies (-want +got):\n%s", diff)
 			}
+			if left := j.do(command{"do": "counts"}).(map[string]any)["fewest"]; left != 1.0 {
+				j.Errorf("when the old copy went, %v were left: for a moment there was no gate, or no address of it", left)
+			}
 		}
 		item := j.item("job", "real")
 		if got := j.take("a", item); got != "" {
@@ -719,6 +722,55 @@ func TestVerbsAnswerToPOSTAlone(t *testing.T) {
 	if len(methods) != 2 {
 		t.Errorf("methods besides: %v", methods)
 	}
+}
+
+func TestEachAgentOfARequestHasASectionOfTheLockOfItsOwn(t *testing.T) {
+	j := boot(t)
+	var agents []any
+	for i := range 5 {
+		name := fmt.Sprint("a", i)
+		j.on(name, "node", "labels", "cleanable")
+		agents = append(agents, map[string]any{"agent": name})
+	}
+	request, err := json.Marshal(map[string]any{"protocol": Protocol, "owner": "daemon", "agents": agents})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := func() float64 { return j.do(command{"do": "counts"}).(map[string]any)["sections"].(float64) }
+	before := sections()
+	if got := j.read(j.do(command{"do": "call", "verb": "hold", "request": string(request)})); len(got.Results) != 5 {
+		t.Errorf("%+v", got)
+	}
+	if got := sections() - before; got != 5 {
+		t.Errorf("%v sections for five agents: dispatching waits for all of them, or somebody writes without the lock", got)
+	}
+}
+
+func TestEventsThatAreGoneAreAGap(t *testing.T) {
+	both(t, func(j *controller) {
+		j.on("a", "node", "labels", "cleanable")
+		agents := make([]any, 1000)
+		for i := range agents {
+			agents[i] = map[string]any{"agent": "a"}
+		}
+		request, err := json.Marshal(map[string]any{"protocol": Protocol, "owner": "daemon", "agents": agents})
+		if err != nil {
+			j.Fatal(err)
+		}
+		for range 11 {
+			j.do(command{"do": "call", "verb": "revoke", "request": string(request)})
+		}
+		session := j.read(j.do(command{"do": "status"})).Session
+		for since, want := range map[string]struct {
+			gap  bool
+			told int
+		}{"0": {true, 0}, "999": {true, 0}, "1000": {false, 10000}, "10997": {false, 3}, "11000": {false, 0}, "11001": {true, 0}} {
+			got := j.read(j.do(command{"do": "events", "session": session, "since": since}))
+			if got.Gap != want.gap || len(got.Events) != want.told || got.Seq != 11000 {
+				j.Errorf("after %s: gap %t, %d events, the newest %d; want %+v", since, got.Gap, len(got.Events), got.Seq, want)
+			}
+		}
+	})
 }
 
 func TestBadRequests(t *testing.T) {

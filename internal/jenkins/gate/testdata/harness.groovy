@@ -10,6 +10,10 @@ import hudson.model.queue.*
 import hudson.remoting.VirtualChannel
 import hudson.security.AccessControlled
 import hudson.slaves.ComputerListener
+import java.util.concurrent.ThreadLocalRandom
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
+import java.util.concurrent.atomic.AtomicLong
 import java.util.logging.Handler
 import java.util.logging.LogRecord
 import java.util.logging.Logger
@@ -209,6 +213,9 @@ class World {
         [QueueTaskDispatcher, QueueListener, ExecutorListener, ComputerListener, NodeListener].collectEntries { [it.simpleName, j.getExtensionList(it).size()] } + [actions: j.actions.size()]
     }
 
+    // How many were left, at least, when one was taken out, and how often the queue's lock was taken.
+    def counts(c) { [fewest: Jenkins.get().fewest, sections: Queue.sections] }
+
     // With quiet, nobody is told: what a listener would have said has to be seen without it.
     def node(c) {
         def n = (c.other ? OtherAgent : Agent).newInstance(c.name, c.executors ?: 1, (c.normal ? Node.Mode.NORMAL : Node.Mode.EXCLUSIVE), c.labels)
@@ -389,6 +396,121 @@ class World {
         gate().getClass().declaredMethods.findAll { it.name.startsWith('do') }.collectEntries { m ->
             [m.name, [post: m.isAnnotationPresent(org.kohsuke.stapler.interceptor.RequirePOST), parameters: m.parameterAnnotations.collect { it*.value().join('') }]]
         }
+    }
+
+    // Jenkins with all its threads: two that dispatch, executors that begin and end, whoever cleans, edits of nodes and labels, connections
+    // that are lost, and copies of the gate that take each other's place. A build is contaminated if it is not the first since a cleaning, and
+    // beside one if either begins while the other is under way.
+    def race(c) {
+        def names = (1..3).collect { "r$it" as String }
+        for (name in names) node([name: name, labels: 'cleanable', executors: 2, normal: true])
+        def uses = names.collectEntries { [it, new AtomicInteger(1)] } // since it was cleaned
+        def running = names.collectEntries { [it, new AtomicInteger()] }, cleaning = names.collectEntries { [it, new AtomicInteger()] }
+        def beside = new AtomicInteger()
+        def attempts = new AtomicLong(), ids = new AtomicLong(1000), begun = new AtomicInteger(), bad = new AtomicInteger(), granted = new AtomicInteger()
+        def faults = Collections.synchronizedList([])
+        def verb = { String what, String name, Map more ->
+            String body = this.call([verb: what, request: JsonOutput.toJson([protocol: 1, owner: 'daemon', agents: [[agent: name] + more]])]).body
+            new JsonSlurper().parseText(body).results[0].result
+        }
+        for (name in names) if (verb('claim', name, [attempt: attempts.incrementAndGet()]) != 'ok') faults << 'not claimed'
+        long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(c.millis as long)
+        def all = []
+        def threads = Collections.synchronizedList(all)
+        def doing = { String who, Closure what ->
+            threads << Thread.start(who) {
+                try {
+                    while (System.nanoTime() < end) what(ThreadLocalRandom.current())
+                } catch (Throwable e) {
+                    faults << who + ': ' + e
+                }
+            }
+        }
+        def run = { AgentComputer computer, Executor executor, Queue.BuildableItem item ->
+            boolean runs = false
+            Queue.withLock({
+                if (computer.channel == null || computer.node == null) return // given back (hudson.model.Executor#run)
+                runs = true
+                begun.incrementAndGet()
+                running[computer.name].incrementAndGet()
+                if (cleaning[computer.name].get() > 0) beside.incrementAndGet()
+                if (uses[computer.name].getAndIncrement() > 0) bad.incrementAndGet()
+                Executor.as(executor, {
+                    Jenkins.get().getExtensionList(QueueListener).each { it.onLeft(new Queue.LeftItem(item.task, [], item.id, false)) }
+                } as Runnable)
+            } as Runnable)
+            if (runs) {
+                Thread.sleep(0, 200_000)
+                running[computer.name].decrementAndGet()
+                Jenkins.get().getExtensionList(ExecutorListener).each { it.taskCompleted(executor, item.task, 1) }
+            }
+            Queue.withLock({ computer.replace(executor) } as Runnable)
+        }
+        2.times {
+            doing('dispatch') { random ->
+                String name = names[random.nextInt(names.size())]
+                Queue.withLock({
+                    Node node = Jenkins.get().getNode(name)
+                    AgentComputer computer = node.toComputer()
+                    computer.executors.findAll { it.idle }.each { Executor executor ->
+                        def item = new Queue.BuildableItem(new Job(fullName: 'app'), [], ids.incrementAndGet())
+                        if (Jenkins.get().getExtensionList(QueueTaskDispatcher).any { it.canTake(node, item) != null }) return
+                        executor.used = true // which is what counts from here on, until the lock is free and its thread runs
+                        threads << Thread.start {
+                            try {
+                                run(computer, executor, item)
+                            } catch (Throwable e) {
+                                faults << 'executor: ' + e
+                            }
+                        }
+                    }
+                } as Runnable)
+                Thread.sleep(0, 100_000)
+            }
+        }
+        names.each { String name ->
+            doing('clean') { random ->
+                long attempt = attempts.incrementAndGet()
+                if (verb('claim', name, [attempt: attempt]) == 'ok') {
+                    cleaning[name].set(1)
+                    if (running[name].get() > 0) beside.incrementAndGet()
+                    int before = uses[name].get()
+                    Thread.sleep(0, 300_000)
+                    cleaning[name].set(0)
+                    if (uses[name].compareAndSet(before, 0)) { // nothing began meanwhile
+                        while (System.nanoTime() < end) {
+                            String said = verb('grant', name, [attempt: attempt])
+                            if (said == 'ok') granted.incrementAndGet()
+                            if (said != 'busy') break
+                        }
+                    }
+                }
+                Thread.sleep(1)
+            }
+        }
+        doing('edit') { random ->
+            String name = names[random.nextInt(names.size())], labels = ['cleanable', 'cleanable clean', 'clean', 'clean cleanable foo', 'dirty clean cleanable'][random.nextInt(5)]
+            if (random.nextBoolean()) Jenkins.get().getNode(name).setLabelString(labels)
+            else Queue.withLock({ node([name: name, labels: labels, executors: 2, normal: true, offline: true]) } as Runnable)
+            Thread.sleep(random.nextInt(40))
+        }
+        doing('connection') { random ->
+            String name = names[random.nextInt(names.size())]
+            disconnect([name: name])
+            connect([name: name])
+            Thread.sleep(random.nextInt(60))
+        }
+        doing('register') { random ->
+            evaluate(booted, true)
+            Thread.sleep(random.nextInt(40))
+        }
+        while (true) {
+            Thread one = null
+            synchronized (threads) { if (!all.isEmpty()) one = all.remove(0) }
+            if (one == null) break
+            one.join()
+        }
+        [begun: begun.get(), contaminated: bad.get(), beside: beside.get(), granted: granted.get(), faults: faults]
     }
 
     // What it costs, in nanoseconds, that a build begins on a clean agent, without the time that a disk takes: median of so many.

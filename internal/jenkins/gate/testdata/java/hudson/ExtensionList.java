@@ -25,5 +25,9 @@ public class ExtensionList<T> extends AbstractList<T> {
     @Override public int size() { return ensureLoaded().size(); }
     @Override public Iterator<T> iterator() { return ensureLoaded().iterator(); }
     @Override public boolean add(T t) { return all.add(t); }
-    @Override public boolean remove(Object o) { return all.remove(o); }
+    @Override public boolean remove(Object o) {
+        boolean was = all.remove(o);
+        jenkins.model.Jenkins.get().fewest = Math.min(jenkins.model.Jenkins.get().fewest, all.size());
+        return was;
+    }
 }

@@ -22,10 +22,17 @@ public class Queue {
         return queued.stream().filter(i -> i.task instanceof AccessControlled && ((AccessControlled) i.task).hasPermission(hudson.model.Item.READ)).toArray(Item[]::new);
     }
 
+    public static int sections; // of the lock, so far
+
+    private static void lock() {
+        LOCK.lock();
+        if (LOCK.getHoldCount() == 1) sections++;
+    }
+
     public static boolean locked() { return LOCK.isHeldByCurrentThread(); }
 
     public static void withLock(Runnable runnable) {
-        LOCK.lock();
+        lock();
         try {
             runnable.run();
         } finally {
@@ -34,7 +41,7 @@ public class Queue {
     }
 
     public static <V, T extends Throwable> V withLock(hudson.remoting.Callable<V, T> callable) throws T {
-        LOCK.lock();
+        lock();
         try {
             return callable.call();
         } finally {
@@ -43,7 +50,7 @@ public class Queue {
     }
 
     public static <V> V withLock(java.util.concurrent.Callable<V> callable) throws Exception {
-        LOCK.lock();
+        lock();
         try {
             return callable.call();
         } finally {

@@ -27,7 +27,15 @@ public class Jenkins extends Node {
     public final Map<Node, Computer> computers = new ConcurrentHashMap<>();
     private final Map<String, LabelAtom> atoms = new ConcurrentHashMap<>();
     private final Map<Class<?>, ExtensionList<?>> extensions = new ConcurrentHashMap<>();
-    private final List<Action> actions = new CopyOnWriteArrayList<>();
+    public int fewest = Integer.MAX_VALUE; // that were left in a list of extensions or actions when one was taken out
+
+    private final List<Action> actions = new CopyOnWriteArrayList<>() {
+        @Override public boolean remove(Object o) {
+            boolean was = super.remove(o);
+            fewest = Math.min(fewest, size());
+            return was;
+        }
+    };
     public int updates;
     public java.io.File rootDir;
     public final PluginManager pluginManager = new PluginManager();
