@@ -277,3 +277,21 @@ func (j *controller) labels(agent string) string {
 	j.Helper()
 	return j.on(agent, "view").(map[string]any)["labels"].(string)
 }
+
+func TestEachStubIsListedWithItsSource(t *testing.T) {
+	t.Parallel()
+	const dir = "testdata/java"
+	list, err := os.ReadFile(filepath.Join(dir, "SOURCES.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if rest, ok := strings.CutSuffix(path, ".java"); ok && !strings.Contains(string(list), "`"+strings.TrimPrefix(filepath.ToSlash(rest), dir+"/")+".java`") {
+			t.Errorf("%s is not in %s/SOURCES.md", path, dir)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
