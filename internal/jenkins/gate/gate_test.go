@@ -773,6 +773,15 @@ func TestEventsThatAreGoneAreAGap(t *testing.T) {
 	})
 }
 
+func TestItAnswersByWhicheverServletInterfacesJenkinsHas(t *testing.T) {
+	j := boot(t)
+	for _, old := range []bool{false, true} {
+		if got := j.read(j.do(command{"do": "status", "old": old})); got.Code != 200 || got.Protocol != Protocol || got.Type != "application/json;charset=UTF-8" {
+			t.Errorf("old %t: %+v", old, got)
+		}
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")

@@ -20,6 +20,9 @@ import java.util.logging.Logger
 import jenkins.model.Jenkins
 import jenkins.model.NodeListener
 import org.jenkinsci.plugins.durabletask.executors.ContinuedTask
+import org.kohsuke.stapler.StaplerRequest
+import org.kohsuke.stapler.StaplerRequest2
+import org.kohsuke.stapler.StaplerResponse
 import org.kohsuke.stapler.StaplerResponse2
 
 class Channel implements VirtualChannel {}
@@ -368,13 +371,15 @@ class World {
         null
     }
 
-    private answer(List permissions, Closure ask) {
+    // Asked by the servlet interfaces of before 2.475 if old.
+    private answer(List permissions, boolean old = false, Closure ask) {
         AccessControlled.GRANTED.set(permissions == null ? null : permissions as Set)
         try {
             def sent = [:]
             def body = new ByteArrayOutputStream()
-            ask().generateResponse(null, [setStatus: { sent.code = it }, setContentType: { sent.type = it }, setContentLength: { sent.length = it },
-                getOutputStream: { body }] as StaplerResponse2, null)
+            def response = [setStatus: { sent.code = it }, setContentType: { sent.type = it }, setContentLength: { sent.length = it }, getOutputStream: { body }]
+            if (old) ask().generateResponse((StaplerRequest) null, response as StaplerResponse, null)
+            else ask().generateResponse((StaplerRequest2) null, response as StaplerResponse2, null)
             sent + [body: new String(body.toByteArray(), 'UTF-8')]
         } catch (hudson.security.AccessDeniedException3 e) {
             [code: 403, body: e.message]
@@ -387,7 +392,7 @@ class World {
 
     def call(c) { answer(c.as) { gate()."do${c.verb.capitalize()}"(c.request) } }
 
-    def status(c) { answer(c.as) { gate().doStatus() } }
+    def status(c) { answer(c.as, c.old as boolean) { gate().doStatus() } }
 
     def events(c) { answer(c.as) { gate().doEvents(c.session, c.since, c.wait) } }
 

@@ -2,7 +2,9 @@
 
 package org.kohsuke.stapler;
 
-/** As in Stapler since the servlet interfaces of Jakarta; before, the two types were StaplerRequest and StaplerResponse. */
+/** As in Stapler since the servlet interfaces of Jakarta; before, there was the second method alone. */
 public interface HttpResponse {
-    void generateResponse(StaplerRequest2 req, StaplerResponse2 rsp, Object node) throws Exception;
+    default void generateResponse(StaplerRequest2 req, StaplerResponse2 rsp, Object node) throws Exception { throw new AbstractMethodError(); }
+
+    default void generateResponse(StaplerRequest req, StaplerResponse rsp, Object node) throws Exception { throw new AbstractMethodError(); }
 }
