@@ -746,6 +746,22 @@ func TestEachAgentOfARequestHasASectionOfTheLockOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestEventsAreWaitedForAndComeAtOnce(t *testing.T) {
+	j := boot(t)
+	j.on("a", "node", "labels", "cleanable")
+	request := fmt.Sprintf(`{"protocol":%d,"owner":"daemon","agents":[{"agent":"a"}]}`, Protocol)
+	c := command{"do": "awaited", "session": j.read(j.do(command{"do": "status"})).Session, "since": "0", "wait": "20000", "verb": "revoke", "request": request, "after": 100}
+	said := j.do(c).(map[string]any)
+	if got := j.read(said["answer"]); len(got.Events) != 1 || got.Events[0]["event"] != "revoked" || said["millis"].(float64) > 10_000 {
+		t.Errorf("%v ms after the request: %+v", said["millis"], got)
+	}
+	c["since"], c["wait"], c["request"] = "1", "300", nil
+	said = j.do(c).(map[string]any)
+	if got := j.read(said["answer"]); len(got.Events) != 0 || got.Gap || said["millis"].(float64) < 300 {
+		t.Errorf("nothing happened for %v ms: %+v", said["millis"], got)
+	}
+}
+
 func TestEventsThatAreGoneAreAGap(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")

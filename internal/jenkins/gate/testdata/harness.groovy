@@ -396,6 +396,23 @@ class World {
 
     def events(c) { answer(c.as) { gate().doEvents(c.session, c.since, c.wait) } }
 
+    // Events that are waited for while a request changes something after so many milliseconds, or nothing does: the answer, and how long it took.
+    def awaited(c) {
+        def answer = null
+        long began = System.nanoTime(), took = 0
+        def waiter = Thread.start {
+            answer = this.events(c)
+            took = System.nanoTime() - began
+        }
+        if (c.request != null) {
+            Thread.sleep(c.after as long)
+            began = System.nanoTime()
+            this.call(c)
+        }
+        waiter.join()
+        [answer: answer, millis: TimeUnit.NANOSECONDS.toMillis(took)]
+    }
+
     // Which methods answer to GET as well, and which parameters they say they have.
     def methods(c) {
         gate().getClass().declaredMethods.findAll { it.name.startsWith('do') }.collectEntries { m ->
