@@ -298,7 +298,7 @@ func (w *world) Home(it gatemodel.Item) gatemodel.Node {
 		c := n.Computer()
 		switch {
 		case c == nil || !c.Online():
-		case it.Label == nil && n.Exclusive() && !w.spills:
+		case it.Label == nil && n.Exclusive() && (!w.spills || !it.Flyweight):
 		case it.Label == nil || it.Label.Contains(n):
 			return n
 		}

@@ -318,11 +318,17 @@ class World {
         first { it.canRun(stage.newInstance(task, actions, c.item as long)) }
     }
 
+    // What an executor has from when it is chosen (hudson.model.Executor#start).
+    private unit(long id) {
+        def (task, actions) = items[id]
+        new WorkUnit(new WorkUnitContext(new Queue.BuildableItem(task, actions, id)))
+    }
+
     def left(long id, Executor executor, boolean cancelled) {
         def (task, actions) = items[id]
         Queue.instance.queued.removeIf { it.id == id }
         Queue.withLock({
-            if (executor != null) executor.unit = new WorkUnit(new WorkUnitContext(new Queue.BuildableItem(task, actions, id)))
+            if (executor != null) executor.unit = unit(id)
             Executor.as(executor, { Jenkins.get().getExtensionList(QueueListener).each { it.onLeft(new Queue.LeftItem(task, actions, id, cancelled)) } } as Runnable)
         } as Runnable)
     }
@@ -367,6 +373,7 @@ class World {
         Executor executor = computer(c.name).executors.find { it.idle }
         if (executor == null) return 'no executor'
         executor.used = true
+        executor.unit = unit(c.item as long)
         running["${c.name} ${c.item}" as String] = executor
         null
     }
