@@ -78,12 +78,12 @@ func TestAControllerThatIsInUseIsLeftAlone(t *testing.T) { //nolint:paralleltest
 func TestNothingIsBegunThatGoTestWouldEndInTheMiddle(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	for left, want := range map[time.Duration]bool{10 * time.Minute: false, patience - time.Second: false, 2 * time.Hour: true} {
-		if err := enoughTime(now.Add(left), true, now); (err == nil) != want {
-			t.Errorf("%s: %v", left, err)
+	for left, want := range map[time.Duration]int{10 * time.Minute: 0, fewerPatience - time.Second: 0, time.Hour: fewer.builds, wholePatience: whole.builds, 2 * time.Hour: whole.builds} {
+		if got, err := fitting(now.Add(left), true, now); (err == nil) != (want > 0) || got.builds != want {
+			t.Errorf("%s: %d builds of each set-up, want %d: %v", left, got.builds, want, err)
 		}
 	}
-	if err := enoughTime(time.Time{}, false, now); err != nil {
-		t.Errorf("without a limit: %v", err)
+	if got, err := fitting(time.Time{}, false, now); err != nil || got.builds != whole.builds {
+		t.Errorf("without a limit: %d builds, %v", got.builds, err)
 	}
 }

@@ -65,17 +65,30 @@ var (
 		killEvery: 2 * time.Second, editEvery: 30 * time.Millisecond, installEvery: 700 * time.Millisecond, limit: 10 * time.Minute,
 		pairs: 7, trivial: 300, events: 600,
 	}
+	// fewer is for less time: the same set-ups.
+	fewer = size{
+		agents: 6, builds: 80, longest: 999, cleaning: time.Second, polls: []time.Duration{time.Second},
+		killEvery: 2 * time.Second, editEvery: 30 * time.Millisecond, installEvery: 700 * time.Millisecond, limit: 5 * time.Minute,
+		pairs: 3, trivial: 100, events: 200,
+	}
 )
 
-// patience is what the whole of it may take on a controller that is named. What go test ends in the middle leaves the gate behind.
-const patience = 90 * time.Minute
+// patience is what each size may take on a controller that is named. What go test ends in the middle leaves the gate behind.
+const (
+	wholePatience = 90 * time.Minute
+	fewerPatience = 40 * time.Minute
+)
 
-// enoughTime says an error if go test will end the suite too early.
-func enoughTime(deadline time.Time, limited bool, now time.Time) error {
-	if limited && deadline.Sub(now) < patience {
-		return fmt.Errorf("go test would end this suite in the middle, after %s, and leave the gate and agents behind: give it -timeout 2h", deadline.Sub(now).Round(time.Second))
+// fitting is the size that is over before go test ends it, or an error if none is.
+func fitting(deadline time.Time, limited bool, now time.Time) (size, error) {
+	switch left := deadline.Sub(now); {
+	case !limited || left >= wholePatience:
+		return whole, nil
+	case left >= fewerPatience:
+		return fewer, nil
+	default:
+		return size{}, fmt.Errorf("go test would end this suite in the middle, after %s, and leave the gate and agents behind: give it -timeout 2h", left.Round(time.Second))
 	}
-	return nil
 }
 
 // long reports whether everything is done, whatever time it takes.
@@ -102,7 +115,8 @@ func open(ctx context.Context, t *testing.T) *suite {
 		s.size = whole
 	}
 	if deadline, limited := t.Deadline(); s.Real {
-		must(t, enoughTime(deadline, limited, time.Now()))
+		s.size, err = fitting(deadline, limited, time.Now())
+		must(t, err)
 	}
 	s.client = s.newClient(t)
 	s.takeOver(ctx, t)
