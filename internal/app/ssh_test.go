@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -56,6 +58,40 @@ func TestAPoolThatChoosesSSHIsCleanedOverARealSSHD(t *testing.T) {
 	}
 	if got.Delivery != hygiene.BySSH || len(got.Report) == 0 || len(got.Log) == 0 {
 		t.Errorf("got %+v", got.Attempt)
+	}
+}
+
+// Over SSH no executor stands between a program and a build that started since the poll: only the look after the claim does.
+func TestOverSSHNothingIsCleanedBesideABuildThatIsFaster(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteSpec{recipe: strings.Replace(siteRecipe, "$WORKSPACE/../left-over", "LEFT", 2)})
+	s.fixRecipe()
+	s.write("left-over", "a build needs it")
+	s.sshPool(s.startSSHD(), "  delivery: ssh\n")
+	must(t, s.jenkins.CreateFreeStyle(jenkinstest.JobSpec{
+		Name: "app", Label: "el7", Script: fmt.Sprintf("until test -e '%s'; do sleep 0.1; done; test -e '%s'", s.path("go"), s.path("left-over")),
+	}))
+	s.jenkins.Inject(jenkinstest.Fault{
+		Count: 1, Method: http.MethodPost, Path: "/computer/linux-7/config.xml", // the claim writes dirty
+		Before: func(*http.Request) {
+			_, err := s.jenkins.Schedule("app", nil)
+			if err != nil {
+				t.Error(err)
+			}
+			s.await("the build", func() bool { return len(s.jenkins.Builds("app")) > 0 })
+		},
+	})
+	d := s.run()
+	if given := d.committed(hygiene.EventGivenBack, 1); given[0].Reason != "a build started on it" {
+		t.Errorf("the claim was given back because %s", given[0].Reason)
+	}
+	s.write("go", "")
+	d.committed(hygiene.EventGranted, 1)
+	if b := s.jenkins.Builds("app"); len(b) != 1 || b[0].Result != "SUCCESS" {
+		t.Errorf("the build met a cleanup: %+v", b)
+	}
+	if _, err := os.Stat(s.path("left-over")); !os.IsNotExist(err) {
+		t.Errorf("after the build nothing was cleaned: %v", err)
 	}
 }
 

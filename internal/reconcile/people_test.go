@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -272,6 +273,36 @@ func TestABuildThatSneaksInBesideAnyRequestWins(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A claim whose agent is taken by a build while dirty is written hands nothing over, be it only to wait for the executor: the
+// agent has been used, and what was decided was decided about another state of it.
+func TestAClaimIsGivenBackToABuildThatIsFaster(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		must(t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "app", Label: "el7", Script: "make"})) // asks for no clean agent
+		writesLabels := func(req *http.Request) bool { return line(req) == "POST /computer/linux-7/config.xml" }
+		came := r.at(1, false, writesLabels, func() {
+			_, err := r.jenkins.Schedule("app", nil)
+			must(r.t, err)
+			for len(r.jenkins.Builds("app")) == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+		r.wait(time.Minute, "the claim given back", func() bool { return len(r.events(hygiene.EventGivenBack)) == 1 })
+		if came() == "" {
+			t.Fatal("dirty was never written")
+		}
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.GivenBack || got.Reason != "a build started on it" || !got.Handed.IsZero() {
+			t.Errorf("the attempt ended %s: %s, handed over %s", got.Outcome, got.Reason, got.Handed)
+		}
+		if n := r.jenkins.QueueLength(); n != 0 || r.jenkins.Builds("app")[0].Complete {
+			t.Errorf("%d items wait behind the build", n)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+		if n := len(r.cleanups()); n != 1 {
+			t.Errorf("%d programs ran, want one after the build", n)
+		}
+	})
 }
 
 func TestOrders(t *testing.T) {
