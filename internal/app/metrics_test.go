@@ -3,11 +3,19 @@
 package app
 
 import (
+	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
+	"github.com/pitcrew-ci/pitcrew/internal/notify"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
@@ -46,5 +54,65 @@ func TestGaugesOfAGate(t *testing.T) {
 	m.Gated("ci", reconcile.GateSight{})
 	if got := shown(); got != "" {
 		t.Errorf("labels alone: %s", got)
+	}
+}
+
+// TestWhatHappensIsCounted tells the metrics of one of each thing, and wants each in its own series.
+func TestWhatHappensIsCounted(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	a := hygiene.Agent{ID: hygiene.AgentID{Controller: "ci", Name: "linux-7"}}
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ended := hygiene.Attempt{Agent: a.ID, Pool: "el7", Outcome: hygiene.Failed, Step: "disk", Depth: hygiene.Deep, Started: began}
+	m.Ended(a, ended, 2*time.Second, 90*time.Second)
+	m.Ended(a, hygiene.Attempt{Agent: a.ID, Pool: "el7", Outcome: hygiene.GivenBack}, time.Hour, 0) // it never ran
+	m.Changed(hygiene.Event{Type: hygiene.EventContaminated, Agent: a.ID, Pool: "el7"})
+	m.Swept("ci", time.Second, errors.New("503"))
+	for _, loop := range []string{"observe", "decide", "contain", "listen"} {
+		m.Beat("ci", loop, began)
+	}
+	m.Decided("ci", []reconcile.Decision{
+		{Agent: a.ID, Pool: "el7", Hygiene: hygiene.IsDue, Occupancy: hygiene.IsBusy, Stuck: true},
+		{Agent: hygiene.AgentID{Controller: "ci", Name: "linux-8"}, Pool: "el7", Hygiene: hygiene.IsDue, Occupancy: hygiene.IsBusy},
+	})
+	observed := m.observe("ci")
+	observed(jenkins.Call{Op: "read fleet", Status: 200, BytesIn: 700, Duration: 3 * time.Second})
+	observed(jenkins.Call{Op: "read fleet", Err: errors.New("connection reset")})
+	m.delivered(notify.Delivery{Sink: "chat"})
+	m.delivered(notify.Delivery{Sink: "chat", Err: errors.New("503")})
+	m.delivered(notify.Delivery{Sink: "chat", Err: errors.New("422"), GivenUp: true})
+
+	got := strings.Split(exposed(t, m, "pitcrew_"), "; ")
+	got = slices.DeleteFunc(got, func(series string) bool { return strings.Contains(series, "_bucket{") })
+	want := []string{
+		`agents{controller="ci",hygiene="due",occupancy="busy",pool="el7"} 2`,
+		`cleanup_duration_seconds_count{controller="ci",depth="deep",pool="el7"} 1`,
+		`cleanup_duration_seconds_sum{controller="ci",depth="deep",pool="el7"} 90`,
+		`cleanup_failed_steps_total{controller="ci",pool="el7",step="disk"} 1`,
+		`cleanup_wait_seconds_count{controller="ci",pool="el7"} 1`,
+		`cleanup_wait_seconds_sum{controller="ci",pool="el7"} 2`,
+		`cleanups_total{controller="ci",outcome="failed",pool="el7"} 1`,
+		`cleanups_total{controller="ci",outcome="given back",pool="el7"} 1`,
+		`contaminated_builds_total{controller="ci",pool="el7"} 1`,
+		`events_total{controller="ci",type="build.contaminated"} 1`,
+		`jenkins_received_bytes_total{controller="ci",operation="read fleet"} 700`,
+		`jenkins_request_duration_seconds_count{controller="ci",operation="read fleet"} 2`,
+		`jenkins_request_duration_seconds_sum{controller="ci",operation="read fleet"} 3`,
+		`jenkins_requests_total{controller="ci",operation="read fleet",status="200"} 1`,
+		`jenkins_requests_total{controller="ci",operation="read fleet",status="none"} 1`,
+		`loop_heartbeat_timestamp_seconds{controller="ci",loop="contain"} 1.7723664e+09`,
+		`loop_heartbeat_timestamp_seconds{controller="ci",loop="decide"} 1.7723664e+09`,
+		`loop_heartbeat_timestamp_seconds{controller="ci",loop="listen"} 1.7723664e+09`,
+		`loop_heartbeat_timestamp_seconds{controller="ci",loop="observe"} 1.7723664e+09`,
+		`notifications_total{result="failed",sink="chat"} 1`,
+		`notifications_total{result="given up",sink="chat"} 1`,
+		`notifications_total{result="ok",sink="chat"} 1`,
+		`stuck_agents{controller="ci",pool="el7"} 1`,
+		`sweeps_total{controller="ci",result="failed"} 1`,
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("series (-want +got):\n%s", diff)
 	}
 }

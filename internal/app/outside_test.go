@@ -37,7 +37,12 @@ func TestMetricsAreNamedByTheRulesAndBeginAtZero(t *testing.T) {
 		`pitcrew_cleanup_duration_seconds_count{controller="ci",depth="standard",pool="all"} 1`,
 		`pitcrew_jenkins_requests_total{controller="ci",operation="read fleet",status="200"}`,
 		`pitcrew_last_sweep_timestamp_seconds{controller="ci"}`,
+		`pitcrew_loop_heartbeat_timestamp_seconds{controller="ci",loop="contain"}`,
 		`pitcrew_loop_heartbeat_timestamp_seconds{controller="ci",loop="decide"}`,
+		`pitcrew_loop_heartbeat_timestamp_seconds{controller="ci",loop="listen"}`,
+		`pitcrew_loop_heartbeat_timestamp_seconds{controller="ci",loop="observe"}`,
+		`pitcrew_cleanup_wait_seconds_count{controller="ci",pool="all"} 1`,
+		`pitcrew_jenkins_request_duration_seconds_count{controller="ci",operation="build"} 1`,
 	}
 	var text string
 	ticker := time.NewTicker(20 * time.Millisecond) // the end of a cleanup is counted just after it is stored
