@@ -32,7 +32,7 @@ log and "pitcrew plan" show what would be done, as for a first start. On a loopb
 address everybody on the machine may look then, without a token.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), cmp.Or(path, c.getenv(envConfig), usualConfig), dryRun, c.err)
+			return serve(cmd.Context(), cmp.Or(path, c.getenv(envConfig), usualConfig), dryRun, c.err, c.colours(c.err))
 		},
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file ("+envConfig+"; default: "+usualConfig+")")
@@ -40,7 +40,7 @@ address everybody on the machine may look then, without a token.`,
 	return cmd
 }
 
-func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) error {
+func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer, colours bool) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // before anything that takes time: one that comes meanwhile would end the daemon
 	defer signal.Stop(hangup)
@@ -49,7 +49,7 @@ func serve(ctx context.Context, path string, dryRun bool, stderr io.Writer) erro
 		return badConfig(err)
 	}
 	c := holder.Current()
-	log := newLogger(c.Log, stderr)
+	log := newLogger(c.Log, stderr, colours)
 	for _, w := range c.Warnings() {
 		log.WarnContext(ctx, "configuration", "warning", w.String())
 	}
@@ -78,15 +78,14 @@ func reloadOnHangup(ctx context.Context, a *app.App, hangup chan os.Signal) (sto
 	}
 }
 
-// newLogger logs coloured text to a terminal and JSON to anything else, unless told otherwise.
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
+// newLogger logs text to a terminal, coloured if it may be, and JSON to anything else, unless told otherwise.
+func newLogger(c config.Log, w io.Writer, colours bool) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}
-	tty := isTerminal(w)
-	if c.Format == "json" || c.Format == "auto" && !tty {
+	if c.Format == "json" || c.Format == "auto" && !isTerminal(w) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: !tty || os.Getenv("NO_COLOR") != ""}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05", NoColor: !colours}))
 }

@@ -12,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pitcrew-ci/pitcrew/internal/config"
 )
 
 // terminal is a pseudo-terminal of 80 columns: the program has its one end, the test the other.
@@ -98,6 +101,46 @@ func TestTerminalsGetColoursAndPipesDoNot(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheLogIsTextOnATerminalAndJSONElsewhere(t *testing.T) {
+	t.Parallel()
+	log := func(format string, env map[string]string, stream any) {
+		c := &cli{getenv: func(name string) string { return env[name] }}
+		l := newLogger(config.Log{Level: "warn", Format: format}, stream.(io.Writer), c.colours(stream))
+		l.Info("not worth a line")
+		l.Warn("slow", "controller", "main")
+	}
+	for name, tt := range map[string]struct {
+		format  string
+		env     map[string]string
+		painted bool
+		want    string
+	}{
+		"text, painted":      {"auto", nil, true, "WRN slow controller=main"},
+		"NO_COLOR":           {"auto", map[string]string{"NO_COLOR": "1"}, false, "WRN slow controller=main"},
+		"a dumb terminal":    {"auto", map[string]string{"TERM": "dumb"}, false, "WRN slow controller=main"},
+		"JSON, as was asked": {"json", nil, false, `"level":"WARN","msg":"slow","controller":"main"}`},
+	} {
+		term := openTerminal(t)
+		log(tt.format, tt.env, term.program)
+		shown := term.end()
+		if !strings.Contains(unpaintedLog(shown), tt.want) || strings.Contains(shown, "\x1b[") != tt.painted || strings.Contains(shown, "worth") {
+			t.Errorf("on a terminal, %s: %q", name, shown)
+		}
+	}
+	for format, want := range map[string]string{"auto": `"level":"WARN","msg":"slow","controller":"main"}`, "text": "WRN slow controller=main"} {
+		var piped bytes.Buffer
+		log(format, nil, &piped)
+		if got := piped.String(); !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
+			t.Errorf("in a pipe, %s: %q", format, got)
+		}
+	}
+}
+
+// unpaintedLog is a line of the log without its colours, which are not those of the other output.
+func unpaintedLog(line string) string {
+	return regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(line, "")
 }
 
 func TestPaintedLinesFitTheTerminal(t *testing.T) {
