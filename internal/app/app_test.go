@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -236,6 +237,32 @@ func TestADaemonEndsWellInTheMiddleOfACleanup(t *testing.T) {
 	d.committed(hygiene.EventGranted, 1)
 	d.end() // goleak looks at what is left when all tests are over
 	s.legal()
+}
+
+func TestADaemonForgetsWhatIsOlderThanItsRetention(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteSpec{config: func(text string) string { return text + "retention: {events: 30d}\n" }})
+	must(t, os.Mkdir(s.path("data"), 0o700))
+	db := s.open()
+	for _, days := range []time.Duration{31, 29} {
+		must(t, db.Append(t.Context(), time.Now().Add(-days*24*time.Hour), hygiene.Event{
+			Type: hygiene.EventMarked, Actor: "pitcrew", Subject: "ci/linux-7", Reason: fmt.Sprintf("%d days ago", days),
+		}))
+	}
+	must(t, db.Close())
+	d := s.run()
+	ticker := time.NewTicker(20 * time.Millisecond) // nothing tells of it but the log
+	defer ticker.Stop()
+	for limit := time.After(waitLimit); !strings.Contains(d.log.String(), `msg="old history was removed" events=1 `); {
+		select {
+		case <-ticker.C:
+		case <-limit:
+			t.Fatal("nothing was removed")
+		}
+	}
+	if left := d.committed(hygiene.EventMarked, 1); len(left) != 1 || left[0].Reason != "29 days ago" {
+		t.Errorf("it kept %+v", left)
+	}
 }
 
 func TestAReloadOfABadConfigurationOrRecipeKeepsTheOldOneWhole(t *testing.T) {
