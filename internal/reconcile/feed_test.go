@@ -374,12 +374,40 @@ func TestAClockThatWasSetBackStopsNothing(t *testing.T) {
 	}
 }
 
+// TestAClockThatJumpsBesideAnyRequestStopsNothing sets our clock forth or back while the daemon works: what it keeps in
+// memory goes by a clock that does not jump, and what it has stored is suddenly old, or of the future.
+func TestAClockThatJumpsBesideAnyRequestStopsNothing(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{3 * time.Hour, -3 * time.Hour} {
+		t.Run(jump.String(), func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.eachRequest(true, func() { r.wereAhead(r.store, -jump) }, func(request string) {
+					r.pass(time.Minute)
+					r.waitState("linux-7", hygiene.Clean)
+					if a := r.agent("linux-7"); a.Failures != 0 || r.labels("linux-7") != "cleanable clean" {
+						t.Errorf("request %s: labels %s, %+v", request, r.labels("linux-7"), a)
+					}
+				})
+				if a := r.agent("linux-7"); a.Attempt != int64(len(r.cleanups())) {
+					t.Errorf("%d attempts, %d programs", a.Attempt, len(r.cleanups()))
+				}
+			})
+		})
+	}
+}
+
 // hasRunAhead makes the store look as if our clock had been ahead by d when it was written.
 func (r *rig) hasRunAhead(d time.Duration) {
 	r.t.Helper()
 	db, err := store.Open(r.t.Context(), store.Options{Path: r.path, Owner: r.owner})
 	must(r.t, err)
 	defer db.Close()
+	r.wereAhead(db, d)
+}
+
+// wereAhead puts the stored times of the agent and its attempt ahead by d.
+func (r *rig) wereAhead(db *store.Store, d time.Duration) {
+	r.t.Helper()
 	id := hygiene.AgentID{Controller: "ci", Name: "linux-7"}
 	must(r.t, db.Change(r.t.Context(), id, time.Now(), func(ch *store.Change) ([]hygiene.Event, error) {
 		a := &ch.Agent

@@ -13,6 +13,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
@@ -188,6 +189,30 @@ func TestABuildDispatchedToTheWrongAgentTouchesNothingAndProvesNothing(t *testin
 			t.Errorf("the other agent's labels became %q", got)
 		}
 	})
+}
+
+// A report that is not of the attempt's own controller or revision proves nothing, however well it looks.
+func TestAReportOfSomethingElseProvesNothing(t *testing.T) {
+	t.Parallel()
+	for why, bend := range map[string]func(*recipe.Report){
+		"the report is of another controller": func(r *recipe.Report) { r.Controller = "ci-2" },
+		"the report is of revision other":     func(r *recipe.Report) { r.Revision = "other" },
+	} {
+		t.Run(why, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.bend(func(rep recipe.Report) recipe.Report {
+					bend(&rep)
+					return rep
+				})
+				r.wait(time.Hour, "a failure", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Failures == 1 }) })
+				if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Failed || !strings.HasPrefix(got.Reason, why) {
+					t.Errorf("the attempt ended %s: %s", got.Outcome, got.Reason)
+				}
+				r.bend(nil)
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
 }
 
 func isBuildRequest(r *http.Request) bool {

@@ -305,6 +305,24 @@ func TestAClaimIsGivenBackToABuildThatIsFaster(t *testing.T) {
 	})
 }
 
+// A hold that comes between the claim and the program is a person's word: what the claim would start is not started.
+func TestAHoldThatComesBesideTheClaimStopsItsProgram(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		writesLabels := func(req *http.Request) bool { return line(req) == "POST /computer/linux-7/config.xml" }
+		remove := r.jenkins.Inject(jenkinstest.Fault{Match: writesLabels, Status: http.StatusServiceUnavailable})
+		r.waitState("linux-7", hygiene.Claimed)
+		must(t, r.crew.OrderHold(r.t.Context(), "linux-7", "ann", "mine", time.Time{}))
+		remove()
+		r.wait(10*time.Minute, "the claim given back", func() bool { return len(r.events(hygiene.EventGivenBack)) == 1 })
+		r.pass(time.Hour)
+		if n := len(r.cleanups()); n != 0 {
+			t.Errorf("%d programs ran on an agent that a person holds", n)
+		}
+		must(t, r.crew.OrderRelease(r.t.Context(), "linux-7", "ann", "done"))
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
 func TestOrders(t *testing.T) {
 	takesLong(t)
 	inRig(t, setup{agents: one}, func(r *rig) {

@@ -29,8 +29,9 @@ type setup struct {
 	settings func(*reconcile.Settings) // changes those of a pit
 	jenkins  func(*jenkinstest.Options)
 	client   func(*jenkins.Options)
-	asleep   bool // the crew is not started
-	unproved bool // cleanups do not run as builds: the journal cannot prove them
+	engine   func(engine.Engine) engine.Engine // wraps the crew's
+	asleep   bool                              // the crew is not started
+	unproved bool                              // cleanups do not run as builds: the journal cannot prove them
 }
 
 // rig is a pit that a test can bend. When the test is over, what really happened is held against
@@ -91,8 +92,12 @@ func (r *rig) startAs(owner string) {
 	r.store, err = store.Open(r.t.Context(), store.Options{Path: r.path, Owner: owner})
 	must(r.t, err)
 	s := r.settings()
+	var e engine.Engine = engine.NewInProcess(engine.Options{})
+	if r.spec.engine != nil {
+		e = r.spec.engine(e)
+	}
 	r.crew = reconcile.New(reconcile.Deps{
-		Jenkins: r.client, Store: r.store, Engine: engine.NewInProcess(engine.Options{}),
+		Jenkins: r.client, Store: r.store, Engine: e,
 		Owner: owner, Host: owner + ".test", Log: slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), Watch: r.watch,
 	}, s)
 	var ctx context.Context
