@@ -158,7 +158,11 @@ func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
 	report := func(name string, ours, theirs []time.Duration) {
 		b.ReportMetric(median(ours).Seconds(), name+"-s")
 		b.ReportMetric(median(theirs).Seconds(), "scheme-"+name+"-s")
-		b.ReportMetric(median(theirs).Seconds()/median(ours).Seconds(), name+"-ratio")
+		ratio := median(theirs).Seconds() / median(ours).Seconds()
+		b.ReportMetric(ratio, name+"-ratio")
+		if ratio < leastRatio {
+			b.Errorf("%s: the scheme takes %.1f times as long, want at least %d times", name, ratio, leastRatio)
+		}
 	}
 	report("reaction", crew.reactions, scheme.reactions)
 	report("overhead", crew.overheads, scheme.overheads)
@@ -168,6 +172,9 @@ func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
 	b.ReportMetric(crew.perCleanup, "requests/cleanup")
 	b.ReportMetric(crew.cleanupBytes, "B/cleanup")
 	b.Logf("requests per cleanup: %s", crew.requests())
+	if beside := median(crew.beside); beside >= mostBesidePoll {
+		b.Errorf("beside the poll a cleanup starts after %s, want less than %s", beside, mostBesidePoll)
+	}
 	if crew.pollBytes >= maxPollBytes {
 		b.Errorf("%.1f bytes per agent and poll, want less than %d", crew.pollBytes, maxPollBytes)
 	}
@@ -176,14 +183,21 @@ func compare(b *testing.B, agents int, crew, scheme *stopwatch) {
 	}
 }
 
-// requests are those of a cleanup, by operation.
+// requests are those of a cleanup, by operation, with the bytes of both directions.
 func (w *stopwatch) requests() string {
 	var ops []string
 	for _, op := range slices.Sorted(maps.Keys(w.perOp)) {
-		ops = append(ops, fmt.Sprintf("%s %.2f", op, w.perOp[op]))
+		ops = append(ops, fmt.Sprintf("%s %.2f (%.0f B)", op, w.perOp[op], w.opBytes[op]))
 	}
 	return strings.Join(ops, ", ")
 }
+
+// leastRatio is the goal for how many times longer the scheme takes, and mostBesidePoll for what a reaction takes once a poll
+// has seen the end of a build.
+const (
+	leastRatio     = 20
+	mostBesidePoll = time.Second
+)
 
 // maxPollBytes is the goal for each agent's share of a poll: the bodies of all its requests and answers, not compressed.
 const maxPollBytes = 400
@@ -213,12 +227,12 @@ type stopwatch struct {
 	kept int64 // bytes of files on the controller, of the slot that has most
 
 	perPoll, pollBytes, perCleanup, cleanupBytes float64
-	waits                                        float64 // for events of the gate, per poll
-	perOp                                        map[string]float64
+	waits                                        float64            // for events of the gate, per poll
+	perOp, opBytes                               map[string]float64 // of a cleanup
 }
 
 func newStopwatch() *stopwatch {
-	return &stopwatch{free: map[string]time.Time{}, began: map[string]time.Time{}, proved: map[string]time.Time{}, perOp: map[string]float64{}}
+	return &stopwatch{free: map[string]time.Time{}, began: map[string]time.Time{}, proved: map[string]time.Time{}, perOp: map[string]float64{}, opBytes: map[string]float64{}}
 }
 
 // poll notes when the newest poll was sent.
@@ -358,7 +372,7 @@ func (w *stopwatch) account(before, after map[string]tally, cleanups float64, ag
 			w.pollBytes += bytes / polls / float64(agents)
 			continue
 		}
-		w.perOp[op] = n / cleanups
+		w.perOp[op], w.opBytes[op] = n/cleanups, bytes/cleanups
 		w.perCleanup += n / cleanups
 		w.cleanupBytes += bytes / cleanups
 	}
