@@ -164,6 +164,14 @@ func TestReadOnlyDiskIsExplained(t *testing.T) {
 	})
 }
 
+func TestReadOnlyFileIsExplained(t *testing.T) {
+	t.Parallel()
+	onOwnDisk(t, "8m", func(run, dir string) string {
+		file := dir + "/pitcrew.db"
+		return "create=" + run + " && mount --bind " + file + " " + file + " && mount -o remount,ro,bind " + file + " && readonly=" + run
+	})
+}
+
 // onOwnDisk runs children on a small file system of their own, in a private mount namespace. The
 // script names each child's role before the command that runs it.
 func onOwnDisk(t *testing.T, size string, script func(run, dir string) string) {
