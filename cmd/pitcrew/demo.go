@@ -126,7 +126,7 @@ func demoWithout(w demo.Where) string {
 }
 
 func demoPlaces(w demo.Where) string {
-	return fmt.Sprintf("  Live page of the fleet   %s\n  Simulated controller     %s\n  Files                    %s\n  End                      Ctrl-C\n",
+	return fmt.Sprintf("  Live page of the fleet   %s\n  Simulated controller     %s (its API; it has no pages)\n  Files                    %s\n  End                      Ctrl-C\n",
 		w.Page, w.Jenkins, w.Dir)
 }
 

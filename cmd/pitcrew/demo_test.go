@@ -74,6 +74,45 @@ func TestDemoPrintsOneObjectAndNothingElse(t *testing.T) {
 	}
 }
 
+// A machine with nothing but its loopback, and a user without any right: the demo cleans all the same.
+func TestDemoNeedsNeitherNetworkNorRoot(t *testing.T) {
+	t.Parallel()
+	alone := func(args ...string) []string {
+		return append([]string{
+			"--user", "--map-root-user", "--net", "sh", "-c",
+			`ip link set lo up && exec unshare --user --map-user=65534 --map-group=65534 "$@"`, "sh",
+		}, args...)
+	}
+	if out, err := exec.CommandContext(t.Context(), "unshare", alone("sh", "-c", "test $(id -u) = 65534")...).CombinedOutput(); err != nil {
+		t.Skipf("needs namespaces: %v: %s", err, out)
+	}
+	var sum demo.Summary
+	for _, lasts := range []string{"6s", "1m"} { // the longer for a machine that has much else to do
+		cmd, _ := demoProcess(t)
+		cmd.Args = append([]string{"unshare"}, alone("pitcrew", "demo", "--agents", "2", "--for", lasts, "-o", "json")...)
+		path, err := exec.LookPath("unshare")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Path = path
+		var errOut bytes.Buffer
+		cmd.Stderr = &errOut
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, &errOut)
+		}
+		if err := json.Unmarshal(out, &sum); err != nil {
+			t.Fatalf("%v in %s", err, out)
+		}
+		if sum.Cleanups > 0 {
+			break
+		}
+	}
+	if sum.Cleanups == 0 || sum.CleanupFailures > 0 {
+		t.Errorf("got %+v, want cleanups, and none that failed", sum)
+	}
+}
+
 // However a demo is ended, it says what it has shown, succeeds, and is gone within seconds.
 func TestDemoEndsWithin5SecondsOf(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ package demo
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -55,8 +56,12 @@ func TestTheSummaryIsWhatHappened(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := options(t)
-	ticks := 0
+	ticks, where, page := 0, Where{}, ""
+	o.Begun = func(w Where) { where = w }
 	o.Tick = func(sum Summary) {
+		if missing(page, o.Agents) != "" {
+			page = opened(t, where.Page)
+		}
 		if ticks++; ticks >= 20 && sum.RealBuilds > 0 && sum.InBand.RealBuilds > 0 && sum.CleanupFailures > 0 && sum.Cleanups > sum.CleanupFailures {
 			cancel()
 		}
@@ -75,9 +80,42 @@ func TestTheSummaryIsWhatHappened(t *testing.T) {
 	if *sum.WaitInBand < 1500 {
 		t.Errorf("median wait in band: got %d ms, want at least the recipe's own 1.5 s", *sum.WaitInBand)
 	}
+	if name := missing(page, o.Agents); name != "" {
+		t.Errorf("the page whose address is told shows no agent %s:\n%s", name, page)
+	}
 	wantSameOrders(t, s)
 	wantJournal(t, s, sum)
 	wantAttempts(t, s, sum)
+}
+
+// missing is the first agent of the fleet that a page does not show, "" if it shows all.
+func missing(page string, agents int) string {
+	for _, a := range plannedFleet(agents) {
+		if !strings.Contains(page, a.name) {
+			return a.name
+		}
+	}
+	return ""
+}
+
+// opened is what a person's browser gets, who has no token.
+func opened(t *testing.T, page string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Errorf("open the page: %v", err)
+		return ""
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if kind := answer.Header.Get("Content-Type"); err != nil || answer.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "text/html") {
+		t.Errorf("the page is answered %s, %s, %v", answer.Status, kind, err)
+	}
+	return string(text)
 }
 
 // wantSameOrders compares what both controllers were asked for.
