@@ -28,7 +28,7 @@ func TestAProblemIsToldWhenItIsFoundWithWhatCameBefore(t *testing.T) {
 	}
 	a.did("held by a person")
 	entry(jenkinstest.Entry{Kind: jenkinstest.EntryLabels, Agent: "a1", Before: "x", Labels: "cleanable x", Who: "ann"})
-	a.Changed(hygiene.Event{Type: hygiene.EventAdopted, At: at, Agent: id("a1"), After: hygiene.Due})
+	a.Changed(hygiene.Event{Type: hygiene.EventAdopted, At: at, Actor: "pitcrew", Reason: "labelled cleanable", Agent: id("a1"), After: hygiene.Due})
 	if len(told) > 0 {
 		t.Fatalf("told of %q, and nothing is wrong", told)
 	}

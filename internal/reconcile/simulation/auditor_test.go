@@ -411,6 +411,9 @@ func (a *auditor) Changed(e hygiene.Event) {
 	defer a.mu.Unlock()
 	a.counts[e.Type]++
 	a.remember(e.At, e)
+	if e.Actor == "" || e.Reason == "" || e.At.IsZero() {
+		a.fault("I7: the audit trail does not say who, when or why: %+v", e)
+	}
 	if e.Agent.Name == "" {
 		return
 	}
