@@ -213,6 +213,32 @@ func TestADataDirectoryThatOthersMayWriteToIsSaid(t *testing.T) {
 	}
 }
 
+func TestTheFirstTokenIsForTheDaemonsUserAlone(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(*site){
+		"in a directory that others may read": func(*site) {},
+		"in the place of one that others may read": func(s *site) {
+			must(s.t, os.WriteFile(s.path("data/"+app.TokenFile), []byte("of an earlier database"), 0o600))
+			must(s.t, os.Chmod(s.path("data/"+app.TokenFile), 0o644)) // whatever the umask is
+		},
+	} {
+		s := newSite(t, siteSpec{})
+		must(t, os.Mkdir(s.path("data"), 0o700))
+		must(t, os.Chmod(s.path("data"), 0o755))
+		prepare(s)
+		d := s.run()
+		info, err := os.Stat(s.path("data/" + app.TokenFile))
+		must(t, err)
+		if mode := info.Mode().Perm(); mode != 0o600 {
+			t.Errorf("%s: its mode is %o", name, mode)
+		}
+		if status, text := d.get("/api/v1/doctor"); status != http.StatusOK {
+			t.Errorf("%s: it is answered with %d: %s", name, status, text)
+		}
+		d.end()
+	}
+}
+
 func TestASecondDaemonOnTheSameFileIsToldWhoHoldsIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteSpec{})

@@ -97,6 +97,16 @@ func TestADryRunOfAFreshInstallationIsLookedAtWithoutAToken(t *testing.T) {
 	}
 }
 
+func TestADryRunThatOthersCanReachWantsAToken(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteSpec{config: func(text string) string { return strings.Replace(text, "127.0.0.1:0", "0.0.0.0:0", 1) }})
+	d := s.dryRun()
+	d.url = strings.Replace(d.url, "[::]", "127.0.0.1", 1)
+	if code, text := d.bare(http.MethodGet, "/api/v1/plan", ""); code != http.StatusUnauthorized {
+		t.Errorf("without a token it is answered with %d: %s", code, text)
+	}
+}
+
 func TestADryRunKnowsTheTokenThatTheDaemonLeft(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteSpec{})

@@ -72,7 +72,10 @@ func (a *App) bootstrapToken(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("leave the first token: %w", err)
 	}
-	_, err = f.WriteString(secret + "\n")
+	err = f.Chmod(0o600) // one that lay there may be open to others
+	if err == nil {
+		_, err = f.WriteString(secret + "\n")
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("leave the first token in %s: %w", path, err)
 	}
