@@ -5,7 +5,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -17,16 +16,18 @@ type trip struct {
 	state    hygiene.BreakerState
 	reason   string
 	revision string
-	stale    bool      // an attempt failed since
+	failures int // attempts that failed while this process lived; known is how many it was computed of
+	known    int
 	at       time.Time // when it was computed
+	window   ledger    // what it was computed of
 }
 
 // tripEvery is how often a closed breaker is computed when nothing fails.
 const tripEvery = time.Minute
 
-// fresh reports whether a breaker need not be computed again: it reads every attempt of its window.
+// fresh reports whether a breaker need not be computed again: it looks through every attempt of its window.
 func (t trip) fresh(revision string, now time.Time) bool {
-	return t.state == hygiene.BreakerClosed && t.revision == revision && !t.stale && now.Sub(t.at) < tripEvery
+	return t.state == hygiene.BreakerClosed && t.revision == revision && t.known == t.failures && now.Sub(t.at) < tripEvery
 }
 
 // breakers looks after the breaker of every pool. It comes before every choice: an attempt that just
@@ -56,9 +57,9 @@ func (s *Settings) eachLive(f func(*Pool) error) error {
 func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
 	revision := c.Rollouts.pinned(p) // one that is being rolled out is not everywhere: stopping it is the rollout's business
 	c.mu.Lock()
-	fresh := c.tripped[p.Name].fresh(revision, now)
+	last := c.tripped[p.Name]
 	c.mu.Unlock()
-	if fresh || p.Breaker.Agents <= 0 {
+	if last.fresh(revision, now) || p.Breaker.Agents <= 0 {
 		return nil
 	}
 	row, err := c.breakerRow(ctx, p)
@@ -69,14 +70,14 @@ func (c *Crew) breaker(ctx context.Context, p *Pool, now time.Time) error {
 	if !row.Opened.IsZero() && row.Opened.Add(-p.Breaker.Within).Before(since) {
 		since = row.Opened.Add(-p.Breaker.Within)
 	}
-	ended, err := c.Store.EndedSince(ctx, p.Name, since)
+	window, err := last.window.read(ctx, c.Store, p.Name, c.id, since, now)
 	if err != nil {
 		return err
 	}
-	ended = slices.DeleteFunc(ended, func(e hygiene.Ended) bool { return e.Agent.Controller != c.id })
-	state, reason := hygiene.Trip(hygiene.Breaker{Opened: row.Opened, Since: row.Since}, ended, revision, p.Breaker, now)
+	state, reason := hygiene.Trip(hygiene.Breaker{Opened: row.Opened, Since: row.Since}, window.ended, revision, p.Breaker, now)
 	c.mu.Lock()
-	c.tripped[p.Name] = trip{state: state, reason: reason, revision: revision, at: now}
+	failures := c.tripped[p.Name].failures // one may have failed meanwhile
+	c.tripped[p.Name] = trip{state: state, reason: reason, revision: revision, failures: failures, known: last.failures, at: now, window: window}
 	c.mu.Unlock()
 	open := state != hygiene.BreakerClosed
 	if open == !row.Opened.IsZero() {

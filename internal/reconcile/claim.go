@@ -380,7 +380,7 @@ func (c *Crew) reportEnd(ctx context.Context, id hygiene.AgentID) hygiene.State 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last := c.tripped[t.Pool]
-	last.stale = true
+	last.failures++
 	c.tripped[t.Pool] = last
 	return a.State
 }

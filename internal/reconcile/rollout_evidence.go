@@ -14,16 +14,6 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
-// ledger is the ended attempts that the evidence about a rollout is made of: those of a big pool and of days are not read
-// again for each one that ends.
-type ledger struct {
-	since, until time.Time
-	ended        []hygiene.Ended
-}
-
-// readAgain is how far before the end of what was read it is read again: an attempt is stored a moment after its end.
-const readAgain = time.Minute
-
 // rested reports whether the evidence may be looked through again: that of a big pool not with each cleanup.
 func (l *ledger) rested(looked, now time.Time) bool {
 	const many = 2000
@@ -62,7 +52,7 @@ func (o *Rollouts) gather(ctx context.Context, row store.Rollout, p rollout.Poli
 	return e, l, err
 }
 
-// ended reads the attempts of a pool that ended since a time, and of those that were read before only the newest again.
+// ended reads the attempts of a pool that ended since a time.
 func (o *Rollouts) ended(ctx context.Context, pool string, since, now time.Time) (ledger, error) {
 	o.mu.Lock()
 	var l ledger
@@ -70,20 +60,7 @@ func (o *Rollouts) ended(ctx context.Context, pool string, since, now time.Time)
 		l = p.evidence
 	}
 	o.mu.Unlock()
-	from := l.until.Add(-readAgain)
-	if !l.since.Equal(since) || from.Before(since) || l.until.After(now) {
-		l, from = ledger{since: since}, since
-	}
-	news, err := o.Store.EndedSince(ctx, pool, from)
-	if err != nil {
-		return l, err
-	}
-	keep := slices.IndexFunc(l.ended, func(e hygiene.Ended) bool { return !e.At.Before(from) })
-	if keep < 0 {
-		keep = len(l.ended)
-	}
-	l.ended, l.until = append(l.ended[:keep:keep], news...), now
-	return l, nil
+	return l.read(ctx, o.Store, pool, "", since, now)
 }
 
 // rehearsed is what the rehearsal of the new revision came to. One that failed before a person started the rollout is known
