@@ -305,6 +305,24 @@ func TestAClaimIsGivenBackToABuildThatIsFaster(t *testing.T) {
 	})
 }
 
+// Who takes dirty off a proven agent right before it is called clean wants something else than clean.
+func TestLabelsThatAPersonChangesBeforeTheGrantEndTheAttempt(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		beforeTheGrant := func(req *http.Request) bool {
+			builds := r.jenkins.Builds("pitcrew-slot-01")
+			return strings.HasSuffix(req.URL.Path, "/rssAll") && len(builds) == 1 && builds[0].Complete
+		}
+		r.at(1, true, beforeTheGrant, func() { r.jenkins.SaveLabels("linux-7", "cleanable el7", "ann") })
+		r.wait(time.Hour, "the first attempt's end", func() bool {
+			return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt > 0 }) && !r.attempt("linux-7", 1).Ended.IsZero()
+		})
+		if got := r.attempt("linux-7", 1); got.Outcome != hygiene.Lost || got.Reason != "its labels are cleanable, somebody changed them" {
+			t.Errorf("the attempt ended %s: %s", got.Outcome, got.Reason)
+		}
+		r.waitState("linux-7", hygiene.Clean)
+	})
+}
+
 // A hold that comes between the claim and the program is a person's word: what the claim would start is not started.
 func TestAHoldThatComesBesideTheClaimStopsItsProgram(t *testing.T) {
 	inRig(t, setup{agents: one}, func(r *rig) {
