@@ -3,15 +3,11 @@
 package reconcile_test
 
 import (
-	"io"
-	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
-	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 )
 
@@ -66,44 +62,4 @@ func TestALabelThatAPluginAddsIsRefusedAfterOneTry(t *testing.T) {
 			})
 		})
 	}
-}
-
-// offering is a scheduler whose label cache goes on offering an agent as clean, as Jenkins' does for up to five minutes.
-type offering struct {
-	http.RoundTripper
-	on atomic.Bool
-}
-
-func (o *offering) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := o.RoundTripper.RoundTrip(req)
-	if err == nil && o.on.Load() && req.URL.Path == "/label/clean/api/json" {
-		resp.Body.Close()
-		text := `{"_class":"hudson.model.labels.LabelAtom","nodes":[{"_class":"hudson.slaves.DumbSlave","nodeName":"linux-7"}]}`
-		resp.StatusCode, resp.Body, resp.ContentLength = http.StatusOK, io.NopCloser(strings.NewReader(text)), int64(len(text))
-	}
-	return resp, err
-}
-
-// A build could be given to the agent at any moment, and it would find it half cleaned.
-func TestAnAgentThatTheSchedulerStillOffersAsCleanIsNotCleaned(t *testing.T) {
-	scheduler := &offering{}
-	spec := setup{agents: one, client: func(o *jenkins.Options) {
-		scheduler.RoundTripper = o.Transport
-		o.Transport, o.Advertised = scheduler, []string{"clean"}
-	}}
-	inRig(t, spec, func(r *rig) {
-		r.waitState("linux-7", hygiene.Clean)
-		scheduler.on.Store(true)
-		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
-		r.wait(time.Minute, "the claim given back", func() bool { return len(r.events(hygiene.EventGivenBack)) > 0 })
-		if e := r.events(hygiene.EventGivenBack)[0]; e.Reason != "the scheduler still offers it as clean, from a stale cache" {
-			t.Errorf("the claim was given back because %s", e.Reason)
-		}
-		r.pass(4 * time.Minute)
-		if n := len(r.cleanups()); n != 1 {
-			t.Errorf("%d programs ran, want the one of before", n)
-		}
-		scheduler.on.Store(false)
-		r.waitState("linux-7", hygiene.Clean)
-	})
 }
