@@ -17,7 +17,7 @@ type LoanDesk interface {
 	Request(ctx context.Context, r loan.Request, secret string) ([]loan.Loan, error)
 	Return(ctx context.Context, id, actor, reason string) (loan.Loan, error)
 	// Offers lists the agents that could be lent now.
-	Offers(ctx context.Context) []loan.Listing
+	Offers(ctx context.Context) ([]loan.Listing, error)
 	Renew(ctx context.Context, id, actor string, longer time.Duration, idle *bool) (loan.Loan, error)
 }
 

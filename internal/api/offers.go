@@ -64,7 +64,11 @@ func (s *Server) listOffers(ctx context.Context, _ *none) (*answer[Page[LoanOffe
 		return nil, err
 	}
 	page := Page[LoanOffer]{Items: []LoanOffer{}}
-	for _, l := range desk.Offers(ctx) {
+	offers, err := desk.Offers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range offers {
 		o := offerOf(l)
 		if err := s.tellMachine(ctx, &o); err != nil {
 			return nil, err

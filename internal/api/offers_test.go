@@ -22,7 +22,7 @@ type shelf struct {
 	offers []loan.Listing
 }
 
-func (s shelf) Offers(context.Context) []loan.Listing { return s.offers }
+func (s shelf) Offers(context.Context) ([]loan.Listing, error) { return s.offers, nil }
 
 func offered(name string, root loan.Root) loan.Listing {
 	return loan.Listing{

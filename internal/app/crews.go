@@ -173,7 +173,7 @@ func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile
 		Breaker: hygiene.BreakerPolicy{Agents: p.Breaker.Agents, Failures: p.Breaker.Failures, Within: p.Breaker.Within.Std()},
 	}
 	pool.Policy.Disjoint = p.Disjoint || r.disjoint
-	pool.Lend = lendingOf(p.Loans)
+	pool.Lend = lendingOf(p)
 	if p.FailureDomain != nil {
 		pool.Domain = reconcile.Domain{Prefix: p.FailureDomain.LabelPrefix}
 	}

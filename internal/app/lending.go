@@ -37,12 +37,14 @@ func (a *App) lending() []*reconcile.Crew {
 }
 
 // lendingOf says in the words of package reconcile how a pool lends its agents.
-func lendingOf(l *config.Loans) *reconcile.Lending {
+func lendingOf(p *config.Pool) *reconcile.Lending {
+	l := p.Loans
 	if l == nil {
 		return nil
 	}
 	return &reconcile.Lending{
 		Policy: loan.Policy{Most: l.Max, Floor: l.KeepClean, Recall: l.Recall.Std(), Return: l.AlarmAfter.Std()},
+		Floor:  p.LoanFloor,
 		Lease:  loan.Lease{Term: l.Term.Std(), Max: l.MaxTerm.Std(), TTL: l.TTL.Std(), Idle: l.Idle.Std(), Attach: l.Attach.Std()},
 
 		Account: l.Account, Isolation: loanjob.Isolation(l.Isolation), Dir: l.Dir, Jars: l.AgentJars,

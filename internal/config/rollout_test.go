@@ -38,6 +38,22 @@ func TestAPoolRollsOutOnlyIfItSaysSo(t *testing.T) {
 	}
 }
 
+// A pool of one agent lends it unless a number says that it must stay: a fifth of one agent, rounded up, is that agent.
+func TestLoansKeepTheCapacityFloorAndCanTakeTheLastOfAPercentage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		floor       string
+		total, want int
+	}{
+		{"20%", 0, 0}, {"20%", 1, 0}, {"20%", 2, 1}, {"20%", 11, 3}, {"99%", 3, 2}, {"100%", 3, 3}, {"0", 1, 0}, {"1", 1, 1}, {"3", 2, 2},
+	} {
+		c := mustParse(t, strings.Replace(small, "recipe: el", "recipe: el\n  capacityFloor: "+tt.floor, 1))
+		if got := c.Pools[0].LoanFloor(tt.total); got != tt.want {
+			t.Errorf("of %d agents with a floor of %s %d stay, want %d", tt.total, tt.floor, got, tt.want)
+		}
+	}
+}
+
 func TestARolloutTakesWhatItsSectionSays(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, strings.Replace(small, "recipe: el",

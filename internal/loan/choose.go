@@ -23,6 +23,8 @@ type Shelf struct {
 	Clean  int  // clean agents of the pool, on all controllers
 	Lent   int  // agents of it that are on loan
 	Short  bool // the queue wants more than there are
+	// Above is how many of its agents are usable above the capacity floor, by controller: the floor is each controller's own.
+	Above map[string]int
 }
 
 // Match is a loan that gets an agent.
@@ -39,7 +41,10 @@ func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, qu
 		left: slices.SortedFunc(slices.Values(offers), longestClean), shelves: make(map[string]Shelf, len(shelves)),
 		has: map[string]int{}, quotas: quotas, fits: fits, vain: map[wish]bool{},
 	}
-	maps.Copy(c.shelves, shelves)
+	for pool, shelf := range shelves {
+		shelf.Above = maps.Clone(shelf.Above)
+		c.shelves[pool] = shelf
+	}
 	for _, l := range active {
 		if l.Active() {
 			c.has[l.Borrower]++
@@ -99,24 +104,29 @@ func (c *chooser) take(l Loan) (Offer, bool) {
 	if w.want.Patience = 0; c.vain[w] {
 		return Offer{}, false
 	}
-	i := slices.IndexFunc(c.left, func(o Offer) bool { return c.shelves[o.Pool].spares() && c.fits(l, o) })
+	i := slices.IndexFunc(c.left, func(o Offer) bool { return c.shelves[o.Pool].Spares(o.Agent) && c.fits(l, o) })
 	if i < 0 {
 		c.vain[w] = true
 		return Offer{}, false
 	}
 	offer := c.left[i]
 	c.left = slices.Delete(c.left, i, i+1)
-	shelf := c.shelves[offer.Pool]
-	shelf.Clean--
-	shelf.Lent++
-	c.shelves[offer.Pool] = shelf
+	c.shelves[offer.Pool] = c.shelves[offer.Pool].Less(offer.Agent)
 	c.has[l.Borrower]++
 	return offer, true
 }
 
-// spares reports whether the pool can do without one more of its clean agents.
-func (s Shelf) spares() bool {
-	return s.Spare() > 0
+// Spares reports whether the pool can do without one more of its clean agents, the given one.
+func (s Shelf) Spares(a Agent) bool {
+	return s.Spare() > 0 && s.Above[a.Controller] > 0
+}
+
+// Less returns what remains of the pool when one of its clean agents is lent. It changes Above of s.
+func (s Shelf) Less(a Agent) Shelf {
+	s.Clean--
+	s.Lent++
+	s.Above[a.Controller]--
+	return s
 }
 
 // Overdue reports whether the return of a loan takes longer than people would expect.

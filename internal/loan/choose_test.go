@@ -4,6 +4,7 @@ package loan_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand"
 	"slices"
 	"testing"
@@ -147,6 +148,21 @@ func TestChoose(t *testing.T) {
 			nil,
 			[]string{"1=p-1"},
 		},
+		{
+			"no more than are usable above the capacity floor of their controller, whichever request comes first",
+			[]loan.Loan{ask("1", "a", 0, ""), ask("2", "b", 0, ""), ask("3", "a", 1, "")},
+			nil, slices.Concat(offers("p", 2), []loan.Offer{{Agent: loan.Agent{Controller: "other", Name: "o-0"}, Pool: "p", CleanSince: base}}),
+			map[string]loan.Shelf{"p": {Policy: loan.Policy{Most: 9}, Clean: 9, Above: map[string]int{"ci": 1, "other": 1}}},
+			nil,
+			[]string{"1=p-1", "2=o-0"},
+		},
+		{
+			"at the capacity floor nothing is lent, however many are clean",
+			[]loan.Loan{ask("1", "a", 0, "")},
+			nil, offers("p", 2),
+			map[string]loan.Shelf{"p": {Policy: loan.Policy{Most: 9}, Clean: 9, Above: map[string]int{"ci": 0}}},
+			nil, nil,
+		},
 		{"a pool that does not lend", []loan.Loan{ask("1", "a", 0, "")}, nil, offers("p", 1), map[string]loan.Shelf{"p": {Clean: 9}}, nil, nil},
 		{"a pool that nobody told of", []loan.Loan{ask("1", "a", 0, "")}, nil, offers("p", 1), map[string]loan.Shelf{}, nil, nil},
 		{"a short pool lends nothing", []loan.Loan{ask("1", "a", 0, "")}, nil, offers("p", 2), map[string]loan.Shelf{"p": {Policy: loan.Policy{Most: 9}, Clean: 9, Short: true}}, nil, nil},
@@ -165,6 +181,12 @@ func TestChoose(t *testing.T) {
 			shelves := tt.shelves
 			if shelves == nil {
 				shelves = map[string]loan.Shelf{"p": plenty, "q": plenty}
+			}
+			for pool, shelf := range shelves {
+				if shelf.Above == nil {
+					shelf.Above = map[string]int{"ci": 99}
+					shelves[pool] = shelf
+				}
 			}
 			got := told(loan.Choose(tt.waiting, tt.active, tt.offers, shelves, tt.quotas, fits))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -197,6 +219,7 @@ func someMarket(t *rapid.T) market {
 		m.shelves[pool] = loan.Shelf{
 			Policy: loan.Policy{Most: rapid.IntRange(0, 6).Draw(t, "most"), Floor: rapid.IntRange(0, 4).Draw(t, "floor")},
 			Clean:  n + rapid.IntRange(0, 3).Draw(t, "more clean"), Lent: rapid.IntRange(0, 3).Draw(t, "lent"), Short: rapid.IntRange(0, 4).Draw(t, "short") == 0,
+			Above: map[string]int{"ci": rapid.IntRange(-1, 6).Draw(t, "above")},
 		}
 	}
 	for _, name := range []string{"a", "b"} {
@@ -239,10 +262,10 @@ func TestChooseKeepsItsRules(t *testing.T) {
 		}
 		spares := func(pool string) bool {
 			s := m.shelves[pool]
-			return !s.Short && s.Lent+lent[pool] < s.Policy.Most && s.Clean-lent[pool] > s.Policy.Floor
+			return !s.Short && s.Lent+lent[pool] < s.Policy.Most && s.Clean-lent[pool] > s.Policy.Floor && lent[pool] < s.Above["ci"]
 		}
 		for pool, n := range lent {
-			if s := m.shelves[pool]; s.Short || s.Lent+n > s.Policy.Most || s.Clean-n < s.Policy.Floor {
+			if s := m.shelves[pool]; s.Short || s.Lent+n > s.Policy.Most || s.Clean-n < s.Policy.Floor || n > s.Above["ci"] {
 				t.Fatalf("%d of %s were lent: %+v", n, pool, s)
 			}
 		}
@@ -304,7 +327,11 @@ func TestChooseDependsOnNoOrder(t *testing.T) {
 		r.Shuffle(len(shuffled.offers), func(i, j int) {
 			shuffled.offers[i], shuffled.offers[j] = shuffled.offers[j], shuffled.offers[i]
 		})
-		before := market{slices.Clone(shuffled.waiting), slices.Clone(shuffled.active), slices.Clone(shuffled.offers), map[string]loan.Shelf{"p": m.shelves["p"], "q": m.shelves["q"]}, m.quotas}
+		before := market{slices.Clone(shuffled.waiting), slices.Clone(shuffled.active), slices.Clone(shuffled.offers), maps.Clone(m.shelves), m.quotas}
+		for pool, shelf := range before.shelves {
+			shelf.Above = maps.Clone(shelf.Above)
+			before.shelves[pool] = shelf
+		}
 		if diff := cmp.Diff(told(first), told(shuffled.choose())); diff != "" {
 			t.Fatalf("another order gives other matches:\n%s", diff)
 		}
@@ -322,7 +349,7 @@ func TestOfOneRequestThatNothingAnswersOneLoanIsTried(t *testing.T) {
 		waiting = append(waiting, ask(fmt.Sprintf("l%04d", i), "staging", 0, "none"))
 	}
 	asked := 0
-	got := loan.Choose(waiting, nil, offers("el9", 1000), map[string]loan.Shelf{"el9": {Policy: loan.Policy{Most: 10}, Clean: 1000}}, nil, func(l loan.Loan, o loan.Offer) bool {
+	got := loan.Choose(waiting, nil, offers("el9", 1000), map[string]loan.Shelf{"el9": {Policy: loan.Policy{Most: 10}, Clean: 1000, Above: map[string]int{"ci": 1000}}}, nil, func(l loan.Loan, o loan.Offer) bool {
 		asked++
 		return fits(l, o)
 	})

@@ -63,5 +63,9 @@ func (s Shelf) Spare() int {
 	if s.Short {
 		return 0
 	}
-	return max(0, min(s.Policy.Most-s.Lent, s.Clean-s.Policy.Floor))
+	above := 0
+	for _, n := range s.Above {
+		above += max(0, n)
+	}
+	return max(0, min(s.Policy.Most-s.Lent, s.Clean-s.Policy.Floor, above))
 }

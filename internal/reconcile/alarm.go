@@ -220,17 +220,17 @@ func (c *Crew) notePoolRow(row store.PoolRow) {
 }
 
 // usable counts the agents of a pool that serve or soon will: those that are clean, in use, waiting
-// their turn or being cleaned, and that did not fail. The floor is of all that are managed, or will be
+// their turn or being cleaned, that did not fail and are not on loan. The floor is of all that are managed, or will be
 // by this very decision.
 func usable(p *Pool, views []view, now time.Time) (usable, floor int) {
 	total := 0
 	for i := range views {
 		v := &views[i]
-		if v.pool == nil || v.pool.Name != p.Name || !v.agent.Managed() && v.action.Kind != hygiene.Adopt {
+		if v.pool == nil || v.pool.Name != p.Name || !v.counts() {
 			continue
 		}
 		total++
-		if v.agent.Failures == 0 && v.agent.Quarantine == nil && v.agent.Held(now) == nil && v.sighting.Present && !v.sighting.Offline {
+		if v.usable(now) {
 			usable++
 		}
 	}
@@ -238,6 +238,15 @@ func usable(p *Pool, views []view, now time.Time) (usable, floor int) {
 		floor = p.Floor(total)
 	}
 	return usable, floor
+}
+
+// counts reports whether the agent is managed, or will be by this very decision.
+func (v *view) counts() bool { return v.agent.Managed() || v.action.Kind == hygiene.Adopt }
+
+// usable reports whether the agent serves its controller or soon will: it is there, did not fail, and nobody keeps or has it.
+func (v *view) usable(now time.Time) bool {
+	a := &v.agent
+	return v.counts() && a.Failures == 0 && a.Quarantine == nil && a.Held(now) == nil && a.Loan == nil && v.sighting.Present && !v.sighting.Offline
 }
 
 // stuckIn says of one agent of a pool whose labels cannot be written why, "" when those of all can: a permission that is

@@ -95,6 +95,73 @@ func TestTwoBorrowersShareWithinQuotasAndAboveTheFloor(t *testing.T) {
 	})
 }
 
+// Rehearsals ask for agents by name, each on its own, and do not know of each other. What the first has got counts for the
+// next before anything is decided anew.
+func TestRequestsAtOnceTogetherLeaveThePoolItsFloors(t *testing.T) {
+	for what, set := range map[string]func(*reconcile.Lending){
+		"agents that stay clean":  func(p *reconcile.Lending) { p.Policy.Floor = 3 },
+		"agents that stay usable": func(p *reconcile.Lending) { p.Floor = func(total int) int { return total - 1 } },
+		"no more than may be":     func(p *reconcile.Lending) { p.Policy.Most = 1 },
+	} {
+		t.Run(what, func(t *testing.T) {
+			fleet := lendFleet(4, 0)
+			given := fleet.settings
+			fleet.settings = func(s *reconcile.Settings) {
+				given(s)
+				set(s.Pools[0].Lend)
+			}
+			inLendRig(t, fleet, func(r *lendRig) {
+				r.allClean()
+				r.decidesNoMore()
+				for _, a := range r.spec.agents {
+					_, err := r.lender.Request(r.t.Context(), loan.Request{Borrower: "staging", By: "ci", Count: 1, Want: loan.Want{Agent: a.Name}, To: loan.Target{Kind: loan.ToController}}, "")
+					must(r.t, err)
+					r.pass(5 * time.Second)
+				}
+				if n := r.count(); n["waiting"] != 3 {
+					r.t.Errorf("of four clean agents, one to be lent, are lent: %v", n)
+				}
+				r.restart()
+				r.wait(10*time.Minute, "one lent", func() bool { return r.count()["attached"] == 1 })
+				r.pass(5 * time.Minute)
+				if n := r.count(); n["waiting"] != 3 {
+					r.t.Errorf("after a restart are lent: %v", n)
+				}
+			})
+		})
+	}
+}
+
+// decidesNoMore ends the crew, and leaves its store to the lender.
+func (r *lendRig) decidesNoMore() {
+	r.t.Helper()
+	r.stop()
+	must(r.t, <-r.stopped)
+	r.stopped <- nil
+}
+
+// An agent that is on loan already does not count as usable, and one that failed does not either.
+func TestAnAgentOutOfUseLeavesLessToLend(t *testing.T) {
+	fleet := lendFleet(3, 0)
+	given := fleet.settings
+	fleet.settings = func(s *reconcile.Settings) {
+		given(s)
+		s.Pools[0].Lend.Floor = func(int) int { return 2 }
+	}
+	inLendRig(t, fleet, func(r *lendRig) {
+		r.allClean()
+		must(r.t, r.crew.OrderHold(r.t.Context(), "linux-0", "ann", "disk", time.Time{}))
+		r.pass(10 * time.Second)
+		l := r.request()
+		r.pass(10 * time.Minute)
+		if got := r.loan(l.ID); got.State != loan.Waiting {
+			r.t.Errorf("with two of three usable, and two to stay so, it is %s: %s", got.State, got.Reason)
+		}
+		must(r.t, r.crew.OrderRelease(r.t.Context(), "linux-0", "ann", "done"))
+		r.waitLoan(l.ID, loan.Attached)
+	})
+}
+
 // What starts while agents are on loan makes the lender short, and calls back as many as it wants of those that would serve it:
 // those that have been idle for longest.
 func TestAsManyIdleLoansAreCalledBackAsTheQueueWants(t *testing.T) {

@@ -13,45 +13,31 @@ import (
 
 // Offers lists the agents that could be lent now, by controller and name, for those who choose which to ask for. It is no
 // promise: whoever asks first has them.
-func (l *Lender) Offers(context.Context) []loan.Listing {
-	var all []loan.Listing
-	spare := map[string]int{}
-	markets := l.markets()
-	sums := shelvesOf(markets)
-	for c, m := range markets {
-		s := c.settings.Load()
-		for name, shelf := range m.shelves {
-			if pool := s.named(name); pool != nil { // the floor is each controller's own
-				spare[name] += max(0, shelf.Clean-pool.floor(m.totals[name]))
-			}
-		}
-		for i := range m.offers {
-			o := &m.offers[i]
-			pool := s.named(o.Pool)
-			if pool == nil || pool.Lend == nil {
-				continue // the configuration was read anew since
-			}
-			all = append(all, loan.Listing{
-				Offer: o.Offer, Labels: slices.Compact(slices.Sorted(slices.Values(o.labels))), Isolated: o.isolated,
-				Root: pool.Lend.Root, Ignore: pool.Lend.Ignore,
-			})
-		}
+func (l *Lender) Offers(ctx context.Context) ([]loan.Listing, error) {
+	open, err := l.Store.OpenLoans(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for i := range all {
-		all[i].Spare = min(sums[all[i].Pool].Spare(), spare[all[i].Pool])
+	have := l.stock(open)
+	var all []loan.Listing
+	for _, o := range have.offers {
+		c := l.crew(o.Agent.Controller)
+		if c == nil {
+			continue
+		}
+		pool := c.settings.Load().named(o.Pool)
+		if pool == nil || pool.Lend == nil {
+			continue // the configuration was read anew since
+		}
+		all = append(all, loan.Listing{
+			Offer: o.Offer, Labels: slices.Compact(slices.Sorted(slices.Values(o.labels))), Isolated: o.isolated,
+			Spare: have.shelves[o.Pool].Spare(), Root: pool.Lend.Root, Ignore: pool.Lend.Ignore,
+		})
 	}
 	slices.SortFunc(all, func(a, b loan.Listing) int {
 		return cmp.Or(cmp.Compare(a.Agent.Controller, b.Agent.Controller), cmp.Compare(a.Agent.Name, b.Agent.Name))
 	})
-	return all
-}
-
-// floor is how many clean agents of the pool are kept on a controller that has total.
-func (p *Pool) floor(total int) int {
-	if p.Floor == nil {
-		return 0
-	}
-	return p.Floor(total)
+	return all, nil
 }
 
 // depthAfter is how deep an agent is cleaned after a loan, "" for as usual.

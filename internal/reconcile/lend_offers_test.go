@@ -12,26 +12,32 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
+func (r *lendRig) offers() []loan.Listing {
+	r.t.Helper()
+	all, err := r.lender.Offers(r.t.Context())
+	must(r.t, err)
+	return all
+}
+
 func TestOffersAreWhatCouldBeLentWithTheFloorKept(t *testing.T) {
 	var floor atomic.Int64
 	inLendRig(t, setup{agents: one, settings: func(s *reconcile.Settings) {
-		s.Pools[0].Floor = func(int) int { return int(floor.Load()) }
+		s.Pools[0].Lend.Floor = func(int) int { return int(floor.Load()) }
 		s.Pools[0].Lend.Root = loan.Root{Rule: loan.RootReimage}
 	}}, func(r *lendRig) {
-		if got := r.lender.Offers(r.t.Context()); len(got) != 0 {
+		if got := r.offers(); len(got) != 0 {
 			r.t.Errorf("before anything is clean, offered are %+v", got)
 		}
-		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.lender.Offers(r.t.Context())) == 1 })
-		got := r.lender.Offers(r.t.Context())[0]
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.offers()) == 1 })
+		got := r.offers()[0]
 		if got.Agent.Name != "linux-7" || got.Spare != 1 || got.Root.Rule != loan.RootReimage || got.Isolated {
 			r.t.Errorf("offered is %+v", got)
 		}
 		floor.Store(1)
-		if got := r.lender.Offers(r.t.Context())[0].Spare; got != 0 {
-			r.t.Errorf("with a floor of all agents %d can be spared", got)
-		}
+		r.wait(time.Minute, "nothing to be spared with a floor of all agents", func() bool { return r.offers()[0].Spare == 0 })
+		floor.Store(0)
 		l := r.waitLoan(r.request().ID, loan.Attached)
-		if got := r.lender.Offers(r.t.Context()); len(got) != 0 {
+		if got := r.offers(); len(got) != 0 {
 			r.t.Errorf("what is lent is offered: %+v", got)
 		}
 		_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
@@ -59,12 +65,12 @@ func TestNothingIsLentWhileNothingIsCleaned(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			inLendRig(t, setup{agents: one}, func(r *lendRig) {
-				r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.lender.Offers(r.t.Context())) == 1 })
+				r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.offers()) == 1 })
 				again := stop(r)
 				r.pass(10 * time.Second)
 				l := r.request()
 				r.pass(10 * time.Minute)
-				if got := r.loan(l.ID); got.State != loan.Waiting || len(r.lender.Offers(r.t.Context())) != 0 {
+				if got := r.loan(l.ID); got.State != loan.Waiting || len(r.offers()) != 0 {
 					r.t.Errorf("it is %s: %s", got.State, got.Reason)
 				}
 				again()

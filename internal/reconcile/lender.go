@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -140,31 +141,46 @@ func (l *Lender) markets() map[*Crew]*market {
 	return all
 }
 
-// shelvesOf are the pools that lend, over all controllers.
-func shelvesOf(markets map[*Crew]*market) map[string]loan.Shelf {
-	sums := map[string]loan.Shelf{}
-	for _, m := range markets {
+// stock is what all controllers have to lend.
+type stock struct {
+	offers  map[loan.Agent]*offer
+	shelves map[string]loan.Shelf // the pools that lend, over all controllers
+}
+
+// stock is what the newest decisions saw, without what loans have got since: a request may come before the next decision.
+func (l *Lender) stock(open []loan.Loan) stock {
+	have := stock{offers: map[loan.Agent]*offer{}, shelves: map[string]loan.Shelf{}}
+	for _, m := range l.markets() {
 		for pool, shelf := range m.shelves {
-			sum := sums[pool]
+			sum, ok := have.shelves[pool]
+			if !ok {
+				sum.Above = map[string]int{}
+			}
 			sum.Policy = shelf.Policy
 			sum.Clean, sum.Lent, sum.Short = sum.Clean+shelf.Clean, sum.Lent+shelf.Lent, sum.Short || shelf.Short
-			sums[pool] = sum
+			maps.Copy(sum.Above, shelf.Above)
+			have.shelves[pool] = sum
+		}
+		for i := range m.offers {
+			have.offers[m.offers[i].Agent] = &m.offers[i]
 		}
 	}
-	return sums
+	for i := range open {
+		if o, ok := have.offers[open[i].Agent]; ok && open[i].Active() {
+			have.shelves[o.Pool] = have.shelves[o.Pool].Less(o.Agent)
+			delete(have.offers, o.Agent)
+		}
+	}
+	return have
 }
 
 // choose lets the domain say which waiting loans get which agents.
 func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
-	offers, byAgent := []loan.Offer(nil), map[loan.Agent]*offer{}
-	markets := l.markets()
-	for _, m := range markets {
-		for i := range m.offers {
-			offers = append(offers, m.offers[i].Offer)
-			byAgent[m.offers[i].Agent] = &m.offers[i]
-		}
+	have := l.stock(open)
+	offers := make([]loan.Offer, 0, len(have.offers))
+	for _, o := range have.offers {
+		offers = append(offers, o.Offer)
 	}
-	shelves := shelvesOf(markets)
 	exprs := map[string]labelexpr.Expr{} // each is read once, not for each agent
 	fits := func(one loan.Loan, o loan.Offer) bool {
 		expr, ok := exprs[one.Want.Labels]
@@ -172,10 +188,10 @@ func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 			expr = labelexpr.ParseLenient(one.Want.Labels)
 			exprs[one.Want.Labels] = expr
 		}
-		return byAgent[o.Agent].answers(&one, expr)
+		return have.offers[o.Agent].answers(&one, expr)
 	}
 	var errs []error
-	for _, m := range loan.Choose(waiting, open, offers, shelves, l.Borrowers.quotas(), fits) {
+	for _, m := range loan.Choose(waiting, open, offers, have.shelves, l.Borrowers.quotas(), fits) {
 		granted, err := l.grant(ctx, m, open)
 		if err != nil {
 			errs = append(errs, err)

@@ -23,6 +23,8 @@ type Lending struct {
 	Isolation loanjob.Isolation
 	// Dir is the directory in which a loan gets a work directory of its own.
 	Dir string
+	// Floor is how many agents of the pool must stay usable beside those on loan, on a controller that has total; nil = none.
+	Floor func(total int) int
 	// Root says whether borrowed code may ask for root; with [loan.RootReimage] a returned agent is cleaned as deep as can be.
 	Root loan.Root
 	// Ignore are differences that do not matter in a rehearsal, for those who ask what could be borrowed.
@@ -65,7 +67,6 @@ type offer struct {
 type market struct {
 	offers  []offer
 	shelves map[string]loan.Shelf
-	totals  map[string]int // agents of each pool
 	lent    map[string]lent
 	unmet   []int // for each label expression of the queue, how many agents it wants beside those that are there or will be soon
 }
@@ -82,7 +83,8 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 		c.market.Store(nil)
 		return
 	}
-	m := &market{shelves: map[string]loan.Shelf{}, totals: map[string]int{}, lent: map[string]lent{}}
+	m, now := &market{shelves: map[string]loan.Shelf{}, lent: map[string]lent{}}, time.Now()
+	totals, usable := map[string]int{}, map[string]int{}
 	demands, exprs := demanded(s, look, views)
 	for _, d := range demands {
 		m.unmet = append(m.unmet, d.Want)
@@ -96,7 +98,12 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 		if v.pool == nil || v.pool.Lend == nil {
 			continue
 		}
-		m.totals[v.pool.Name]++
+		if v.counts() {
+			totals[v.pool.Name]++
+		}
+		if v.usable(now) {
+			usable[v.pool.Name]++
+		}
 		shelf := m.shelves[v.pool.Name]
 		shelf.Policy = v.pool.Lend.Policy
 		for _, d := range served {
@@ -119,7 +126,19 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 			})
 		}
 	}
+	for pool, shelf := range m.shelves {
+		shelf.Above = map[string]int{string(c.id): usable[pool] - s.named(pool).Lend.floor(totals[pool])}
+		m.shelves[pool] = shelf
+	}
 	c.market.Store(m)
+}
+
+// floor is how many agents of the pool must stay usable on a controller that has total.
+func (p *Lending) floor(total int) int {
+	if p.Floor == nil {
+		return 0
+	}
+	return p.Floor(total)
 }
 
 // letsIn reports whether persons can be let in to the machines of a pool that lends.
