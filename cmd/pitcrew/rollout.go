@@ -18,8 +18,7 @@ func (c *cli) rolloutCommand() *cobra.Command {
 few agents first, then to shares of the pool, as long as the evidence is good. A new
 revision starts by itself. See docs/rollout.md.`,
 		c.rolloutStatusCommand(), c.rolloutStartCommand(),
-		c.rolloutOrder("promote", "Go on by one stage or share", `Go on by one stage or share, whatever the evidence says. A rollout that is paused is
-resumed first, or rolled back.`, (*daemon).PromoteRollout),
+		c.rolloutPromoteCommand(),
 		c.rolloutOrder("pause", "Keep further agents from getting the new revision", `Keep further agents from getting the new revision. Those that have it keep it, so that
 they can be looked at.`, (*daemon).PauseRollout),
 		c.rolloutOrder("resume", "Go on where it was paused", `Go on where it was paused. The stage begins anew: what was held against the revision
@@ -89,6 +88,56 @@ are new begin by themselves.`,
 	cmd.Flags().StringVar(&revision, "revision", "", "which, or how it begins; what the recipe is now if not given")
 	c.rolloutFlags(cmd, &o, &f, &reason)
 	return cmd
+}
+
+func (c *cli) rolloutPromoteCommand() *cobra.Command {
+	var o connection
+	var f format
+	var p api.Promotion
+	cmd := &cobra.Command{
+		Use:   "promote POOL",
+		Short: "Go on by one stage or share",
+		Long: `Go on by one stage or share, whatever the evidence says. A rollout that is paused is
+resumed first, or rolled back.
+
+It goes on from what you have seen, and from nothing else: where the evidence has
+promoted it meanwhile, nothing happens. On a terminal it is shown, and you are asked.
+A script says with --revision and --from what it has seen.`,
+		Example: "  pitcrew rollout promote el9\n  pitcrew rollout promote el9 --revision 4591526002aa --from 'share 10%'",
+		Args:    one("pool"),
+		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
+			if err := c.seen(ctx, d, args[0], &p); err != nil {
+				return err
+			}
+			r, err := d.PromoteRollout(ctx, args[0], p)
+			return orElse(err, func() error { return c.showRollout(f, r) })
+		}),
+	}
+	cmd.Flags().StringVar(&p.Revision, "revision", "", "that is promoted, or how it begins")
+	cmd.Flags().StringVar(&p.Where, "from", "", "the stage that it is promoted from, with its share, as rollout status shows it")
+	c.rolloutFlags(cmd, &o, &f, &p.Reason)
+	return cmd
+}
+
+// seen is what is to be promoted, as the flags say, or else as a person on the terminal is shown it.
+func (c *cli) seen(ctx context.Context, d *daemon, pool string, p *api.Promotion) error {
+	switch {
+	case p.Revision != "" && p.Where != "":
+		return nil
+	case p.Revision != "" || p.Where != "":
+		return usage("give both --revision and --from, or neither")
+	case !c.interactive():
+		return usage("nobody can be asked here: say with --revision and --from what is promoted, as rollout status shows it")
+	}
+	r, err := d.Rollout(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if r.Number == 0 {
+		return exit(exitFailed, fmt.Errorf("promote rollout of pool %s: it has had none", pool))
+	}
+	p.Revision, p.Where = r.To, r.Where
+	return c.confirm(ctx, fmt.Sprintf("Revision %s of pool %s is at %s: %s. Promote it from there?", short(r.To), pool, r.Where, strings.TrimPrefix(r.Waits, r.Where+": ")))
 }
 
 // rolloutOrder makes the command of an order that takes a pool and no more.

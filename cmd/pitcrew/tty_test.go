@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/config"
 )
 
@@ -238,6 +239,33 @@ func TestInitAsksAgainForWhatIsWrongAndForNothingElse(t *testing.T) {
 	})
 	if shown := wrong.end(); code != exitUsage || !strings.Contains(shown, "--url: ") {
 		t.Errorf("a flag that is wrong ended with %d: %s", code, shown)
+	}
+}
+
+// Who promotes is shown what, and what is sent is that: should the evidence be faster, nothing is skipped.
+func TestAPromotionIsOfWhatThePersonIsShown(t *testing.T) {
+	t.Parallel()
+	f := newFakeDaemon(t)
+	term := openTerminal(t)
+	if _, err := term.user.WriteString("y\n"); err != nil {
+		t.Fatal(err)
+	}
+	code := f.run(t.Context(), term.streams(), nil, "rollout", "promote", "el9", "-r", "seen")
+	shown := term.end()
+	if code != exitOK || !strings.Contains(shown, "is at canary: ") || !strings.Contains(shown, "Promote it from there? [y/N]") {
+		t.Errorf("exit code %d, shown: %q", code, shown)
+	}
+	canary := answers()["/api/v1/rollouts/el9"].(api.Rollout)
+	if got, want := <-f.promoted, fmt.Sprintf(`{"revision":%q,"where":"canary","reason":"seen"}`, canary.To); strings.TrimSpace(got) != want {
+		t.Errorf("sent was %s, want %s", got, want)
+	}
+	no := openTerminal(t)
+	if _, err := no.user.WriteString("\n"); err != nil {
+		t.Fatal(err)
+	}
+	code = f.run(t.Context(), no.streams(), nil, "rollout", "promote", "el9")
+	if shown := no.end(); code != exitFailed || len(f.promoted) > 0 {
+		t.Errorf("exit code %d without a yes, shown: %q", code, shown)
 	}
 }
 

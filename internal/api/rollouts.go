@@ -17,7 +17,7 @@ type RolloutDesk interface {
 	Pools() []string
 	Status(ctx context.Context, pool string) (rollout.Status, error)
 	Start(ctx context.Context, pool, revision, actor, reason string) (rollout.Status, error)
-	Promote(ctx context.Context, pool, actor, reason string) (rollout.Status, error)
+	Promote(ctx context.Context, pool string, seen rollout.Position, actor, reason string) (rollout.Status, error)
 	Pause(ctx context.Context, pool, actor, reason string) (rollout.Status, error)
 	Resume(ctx context.Context, pool, actor, reason string) (rollout.Status, error)
 	Rollback(ctx context.Context, pool, actor, reason string) (rollout.Status, error)
@@ -50,6 +50,19 @@ type rolloutStartInput struct {
 	strict
 	RolloutPath
 	Body *RolloutStart // optional
+}
+
+// Promotion says what is promoted, as it was looked at.
+type Promotion struct {
+	Revision string `json:"revision" minLength:"6" maxLength:"64" doc:"That the rollout is to; its beginning is enough"`
+	Where    string `json:"where" minLength:"1" maxLength:"63" doc:"How far it has got, as the rollout says it" example:"share 10%"`
+	Reason   string `json:"reason,omitempty" maxLength:"1000"`
+}
+
+type promotionInput struct {
+	strict
+	RolloutPath
+	Body Promotion
 }
 
 // RehearsalResult is what a rehearsal came to.
@@ -88,13 +101,19 @@ func (s *Server) rolloutRoutes() {
 			return d.Start(ctx, in.Pool, what.Revision, caller(ctx).Name, what.Reason)
 		})
 	})
+	register(s, operation{
+		id: "promoteRollout", method: http.MethodPost, path: "/rollouts/{pool}/promote", role: store.Operator, tag: "rollouts",
+		summary: "Go on by one stage or share", detail: "Whatever the evidence says. Not while it is paused, and only from where it is: 409 where it has gone on since it was looked at.",
+	}, func(ctx context.Context, in *promotionInput) (*answer[Rollout], error) {
+		b := &in.Body
+		return s.aboutRollout(func(d RolloutDesk) (rollout.Status, error) {
+			return d.Promote(ctx, in.Pool, rollout.Position{Revision: rollout.Revision(b.Revision), Where: b.Where}, caller(ctx).Name, b.Reason)
+		})
+	})
 	for _, c := range []struct {
 		verb, id, summary, detail string
 		do                        func(RolloutDesk) func(context.Context, string, string, string) (rollout.Status, error)
 	}{
-		{"promote", "promoteRollout", "Go on by one stage or share", "Whatever the evidence says. Not while it is paused.", func(d RolloutDesk) func(context.Context, string, string, string) (rollout.Status, error) {
-			return d.Promote
-		}},
 		{"pause", "pauseRollout", "Keep further agents from getting the new revision", "Those that have it keep it.", func(d RolloutDesk) func(context.Context, string, string, string) (rollout.Status, error) {
 			return d.Pause
 		}},

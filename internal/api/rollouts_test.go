@@ -75,8 +75,8 @@ func (d *rolloutDesk) Start(ctx context.Context, pool, revision, actor, reason s
 	})
 }
 
-func (d *rolloutDesk) Promote(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
-	return d.do(ctx, pool, actor, reason, d.status.Rollout.Promote)
+func (d *rolloutDesk) Promote(ctx context.Context, pool string, seen rollout.Position, actor, reason string) (rollout.Status, error) {
+	return d.do(ctx, pool, actor, reason, func(o rollout.Order) (rollout.Rollout, error) { return d.status.Rollout.Promote(seen, o) })
 }
 
 func (d *rolloutDesk) Pause(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
@@ -119,6 +119,7 @@ func TestOrdersOfPeopleReachTheRollout(t *testing.T) {
 	t.Parallel()
 	desk := canaryFails(t)
 	h := setup(t, func(o *api.Options) { o.Rollouts = desk })
+	canary := fmt.Sprintf(`{"revision":%q,"where":"canary"}`, desk.status.Rollout.To)
 	for _, tt := range []struct {
 		target, body string
 		code         int
@@ -126,16 +127,19 @@ func TestOrdersOfPeopleReachTheRollout(t *testing.T) {
 	}{
 		{"linux/resume", `{}`, http.StatusConflict, "not paused"},
 		{"linux/pause", `{"reason":"to look"}`, http.StatusOK, `"reason":"to look"`},
-		{"linux/promote", ``, http.StatusConflict, "is paused because to look"},
+		{"linux/promote", canary, http.StatusConflict, "is paused because to look"},
 		{"linux/resume", ``, http.StatusOK, `"by":"the operator"`},
-		{"linux/promote", ``, http.StatusOK, `"where":"share 50%"`},
+		{"linux/promote", ``, http.StatusBadRequest, "required"},
+		{"linux/promote", `{"reason":"good"}`, http.StatusUnprocessableEntity, "where"},
+		{"linux/promote", canary, http.StatusOK, `"where":"share 50%"`},
+		{"linux/promote", canary, http.StatusConflict, "is at share 50% now, not "},
 		{"linux/rollback", `{"reason":"bad"}`, http.StatusOK, `"stage":"rolled back"`},
 		{"linux/start", `{"revision":"nonsense"}`, http.StatusUnprocessableEntity, "no such revision"},
 		{"linux/start", ``, http.StatusOK, `"number":2`},
 		{"linux/start", ``, http.StatusConflict, "roll it back first"},
 		{"linux/rehearsal", `{"revision":"1b1b1b","passed":true,"report":"all well"}`, http.StatusOK, `"report":"all well says the operator of 1b1b1b"`},
 		{"linux/rehearsal", `{"passed":true}`, http.StatusUnprocessableEntity, "revision"},
-		{"other/promote", ``, http.StatusNotFound, "it needs the section rollout in the configuration"},
+		{"other/promote", canary, http.StatusNotFound, "it needs the section rollout in the configuration"},
 	} {
 		w := h.ask(t, store.Operator, http.MethodPost, "/api/v1/rollouts/"+tt.target, tt.body)
 		if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.says) {

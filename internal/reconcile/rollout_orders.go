@@ -34,9 +34,9 @@ func (o *Rollouts) Start(ctx context.Context, pool, revision, actor, reason stri
 	}, actor, reason)
 }
 
-// Promote lets the rollout of a pool go on by one stage or share, whatever the evidence says.
-func (o *Rollouts) Promote(ctx context.Context, pool, actor, reason string) (rollout.Status, error) {
-	return o.command(ctx, pool, rollout.Rollout.Promote, actor, reason)
+// Promote lets the rollout of a pool go on by one stage or share from where it was seen, whatever the evidence says.
+func (o *Rollouts) Promote(ctx context.Context, pool string, seen rollout.Position, actor, reason string) (rollout.Status, error) {
+	return o.command(ctx, pool, func(r rollout.Rollout, order rollout.Order) (rollout.Rollout, error) { return r.Promote(seen, order) }, actor, reason)
 }
 
 // Pause keeps further agents of a pool from getting the new revision.
@@ -109,9 +109,6 @@ func (o *Rollouts) ordered(ctx context.Context, offer Offer, f func(store.Rollou
 	return nil
 }
 
-// shortest is how much of a revision must be given at least.
-const shortest = 6
-
 var (
 	revisionForm  = regexp.MustCompile(`^[0-9a-f]+$`)
 	wholeRevision = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -121,10 +118,10 @@ var (
 func (o *Rollouts) revision(ctx context.Context, said string, offer Offer) (rollout.Revision, error) {
 	compiled := offer.Program.Revision
 	switch {
-	case said == "" || len(said) >= shortest && strings.HasPrefix(compiled, said):
+	case said == "" || len(said) >= rollout.Shortest && strings.HasPrefix(compiled, said):
 		return rollout.Revision(compiled), nil
-	case len(said) < shortest || !revisionForm.MatchString(said):
-		return "", fmt.Errorf("%w: want at least %d of its digits 0-9 and a-f, not %q", rollout.ErrNoRevision, shortest, said)
+	case len(said) < rollout.Shortest || !revisionForm.MatchString(said):
+		return "", fmt.Errorf("%w: want at least %d of its digits 0-9 and a-f, not %q", rollout.ErrNoRevision, rollout.Shortest, said)
 	}
 	found, err := o.Store.RevisionLike(ctx, said)
 	switch {
@@ -144,7 +141,7 @@ func (o *Rollouts) Rehearsed(ctx context.Context, pool, revision string, passed 
 	}
 	row, _ := o.row(pool)
 	for _, known := range []string{string(row.To), offer.Program.Revision} {
-		if len(revision) >= shortest && strings.HasPrefix(known, revision) {
+		if len(revision) >= rollout.Shortest && strings.HasPrefix(known, revision) {
 			revision = known
 			break
 		}

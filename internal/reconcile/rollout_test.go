@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -273,12 +274,31 @@ func TestAPauseKeepsEverythingAsItIs(t *testing.T) {
 		if got := f.has(next); got != 2 || len(f.got(next)) != 2 {
 			t.Errorf("in a pause %d have it, and %v got it; want the two of before", got, f.got(next))
 		}
-		if _, err := f.rollouts.Promote(f.t.Context(), "all", "ann", ""); err == nil {
+		if err := f.promote(f.stored().Position()); err == nil {
 			t.Error("a paused rollout is promoted")
 		}
 		_, err = f.rollouts.Resume(f.t.Context(), "all", "ann", "")
 		must(t, err)
 		f.use(5*time.Hour, "the end", f.inStage(rollout.Done))
+	})
+}
+
+// Who promotes what the evidence has promoted a moment before would else skip a share that nobody looked at.
+func TestAPromotionByHandIsOfWhatWasSeen(t *testing.T) {
+	inFleet(t, 4, 1, func(f *fleet) {
+		f.allClean()
+		f.change(compileFor(t, "new"))
+		f.wait(time.Minute, "a rollout", f.inStage(rollout.Canary))
+		seen := f.stored().Position()
+		must(t, f.promote(seen))
+		if err := f.promote(seen); !errors.Is(err, rollout.ErrChanged) || f.stored().Where() != "share 50%" {
+			t.Errorf("promoted from where it was once, it is at %s: %v", f.stored().Where(), err)
+		}
+		must(t, f.promote(f.stored().Position()))
+		other := f.stored().Position()
+		if other.Revision = "0123456789ab"; !errors.Is(f.promote(other), rollout.ErrChanged) {
+			t.Error("another revision was promoted than was seen")
+		}
 	})
 }
 
@@ -293,8 +313,7 @@ func TestAgentsAreCleanedAgainNeverBelowTheFloor(t *testing.T) {
 		f.change(next)
 		f.wait(time.Minute, "a rollout", f.inStage(rollout.Canary))
 		for range 3 {
-			_, err := f.rollouts.Promote(f.t.Context(), "all", "ann", "it is known to be good")
-			must(t, err)
+			must(t, f.promote(f.stored().Position()))
 		}
 		least := 6
 		f.wait(10*time.Hour, "all cleaned with the new revision", func() bool {
@@ -323,8 +342,7 @@ func TestAVerificationDoesNotMakeAnAgentOneOfTheNewRevision(t *testing.T) {
 		f.change(next)
 		f.wait(time.Minute, "a rollout", f.inStage(rollout.Canary))
 		for range 3 {
-			_, err := f.rollouts.Promote(f.t.Context(), "all", "ann", "it is known to be good")
-			must(t, err)
+			must(t, f.promote(f.stored().Position()))
 		}
 		whole := func() (n int) {
 			for _, a := range f.all() {

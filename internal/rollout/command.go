@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -86,10 +87,32 @@ func (r Rollout) Start(to Revision, salt string, p Policy, o Order) (Rollout, er
 	return next.enter(first, 0, o, o.hand("revision "+to.Short()+" is new"))
 }
 
-// Promote moves the rollout on by one stage or share, whatever the evidence says.
-func (r Rollout) Promote(o Order) (Rollout, error) {
+// Position is a revision and how far it has got, as somebody saw it.
+type Position struct {
+	Revision Revision // or its beginning
+	Where    string   // as [Rollout.Where] spells it
+}
+
+// Position is where the rollout is.
+func (r Rollout) Position() Position { return Position{Revision: r.To, Where: r.Where()} }
+
+// Shortest is how much of a revision must be given at least.
+const Shortest = 6
+
+// is reports whether somebody who saw seen saw the rollout as it stands.
+func (r Rollout) is(seen Position) bool {
+	whole := seen.Revision == r.To || len(seen.Revision) >= Shortest && strings.HasPrefix(string(r.To), string(seen.Revision))
+	return whole && seen.Where == r.Where()
+}
+
+// Promote moves the rollout on by one stage or share from where somebody saw it, whatever the evidence says. One that has gone
+// on meanwhile is left alone: what came in between would be skipped, and nobody would have looked at it.
+func (r Rollout) Promote(seen Position, o Order) (Rollout, error) {
 	if err := r.goesOn("promote"); err != nil {
 		return r, err
+	}
+	if !r.is(seen) {
+		return r, r.refuse("promote", ErrChanged, "revision %s is at %s now, not %s at %s: look at it, and say that", r.To.Short(), r.Where(), seen.Revision.Short(), seen.Where)
 	}
 	stage, step := r.following()
 	return r.enter(stage, step, o, o.hand("promoted by hand"))

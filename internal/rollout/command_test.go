@@ -42,7 +42,7 @@ func TestCommandsInEachStage(t *testing.T) {
 	}
 	refused := func(err error, says string) answer { return answer{err: err, says: says} }
 	commands := map[string]func(rollout.Rollout, rollout.Order) (rollout.Rollout, error){
-		"promote": rollout.Rollout.Promote, "pause": rollout.Rollout.Pause, "resume": rollout.Rollout.Resume, "rollback": rollout.Rollout.Rollback,
+		"promote": promote, "pause": rollout.Rollout.Pause, "resume": rollout.Rollout.Resume, "rollback": rollout.Rollout.Rollback,
 		"start": func(r rollout.Rollout, o rollout.Order) (rollout.Rollout, error) {
 			return r.Start("newer", "salt", policy(), o)
 		},

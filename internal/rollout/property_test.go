@@ -113,7 +113,7 @@ func TestRandomHistoriesKeepTheRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newPool(t, somePolicy(t), fleet(rapid.IntRange(1, 30).Draw(t, "agents")))
 		sick := rapid.IntRange(0, 100).Draw(t, "failure percent")
-		commands := []func(rollout.Rollout, rollout.Order) (rollout.Rollout, error){rollout.Rollout.Promote, rollout.Rollout.Pause, rollout.Rollout.Resume, rollout.Rollout.Rollback}
+		commands := []func(rollout.Rollout, rollout.Order) (rollout.Rollout, error){promote, rollout.Rollout.Pause, rollout.Rollout.Resume, rollout.Rollout.Rollback}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			before, had := w.r, w.given()
 			switch rapid.IntRange(0, 9).Draw(t, "what") {

@@ -24,9 +24,9 @@ func (c *Client) StartRollout(ctx context.Context, pool, revision, reason string
 	return c.rollout(ctx, pool, "start", api.RolloutStart{Revision: revision, Reason: reason})
 }
 
-// PromoteRollout lets a rollout go on by one stage or share, whatever the evidence says.
-func (c *Client) PromoteRollout(ctx context.Context, pool, reason string) (api.Rollout, error) {
-	return c.rollout(ctx, pool, "promote", api.Order{Reason: reason})
+// PromoteRollout lets a rollout go on by one stage or share from where it was seen, whatever the evidence says.
+func (c *Client) PromoteRollout(ctx context.Context, pool string, p api.Promotion) (api.Rollout, error) {
+	return c.rollout(ctx, pool, "promote", p)
 }
 
 // PauseRollout keeps further agents from getting the new revision.
