@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -30,6 +31,7 @@ func (o *Rollouts) gather(ctx context.Context, row store.Rollout, p rollout.Poli
 		return e, l, err
 	}
 	machines := sharedMachines(all)
+	e.Places = placesOf(row.Pool, all, machines)
 	for _, t := range l.ended {
 		if t.Need == hygiene.NeedVerify {
 			continue // which says nothing about what cleans
@@ -106,6 +108,17 @@ func sharedMachines(all []hygiene.Agent) map[hygiene.AgentID]string {
 		}
 	}
 	return shared
+}
+
+// placesOf counts the machines that the managed agents of a pool are on.
+func placesOf(pool string, all []hygiene.Agent, shared map[hygiene.AgentID]string) int {
+	places := map[string]bool{}
+	for i := range all {
+		if a := &all[i]; a.Pool == pool && a.Managed() {
+			places[cmp.Or(shared[a.ID], a.ID.String())] = true
+		}
+	}
+	return len(places)
 }
 
 // blame carries out and tells what failures are blamed on: each agent and each revision once, until it fails again.

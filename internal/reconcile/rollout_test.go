@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +94,38 @@ func TestARevisionThatAlwaysFailsIsRolledBackAndItsAgentsGetClean(t *testing.T) 
 			t.Errorf("after a restart it came again: %+v", got)
 		}
 	})
+}
+
+// In a pool of one or two agents nobody else can be asked: the old revision is tried where the new one fails, and not only when
+// a person has looked.
+func TestInASmallPoolTheOldRevisionIsTriedWhereTheNewOneFails(t *testing.T) {
+	for _, agents := range []int{1, 2} {
+		for what, sick := range map[string]bool{"the revision is bad": false, "the agent is sick": true} {
+			t.Run(fmt.Sprintf("%d agents, %s", agents, what), func(t *testing.T) {
+				inFleet(t, agents, 1, func(f *fleet) {
+					f.policy.Plan.Named = []rollout.AgentID{"ci/a1"}
+					f.reload()
+					f.allClean()
+					f.use(20*time.Hour, "a record of the old revision", func() bool { return f.builds() > 20 })
+					next := compileFor(t, "new")
+					f.fails(func(revision, agent string) bool { return agent == "a1" && (sick || revision == next.Revision) })
+					f.change(next)
+					f.use(5*time.Hour, "a rollback", f.inStage(rollout.RolledBack))
+					if r := f.stored(); r.By != "pitcrew" || !strings.Contains(r.Reason, "only the old revision can tell") {
+						t.Errorf("rolled back by %s: %s", r.By, r.Reason)
+					}
+					if !sick {
+						f.allClean()
+						return
+					}
+					f.wait(5*time.Hour, "a quarantine", func() bool { return f.agent("a1").Quarantine != nil })
+					if f.has(f.old) != agents {
+						t.Error("the old revision was not tried on it")
+					}
+				})
+			})
+		}
+	}
 }
 
 // A cleanup that runs when its revision is rolled back ends with it: what it does to the agent then is the revision's doing as well.

@@ -14,6 +14,7 @@ type Evidence struct {
 	Rehearsal Rehearsal // of the new revision
 	Cleanups  []Cleanup // in the order of their ends, with whatever revision
 	Builds    []Build
+	Places    int // different machines that the pool's agents are on now; 0 = nobody knows
 }
 
 // EvidenceSince is the time since when the evidence about a rollout is to be supplied.
@@ -116,6 +117,10 @@ func (c Comparison) againstOld() string {
 	return fmt.Sprintf("%s fail, against %s with the old revision", c.New, c.Old)
 }
 
+// few reports whether the pool has no third machine: whoever waits for another to tell what fails on one waits with half of it
+// out of use, or all.
+func (e Evidence) few() bool { return e.Places > 0 && e.Places <= 2 }
+
 // clockSlack is how far after now something may have ended before our clock must have been set back.
 const clockSlack = time.Minute
 
@@ -132,7 +137,7 @@ func (e Evidence) window(r Rollout, p Policy, now time.Time) Evidence {
 		}
 		return !at.Before(since) && !at.After(now.Add(clockSlack))
 	}
-	out := Evidence{Rehearsal: e.Rehearsal}
+	out := Evidence{Rehearsal: e.Rehearsal, Places: e.Places}
 	for _, c := range e.Cleanups {
 		if counts(c.Revision, c.At) {
 			out.Cleanups = append(out.Cleanups, c)

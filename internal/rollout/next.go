@@ -100,6 +100,8 @@ func (d *Decision) weigh(r Rollout, e Evidence, p Policy, now time.Time) {
 	switch {
 	case blame.Culprit == TheSurroundings:
 		d.wait(r, blame.Reason, p, now)
+	case bad && c.New.Places < minAgents && e.few() && p.OnFailure != PauseOnFailure:
+		say(RollBack, fmt.Sprintf("%s, all on %s: in so small a pool only the old revision can tell whether it or its agent is to blame, and is tried there", c.againstOld(), among(c.New.On)))
 	case bad && c.New.Places < minAgents:
 		say(Pause, fmt.Sprintf("%s, all on %s: the revision or its agent, that does not tell", c.againstOld(), among(c.New.On)))
 	case bad && p.OnFailure == PauseOnFailure:

@@ -24,6 +24,12 @@ func told(lines ...string) rollout.Evidence {
 	return e
 }
 
+// of is evidence about a pool on so many machines.
+func of(places int, e rollout.Evidence) rollout.Evidence {
+	e.Places = places
+	return e
+}
+
 func (b builds) evidence() (out []rollout.Build) {
 	for v, n := range map[rollout.Revision][2]int{newRev: b.new, oldRev: b.old} {
 		for i := range n[1] {
@@ -98,6 +104,18 @@ func TestNextInCanary(t *testing.T) {
 		},
 		"fails on its only agent": {
 			evidence: told("new a fails", "new a fails"), want: rollout.Pause,
+			reason: "canary: 2 of 2 fail, against 0 of 200 with the old revision, all on ci/a: the revision or its agent, that does not tell",
+		},
+		"fails on its only agent, in a pool of two": {
+			evidence: of(2, told("new a fails", "new a fails")), want: rollout.RollBack,
+			reason: "canary: 2 of 2 fail, against 0 of 200 with the old revision, all on ci/a: in so small a pool only the old revision can tell whether it or its agent is to blame, and is tried there",
+		},
+		"fails on its only agent, in a pool of three": {
+			evidence: of(3, told("new a fails", "new a fails")), want: rollout.Pause,
+			reason: "canary: 2 of 2 fail, against 0 of 200 with the old revision, all on ci/a: the revision or its agent, that does not tell",
+		},
+		"fails on its only agent, in a pool of one whose policy pauses": {
+			evidence: of(1, told("new a fails", "new a fails")), policy: func(p *rollout.Policy) { p.OnFailure = rollout.PauseOnFailure }, want: rollout.Pause,
 			reason: "canary: 2 of 2 fail, against 0 of 200 with the old revision, all on ci/a: the revision or its agent, that does not tell",
 		},
 		"is blamed before rates tell": {
