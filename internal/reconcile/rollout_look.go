@@ -119,10 +119,8 @@ func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
 	if row, err = o.save(ctx, before, row, offer, now, blamed...); err != nil {
 		return err
 	}
-	if row.Stage == rollout.RolledBack { // cleanups with it that ran then have ended since
-		if err := o.forgive(ctx, pool, string(row.To), now); err != nil {
-			return err
-		}
+	if err := o.forgiveLate(ctx, row.Rollout, now); err != nil {
+		return err
 	}
 	if d.Verdict != rollout.Stay { // what the new stage waits for
 		d = rollout.Next(row.Rollout, evidence, offer.Policy, now)
@@ -189,15 +187,33 @@ func (o *Rollouts) save(ctx context.Context, before, row store.Rollout, offer Of
 	o.tell(ctx, events)
 	for _, e := range events {
 		if e.Type == hygiene.EventRolloutRolledBack {
-			err = errors.Join(err, o.forgive(ctx, row.Pool, e.Data["to"], now))
+			err = errors.Join(err, o.forgive(ctx, row.Pool, with(rollout.Revision(e.Data["to"])), now))
 		}
 	}
 	return saved, err
 }
 
-// forgive has agents that failed with a revision which is rolled back tried at once: they wait, or are in quarantine, for what
-// it did. Those on which others fail as well are blamed themselves, and stay where they are.
-func (o *Rollouts) forgive(ctx context.Context, pool, revision string, now time.Time) error {
+// forgiveLate forgives what a revision did in cleanups that ran when it was rolled back or replaced, and have ended since.
+func (o *Rollouts) forgiveLate(ctx context.Context, r rollout.Rollout, now time.Time) error {
+	switch {
+	case r.Stage == rollout.RolledBack:
+		return o.forgive(ctx, r.Pool, with(r.To), now)
+	case r.Open():
+		return o.forgive(ctx, r.Pool, func(t *hygiene.Attempt) bool {
+			v := rollout.Revision(t.Revision)
+			return v != r.From && v != r.To && t.Ended.After(r.Started)
+		}, now)
+	}
+	return nil
+}
+
+func with(v rollout.Revision) func(*hygiene.Attempt) bool {
+	return func(t *hygiene.Attempt) bool { return t.Revision == string(v) }
+}
+
+// forgive has agents tried at once that failed with a revision which is given to none any more: they wait, or are in
+// quarantine, for what it did. Those on which others fail as well are blamed themselves, and stay where they are.
+func (o *Rollouts) forgive(ctx context.Context, pool string, gone func(*hygiene.Attempt) bool, now time.Time) error {
 	_, all, err := o.agents(ctx, pool)
 	if err != nil {
 		return err
@@ -210,7 +226,7 @@ func (o *Rollouts) forgive(ctx context.Context, pool, revision string, now time.
 		}
 		err := o.Store.Change(ctx, a.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
 			t, q := ch.Attempt, ch.Agent.Quarantine
-			mine := t != nil && t.Revision == revision && t.Outcome == hygiene.Failed && ch.Agent.State == hygiene.Due
+			mine := t != nil && t.Outcome == hygiene.Failed && gone(t) && ch.Agent.State == hygiene.Due
 			if !mine || q != nil && (q.By != "pitcrew" || strings.HasPrefix(q.Reason, blamedPrefix)) {
 				return nil, store.ErrUnchanged
 			}
@@ -220,7 +236,7 @@ func (o *Rollouts) forgive(ctx context.Context, pool, revision string, now time.
 				due.NextLook = now
 				ch.Agent.Quarantine = &due
 			}
-			return []hygiene.Event{event(hygiene.EventRequested, ch.Agent, "revision "+rollout.Revision(revision).Short()+", with which it failed, was rolled back")}, nil
+			return []hygiene.Event{event(hygiene.EventRequested, ch.Agent, "revision "+rollout.Revision(t.Revision).Short()+", with which it failed, was rolled back")}, nil
 		})
 		errs = errors.Join(errs, err)
 	}

@@ -182,6 +182,57 @@ func TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord(t *testing.T) {
 	})
 }
 
+// What waits in quarantine for what a revision did is tried as soon as another takes its place, as after a rollback.
+func TestWhatARevisionKeptOutIsTriedWhenAnotherTakesItsPlace(t *testing.T) {
+	inFleet(t, 5, 1, func(f *fleet) {
+		f.policy.Plan.Canaries, f.policy.OnFailure = 2, rollout.PauseOnFailure
+		f.reload()
+		f.allClean()
+		bad, good := compileFor(t, "bad"), compileFor(t, "good")
+		f.fails(func(revision, _ string) bool { return revision == bad.Revision })
+		f.change(bad)
+		f.use(5*time.Hour, "a pause", f.inStage(rollout.Paused))
+		f.wait(20*time.Hour, "quarantines", func() bool {
+			n := 0
+			for _, a := range f.all() {
+				if a.Quarantine != nil {
+					n++
+				}
+			}
+			return n == 2
+		})
+		f.change(good)
+		f.wait(15*time.Minute, "all being clean again", func() bool {
+			return !slices.ContainsFunc(f.all(), func(a hygiene.Agent) bool { return a.State != hygiene.Clean })
+		})
+		f.use(5*time.Hour, "the end", f.inStage(rollout.Done))
+	})
+}
+
+// A cleanup that runs when its revision is replaced ends with that, too.
+func TestWhatFailsWithARevisionAfterItsReplacementIsTriedAgain(t *testing.T) {
+	inFleet(t, 3, 1, func(f *fleet) {
+		f.policy.Plan.Named, f.policy.OnFailure = []rollout.AgentID{"ci/a1"}, rollout.PauseOnFailure
+		f.reload()
+		f.allClean()
+		bad := compileFor(t, "bad")
+		f.fails(func(revision, _ string) bool { return revision == bad.Revision })
+		f.change(bad)
+		f.use(5*time.Hour, "a third attempt with it", func() bool {
+			a, attempt, err := f.store.Agent(f.t.Context(), hygiene.AgentID{Controller: "ci", Name: "a1"})
+			must(t, err)
+			return a.Failures == 2 && a.State == hygiene.Running && attempt.Revision == bad.Revision
+		})
+		f.change(compileFor(t, "good"))
+		began := time.Now()
+		f.wait(time.Hour, "quarantine", func() bool { return len(f.events(hygiene.EventQuarantined)) == 1 })
+		f.allClean()
+		if took := time.Since(began); took > 15*time.Minute {
+			t.Errorf("the agent was kept out for %s for what a revision did that was replaced", took)
+		}
+	})
+}
+
 func TestAnAgentOnWhichEveryRevisionFailsIsBlamedAndQuarantined(t *testing.T) {
 	inFleet(t, 5, 1, func(f *fleet) {
 		f.policy.Plan.Named, f.policy.Plan.Canaries = []rollout.AgentID{"ci/a2", "ci/a4"}, 2
