@@ -58,8 +58,14 @@ func (s *scene) serve() {
 
 func (s *scene) startDaemon() {
 	s.Helper()
+	s.daemon = s.startFrom("pitcrew.yaml")
+}
+
+// startFrom starts a daemon with a configuration file of the scene. It takes the token of the scene's own.
+func (s *scene) startFrom(file string) *daemon {
+	s.Helper()
 	d := &daemon{ended: make(chan struct{}), log: &journal{}}
-	d.command = exec.Command(program, "serve", "-c", filepath.Join(s.dir, "pitcrew.yaml"))
+	d.command = exec.Command(program, "serve", "-c", s.file(file))
 	d.command.Stderr = d.log
 	s.must(d.command.Start())
 	go func() {
@@ -80,7 +86,7 @@ func (s *scene) startDaemon() {
 	s.must(err)
 	d.Client, err = client.New(client.Options{URL: "http://" + d.address(), Token: strings.TrimSpace(string(token))})
 	s.must(err)
-	s.daemon = d
+	return d
 }
 
 // stopDaemon stops the daemon as a service manager does.

@@ -139,6 +139,19 @@ func TestALoanThatNeverComesAboutFailsAndTellsWhy(t *testing.T) {
 // agentProgram is the process of the agent program that a loan has started.
 func (s *scene) agentProgram(l api.Loan) (pid int) {
 	s.Helper()
+	if pid = s.findProgram(l); pid == 0 {
+		s.Fatalf("loan %s has no agent program", l.ID)
+	}
+	return pid
+}
+
+func (s *scene) hasProgram(l api.Loan) bool {
+	s.Helper()
+	return s.findProgram(l) != 0
+}
+
+func (s *scene) findProgram(l api.Loan) (pid int) {
+	s.Helper()
 	for _, file := range bearing("PITCREW_LOAN=" + l.ID) {
 		text, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline")) // it may have ended
 		if strings.Contains(string(text), "\x00-noReconnect\x00") {
@@ -147,7 +160,6 @@ func (s *scene) agentProgram(l api.Loan) (pid int) {
 			return one
 		}
 	}
-	s.Fatalf("loan %s has no agent program", l.ID)
 	return 0
 }
 

@@ -3,6 +3,7 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -55,7 +56,7 @@ func (c *Controller) Agent(ctx context.Context, tb testing.TB, n NodeSpec) *Agen
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	a.arguments = []string{"-url", c.URL + "/", "-secret", "@" + file, "-name", n.Name, "-webSocket", "-workDir", a.Dir, "-noReconnect"}
+	a.arguments = []string{"-url", cmp.Or(n.URL, c.URL) + "/", "-secret", "@" + file, "-name", n.Name, "-webSocket", "-workDir", a.Dir, "-noReconnect"}
 	a.supervise(context.WithoutCancel(ctx), tb, files)
 	a.WaitOnline(ctx, tb)
 	return a

@@ -24,6 +24,7 @@ type NodeSpec struct {
 	Normal                              bool // mode NORMAL
 
 	Java string // program that its process is started by; "" is java on PATH
+	URL  string // root address that its process connects to, without trailing slash; "" is the controller's
 }
 
 // Form is the submission of Jenkins' own page for a new permanent agent
