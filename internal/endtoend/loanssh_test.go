@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -56,6 +58,25 @@ func TestALoanOverSSHIsHeldByNoBuildAndItsMarkComesFirst(t *testing.T) {
 	l = s.awaitLoan(l.ID, "cleaned")
 	if got := s.nodeAt(l); got != 404 {
 		t.Errorf("its node at the borrower answers %d", got)
+	}
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	s.clear(l)
+}
+
+// The borrower shows the node offline long before the program would be asked again whether it lives.
+func TestALoanOverSSHWhoseAgentProgramIsKilledEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	s.overSSH("  delivery: ssh\n")
+	a := s.cleanAgent()
+	l := s.borrow()
+	program := s.agentProgram(l)
+	s.await("the program being asked whether it lives", func() bool { return time.Since(l.Attached) > 3*time.Second }) // next time half a minute later
+	killed := time.Now()
+	s.must(syscall.Kill(program, syscall.SIGKILL))
+	l = s.awaitLoan(l.ID, "cleaned")
+	if took := l.Returned.Sub(killed); l.Cause != "aborted" || took > 15*time.Second {
+		t.Errorf("it ended by %q (%s), %s after its program was killed", l.Cause, l.Reason, took)
 	}
 	s.awaitLabels(a, "CLEANABLE CLEAN")
 	s.clear(l)

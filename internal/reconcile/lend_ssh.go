@@ -77,12 +77,25 @@ func (l *Lender) stopSSH(ctx context.Context, c *Crew, one *loan.Loan) error {
 	return l.ended(ctx, one, "it was told to end", console)
 }
 
-// followEvery is how often a program that is held by no build is asked whether it lives.
-const followEvery = 30 * time.Second
+// A program that is held by no build is asked every so often whether it lives, and sooner where the borrower shows its node
+// offline: it may have ended, or the network between them.
+const (
+	followEvery   = 30 * time.Second
+	followOffline = 2 * time.Second
+)
 
 // followSSH asks now and then whether the program lives.
 func (l *Lender) followSSH(ctx context.Context, c *Crew, one *loan.Loan) error {
-	if one.State != loan.Attached || one.To.Kind == loan.ToSSH || !l.itIsTime(one.ID, followEvery) {
+	if one.State != loan.Attached || one.To.Kind == loan.ToSSH {
+		return nil
+	}
+	every := followEvery
+	if !one.To.Own() && one.To.Kind == loan.ToController {
+		if node := l.Borrowers.look(ctx, one); node.Answers && node.At.After(one.Attached) && !node.Online {
+			every = followOffline
+		}
+	}
+	if !l.itIsTime(one.ID, every) {
 		return nil
 	}
 	console, err := l.remote(ctx, c, one, loanjob.StatusVerb)
