@@ -15,6 +15,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/gate"
+	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/notify"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
@@ -114,5 +115,36 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoansAreCountedByBorrowerStateAndCause(t *testing.T) {
+	t.Parallel()
+	m := newMetrics()
+	m.Lent([]loan.Loan{{Borrower: "lab", State: loan.Waiting}, {Borrower: "lab", State: loan.Attached}, {Borrower: "lab", State: loan.Attached}})
+	if got, want := exposed(t, m, "pitcrew_loans{"), `borrower="lab",state="attached"} 2; borrower="lab",state="waiting"} 1`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	m.Lent(nil)
+	if got := exposed(t, m, "pitcrew_loans{"); got != "" {
+		t.Errorf("of none is told %s", got)
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m.Returned(loan.Loan{
+		Borrower: "lab", State: loan.Cleaned, Cause: loan.ByTerm,
+		Granted: at, Attached: at.Add(2 * time.Second), Returned: at.Add(time.Hour), Ended: at.Add(time.Hour + 5*time.Second),
+	})
+	m.Returned(loan.Loan{Borrower: "lab", State: loan.Expired, Cause: loan.ByPatience, Ended: at}) // it never had an agent
+	if got, want := exposed(t, m, "pitcrew_loans_ended_total"), `{borrower="lab",cause="expired",state="cleaned"} 1; {borrower="lab",cause="no agent",state="expired"} 1`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for series, want := range map[string]string{"attach": "2", "duration": "3603", "return": "5"} {
+		name := "pitcrew_loan_" + series + "_seconds_"
+		if got := exposed(t, m, name+"sum"); got != `{borrower="lab"} `+want {
+			t.Errorf("%s: %s, want %s", series, got, want)
+		}
+		if got := exposed(t, m, name+"count"); got != `{borrower="lab"} 1` {
+			t.Errorf("%s is counted %s", series, got)
+		}
 	}
 }
