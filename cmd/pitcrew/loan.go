@@ -129,11 +129,22 @@ func orEmpty(l lasting) string {
 // loanPoll is how often loans that are waited for are looked at.
 const loanPoll = 500 * time.Millisecond
 
+// loanDesk is the part of a daemon that loans are waited for and kept at.
+type loanDesk interface {
+	Loan(ctx context.Context, id string) (api.Loan, error)
+	RenewLoan(ctx context.Context, id string, r api.LoanRenewal) (api.Loan, error)
+	ReturnLoan(ctx context.Context, id, reason string) (api.Loan, error)
+}
+
+// restartTime is how long a daemon may give no answer to whoever waits for a loan: it restarts, and the loan goes on.
+const restartTime = 2 * time.Minute
+
 // awaitLoans waits until the borrower has all agents, or none is to be expected any more. Interrupted, it takes back those
 // that the borrower does not have.
-func (c *cli) awaitLoans(ctx context.Context, d *daemon, loans []api.Loan) ([]api.Loan, error) {
+func (c *cli) awaitLoans(ctx context.Context, d loanDesk, loans []api.Loan) ([]api.Loan, error) {
 	p := c.newProgress()
 	defer p.clear()
+	answered := time.Now()
 	for {
 		there, over := 0, []string(nil)
 		for i := range loans {
@@ -159,9 +170,11 @@ func (c *cli) awaitLoans(ctx context.Context, d *daemon, loans []api.Loan) ([]ap
 		}
 		for i := range loans {
 			l, err := d.Loan(ctx, loans[i].ID)
-			if err == nil {
-				loans[i] = l
-			} else if ctx.Err() == nil {
+			switch {
+			case err == nil:
+				loans[i], answered = l, time.Now()
+			case ctx.Err() != nil:
+			case !client.IsPassing(err) || time.Since(answered) > restartTime:
 				return loans, err
 			}
 		}
@@ -169,7 +182,7 @@ func (c *cli) awaitLoans(ctx context.Context, d *daemon, loans []api.Loan) ([]ap
 }
 
 // takeBack returns loans that nobody has yet.
-func (c *cli) takeBack(ctx context.Context, d *daemon, loans []api.Loan) error {
+func (c *cli) takeBack(ctx context.Context, d loanDesk, loans []api.Loan) error {
 	ctx, cancel := context.WithTimeout(ctx, usualTimeout)
 	defer cancel()
 	var errs []error
@@ -269,10 +282,12 @@ given until the loan ends, or until Ctrl-C.`,
 // lifeSign is how often a loan that is watched gets a sign of life.
 const lifeSign = 5 * time.Second
 
-// keepLoan gives signs of life until the loan is over, or until ctx ends, which is no failure.
-func (c *cli) keepLoan(ctx context.Context, d *daemon, l api.Loan) error {
+// keepLoan gives signs of life until the loan is over, or until ctx ends, which is no failure. A daemon that restarts gets the
+// next one when it is back.
+func (c *cli) keepLoan(ctx context.Context, d loanDesk, l api.Loan) error {
 	p := c.newProgress()
 	defer p.clear()
+	silent := false
 	for {
 		p.show(fmt.Sprintf("loan %s is %s: %s", l.ID, l.State, l.Reason))
 		select {
@@ -291,10 +306,17 @@ func (c *cli) keepLoan(ctx context.Context, d *daemon, l api.Loan) error {
 			p.clear()
 			fmt.Fprintf(c.err, "Loan %s is %s: %s.\n", l.ID, l.State, harmless(l.Reason))
 			return nil
+		case client.IsPassing(err):
+			if !silent {
+				p.clear()
+				fmt.Fprintf(c.err, "Loan %s gets no sign of life: %s. It is tried again.\n", l.ID, harmless(err.Error()))
+			}
+			silent = true
+			continue
 		case err != nil:
 			return err
 		}
-		l = renewed
+		l, silent = renewed, false
 	}
 }
 

@@ -67,6 +67,11 @@ func IsUnreachable(err error) bool {
 	return errors.As(err, &e)
 }
 
+// IsPassing reports whether a daemon that restarts, or a proxy before it, explains the error.
+func IsPassing(err error) bool {
+	return IsUnreachable(err) || has(err, http.StatusServiceUnavailable) || has(err, http.StatusBadGateway) || has(err, http.StatusGatewayTimeout)
+}
+
 func has(err error, status int) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Status == status

@@ -44,18 +44,13 @@ func (c *Client) Watch(ctx context.Context, q api.EventSelect, after int64) iter
 				if after, more = stream.yield(after, yield); !more {
 					return
 				}
-			} else if ctx.Err() == nil && (!connected || !passing(err)) {
+			} else if ctx.Err() == nil && (!connected || !IsPassing(err)) {
 				yield(api.Event{}, err)
 				return
 			}
 			pause(ctx, comeBack)
 		}
 	}
-}
-
-// passing reports whether a daemon that restarts, or a proxy before it, explains the error.
-func passing(err error) bool {
-	return IsUnreachable(err) || has(err, http.StatusServiceUnavailable) || has(err, http.StatusBadGateway) || has(err, http.StatusGatewayTimeout)
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
+)
+
+// restarting is a daemon with one loan, which does not answer from one time to another.
+type restarting struct {
+	began    time.Time
+	from, to time.Duration
+	lasts    time.Duration
+	signs    []time.Duration // of life that it got, after it began
+	returned string
+}
+
+func (d *restarting) answers(state string) (api.Loan, error) {
+	at := time.Since(d.began)
+	switch {
+	case at >= d.from && at < (d.from+d.to)/2:
+		return api.Loan{}, &client.UnreachableError{URL: "http://daemon.test", Err: errors.New("connection refused")}
+	case at >= d.from && at < d.to:
+		return api.Loan{}, &client.Error{Status: http.StatusServiceUnavailable}
+	}
+	return api.Loan{ID: "l1", State: state, Reason: "because"}, nil
+}
+
+func (d *restarting) Loan(context.Context, string) (api.Loan, error) {
+	if time.Since(d.began) >= d.lasts {
+		return d.answers("attached")
+	}
+	return d.answers("waiting")
+}
+
+func (d *restarting) RenewLoan(context.Context, string, api.LoanRenewal) (api.Loan, error) {
+	l, err := d.answers("attached")
+	if at := time.Since(d.began); at >= d.lasts {
+		return l, &client.Error{Status: http.StatusConflict}
+	} else if err == nil {
+		d.signs = append(d.signs, at)
+	}
+	return l, err
+}
+
+func (d *restarting) ReturnLoan(_ context.Context, id, _ string) (api.Loan, error) {
+	d.returned = id
+	return api.Loan{}, nil
+}
+
+func silentCLI(err *bytes.Buffer) *cli {
+	return &cli{streams: streams{in: strings.NewReader(""), out: err, err: err}, getenv: func(string) string { return "" }, now: time.Now}
+}
+
+func TestALoanThatIsWatchedOutlivesARestartOfTheDaemon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		d := &restarting{began: time.Now(), from: 20 * time.Second, to: 80 * time.Second, lasts: 3 * time.Minute}
+		if err := silentCLI(&said).keepLoan(t.Context(), d, api.Loan{ID: "l1", State: "attached"}); err != nil {
+			t.Error(err)
+		}
+		if last := d.signs[len(d.signs)-1]; last < 170*time.Second {
+			t.Errorf("the last sign of life came after %s", last)
+		}
+		if got := said.String(); strings.Count(got, "gets no sign of life") != 1 || !strings.Contains(got, "Loan l1 is ") {
+			t.Errorf("it said %q", got)
+		}
+	})
+}
+
+func TestWhoWaitsForALoanWaitsForTheDaemonAsWell(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		until time.Duration // that the daemon does not answer
+		ok    bool
+	}{"it restarts": {time.Minute, true}, "it does not come back": {time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var said bytes.Buffer
+				d := &restarting{began: time.Now(), from: 20 * time.Second, to: tc.until, lasts: 90 * time.Second}
+				loans, err := silentCLI(&said).awaitLoans(t.Context(), d, []api.Loan{{ID: "l1", State: "waiting"}})
+				if (err == nil) != tc.ok || tc.ok && loans[0].State != "attached" {
+					t.Errorf("after %s: %+v, %v", time.Since(d.began), loans, err)
+				}
+				if took := time.Since(d.began); took > 150*time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
+		})
+	}
+}
