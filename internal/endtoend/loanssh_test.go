@@ -22,9 +22,17 @@ import (
 // overSSH makes the pool of a scene reach its machine, which is this one, over SSH, and lend as an account of its own.
 func (s *scene) overSSH(more string) (account string) {
 	s.Helper()
-	port, account := s.sshd(), s.account()
+	port, account := s.sshd(), s.lendsAs()
 	s.more = fmt.Sprintf("  ssh: {user: root, host: 127.0.0.1, port: %d, key: \"file:%s/client\", knownHosts: %[2]s/known_hosts, hosts: {%s: 127.0.0.1}}\n%s",
-		port, s.dir, s.name, more) + strings.Replace(s.more, "loans: {", "loans: {account: "+account+", ", 1)
+		port, s.dir, s.name, more) + s.more
+	return account
+}
+
+// lendsAs makes the pool of a scene lend as an account of its own.
+func (s *scene) lendsAs() (account string) {
+	s.Helper()
+	account = s.account()
+	s.more = strings.Replace(s.more, "loans: {", "loans: {account: "+account+", ", 1)
 	s.must(os.Chmod(s.dir, 0o711))
 	s.must(os.MkdirAll(filepath.Join(s.dir, "loans"), 0o777))
 	s.must(os.Chmod(filepath.Join(s.dir, "loans"), 0o777))

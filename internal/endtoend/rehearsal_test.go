@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,8 +58,15 @@ func newRehearser(tb testing.TB, more string) *rehearser {
 	tb.Helper()
 	s := lends(tb)
 	s.more = more + s.more
+	return s.rehearser(0o700)
+}
+
+// rehearser starts the daemon of a scene that lends. Mode is that of what candidates own.
+func (s *scene) rehearser(mode os.FileMode) *rehearser {
+	s.Helper()
 	r := &rehearser{scene: s, agent: s.agent("", "CLEANABLE el7")}
-	s.must(os.Mkdir(filepath.Join(s.dir, "owned"), 0o700))
+	s.must(os.Mkdir(filepath.Join(s.dir, "owned"), mode))
+	s.must(os.Chmod(filepath.Join(s.dir, "owned"), mode))
 	s.steps = fmt.Sprintf("  - name: owned\n    run: |\n      find %[1]s/owned -mindepth 1 -delete\n      touch %[1]s/owned/there\n", s.dir)
 	s.serve()
 	s.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
@@ -268,6 +276,57 @@ func TestARevisionThatFailedItsRehearsalIsNotRolledOut(t *testing.T) {
 	}
 }
 
+// TestACandidateReadsNothingOfTheAgentThatItRunsOn has a candidate that looks into what is the lender's, on a loan with an account of its own.
+func TestACandidateReadsNothingOfTheAgentThatItRunsOn(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	account := s.lendsAs()
+	s.must(os.Chmod(s.dir, 0o777|os.ModeSticky)) // programs are unpacked there
+	r := s.rehearser(0o777)
+	s.must(os.Chmod(r.agent.Dir, 0o700)) // as a home is
+	program, secret := s.lendersProgram(r.agent)
+	peek := fmt.Sprintf(`
+      id -un >OWNED/who
+      for f in %s %s /proc/%d/environ /proc/%[3]d/fd /proc/%[3]d/cwd/; do
+        if ls "$f" >/dev/null 2>&1 && { test -d "$f" || cat "$f" >/dev/null 2>&1; }; then
+          echo "$f can be read"
+          exit 9
+        fi
+      done
+      if env | grep -e %[4]s -e PITCREW_LOAN_SECRET; then
+        exit 9 # what the lender's own build was told
+      fi`, r.agent.Dir, secret, program, s.name+"-loan")
+	c := r.command(wipes+strings.ReplaceAll(peek, "OWNED", r.dir), furnish)
+	c.Args = slices.DeleteFunc(c.Args, func(a string) bool { return a == "--shared-account" })
+	result, said := r.run(c, 0)
+	if verdict, reason := result.of("on the agent as it is"); verdict != "passed" {
+		r.Errorf("it is %s: %s; it said\n%s", verdict, reason, said)
+	}
+	if who, err := os.ReadFile(filepath.Join(r.dir, "who")); err != nil || strings.TrimSpace(string(who)) != account {
+		r.Errorf("it ran as %q, %v; want %s", who, err, account)
+	}
+	r.leavesNothing()
+}
+
+// lendersProgram is the process of an agent at its own controller, and the file with its secret.
+func (s *scene) lendersProgram(a *testbed.Agent) (pid int, secret string) {
+	s.Helper()
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range all {
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(text), "\x00-name\x00"+a.Name+"\x00") {
+			continue // ended, or another
+		}
+		pid, err = strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		s.must(err)
+		_, after, _ := strings.Cut(string(text), "\x00-secret\x00@")
+		secret, _, _ = strings.Cut(after, "\x00")
+		return pid, secret
+	}
+	s.Fatalf("agent %s has no process", a.Name)
+	return 0, ""
+}
+
 // awaitRun starts a rehearsal and waits until the candidate runs.
 func (r *rehearser) awaitRun(c *exec.Cmd) (said *journal, ended chan error) {
 	r.Helper()
@@ -303,6 +362,25 @@ func TestCtrlCInMidRehearsalReturnsEverything(t *testing.T) {
 	}
 	if strings.Contains(said.String(), "left behind") || !strings.Contains(said.String(), ": BROKEN\n") {
 		r.Errorf("it said\n%s", said)
+	}
+	r.leavesNothing()
+}
+
+func TestARehearsalOutlivesAKillOfTheDaemon(t *testing.T) {
+	t.Parallel()
+	r := newRehearser(t, "")
+	c := r.command(wipes, furnish)
+	said, ended := r.awaitRun(c)
+	text, err := os.ReadFile(r.file("pitcrew.yaml"))
+	r.must(err)
+	r.write("pitcrew.yaml", strings.Replace(string(text), "127.0.0.1:0", r.daemon.address(), 1)) // where the rehearsal looks for it
+	_ = r.daemon.command.Process.Kill()
+	<-r.daemon.ended
+	r.startDaemon()
+	r.must(os.Remove(filepath.Join(r.dir, "hold")))
+	<-ended
+	if got := c.ProcessState.ExitCode(); got != 0 {
+		r.Errorf("it ended with %d:\n%s", got, said)
 	}
 	r.leavesNothing()
 }
