@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
@@ -91,6 +92,48 @@ func TestTwoBorrowersShareWithinQuotasAndAboveTheFloor(t *testing.T) {
 		r.pass(5 * time.Minute)
 		if n := r.count(); n["staging attached"] != 8 || n["second attached"] != 8 || n["attached"] != 16 {
 			r.t.Errorf("lent: %v", n)
+		}
+	})
+}
+
+// What a loan wants is asked of each agent: by pool, labels, name, and whether it can have an account of its own.
+func TestALoanGetsAnAgentThatIsWhatItWants(t *testing.T) {
+	fleet := lendFleet(3, 0)
+	fleet.agents[1].Labels, fleet.agents[2].Labels = "cleanable el8", "cleanable el8 kvm"
+	given := fleet.settings
+	fleet.settings = func(s *reconcile.Settings) {
+		given(s)
+		all, second, lending := &s.Pools[0], s.Pools[0], *s.Pools[0].Lend
+		second.Name, second.Agents = "second", labelexpr.ParseLenient("el8")
+		lending.Account = "guest"
+		second.Lend = &lending
+		all.Agents = labelexpr.ParseLenient("el7")
+		s.Pools = append(s.Pools, second)
+	}
+	inLendRig(t, fleet, func(r *lendRig) {
+		r.allClean()
+		for _, c := range []struct {
+			want  loan.Want
+			agent string
+		}{
+			{loan.Want{Pool: "second", Labels: "!kvm"}, "linux-1"},
+			{loan.Want{Labels: "el8 && kvm"}, "linux-2"},
+			{loan.Want{Pool: "all"}, "linux-0"},
+			{loan.Want{Agent: "ci/linux-2"}, "linux-2"},
+			{loan.Want{Isolated: true, Labels: "linux-1"}, "linux-1"},
+			{loan.Want{Isolated: true, Pool: "all"}, ""},
+			{loan.Want{Pool: "all", Labels: "el8"}, ""},
+			{loan.Want{Agent: "b/linux-2"}, ""},
+		} {
+			l := r.request(func(q *loan.Request) { q.Want = c.want })
+			r.pass(time.Minute)
+			if got := r.loan(l.ID); got.Agent.Name != c.agent || (c.agent == "") != (got.State == loan.Waiting) {
+				r.t.Errorf("%+v is %s with %q, want %q", c.want, got.State, got.Agent.Name, c.agent)
+			}
+			_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+			must(r.t, err)
+			r.until(l.ID, time.Hour, nil, loan.Loan.Over)
+			r.allClean()
 		}
 	})
 }
