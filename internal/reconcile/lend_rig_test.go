@@ -42,6 +42,7 @@ type lendRig struct {
 	lives    map[string]string // borrowed programs that live, node by agent; guarded by holds
 	returned []loan.Loan       // guarded by holds
 	refuse   string            // why the program does nothing, guarded by holds
+	ran      []string          // the agent programs that were run, guarded by holds
 }
 
 // Lent implements [reconcile.LoanWatcher].
@@ -160,7 +161,11 @@ func (r *lendRig) execute(ctx context.Context, step jenkinstest.Step) jenkinstes
 	case len(jar) != 1 || fmt.Sprintf("%x", sha256.Sum256(jar[0].Data)) != env["PITCREW_LOAN_JAR_SHA256"]:
 		refuse = "agent.jar is not the one that was announced"
 	}
-	if refuse != "" {
+	if refuse == "" {
+		r.holds.Lock()
+		r.ran = append(r.ran, string(step.Files[0].Data))
+		r.holds.Unlock()
+	} else {
 		say("refused %s", refuse)
 		return jenkinstest.StepResult{Exit: 78}
 	}

@@ -3,7 +3,9 @@
 package reconcile_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
 func TestALoanGoesOutAndComesBackClean(t *testing.T) {
@@ -103,6 +106,33 @@ func TestABorrowerThatMakesItsNodeSaysWhatToTrust(t *testing.T) {
 			r.t.Errorf("its builds are told %+v, and are to trust\n%s", builds, authority)
 		}
 	})
+}
+
+// What another trust zone offers as its agent program runs only where its very content was allowed.
+func TestNoProgramOfTheBorrowerRunsThatNobodyAllowed(t *testing.T) {
+	sum := func(name string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte("PK\x03\x04 of the "+name))) }
+	for what, c := range map[string]struct {
+		allowed []string
+		runs    string
+	}{
+		"none is allowed":          {nil, "lender"},
+		"another is":               {[]string{sum("borrower of before")}, "lender"},
+		"the lender's is":          {[]string{sum("lender")}, "lender"},
+		"the borrower's is":        {[]string{sum("other"), sum("borrower")}, "borrower"},
+		"the same in other digits": {[]string{strings.ToUpper(sum("borrower"))}, "lender"}, // the configuration takes no such
+	} {
+		t.Run(what, func(t *testing.T) {
+			inLendRig(t, setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].Lend.Jars = c.allowed }}, func(r *lendRig) {
+				r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+				r.waitLoan(r.request().ID, loan.Attached)
+				r.holds.Lock()
+				defer r.holds.Unlock()
+				if len(r.ran) != 1 || !strings.HasSuffix(r.ran[0], " of the "+c.runs) {
+					r.t.Errorf("%q ran, want that of the %s", r.ran, c.runs)
+				}
+			})
+		})
+	}
 }
 
 // A request that the program would refuse takes no agent: it would be dirty for nothing, again and again.
