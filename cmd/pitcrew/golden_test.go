@@ -29,8 +29,8 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 // fakeDaemon answers requests with what never changes.
 type fakeDaemon struct {
-	url      string
-	promoted chan string // what promotions of el9 were asked for with
+	url     string
+	ordered chan string // what the rollout of el9 was told, and with which words
 
 	mu   sync.Mutex
 	then map[string]func() // by pattern: called at each request
@@ -38,7 +38,7 @@ type fakeDaemon struct {
 
 func newFakeDaemon(t *testing.T) *fakeDaemon {
 	t.Helper()
-	f := &fakeDaemon{then: map[string]func(){}, promoted: make(chan string, 1)}
+	f := &fakeDaemon{then: map[string]func(){}, ordered: make(chan string, 1)}
 	mux := http.NewServeMux()
 	for path, body := range answers() {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
@@ -56,12 +56,12 @@ func newFakeDaemon(t *testing.T) *fakeDaemon {
 	mux.HandleFunc("POST /api/v1/agents/main/{agent}/clean", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"controller":"main","name":"el9-1"}`)) // the client has the status
 	})
-	mux.HandleFunc("POST /api/v1/rollouts/el9/promote", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /api/v1/rollouts/el9/{verb}", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
-		f.promoted <- string(body)
+		f.ordered <- r.PathValue("verb") + " " + strings.TrimSpace(string(body))
 		_, _ = w.Write([]byte(`{"pool":"el9","where":"share 10%"}`)) // the client has the status
 	})
 	mux.HandleFunc("GET /api/v1/events/watch", func(w http.ResponseWriter, r *http.Request) {

@@ -256,7 +256,7 @@ func TestAPromotionIsOfWhatThePersonIsShown(t *testing.T) {
 		t.Errorf("exit code %d, shown: %q", code, shown)
 	}
 	canary := answers()["/api/v1/rollouts/el9"].(api.Rollout)
-	if got, want := <-f.promoted, fmt.Sprintf(`{"revision":%q,"where":"canary","reason":"seen"}`, canary.To); strings.TrimSpace(got) != want {
+	if got, want := <-f.ordered, fmt.Sprintf(`promote {"revision":%q,"where":"canary","reason":"seen"}`, canary.To); got != want {
 		t.Errorf("sent was %s, want %s", got, want)
 	}
 	no := openTerminal(t)
@@ -264,7 +264,7 @@ func TestAPromotionIsOfWhatThePersonIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	code = f.run(t.Context(), no.streams(), nil, "rollout", "promote", "el9")
-	if shown := no.end(); code != exitFailed || len(f.promoted) > 0 {
+	if shown := no.end(); code != exitFailed || len(f.ordered) > 0 {
 		t.Errorf("exit code %d without a yes, shown: %q", code, shown)
 	}
 }
