@@ -162,10 +162,24 @@ func TestASecretIsBoundToItsLoanAndKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.AddLoans(t.Context(), []store.NewLoan{{Loan: lent("l1", t0), Secret: canary}}); err != nil {
+	if err := first.AddLoans(t.Context(), []store.NewLoan{{Loan: lent("l1", t0), Secret: canary}, {Loan: lent("l2", t0), Secret: "of its own"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, path, "UPDATE loan SET sealed = (SELECT sealed FROM loan WHERE id = 'l1') WHERE id = 'l2'")
+	moved, err := store.Open(t.Context(), store.Options{Path: path, Owner: "x", Now: t0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := moved.LoanSecret(t.Context(), "l1"); err != nil || got != canary {
+		t.Errorf("secret read back as %q, %v", got, err)
+	}
+	if got, err := moved.LoanSecret(t.Context(), "l2"); err == nil || got != "" {
+		t.Errorf("the secret of another loan is read as its own: %q", got)
+	}
+	if err := moved.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path+".key", bytes.Repeat([]byte{1}, 32), 0o600); err != nil {
