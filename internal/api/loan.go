@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
@@ -80,7 +81,8 @@ type LoanRenewal struct {
 	Idle *bool  `json:"idle,omitempty" doc:"Whether nothing runs on the node, where only the borrower can see that"`
 }
 
-func loanOf(l *loan.Loan) Loan {
+// loanOf is a loan as clients see it. What it waits for is known where loans are looked through, and stored nowhere.
+func (s *Server) loanOf(l *loan.Loan) Loan {
 	w := Loan{
 		ID: l.ID, Request: l.Request, Borrower: l.Borrower, By: l.By, State: string(l.State), Since: utc(l.Since), Reason: l.Reason, Cause: string(l.Cause),
 		Want: LoanWant{Labels: l.Want.Labels, Pool: l.Want.Pool, Agent: l.Want.Agent, Isolated: l.Want.Isolated},
@@ -89,6 +91,9 @@ func loanOf(l *loan.Loan) Loan {
 		Controller: l.Agent.Controller, Agent: l.Agent.Name, Node: l.Node.Name, NodeLeft: l.Node.Owed && l.Node.Owing(),
 		Account: l.Run.Account, Isolated: l.Run.Isolated, Login: l.Run.Login, Build: l.Run.URL,
 		Requested: utc(l.Requested), Granted: utc(l.Granted), Attached: utc(l.Attached), IdleSince: utc(l.IdleSince), Returned: utc(l.Returned), Ended: utc(l.Ended),
+	}
+	if l.State == loan.Waiting && s.Lend != nil {
+		w.Reason = cmp.Or(s.Lend.Waits(l.ID), w.Reason)
 	}
 	if l.Want.Patience > 0 {
 		w.Want.Wait = l.Want.Patience.String()

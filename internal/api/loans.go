@@ -19,6 +19,8 @@ type LoanDesk interface {
 	// Offers lists the agents that could be lent now.
 	Offers(ctx context.Context) ([]loan.Listing, error)
 	Renew(ctx context.Context, id, actor string, longer time.Duration, idle *bool) (loan.Loan, error)
+	// Waits says what a loan without an agent waits for, "" if nobody knows.
+	Waits(id string) string
 }
 
 type loanListInput struct {
@@ -69,7 +71,7 @@ func (s *Server) loanRoutes() {
 		summary: "Show a loan",
 	}, func(ctx context.Context, in *loanPathInput) (*answer[Loan], error) {
 		l, err := s.loan(ctx, in.Loan)
-		return answered(loanOf(&l), err)
+		return answered(s.loanOf(&l), err)
 	})
 	register(s, operation{
 		id: "returnLoan", method: http.MethodPost, path: "/loans/{loan}/return", role: store.Borrower, tag: "loans",
@@ -120,7 +122,7 @@ func (s *Server) listLoans(ctx context.Context, in *loanListInput) (*answer[Page
 		f.Borrower = who.Borrower
 	}
 	found, err := s.Store.Loans(ctx, f)
-	return answered(Page[Loan]{Items: each(found, func(l loan.Loan) Loan { return loanOf(&l) })}, err)
+	return answered(Page[Loan]{Items: each(found, func(l loan.Loan) Loan { return s.loanOf(&l) })}, err)
 }
 
 func (s *Server) requestLoans(ctx context.Context, in *loanRequestInput) (*answer[Page[Loan]], error) {
@@ -158,7 +160,7 @@ func (s *Server) requestLoans(ctx context.Context, in *loanRequestInput) (*answe
 	if wrong, ok := errors.AsType[*loan.RequestError](err); ok {
 		return nil, invalid("body."+wrong.Field, wrong.Problem, nil)
 	}
-	return answered(Page[Loan]{Items: each(loans, func(l loan.Loan) Loan { return loanOf(&l) })}, err)
+	return answered(Page[Loan]{Items: each(loans, func(l loan.Loan) Loan { return s.loanOf(&l) })}, err)
 }
 
 // timeOf reads a time; "" is none.
@@ -210,5 +212,5 @@ func (s *Server) dealWith(ctx context.Context, id string, f func(LoanDesk, strin
 		return nil, err
 	}
 	l, err := f(desk, caller(ctx).Name)
-	return answered(loanOf(&l), err)
+	return answered(s.loanOf(&l), err)
 }

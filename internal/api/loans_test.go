@@ -24,6 +24,7 @@ type desk struct {
 	secret  string
 	done    []string
 	fault   error
+	waits   string
 }
 
 func (d *desk) Request(ctx context.Context, r loan.Request, secret string) ([]loan.Loan, error) {
@@ -168,3 +169,20 @@ func TestWhatIsWrongWithARequestIsToldByItsField(t *testing.T) {
 }
 
 func (d *desk) Offers(context.Context) ([]loan.Listing, error) { return nil, nil }
+
+func (d *desk) Waits(string) string { return d.waits }
+
+func TestALoanThatWaitsSaysForWhat(t *testing.T) {
+	t.Parallel()
+	h, d := withDesk(t)
+	status(t, h.ask(t, store.Operator, http.MethodPost, "/api/v1/loans", `{"borrower": "others"}`), http.StatusCreated)
+	for _, why := range []string{"", "waits, because pool linux keeps 2 clean agents for itself"} {
+		d.waits = why
+		for _, target := range []string{"/api/v1/loans/l1", "/api/v1/loans"} {
+			w := h.ask(t, store.Operator, http.MethodGet, target, "")
+			if !strings.Contains(w.Body.String(), `"reason":"`+why) {
+				t.Errorf("%s does not tell %q: %s", target, why, w.Body)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@
 package endtoend
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -99,7 +100,7 @@ func (w *wire) pass(from, to net.Conn) {
 		n, err := from.Read(buffer)
 		w.wait()
 		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				_ = to.(*net.TCPConn).CloseWrite() // the other way may go on
 				return
 			}

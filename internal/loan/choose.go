@@ -4,6 +4,7 @@ package loan
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -36,10 +37,11 @@ type Match struct {
 // Choose says which waiting loans get which of the offered agents. The borrower with the fewest agents comes
 // first, among those the one that has waited longest; within a borrower, the oldest request. Fits says whether an
 // agent answers a loan, by what it wants and whom it is to. Quotas are by borrower; one without an entry has none. Active loans are those of all controllers.
-func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, quotas map[string]int, fits func(Loan, Offer) bool) []Match {
+// Of each loan that gets none, waits says by its ID what stands in the way.
+func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, quotas map[string]int, fits func(Loan, Offer) bool) (got []Match, waits map[string]string) {
 	c := chooser{
 		left: slices.SortedFunc(slices.Values(offers), longestClean), shelves: make(map[string]Shelf, len(shelves)),
-		has: map[string]int{}, quotas: quotas, fits: fits, vain: map[wish]bool{},
+		has: map[string]int{}, quotas: quotas, fits: fits, vain: map[wish]string{},
 	}
 	for pool, shelf := range shelves {
 		shelf.Above = maps.Clone(shelf.Above)
@@ -53,16 +55,19 @@ func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, qu
 	queue := slices.SortedFunc(slices.Values(waiting), func(a, b Loan) int {
 		return cmp.Or(a.Requested.Compare(b.Requested), cmp.Compare(a.ID, b.ID))
 	})
-	var out []Match
+	waits = map[string]string{}
 	for len(queue) > 0 {
 		i := c.first(queue)
 		l := queue[i]
 		queue = slices.Delete(queue, i, i+1)
-		if offer, ok := c.take(l); ok {
-			out = append(out, Match{Loan: l, Offer: offer})
+		offer, why := c.take(l)
+		if why != "" {
+			waits[l.ID] = why
+			continue
 		}
+		got = append(got, Match{Loan: l, Offer: offer})
 	}
-	return out
+	return got, waits
 }
 
 func longestClean(a, b Offer) int {
@@ -75,7 +80,7 @@ type chooser struct {
 	has     map[string]int // agents by borrower
 	quotas  map[string]int
 	fits    func(Loan, Offer) bool
-	vain    map[wish]bool // that nothing which is left answers: of one request for many, only the first is tried then
+	vain    map[wish]string // why nothing that is left answers: of one request for many, only the first is tried then
 }
 
 // wish is what tells whether an agent answers a loan.
@@ -95,30 +100,48 @@ func (c *chooser) first(queue []Loan) int {
 	return best
 }
 
-// take gives a loan the first agent that answers it, if quota and pool allow one.
-func (c *chooser) take(l Loan) (Offer, bool) {
+// take gives a loan the first agent that answers it, if quota and pool allow one, or says what stands in the way.
+func (c *chooser) take(l Loan) (o Offer, why string) {
 	if quota, ok := c.quotas[l.Borrower]; ok && c.has[l.Borrower] >= quota {
-		return Offer{}, false
+		return Offer{}, fmt.Sprintf("waits for another loan of %s to end: its quota is %d", l.Borrower, quota)
 	}
 	w := wish{l.Want, l.To.Kind}
-	if w.want.Patience = 0; c.vain[w] {
-		return Offer{}, false
+	w.want.Patience = 0
+	if why := c.vain[w]; why != "" {
+		return Offer{}, why
 	}
-	i := slices.IndexFunc(c.left, func(o Offer) bool { return c.shelves[o.Pool].Spares(o.Agent) && c.fits(l, o) })
-	if i < 0 {
-		c.vain[w] = true
-		return Offer{}, false
+	why = "waits for an agent that it wants to be clean and idle"
+	for i, offer := range c.left {
+		if !c.fits(l, offer) {
+			continue
+		}
+		shelf := c.shelves[offer.Pool]
+		if keeps := shelf.keeps(offer); keeps != "" {
+			why = "waits, because " + keeps
+			continue
+		}
+		c.left = slices.Delete(c.left, i, i+1)
+		c.shelves[offer.Pool] = shelf.Less(offer.Agent)
+		c.has[l.Borrower]++
+		return offer, ""
 	}
-	offer := c.left[i]
-	c.left = slices.Delete(c.left, i, i+1)
-	c.shelves[offer.Pool] = c.shelves[offer.Pool].Less(offer.Agent)
-	c.has[l.Borrower]++
-	return offer, true
+	c.vain[w] = why
+	return Offer{}, why
 }
 
-// Spares reports whether the pool can do without one more of its clean agents, the given one.
-func (s Shelf) Spares(a Agent) bool {
-	return s.Spare() > 0 && s.Above[a.Controller] > 0
+// keeps says why the pool cannot do without one more of its clean agents, the offered one; "" if it can.
+func (s Shelf) keeps(o Offer) string {
+	switch {
+	case s.Short:
+		return fmt.Sprintf("the queue wants more clean agents of pool %s than there are", o.Pool)
+	case s.Lent >= s.Policy.Most:
+		return fmt.Sprintf("pool %s lends no more than %d agents at once", o.Pool, s.Policy.Most)
+	case s.Clean <= s.Policy.Floor:
+		return fmt.Sprintf("pool %s keeps %d clean agents for itself", o.Pool, s.Policy.Floor)
+	case s.Above[o.Agent.Controller] <= 0:
+		return fmt.Sprintf("no more agents of pool %s are usable on %s than its capacity floor says", o.Pool, o.Agent.Controller)
+	}
+	return ""
 }
 
 // Less returns what remains of the pool when one of its clean agents is lent. It changes Above of s.

@@ -188,7 +188,8 @@ func TestChoose(t *testing.T) {
 					shelves[pool] = shelf
 				}
 			}
-			got := told(loan.Choose(tt.waiting, tt.active, tt.offers, shelves, tt.quotas, fits))
+			matches, _ := loan.Choose(tt.waiting, tt.active, tt.offers, shelves, tt.quotas, fits)
+			got := told(matches)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("want -, got +:\n%s", diff)
 			}
@@ -231,7 +232,8 @@ func someMarket(t *rapid.T) market {
 }
 
 func (m market) choose() []loan.Match {
-	return loan.Choose(m.waiting, m.active, m.offers, m.shelves, m.quotas, fits)
+	matches, _ := loan.Choose(m.waiting, m.active, m.offers, m.shelves, m.quotas, fits)
+	return matches
 }
 
 // counts adds up what everybody has before and after.
@@ -349,11 +351,42 @@ func TestOfOneRequestThatNothingAnswersOneLoanIsTried(t *testing.T) {
 		waiting = append(waiting, ask(fmt.Sprintf("l%04d", i), "staging", 0, "none"))
 	}
 	asked := 0
-	got := loan.Choose(waiting, nil, offers("el9", 1000), map[string]loan.Shelf{"el9": {Policy: loan.Policy{Most: 10}, Clean: 1000, Above: map[string]int{"ci": 1000}}}, nil, func(l loan.Loan, o loan.Offer) bool {
+	got, _ := loan.Choose(waiting, nil, offers("el9", 1000), map[string]loan.Shelf{"el9": {Policy: loan.Policy{Most: 10}, Clean: 1000, Above: map[string]int{"ci": 1000}}}, nil, func(l loan.Loan, o loan.Offer) bool {
 		asked++
 		return fits(l, o)
 	})
 	if len(got) != 0 || asked != 1000 {
 		t.Errorf("%d loans got agents, after %d comparisons", len(got), asked)
+	}
+}
+
+func TestWhoGetsNoAgentIsToldWhatStandsInTheWay(t *testing.T) {
+	t.Parallel()
+	shelf := func(bend func(*loan.Shelf)) map[string]loan.Shelf {
+		s := loan.Shelf{Policy: loan.Policy{Most: 9}, Clean: 9, Above: map[string]int{"ci": 9}}
+		bend(&s)
+		return map[string]loan.Shelf{"p": s}
+	}
+	for name, tc := range map[string]struct {
+		wants   string
+		shelves map[string]loan.Shelf
+		quotas  map[string]int
+		why     string
+	}{
+		"an agent":    {"q", shelf(func(*loan.Shelf) {}), nil, "waits for an agent that it wants to be clean and idle"},
+		"its quota":   {"p", shelf(func(*loan.Shelf) {}), map[string]int{"a": 0}, "waits for another loan of a to end: its quota is 0"},
+		"the queue":   {"p", shelf(func(s *loan.Shelf) { s.Short = true }), nil, "waits, because the queue wants more clean agents of pool p than there are"},
+		"the limit":   {"p", shelf(func(s *loan.Shelf) { s.Lent = 9 }), nil, "waits, because pool p lends no more than 9 agents at once"},
+		"clean ones":  {"p", shelf(func(s *loan.Shelf) { s.Policy.Floor = 9 }), nil, "waits, because pool p keeps 9 clean agents for itself"},
+		"usable ones": {"", shelf(func(s *loan.Shelf) { s.Above["ci"] = 0 }), nil, "waits, because no more agents of pool p are usable on ci than its capacity floor says"},
+	} {
+		got, waits := loan.Choose([]loan.Loan{ask("1", "a", 0, tc.wants), ask("2", "a", 1, tc.wants)}, nil, offers("p", 2), tc.shelves, tc.quotas, fits)
+		if len(got) > 0 || waits["1"] != tc.why || waits["2"] != tc.why {
+			t.Errorf("%s: %v, and told is %q, want %q", name, told(got), waits, tc.why)
+		}
+	}
+	got, waits := loan.Choose([]loan.Loan{ask("1", "a", 0, "p")}, nil, offers("p", 1), shelf(func(*loan.Shelf) {}), nil, fits)
+	if len(got) != 1 || len(waits) > 0 {
+		t.Errorf("%v, and told is %q", told(got), waits)
 	}
 }

@@ -5,6 +5,7 @@ package reconcile_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,8 +198,8 @@ func TestAnAgentOutOfUseLeavesLessToLend(t *testing.T) {
 		r.pass(10 * time.Second)
 		l := r.request()
 		r.pass(10 * time.Minute)
-		if got := r.loan(l.ID); got.State != loan.Waiting {
-			r.t.Errorf("with two of three usable, and two to stay so, it is %s: %s", got.State, got.Reason)
+		if got := r.loan(l.ID); got.State != loan.Waiting || !strings.Contains(r.lender.Waits(l.ID), "capacity floor") {
+			r.t.Errorf("with two of three usable, and two to stay so, it is %s: %s; %s", got.State, got.Reason, r.lender.Waits(l.ID))
 		}
 		must(r.t, r.crew.OrderRelease(r.t.Context(), "linux-0", "ann", "done"))
 		r.waitLoan(l.ID, loan.Attached)

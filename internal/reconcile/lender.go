@@ -49,6 +49,7 @@ type Lender struct {
 	mu       sync.Mutex
 	setbacks map[string][]setback // by loan; guarded by mu
 	asked    map[string]time.Time // when the machine of a loan was last asked whether its program lives; guarded by mu
+	waits    map[string]string    // what loans wait for, as they were last looked through; guarded by mu
 }
 
 // loanKey is the engine's kind for everything that is done to one loan.
@@ -191,7 +192,11 @@ func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 		return have.offers[o.Agent].answers(&one, expr)
 	}
 	var errs []error
-	for _, m := range loan.Choose(waiting, open, offers, have.shelves, l.Borrowers.quotas(), fits) {
+	matches, waits := loan.Choose(waiting, open, offers, have.shelves, l.Borrowers.quotas(), fits)
+	l.mu.Lock()
+	l.waits = waits
+	l.mu.Unlock()
+	for _, m := range matches {
 		granted, err := l.grant(ctx, m, open)
 		if err != nil {
 			errs = append(errs, err)
@@ -200,6 +205,13 @@ func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 		open = append(open, granted)
 	}
 	return errors.Join(errs...)
+}
+
+// Waits says what a loan waits for that has no agent yet, "" if that was not looked at.
+func (l *Lender) Waits(id string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waits[id]
 }
 
 // jobOf returns the first of a controller's loan jobs that no loan has.
