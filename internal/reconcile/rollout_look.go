@@ -8,6 +8,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -212,7 +213,8 @@ func with(v rollout.Revision) func(*hygiene.Attempt) bool {
 }
 
 // forgive has agents tried at once that failed with a revision which is given to none any more: they wait, or are in
-// quarantine, for what it did. Those on which others fail as well are blamed themselves, and stay where they are.
+// quarantine, for what it did. What it alone did counts for nothing any more. Those on which others fail as well are blamed
+// themselves, and stay where they are.
 func (o *Rollouts) forgive(ctx context.Context, pool string, gone func(*hygiene.Attempt) bool, now time.Time) error {
 	_, all, err := o.agents(ctx, pool)
 	if err != nil {
@@ -224,19 +226,32 @@ func (o *Rollouts) forgive(ctx context.Context, pool string, gone func(*hygiene.
 		if a.Pool != pool || a.State != hygiene.Due || !a.NextLook.After(now) {
 			continue
 		}
-		err := o.Store.Change(ctx, a.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+		failed, err := o.Store.Attempts(ctx, store.AttemptFilter{Agent: a.ID, Outcome: hygiene.Failed, Limit: max(a.Failures, 1)})
+		if err != nil || len(failed) == 0 || !gone(&failed[0].Attempt) {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		alone := !slices.ContainsFunc(failed, func(r store.AttemptRecord) bool { return !gone(&r.Attempt) })
+		err = o.Store.Change(ctx, a.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
 			t, q := ch.Attempt, ch.Agent.Quarantine
 			mine := t != nil && t.Outcome == hygiene.Failed && gone(t) && ch.Agent.State == hygiene.Due
 			if !mine || q != nil && (q.By != "pitcrew" || strings.HasPrefix(q.Reason, blamedPrefix)) {
 				return nil, store.ErrUnchanged
 			}
 			ch.Agent.NextLook = time.Time{}
-			if q != nil {
+			kind := hygiene.EventRequested
+			switch {
+			case alone && ch.Agent.Failures == a.Failures:
+				if q != nil {
+					kind = hygiene.EventReleased
+				}
+				ch.Agent.Failures, ch.Agent.Quarantine = 0, nil
+			case q != nil:
 				due := *q
 				due.NextLook = now
 				ch.Agent.Quarantine = &due
 			}
-			return []hygiene.Event{event(hygiene.EventRequested, ch.Agent, "revision "+rollout.Revision(t.Revision).Short()+", with which it failed, was rolled back")}, nil
+			return []hygiene.Event{event(kind, ch.Agent, "revision "+rollout.Revision(t.Revision).Short()+", with which it failed, was rolled back")}, nil
 		})
 		errs = errors.Join(errs, err)
 	}

@@ -202,6 +202,7 @@ func TestWhatARevisionKeptOutIsTriedWhenAnotherTakesItsPlace(t *testing.T) {
 			return n == 2
 		})
 		f.change(good)
+		f.wait(time.Minute, "nobody in quarantine", func() bool { return len(f.events(hygiene.EventReleased)) == 2 })
 		f.wait(15*time.Minute, "all being clean again", func() bool {
 			return !slices.ContainsFunc(f.all(), func(a hygiene.Agent) bool { return a.State != hygiene.Clean })
 		})
@@ -230,6 +231,36 @@ func TestWhatFailsWithARevisionAfterItsReplacementIsTriedAgain(t *testing.T) {
 		if took := time.Since(began); took > 15*time.Minute {
 			t.Errorf("the agent was kept out for %s for what a revision did that was replaced", took)
 		}
+	})
+}
+
+// Who mends a bad revision by another bad one has the agent fail with both: what the first did, which is given up, counts neither
+// against the second nor against the agent.
+func TestASecondBadRevisionIsJudgedByWhatItDoesItself(t *testing.T) {
+	inFleet(t, 4, 1, func(f *fleet) {
+		f.policy.Plan.Named = []rollout.AgentID{"ci/a1"}
+		f.reload()
+		f.allClean()
+		f.use(20*time.Hour, "a record of the old revision", func() bool { return f.builds() > 40 })
+		first, second := compileFor(t, "bad"), compileFor(t, "bad as well")
+		f.fails(func(revision, _ string) bool { return revision != f.old.Revision })
+		f.change(first)
+		f.use(5*time.Hour, "a pause", f.inStage(rollout.Paused))
+		f.change(second)
+		f.wait(time.Minute, "the second", f.inStage(rollout.Canary))
+		if a := f.agent("a1"); a.Failures > 0 {
+			t.Errorf("the first revision left it with %d failures", a.Failures)
+		}
+		began := time.Now()
+		f.use(5*time.Hour, "a pause of the second", f.inStage(rollout.Paused))
+		if took := time.Since(began); took > 30*time.Minute || f.agent("a1").Quarantine != nil || len(f.events(hygiene.EventRolloutBlamed)) > 0 {
+			t.Errorf("after %s: %s; blamed are %+v", took, f.stored().Reason, f.events(hygiene.EventRolloutBlamed))
+		}
+		_, err := f.rollouts.Rollback(f.t.Context(), "all", "ann", "bad as well")
+		must(t, err)
+		f.wait(10*time.Minute, "all being clean again", func() bool {
+			return !slices.ContainsFunc(f.all(), func(a hygiene.Agent) bool { return a.State != hygiene.Clean })
+		})
 	})
 }
 

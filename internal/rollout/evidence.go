@@ -125,7 +125,8 @@ func (e Evidence) few() bool { return e.Places > 0 && e.Places <= 2 }
 const clockSlack = time.Minute
 
 // window is the part of the evidence that counts in the present stage: of the new revision what ended since the stage
-// began, or in a pause since the rollout did, of the others what ended within the baseline.
+// began, or in a pause since the rollout did, of the old one what ended within the baseline. What others did, such as a
+// candidate that was given up, speaks neither for nor against an agent: they may have been bad themselves.
 func (e Evidence) window(r Rollout, p Policy, now time.Time) Evidence {
 	counts := func(v Revision, at time.Time) bool {
 		since := EvidenceSince(r, p)
@@ -134,6 +135,8 @@ func (e Evidence) window(r Rollout, p Policy, now time.Time) Evidence {
 			since = r.Started
 		case v == r.To:
 			since = r.Since
+		case v != r.From:
+			return false
 		}
 		return !at.Before(since) && !at.After(now.Add(clockSlack))
 	}

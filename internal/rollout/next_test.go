@@ -130,6 +130,10 @@ func TestNextInCanary(t *testing.T) {
 			evidence: told("old a fails", "new a fails", "new b", "new b", "new b"), want: rollout.Promote,
 			reason: "canary: 3 of 3 cleanups succeeded, goes to share 10%; without ci/a, where different revisions fail",
 		},
+		"a revision that was given up speaks against no agent": {
+			evidence: told("gone a fails", "gone a fails", "new a fails", "new b"), want: rollout.Stay, look: 5 * time.Minute,
+			reason: "canary: 1 of 3 cleanups, 2 more wanted; 1 failed, on ci/a",
+		},
 		"all fail at once": {
 			evidence: told("new a fails", "old w1 fails", "old w2 fails", "new b fails", "new a fails"), want: rollout.Stay, look: 5 * time.Minute,
 			reason: "canary: revision new fails on ci/a, ci/b, and others fail on other agents at the same time: what they share is likelier at fault",
