@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -84,8 +85,8 @@ func TestALoanThatNoAgentIsFoundForExpires(t *testing.T) {
 			r.t.Errorf("before its time it is %s", got.State)
 		}
 		r.pass(21 * time.Minute)
-		if got := r.loan(l.ID); got.State != loan.Expired || r.story(l.ID) != "requested expired" {
-			r.t.Errorf("it is %s: %s", got.State, r.story(l.ID))
+		if got := r.loan(l.ID); got.State != loan.Expired || r.story(l.ID) != "requested expired" || !strings.Contains(got.Reason, "no agent was found within 1h0m0s: it waits for an agent") {
+			r.t.Errorf("it is %s (%s): %s", got.State, got.Reason, r.story(l.ID))
 		}
 	})
 }

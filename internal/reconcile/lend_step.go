@@ -183,6 +183,9 @@ func (l *Lender) act(ctx context.Context, c *Crew, one *loan.Loan, act loan.Acti
 		if act.Cause == loan.ByTimeout {
 			reason += cmp.Or(l.trouble(one.ID), said(one.Run.Trouble))
 		}
+		if why := l.Waits(one.ID); act.Cause == loan.ByPatience && why != "" {
+			reason += ": it " + why
+		}
 		return l.end(ctx, one, act.Cause, reason, "pitcrew", now)
 	case loan.MakeNode:
 		return l.makeNode(ctx, one)
