@@ -38,7 +38,7 @@ type fakeDaemon struct {
 
 func newFakeDaemon(t *testing.T) *fakeDaemon {
 	t.Helper()
-	f := &fakeDaemon{then: map[string]func(){}, ordered: make(chan string, 1)}
+	f := &fakeDaemon{then: map[string]func(){}, ordered: make(chan string, 10)}
 	mux := http.NewServeMux()
 	for path, body := range answers() {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {

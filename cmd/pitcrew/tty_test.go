@@ -252,8 +252,8 @@ func TestAPromotionIsOfWhatThePersonIsShown(t *testing.T) {
 	}
 	code := f.run(t.Context(), term.streams(), nil, "rollout", "promote", "el9", "-r", "seen")
 	shown := term.end()
-	if code != exitOK || !strings.Contains(shown, "is at canary: ") || !strings.Contains(shown, "Promote it from there? [y/N]") {
-		t.Errorf("exit code %d, shown: %q", code, shown)
+	if code != exitOK || len(f.ordered) != 1 || !strings.Contains(shown, "is at canary: ") || !strings.Contains(shown, "Promote it from there? [y/N]") {
+		t.Fatalf("exit code %d, told were %d things, shown: %q", code, len(f.ordered), shown)
 	}
 	canary := answers()["/api/v1/rollouts/el9"].(api.Rollout)
 	if got, want := <-f.ordered, fmt.Sprintf(`promote {"revision":%q,"where":"canary","reason":"seen"}`, canary.To); got != want {
