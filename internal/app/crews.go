@@ -169,7 +169,7 @@ func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile
 	}
 	pool := reconcile.Pool{
 		Name: p.Name, Agents: p.Expr(), Policy: p.Policy(&controller, r.program.Revision), Program: r.program,
-		MaxCleanups: p.MaxCleanups, DeadMan: p.Deadman.Std(), Floor: p.CapacityFloor.Of,
+		MaxCleanups: p.MaxCleanups, DeadMan: p.Deadman.Std(), Floor: p.CapacityFloor.Of, Keeps: p.CapacityFloor.Besides,
 		Breaker: hygiene.BreakerPolicy{Agents: p.Breaker.Agents, Failures: p.Breaker.Failures, Within: p.Breaker.Within.Std()},
 	}
 	pool.Policy.Disjoint = p.Disjoint || r.disjoint

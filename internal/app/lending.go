@@ -44,7 +44,7 @@ func lendingOf(p *config.Pool) *reconcile.Lending {
 	}
 	return &reconcile.Lending{
 		Policy: loan.Policy{Most: l.Max, Floor: l.KeepClean, Recall: l.Recall.Std(), Return: l.AlarmAfter.Std()},
-		Floor:  p.LoanFloor,
+		Floor:  p.CapacityFloor.Besides,
 		Lease:  loan.Lease{Term: l.Term.Std(), Max: l.MaxTerm.Std(), TTL: l.TTL.Std(), Idle: l.Idle.Std(), Attach: l.Attach.Std()},
 
 		Account: l.Account, Isolation: loanjob.Isolation(l.Isolation), Dir: l.Dir, Jars: l.AgentJars,

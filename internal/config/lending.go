@@ -78,16 +78,6 @@ type Loans struct {
 	AgentJars []string `yaml:"agentJars,omitempty"`
 }
 
-// LoanFloor is how many agents of a pool with total agents on a controller must stay usable beside those on loan. A
-// percentage below 100% never means all of them: the default, rounded up, would keep a pool of one agent from lending.
-func (p *Pool) LoanFloor(total int) int {
-	floor := p.CapacityFloor.Of(total)
-	if p.CapacityFloor.percent && p.CapacityFloor.n < 100 {
-		return min(floor, max(0, total-1))
-	}
-	return floor
-}
-
 var (
 	sha256Form  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	accountForm = regexp.MustCompile(`^[A-Za-z0-9._][A-Za-z0-9._-]*$`)

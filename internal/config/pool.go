@@ -126,8 +126,8 @@ type Upkeep struct {
 	Deadman Duration `yaml:"deadman" jsonschema:"default=24h"`
 	// CapacityFloor is the share of the pool on a controller, or the number of agents there, that must stay usable: an
 	// alarm is raised when fewer are, no agent is lent when fewer would be, and no clean agent is verified again for its
-	// age when fewer would stay clean. It stops no cleanups: they are what brings agents back. 0 means never. Loans take
-	// a percentage below 100% to leave one agent that may be lent.
+	// age when fewer would stay clean. It stops no cleanups: they are what brings agents back. 0 means never. A percentage
+	// below 100% always leaves one agent that may be lent or verified again.
 	CapacityFloor Share `yaml:"capacityFloor" jsonschema:"default=20%"`
 	// Disjoint says that agents on one machine use different users and paths, so that one may be cleaned while another
 	// runs a build.

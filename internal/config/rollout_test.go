@@ -38,8 +38,9 @@ func TestAPoolRollsOutOnlyIfItSaysSo(t *testing.T) {
 	}
 }
 
-// A pool of one agent lends it unless a number says that it must stay: a fifth of one agent, rounded up, is that agent.
-func TestLoansKeepTheCapacityFloorAndCanTakeTheLastOfAPercentage(t *testing.T) {
+// A pool of one agent lends it, and has it verified for its age, unless a number says that it must stay: a fifth of one agent,
+// rounded up, is that agent.
+func TestTheCapacityFloorLeavesOneAgentOfAPercentage(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		floor       string
@@ -48,7 +49,7 @@ func TestLoansKeepTheCapacityFloorAndCanTakeTheLastOfAPercentage(t *testing.T) {
 		{"20%", 0, 0}, {"20%", 1, 0}, {"20%", 2, 1}, {"20%", 11, 3}, {"99%", 3, 2}, {"100%", 3, 3}, {"0", 1, 0}, {"1", 1, 1}, {"3", 2, 2},
 	} {
 		c := mustParse(t, strings.Replace(small, "recipe: el", "recipe: el\n  capacityFloor: "+tt.floor, 1))
-		if got := c.Pools[0].LoanFloor(tt.total); got != tt.want {
+		if got := c.Pools[0].CapacityFloor.Besides(tt.total); got != tt.want {
 			t.Errorf("of %d agents with a floor of %s %d stay, want %d", tt.total, tt.floor, got, tt.want)
 		}
 	}

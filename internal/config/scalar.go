@@ -22,6 +22,15 @@ func (s Share) Of(total int) int {
 	return min(s.n, total)
 }
 
+// Besides returns how many of total agents must stay where some may be taken out of use, lent or verified again: as Of, but a
+// percentage below 100% never means all of them, for rounded up it would keep the only agent of a pool from either.
+func (s Share) Besides(total int) int {
+	if s.percent && s.n < 100 {
+		return min(s.Of(total), max(0, total-1))
+	}
+	return s.Of(total)
+}
+
 // IsZero reports whether the share is nothing, in whichever form.
 func (s Share) IsZero() bool { return s.n == 0 }
 

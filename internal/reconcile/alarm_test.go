@@ -174,7 +174,7 @@ func TestCleanAgentsAreVerifiedAgainAtTheirAgeAndNotBelowTheFloor(t *testing.T) 
 	agents := fleetOf(4)
 	spec := setup{agents: agents, settings: func(s *reconcile.Settings) {
 		s.Pools[0].Policy.TTL = 30 * time.Minute
-		s.Pools[0].Floor = func(int) int { return 3 }
+		s.Pools[0].Keeps = func(int) int { return 3 }
 	}}
 	inRig(t, spec, func(r *rig) {
 		r.wait(time.Hour, "all clean", r.allClean(agents))

@@ -114,8 +114,8 @@ func capsOf(s *Settings, views []view) hygiene.Caps {
 		p := &s.Pools[i]
 		caps.Pool[p.Name] = p.MaxCleanups
 		caps.Spare[p.Name] = clean[p.Name]
-		if p.Floor != nil {
-			caps.Spare[p.Name] -= p.Floor(total[p.Name])
+		if p.Keeps != nil {
+			caps.Spare[p.Name] -= p.Keeps(total[p.Name])
 		}
 	}
 	for i := range views {

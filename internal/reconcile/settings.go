@@ -45,7 +45,8 @@ type Pool struct {
 	Program     *recipe.Program
 	MaxCleanups int
 	Domain      Domain
-	Floor       func(total int) int // agents that refreshes must leave clean; nil = none
+	Floor       func(total int) int // agents that must be usable, or an alarm is raised; nil = none
+	Keeps       func(total int) int // agents that stay clean while others are verified for their age; nil = none
 	Breaker     hygiene.BreakerPolicy
 	DeadMan     time.Duration
 	Target      func(agent string) (sshexec.Target, error) // for SSH; nil = none configured
