@@ -117,6 +117,34 @@ func TestLeaveNothingEndsWhatIsOfThisRun(t *testing.T) {
 	l.wantUntouched(t)
 }
 
+// A program that takes the place of another has no environment for a moment.
+func TestLeaveNothingWaitsForWhatMayBeginToBeOfThisRun(t *testing.T) {
+	t.Parallel()
+	s, err := newShow(options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := exec.CommandContext(t.Context(), "sh", "-c", `sleep 0.3; exec env "$0" sleep 60`, messVar+"="+s.cookie+outMark+":el7-01")
+	stays := exec.CommandContext(t.Context(), "sleep", "60")
+	for _, cmd := range []*exec.Cmd{begins, stays} {
+		cmd.Env = []string{} // none, where nil would be ours
+		cmd.Dir = "/"
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+	}
+	if err := leaveNothing(s.dir, s.cookie); err != nil {
+		t.Fatal(err)
+	}
+	if runs(begins.Process.Pid) {
+		t.Error("the process that began to carry the cookie runs on")
+	}
+	if !runs(stays.Process.Pid) {
+		t.Error("the process that never carried it was ended")
+	}
+}
+
 // The recipe, run by hand on one agent, touches nothing of the agents beside it, nor of the agent
 // of the same name on the other controller.
 func TestACleanupTouchesItsOwnAgentOnly(t *testing.T) {
