@@ -5,6 +5,7 @@
 package scrub_test
 
 import (
+	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
@@ -99,6 +102,9 @@ func gather(b *testing.B, crowd int, owner string) {
 		b.Fatal(err)
 	}
 	c.Dir = "/"
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil { // what our caller left open is none of theirs
+		b.Fatal(err)
+	}
 	c.SysProcAttr = inOwnGroup()
 	c.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: uid}
 	if err := c.Start(); err != nil {

@@ -27,15 +27,34 @@ func TestAllOpenFilesAreSeen(t *testing.T) {
 		}
 		defer unix.Close(fd)
 	}
-	seen := map[string]bool{}
-	procfs.Machine.OpenFiles(os.Getpid(), func(fd, path string) bool {
-		if path == file.Name() {
-			seen[fd] = true
+	for _, c := range []struct {
+		numbers string
+		beyond  int // number of one more
+	}{{"without gaps", 0}, {"with a gap", 1000}} {
+		want := many + 1
+		if c.beyond > 0 {
+			fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, c.beyond)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			want++
 		}
-		return true
-	})
-	if len(seen) != many+1 {
-		t.Errorf("%d files are open, %d are seen", many+1, len(seen))
+		seen := map[string]int{}
+		procfs.Machine.OpenFiles(os.Getpid(), func(fd, path string) bool {
+			if path == file.Name() {
+				seen[fd]++
+			}
+			return true
+		})
+		if len(seen) != want {
+			t.Errorf("numbers %s: %d files are open, %d are seen", c.numbers, want, len(seen))
+		}
+		for fd, times := range seen {
+			if times > 1 {
+				t.Errorf("numbers %s: %s is seen %d times", c.numbers, fd, times)
+			}
+		}
 	}
 }
 
