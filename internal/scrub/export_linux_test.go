@@ -19,6 +19,9 @@ func NewLoopsOf(owned spec.Ownership, devices, proc string) Step {
 	return &loops{owned: owned, proc: procfs.Root(proc), blocks: blocks(devices), known: map[string]device{}}
 }
 
+// IsLoanID reports whether a word is reported as the name of a loan.
+func IsLoanID(word string) bool { return isLoanID(word) }
+
 // Removal is what the device mapper is told to remove a device.
 func Removal(name string) []byte { order := removal(name); return order[:] }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
@@ -61,6 +62,19 @@ func TestWhatALoanLeftEnds(t *testing.T) {
 	}
 	if r := reach(t, s, here, scrub.Do); r.State != spec.Unchanged {
 		t.Errorf("a second run at once: %+v", r)
+	}
+}
+
+// TestALoanHasANameOfItsOwnSort: its mark is a variable that any process may set to anything, and a report has many readers.
+func TestALoanHasANameOfItsOwnSort(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]bool{
+		"loan-7": true, "a_B-9": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "loan 7": false, "loan-7\n": false, "<b>": false, "lo\xe4n": false, "löan": false, "a/b": false,
+	} {
+		if got := scrub.IsLoanID(word); got != want {
+			t.Errorf("%q: %t, want %t", word, got, want)
+		}
 	}
 }
 
