@@ -85,8 +85,8 @@ func (b blocks) above(name string) []string {
 
 // node opens the special file of a device, and refuses another of the same name.
 func (b blocks) node(name string, flags int) (fd int, err error) {
-	var major, minor uint32
-	if _, err := fmt.Sscanf(b.number(name), "%d:%d", &major, &minor); err != nil {
+	number := b.number(name)
+	if number == "" {
 		return -1, unix.ENXIO
 	}
 	fd, err = unix.Open("/dev/"+name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -94,12 +94,15 @@ func (b blocks) node(name string, flags int) (fd int, err error) {
 		return -1, os.NewSyscallError("open /dev/"+name, err)
 	}
 	var s unix.Stat_t
-	if err := unix.Fstat(fd, &s); err != nil || s.Mode&unix.S_IFMT != unix.S_IFBLK || s.Rdev != unix.Mkdev(major, minor) {
+	if err := unix.Fstat(fd, &s); err != nil || s.Mode&unix.S_IFMT != unix.S_IFBLK || numbered(s.Rdev) != number {
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("/dev/%s is not the device of that name", name)
 	}
 	return fd, nil
 }
+
+// numbered is the number of a device in that form.
+func numbered(dev uint64) string { return fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) }
 
 // swaps returns the files and devices that the kernel swaps to (proc_swaps(5)), as it names them.
 func swaps(proc procfs.Root) ([]string, error) {
