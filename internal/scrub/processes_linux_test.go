@@ -131,6 +131,12 @@ func start(t *testing.T, l leftover) *exec.Cmd {
 var program string
 
 func prepared(m *testing.M) int {
+	if os.Getenv(oldKernel) != "" {
+		if err := forbid(since310); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	dir, err := os.MkdirTemp("", "scrub-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
