@@ -3,6 +3,7 @@
 package scrub_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -121,6 +122,30 @@ func TestOwnedLinksAreRemoved(t *testing.T) {
 				t.Errorf("a second run at once: %+v", again)
 			}
 		})
+	}
+}
+
+// TestALinkThatIsAnotherByNowStays: between the look and the removal somebody gave it a name that is not owned, or came in its place.
+func TestALinkThatIsAnotherByNowStays(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	p := newPlot(t)
+	p.run(t, "ip link add ci-renamed type ifb; ip link add ci-going type ifb; ip link add ci-replaced type ifb")
+	step, err := scrub.New(networkOfCI, scrub.Here{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := step.Look(t.Context())
+	if err != nil || len(found) != 3 {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	p.run(t, "ip link set ci-renamed name mine; ip link del ci-replaced; ip link add ci-replaced type ifb")
+	if err := errors.Join(step.Mend(t.Context(), found)...); err != nil {
+		t.Error(err)
+	}
+	if left := linksThere(t); !slices.Equal(left, []string{"ci-replaced", "mine"}) {
+		t.Errorf("left %q; want ci-replaced, which the next look finds, and mine", left)
 	}
 }
 
