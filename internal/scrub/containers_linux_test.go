@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
@@ -459,6 +460,23 @@ func TestWhereAProgramLives(t *testing.T) {
 				t.Errorf("lost %v, identities (-want +got):\n%s", lost, diff)
 			}
 		})
+	}
+}
+
+// TestAContainerIsKnownByTheNameOfItsHost, which engines make of its identity: where nothing else is told it is the last resort.
+func TestAContainerIsKnownByTheNameOfItsHost(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p := newPlot(t)
+	p.run(t, "touch $X/.dockerenv")
+	for name, want := range map[string]string{idOf("self")[:12]: idOf("self")[:12], "agent-07.test": "", "jenkinsagent": ""} {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			t.Fatal(err)
+		}
+		if ids, lost := scrub.Dwelling(p.other, p.other); strings.Join(ids, " ") != want || lost != (want == "") {
+			t.Errorf("%s: %q, lost %t", name, ids, lost)
+		}
 	}
 }
 
