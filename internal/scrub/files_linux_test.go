@@ -4,6 +4,7 @@ package scrub_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -147,6 +148,43 @@ func TestYoungThingsStay(t *testing.T) {
 	s.Files.Older = 0
 	if r := reach(t, s, scrub.Here{}, scrub.Do); r.Removed != 3 {
 		t.Errorf("result %+v; want all to go", r)
+	}
+}
+
+// TestResidueOfFilesTellsWhoseItIs: whose, how large, for how long, and of which job where the name of a workspace tells.
+func TestResidueOfFilesTellsWhoseItIs(t *testing.T) {
+	t.Parallel()
+	asRoot(t)
+	home := t.TempDir()
+	plant(t, home, "workspace/app/x", "workspace/app@2/x", "workspace/single", "cache/app/x")
+	if err := os.Chown(filepath.Join(home, "workspace/app@2"), 4242, -1); err != nil {
+		t.Fatal(err)
+	}
+	s := spec.Spec{
+		Owned: spec.Ownership{Paths: []string{filepath.Join(home, "workspace"), filepath.Join(home, "cache")}}, Goal: spec.Goal{Files: &spec.Files{}},
+	}
+	found, err := scrub.NewFilesAt(s, time.Now().Add(time.Hour)).Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range found {
+		r := d.Residue
+		if r.Culprit == nil {
+			r.Culprit = &spec.Culprit{}
+		}
+		got = append(got, fmt.Sprintf("%s %s of %s by %q %s", r.Kind, strings.TrimPrefix(r.ID, home), r.Owner, r.Culprit.Job, r.Culprit.By))
+		if age := r.Age.Duration(); age < time.Hour || age > 2*time.Hour || r.Bytes == 0 {
+			t.Errorf("%s: %d bytes, for %s; want some, for an hour", r.ID, r.Bytes, age)
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		`directory /cache/app of 0 by "" `, `directory /workspace/app of 0 by "app" workspace`,
+		`directory /workspace/app@2 of 4242 by "app" workspace`, `file /workspace/single of 0 by "single" workspace`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("found (-want +got):\n%s", diff)
 	}
 }
 
