@@ -107,3 +107,46 @@ func TestAProcessOfAnotherUserNeedsRoot(t *testing.T) {
 		t.Error("guard: the process has ended")
 	}
 }
+
+// TestANumberThatIsUsedAgainIsAnothersProcess: what had to end has ended by itself since it was looked at, and somebody else has its number.
+func TestANumberThatIsUsedAgainIsAnothersProcess(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	const agent = "scrub-number-test"
+	step, err := scrub.New(spec.Spec{Goal: spec.Goal{Processes: &spec.Processes{Cookies: true, Grace: 1}}}, scrub.Here{Agent: agent, Controller: "http://ci.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := func(c *exec.Cmd) string { // in hundredths of a second
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(c.Process.Pid) + "/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(text[strings.LastIndex(string(text), ")"):]))[20]
+	}
+	first := start(t, leftover{env: build(agent)})
+	at := began(first)
+	found, err := step.Look(t.Context())
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %+v, %v; want the leftover", found, err)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait()
+	var other *exec.Cmd
+	for other == nil || other.Process.Pid != first.Process.Pid || began(other) == at { // threads take numbers as well
+		if other != nil {
+			_ = other.Process.Kill()
+			_ = other.Wait()
+		}
+		if err := os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(first.Process.Pid-1)), 0); err != nil {
+			t.Fatal(err)
+		}
+		other = start(t, leftover{})
+	}
+	if err := errors.Join(step.Mend(t.Context(), found)...); err != nil || !lives(other) {
+		t.Errorf("%v, the other lives: %t; want it to be left alone", err, lives(other))
+	}
+}
