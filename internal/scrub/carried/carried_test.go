@@ -7,6 +7,10 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -46,6 +50,37 @@ func TestEachPlatformIsCarriedAsAStaticProgram(t *testing.T) {
 		if libraries, err := f.ImportedLibraries(); err == nil && len(libraries) > 0 {
 			t.Errorf("%s wants %q", platform, libraries)
 		}
+	}
+}
+
+// TestTheSameSourceGivesTheSameBytes: what is carried was built at another time, to another place.
+func TestTheSameSourceGivesTheSameBytes(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("links a program")
+	}
+	script, err := os.ReadFile("../../../scripts/build-scrub.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`go build (.*) -ldflags='(.*)' -o`).FindSubmatch(script)
+	if flags == nil {
+		t.Fatal("scripts/build-scrub.sh does not tell how it builds")
+	}
+	again := filepath.Join(t.TempDir(), "again")
+	args := append([]string{"build"}, strings.Fields(string(flags[1]))...)
+	build := exec.CommandContext(t.Context(), "go", append(args, "-ldflags="+string(flags[2]), "-o", again, "../../../cmd/scrub")...)
+	build.Env = append(build.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	b, err := carried.For("linux/amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(again)
+	if sum := sha256.Sum256(text); err != nil || hex.EncodeToString(sum[:]) != b.Digest {
+		t.Errorf("%v, or other bytes than those that are carried (scripts/build-scrub.sh renews these)", err)
 	}
 }
 
