@@ -174,10 +174,10 @@ func identifyLinked(link string) (identity, bool) {
 	var x unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, link, flags, unix.STATX_INO, &x); err == nil {
 		return identity{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino}, true
-	} else if !errors.Is(err, unix.ENOSYS) {
+	} else if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
 		return identity{}, false
 	}
-	var s unix.Stat_t // before Linux 4.11
+	var s unix.Stat_t // before Linux 4.11, or where a container's system call filter does not know statx
 	err := unix.Stat(link, &s)
 	return identity{uint64(s.Dev), s.Ino}, err == nil //nolint:unconvert // as in identify
 }
