@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,29 @@ func TestSuspectsOfOneJobMakeItTheCulprit(t *testing.T) {
 	got := residueOf(r, place{at: began, theirs: began}, known)
 	if len(got) != 1 || got[0].Culprit != (store.Suspect{Job: "app"}) || got[0].Suspects != nil || got[0].By != "history" {
 		t.Errorf("got %+v, want the job without a build", got)
+	}
+}
+
+// Of a job in a folder the machine sees a workspace that is called as the folder.
+func TestTheWorkspaceOfAFolderIsOfTheJobsInIt(t *testing.T) {
+	t.Parallel()
+	r := recipe.Report{Steps: []recipe.StepReport{cleanStep(0, spec.Result{Kind: spec.KindFiles, Found: []spec.Residue{
+		{Kind: "directory", ID: "/ci/workspace/infra", Culprit: &spec.Culprit{Job: "infra", By: spec.ByWorkspace}},
+	}})}}
+	one, other, beside := ran("infra/deploy", 4, 10*time.Minute), ran("infra/sub/test", 1, 20*time.Minute), ran("infrared", 3, 30*time.Minute)
+	for name, c := range map[string]struct {
+		builds  []store.Build
+		culprit store.Suspect
+		among   []store.Suspect
+	}{
+		"one job in it":      {[]store.Build{one, beside, ran("infra/deploy", 3, time.Hour)}, store.Suspect{Job: "infra/deploy"}, nil},
+		"two jobs":           {[]store.Build{one, other, beside}, store.Suspect{}, []store.Suspect{{Job: "infra/deploy"}, {Job: "infra/sub/test"}}},
+		"none that is known": {[]store.Build{beside}, store.Suspect{Job: "infra"}, nil},
+	} {
+		got := residueOf(r, place{at: began, theirs: began}, history{builds: c.builds})
+		if len(got) != 1 || got[0].Culprit != c.culprit || !slices.Equal(got[0].Suspects, c.among) || got[0].By != spec.ByWorkspace {
+			t.Errorf("%s: got %+v, want %+v or among %+v", name, got, c.culprit, c.among)
+		}
 	}
 }
 

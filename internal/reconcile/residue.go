@@ -152,6 +152,19 @@ func (h history) suspects(made, until time.Time) []store.Suspect {
 	return out
 }
 
+// below returns the jobs in a folder of which builds are known: the workspaces of all of them are in one directory of the
+// folder's name (hudson.model.Slave#getWorkspaceFor).
+func (h history) below(folder string) []store.Suspect {
+	var out []store.Suspect
+	for _, b := range h.builds {
+		s := store.Suspect{Job: b.Job}
+		if strings.HasPrefix(b.Job, folder+"/") && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // The bounds of what is stored of one attempt's residue.
 const (
 	maxResidue  = 100 // rows
@@ -208,7 +221,12 @@ func thing(f spec.Residue, at time.Time, known history) store.Residue {
 		Kind: word(f.Kind, "thing"), Things: 1, Bytes: max(0, f.Bytes), Oldest: max(0, f.Age.Duration()), Example: cut(strings.TrimSpace(f.ID + " " + f.What)),
 	}
 	if c := f.Culprit; c != nil && c.Job != "" {
-		r.Culprit, r.By = store.Suspect{Job: cut(c.Job), Build: max(0, c.Build)}, word(c.By, "unknown")
+		r.Culprit = store.Suspect{Job: cut(c.Job), Build: max(0, c.Build)}
+		if jobs := known.below(c.Job); c.By == spec.ByWorkspace && len(jobs) > 0 {
+			r.Culprit = store.Suspect{}
+			r = blame(r, jobs)
+		}
+		r.By = word(c.By, "unknown")
 		return r
 	}
 	if f.Age == 0 {

@@ -233,7 +233,7 @@ func (f *files) residue(dir string, e erase.Entry) spec.Residue {
 	}
 	if filepath.Base(dir) == "workspace" {
 		job, _, _ := strings.Cut(e.Name, "@")
-		r.Culprit = &spec.Culprit{Job: job, By: "workspace"}
+		r.Culprit = &spec.Culprit{Job: job, By: spec.ByWorkspace}
 	}
 	return r
 }

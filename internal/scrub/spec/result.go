@@ -86,6 +86,9 @@ type Culprit struct {
 	By string `json:"by"`
 }
 
+// ByWorkspace is the evidence of a directory's name, which is that of the job, or of the folder that it is in.
+const ByWorkspace = "workspace"
+
 // Problem is something that is still there, and why.
 type Problem struct {
 	ID  string `json:"id"`
