@@ -402,6 +402,15 @@ class PitcrewLedger {
         }
     }
 
+    /** A node has another name now: it is the same machine, and ours until it is withdrawn, whatever its labels say. The old name stays ours, too. */
+    void renamed(String old, String name) {
+        lost(old, 'renamed')
+        if (!entries.containsKey(old)) return
+        Map<String, Object> more = new HashMap<String, Object>()
+        more.put('why', 'renamed')
+        entries.putIfAbsent(name, entry(UNKNOWN, null, more)) // attempts are counted by name
+    }
+
     /** The connection or the node has changed: whatever was proved is proved no more. It may be called on any thread. */
     void lost(String name, String why) {
         Map<String, Object> entry = entries.get(name)
@@ -651,7 +660,7 @@ class PitcrewNodeListener extends NodeListener {
     @Override
     protected void onUpdated(Node before, Node after) {
         String old = before.getNodeName(), name = after.getNodeName()
-        if (old != name) ledger.lost(old, 'renamed')
+        if (old != name) ledger.renamed(old, name)
         if (before.is(after) || !(ledger.entries.containsKey(old) || ledger.managed(after))) return
         if (ledger.entries.containsKey(name) && before.getClass() != after.getClass()) ledger.lost(name, 'class')
         ledger.tell('changed', name, null)

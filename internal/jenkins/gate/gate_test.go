@@ -556,6 +556,34 @@ func TestStickyUntilWithdrawn(t *testing.T) {
 	})
 }
 
+func TestAnotherNameMakesNoAgentSomebodyElses(t *testing.T) {
+	both(t, func(j *controller) {
+		j.on("a", "node", "labels", "cleanable")
+		j.on("foreign", "node", "labels", "el7 clean")
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		j.on("a", "rename", "to", "b", "labels", "el7 clean")
+		real := j.item("job", "real")
+		if got := j.take("b", real); got != causes["unclean"] {
+			j.Errorf("under another name, without its label: %q", got)
+		}
+		if got := j.read(j.do(command{"do": "status"})).Agents["b"]; got.State != "unknown" || got.Why != "renamed" || got.Attempt != 0 {
+			j.Errorf("status: %+v", got)
+		}
+		j.on("foreign", "rename", "to", "other", "labels", "el7 clean")
+		if got := j.take("other", real); got != "" {
+			j.Errorf("one that never was ours: %q", got)
+		}
+		j.must("withdraw", "b")
+		if got := j.take("b", real); got != "" {
+			j.Errorf("withdrawn, and: %q", got)
+		}
+		j.on("other", "rename", "to", "a", "labels", "el7")
+		if got := j.take("a", real); got != causes["unclean"] {
+			j.Errorf("a name that the ledger has: %q", got)
+		}
+	})
+}
+
 func TestOneDaemonAtATime(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")

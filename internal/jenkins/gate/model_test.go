@@ -47,7 +47,7 @@ type order struct {
 	Executors, Item                         int64
 	Times                                   int
 	Label, Attempt                          *string
-	Build                                   string
+	Build, To                               string
 	As                                      *[]string
 
 	Normal, Other, Fresh, Quiet, Offline, Flyweight, Late, Problem, Console, Loose, Refuses bool
@@ -80,6 +80,16 @@ func (w *world) do(o order) any {
 		delete(w.computer, o.Name)
 		clear(w.cache)
 		w.gate.NodeDeleted(o.Name)
+	case "rename":
+		old := w.nodes[o.Name]
+		delete(w.nodes, o.Name)
+		delete(w.computer, o.Name)
+		c := &stubComputer{w: w, id: w.next(), name: o.To}
+		c.resize(old.executors)
+		w.nodes[o.To], w.computer[o.To] = &stubNode{w: w, name: o.To, executors: old.executors, exclusive: old.exclusive, labels: o.Labels, class: old.class, broken: map[string]string{}}, c
+		clear(w.cache)
+		w.gate.NodeUpdated(old, w.nodes[o.To], true)
+		w.connect(order{Name: o.To})
 	case "connect":
 		w.connect(o)
 	case "disconnect":

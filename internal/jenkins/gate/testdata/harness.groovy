@@ -234,6 +234,19 @@ class World {
         null
     }
 
+    // Its name is changed, and its labels in the same edit: the computer of the new name is another one (Nodes.replaceNode).
+    def rename(c) {
+        def j = Jenkins.get()
+        def old = j.byName.remove(c.name)
+        j.computers.remove(old)
+        def n = new Agent(c.to, old.numExecutors, old.mode, c.labels)
+        j.byName.put(c.to, n)
+        j.computers[n] = new AgentComputer(c.to, n.numExecutors)
+        j.trimLabels()
+        NodeListener.fireOnUpdated(old, n)
+        connect([name: c.to])
+    }
+
     // What the gate has written to Jenkins' log since this was asked last.
     def logged(c) {
         def all = log.collect { it.level.name + ' ' + it.message + ': ' + it.thrown }

@@ -102,7 +102,7 @@ func (g *Gate) connection(computer, what string) {
 func (g *Gate) NodeUpdated(before, after Node, replaced bool) {
 	old, name := before.Name(), after.Name()
 	if old != name {
-		g.lost(old, "renamed")
+		g.renamed(old, name)
 	}
 	if !replaced || g.entry(old) == nil && !g.managed(after) {
 		return
@@ -118,6 +118,16 @@ func (g *Gate) NodeDeleted(name string) {
 	g.lost(name, "deleted")
 	if g.entry(name) != nil {
 		g.tell("deleted", name)
+	}
+}
+
+// renamed is told that a node has another name: it is the same machine, and ours until it is withdrawn. The old name stays ours, too.
+func (g *Gate) renamed(old, name string) {
+	g.lost(old, "renamed")
+	if g.entry(old) != nil && g.entry(name) == nil {
+		fresh := (*entry)(nil).next(Unknown, g.jenkins.Now()) // attempts are counted by name
+		fresh.why = "renamed"
+		g.ledger.entries[name] = fresh
 	}
 }
 
