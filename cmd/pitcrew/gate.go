@@ -313,8 +313,8 @@ func (c *cli) gateCheckCommand() *cobra.Command {
 		Short: "Find out whether a gate does what it is there for",
 		Long: `Ask a controller's gate itself, as pitcrew's user: whether there is one, for the right
 labels, of this version, there at the next start; whether it failed; and which agents
-can be given a build before it is up. It changes nothing. Ends with code 3 when
-something is wrong.`,
+can be given a build before it is up. It changes nothing. Ends with code 3 unless a
+gate answers that can be used: also where there is none, or where it could not be asked.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			j, err := p.reach(c)
@@ -322,8 +322,8 @@ something is wrong.`,
 				return err
 			}
 			defer j.Close()
-			found, _ := gate.Check(cmd.Context(), j.Client, version().Version, j.labels)
-			if c.showFindings(found) {
+			found, holds := gate.Check(cmd.Context(), j.Client, version().Version, j.labels)
+			if c.showFindings(found) || !holds {
 				return notWell
 			}
 			return nil

@@ -26,13 +26,17 @@ func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels
 	var unusable *UnusableError
 	switch {
 	case errors.Is(err, ErrAbsent):
-		add(jenkins.LevelOK, "", "no gate is loaded: labels alone keep builds off agents that are not clean")
+		add(jenkins.LevelNote, installIt+` If there should be one, the log of Jenkins says why its file did not run: look for "GroovyHookScript" and "pitcrew".`,
+			"no gate is loaded: labels alone keep builds off agents that are not clean")
 		return found, false
-	case errors.As(err, &unusable):
+	case errors.As(err, &unusable) && unusable.Heard:
 		add(jenkins.LevelFail, installIt, "%v", err)
 		return found, false
+	case errors.As(err, &unusable):
+		add(jenkins.LevelFail, "Give the user Overall/Read, and let no login or proxy answer in the place of Jenkins. If it was the gate that answered so: \"pitcrew gate install\".", "%v", err)
+		return found, false
 	case err != nil:
-		add(jenkins.LevelWarn, "Try again.", "the gate could not be asked: %v", err)
+		add(jenkins.LevelWarn, "Look at address, user and token in the configuration, and whether Jenkins is up; then try again.", "the gate could not be asked: %v", err)
 		return found, false
 	}
 	add(jenkins.LevelOK, "", "the gate of pitcrew %s keeps builds off agents that are not clean: asked %d times, %d times no", s.Version, s.Asked, s.Vetoed)

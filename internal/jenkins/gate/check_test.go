@@ -23,7 +23,7 @@ func TestACheckSaysWhatIsWrongWithAGate(t *testing.T) {
 		fault  jenkinstest.Fault
 		want   []string // levels and the beginnings of what is said
 	}{
-		"none":           {want: []string{"ok no gate is loaded"}},
+		"none":           {want: []string{"note no gate is loaded"}},
 		"well":           {gate: &jenkinstest.GateOptions{}, want: []string{ok}},
 		"of before":      {gate: &jenkinstest.GateOptions{Version: "v1"}, want: []string{"ok the gate of pitcrew v1", "warn the gate is of pitcrew v1, and this is v2"}},
 		"console":        {gate: &jenkinstest.GateOptions{Hook: "console"}, want: []string{ok, "warn the gate was registered by the console alone"}},
