@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -788,6 +789,17 @@ func TestEventsAreWaitedForAndComeAtOnce(t *testing.T) {
 	if got := j.read(said["answer"]); len(got.Events) != 0 || got.Gap || said["millis"].(float64) < 300 {
 		t.Errorf("nothing happened for %v ms: %+v", said["millis"], got)
 	}
+}
+
+func TestWhoIsToldOfNothingKeepsNobodyWaiting(t *testing.T) {
+	both(t, func(j *controller) {
+		j.on("a", "node", "labels", "cleanable")
+		session, began := j.read(j.do(command{"do": "status"})).Session, time.Now()
+		got := j.read(j.do(command{"do": "events", "session": session, "since": "0", "wait": "10000", "as": []string{"Overall/Read"}}))
+		if took := time.Since(began); got.Code != 200 || len(got.Events) != 0 || took > 8*time.Second {
+			j.Errorf("after %s: %+v", took, got)
+		}
+	})
 }
 
 func TestEventsThatAreGoneAreAGap(t *testing.T) {

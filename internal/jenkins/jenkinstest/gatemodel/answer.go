@@ -119,6 +119,12 @@ func (g *Gate) Events(ctx context.Context, lock sync.Locker, who Caller, session
 	var events []event
 	known := session == g.ledger.session
 	if known {
+		lock.Lock()
+		sees := who.May(Configure) || slices.ContainsFunc(g.jenkins.Nodes(), func(n Node) bool { return readable(who, n) })
+		lock.Unlock()
+		if !sees { // who is told of nothing keeps nobody waiting
+			patience = 0
+		}
 		longest := longestWait.Milliseconds()
 		events, known = g.ledger.box.await(ctx, after, time.Duration(min(max(patience, 0), longest))*time.Millisecond)
 	}
