@@ -339,7 +339,6 @@ class PitcrewLedger {
         if (entry == null && (node == null || !labelled(node, cleanable))) return
         Map<String, Object> more = new HashMap<String, Object>()
         more.put('item', item.getId())
-        more.put('task', item.task.getFullDisplayName())
         if (ours(entry, item)) {
             more.put('attempt', entry.get('attempt'))
             tell('started', name, more)

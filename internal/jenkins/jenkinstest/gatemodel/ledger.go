@@ -30,7 +30,6 @@ type entry struct {
 	granted  []uint64 // Clean: the executors
 	class    string   // Clean: of the node
 	item     int64    // Used: the one that used it
-	task     string   // Used
 	build    string   // Used: its address below the root of Jenkins, "" while there is none
 	why      string   // Unknown: what was lost
 }

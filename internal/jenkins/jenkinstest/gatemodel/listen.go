@@ -14,13 +14,13 @@ func (g *Gate) Left(it Item, c Computer, executor uint64) {
 	if e == nil && (n == nil || !labelled(n, g.Cleanable)) {
 		return
 	}
-	about := []field{{"item", it.ID}, {"task", it.Task}}
+	about := []field{{"item", it.ID}}
 	if e.claimedFor(it) {
 		g.tell("started", name, append(about, field{"attempt", *e.attempt})...)
 		return
 	}
 	used := e.next(Used, g.jenkins.Now())
-	used.item, used.task = it.ID, it.Task
+	used.item = it.ID
 	switch {
 	case it.Continued:
 		// Where it began, it may; what was proved meanwhile, or is about to be, is not so any more.
