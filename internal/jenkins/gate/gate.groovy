@@ -428,8 +428,10 @@ class PitcrewOrder {
     private final ConsistentHash<String> ring = new ConsistentHash<String>() // by names, as Jenkins'
     private final Map<String, Integer> shares = new HashMap<String, Integer>()
 
-    /** The node that takes the item now, null if none does. Jenkins' own ring is made anew each time; this one is kept and follows the nodes. */
+    /** The node that takes the item now, null if no agent does. Jenkins' own ring is made anew each time; this one is kept and follows the nodes. */
     Node first(Jenkins jenkins, Label label, Queue.BuildableItem item) {
+        // What is tied to the built-in node goes there or waits, whichever agents have its label, too.
+        if (label != null && label.equals(jenkins.getSelfLabel()) && jenkins.toComputer() != null) return null
         follow(jenkins.getNodes()) // alone under a lock: what is asked below may take others
         for (String name : ring.list(item.task.getFullDisplayName())) {
             Node node = jenkins.getNode(name)

@@ -385,6 +385,20 @@ func TestFlyweightsWithoutALabelMayGoToExclusiveAgents(t *testing.T) {
 	})
 }
 
+func TestFlyweightsTiedToTheBuiltInNodeGoThereWhoeverElseHasItsLabel(t *testing.T) {
+	both(t, func(j *controller) {
+		j.on("a", "node", "labels", "cleanable built-in")
+		fly := j.item("flyweight", "matrix", "label", "built-in")
+		if said := j.do(command{"do": "may", "item": fly}); said != nil {
+			j.Errorf("it waits for an agent where it never goes: %v", said)
+		}
+		j.do(command{"do": "builtIn", "executors": 1, "normal": true, "refuses": true})
+		if said := j.do(command{"do": "may", "item": fly}); said != nil {
+			j.Errorf("it waits for the built-in node, and: %v", said)
+		}
+	})
+}
+
 func TestAFlyweightDuringACleanupSpoilsIt(t *testing.T) {
 	both(t, func(j *controller) {
 		j.on("a", "node", "labels", "cleanable")

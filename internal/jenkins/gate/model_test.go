@@ -301,6 +301,12 @@ func (w *world) BuiltInTakes(gatemodel.Item) bool { return w.builtIn.Online() &&
 
 // Home goes around a ring on which each node stands at its own name.
 func (w *world) Home(it gatemodel.Item) gatemodel.Node {
+	if l, ok := it.Label.(stubLabel); ok && l.name == "built-in" { // its own label, whoever else has it
+		if w.refuses {
+			return nil
+		}
+		return stubBuiltIn{w}
+	}
 	nodes := w.Nodes()
 	at := slices.IndexFunc(nodes, func(n gatemodel.Node) bool { return n.Name() >= it.Task })
 	at = max(at, 0)

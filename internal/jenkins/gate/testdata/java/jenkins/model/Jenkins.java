@@ -60,6 +60,7 @@ public class Jenkins extends Node {
     @Override public int getNumExecutors() { return numExecutors; }
     @Override public Mode getMode() { return mode; }
     @Override public hudson.model.queue.CauseOfBlockage canTake(Queue.BuildableItem item) { return refuses; }
+    public LabelAtom getSelfLabel() { return getLabelAtom("built-in"); }
     @Override public String getLabelString() { return "cleanable clean"; } // whatever stands there, it is never ours
 
     public String rootUrl = "http://ci.test/";
