@@ -725,7 +725,11 @@ class PitcrewVerbs {
         Computer computer = node.toComputer()
         long attempt = request.attempt as long
         boolean again = PitcrewLedger.state(entry) == PitcrewLedger.CLAIMED && entry.attempt == attempt
-        if (again && !request.renew) return entry.job == request.job ? 'ok' : 'stale'
+        if (again && !request.renew) {
+            if (entry.job != request.job) return 'stale'
+            PitcrewLabels.write(ledger, node, [ledger.clean], [ledger.dirty]) // which may have failed the first time
+            return 'ok'
+        }
         if (!again && entry?.attempt != null && attempt <= (entry.attempt as long)) return 'stale'
         if (!entry && !PitcrewLedger.labelled(node, ledger.cleanable)) return 'unmanaged'
         if (computer == null) return 'offline'

@@ -633,6 +633,10 @@ func TestAFullDisk(t *testing.T) {
 			j.Errorf("claim: %s", got)
 		}
 		j.on("a", "breaks", "what", "save", "how", nil)
+		j.must("claim", "a", "attempt", 1, "job", "slot")
+		if got := j.labels("a"); got != "cleanable dirty" {
+			j.Errorf("claimed, and shown as %q", got)
+		}
 		j.must("claim", "a", "attempt", 2, "job", "slot")
 		j.on("a", "breaks", "what", "save", "how", "full")
 		if got := j.ask("grant", "a", "attempt", 2); !strings.Contains(got, "No space left") {

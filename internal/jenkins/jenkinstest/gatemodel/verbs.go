@@ -75,6 +75,9 @@ func (g *Gate) claim(n Node, e *entry, o order) (string, error) {
 	case again && !o.renew && e.job != o.job:
 		return "stale", nil
 	case again && !o.renew:
+		if err := g.write(n, []string{g.Clean}, []string{g.Dirty}); err != nil { // which may have failed the first time
+			return "", err
+		}
 		return "ok", nil
 	case !again && e.fenced(*o.attempt):
 		return "stale", nil
