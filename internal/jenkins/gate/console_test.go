@@ -5,6 +5,7 @@ package gate
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,30 @@ func TestRemovedItDoesNotComeBack(t *testing.T) {
 	}
 	if again, err := ReadRemoved(j.console(home, RemoveScript())); err != nil || again.Parts != 0 || again.File != "" {
 		t.Errorf("removed again: %+v, %v", again, err)
+	}
+}
+
+func TestAGateInTheFileBesideTheDirectoryIsSaid(t *testing.T) {
+	j, home := boot(t), t.TempDir()
+	text, err := Script("v0", labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := filepath.Join(home, "init.groovy") // which Jenkins runs as well, before the directory
+	if err := os.WriteFile(beside, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if in := j.install(home, "v1", true); !in.Same || !slices.Equal(in.Others, []string{beside}) {
+		t.Errorf("installed: %+v", in)
+	}
+	if out, err := ReadRemoved(j.console(home, RemoveScript())); err != nil || !slices.Equal(out.Others, []string{beside}) {
+		t.Errorf("removed: %+v, %v", out, err)
+	}
+	if err := os.WriteFile(beside, []byte("println 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if in := j.install(home, "v1", true); len(in.Others) != 0 {
+		t.Errorf("another script: %+v", in)
 	}
 }
 

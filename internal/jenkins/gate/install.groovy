@@ -36,5 +36,5 @@ if (Files.exists(file)) {
     println '@SENTINEL@ file ' + found + ' ' + file
     if (found == digest) Jenkins.get().servletContext.getAttribute('pitcrew.gate').put('hook', 'console, and init script')
 }
-def others = dir.toFile().listFiles({ File f -> f.name.endsWith('.groovy') && f.name != '@FILE@' } as FileFilter) ?: []
-for (File other : others) if (other.getText('UTF-8').contains('class PitcrewRegistration')) println '@SENTINEL@ another ' + other
+def others = (dir.toFile().listFiles({ File f -> f.name.endsWith('.groovy') && f.name != '@FILE@' } as FileFilter) ?: []) + new File(Jenkins.get().rootDir, 'init.groovy')
+for (File other : others) if (other.isFile() && other.getText('UTF-8').contains('class PitcrewRegistration')) println '@SENTINEL@ another ' + other

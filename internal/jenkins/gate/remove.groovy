@@ -15,8 +15,8 @@ import jenkins.model.NodeListener
 Jenkins jenkins = Jenkins.get()
 def file = jenkins.rootDir.toPath().resolve('init.groovy.d').resolve('@FILE@')
 println '@SENTINEL@ ' + (Files.deleteIfExists(file) ? 'deleted ' : 'no file ') + file
-def others = file.parent.toFile().listFiles({ File f -> f.name.endsWith('.groovy') } as FileFilter) ?: []
-for (File other : others) if (other.getText('UTF-8').contains('class PitcrewRegistration')) println '@SENTINEL@ another ' + other
+def others = (file.parent.toFile().listFiles({ File f -> f.name.endsWith('.groovy') } as FileFilter) ?: []) + new File(jenkins.rootDir, 'init.groovy')
+for (File other : others) if (other.isFile() && other.getText('UTF-8').contains('class PitcrewRegistration')) println '@SENTINEL@ another ' + other
 
 int removed = 0
 Queue.withLock({
