@@ -303,7 +303,7 @@ func (c *cli) gateTable(found []api.Gate) string {
 			fmt.Fprintf(&notes, "%s: %s has drifted: %s\n", g.Controller, a.Agent, a.Drift)
 		}
 	}
-	return tabular([]string{"CONTROLLER", "MODE", "VERSION", "BY", "CLEAN", "CLAIMED", "SHUT", "DRIFTED"}, rows, c.width()) + notes.String()
+	return tabular([]string{"CONTROLLER", "MODE", "VERSION", "BY", "CLEAN", "CLAIMED", "SHUT", "DRIFTED"}, rows, c.width()) + harmless(notes.String())
 }
 
 func (c *cli) gateCheckCommand() *cobra.Command {

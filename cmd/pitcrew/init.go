@@ -271,7 +271,7 @@ func (c *cli) findingText(level, topic, message, remedy string) string {
 		text += "\n" + remedy
 	}
 	colours := map[string]colour{"ok": green, "note": faint, "warn": yellow, "fail": red}
-	lines := strings.Split(wrap(text, helpWidth-indent), "\n")
+	lines := strings.Split(wrap(harmless(text), helpWidth-indent), "\n")
 	return c.paint(colours[level], fmt.Sprintf("%-*s", indent, level)) + strings.Join(lines, "\n"+strings.Repeat(" ", indent)) + "\n"
 }
 

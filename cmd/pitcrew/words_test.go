@@ -71,6 +71,9 @@ func TestWhatOthersSayDoesNothingToATerminal(t *testing.T) {
 		"one event":    c.eventLine(event, 0, eventColumns{}),
 		"output":       c.section("Output of a step", said),
 		"progress":     snip(said, 80),
+		"finding":      c.findingText("fail", "gate", said, said),
+		"lost gate":    c.gateTable([]api.Gate{{Controller: "main", Mode: "gate lost", Problem: said}}),
+		"drift":        c.gateTable([]api.Gate{{Controller: "main", Mode: "gate", Version: said, Drifted: []api.GateDrift{{Agent: said, Drift: "busy"}}}}),
 	} {
 		if strings.ContainsAny(text, "\x1b\x07\u202e\u009b") || !strings.Contains(text, "done") {
 			t.Errorf("%s prints %q", what, text)
