@@ -99,6 +99,7 @@ type Crew struct {
 	skew        hygiene.Skew // what the polls told of the controller's clock
 	gateAsked   time.Time    // when the gate was asked last
 	gateSession string       // of the controller, then
+	gateLedger  string       // session of the newest that answered
 	gateSilent  int          // polls in a row in which the gate gave no answer
 
 	took atomic.Int64 // the newest poll, a time.Duration

@@ -35,6 +35,10 @@ func (c *Crew) gateClient() *gate.Client {
 	return gate.NewClient(c.Jenkins, gate.Labels(c.settings.Load().Labels))
 }
 
+// errAnotherLedger is about a look that has the agents as they were before a restart and the ledger as it is after it: a label
+// clean that a build took off between the two would be believed, for the ledger does not know of the build any more.
+var errAnotherLedger = errors.New("the controller was restarted, or its gate replaced, while it was looked at: the next poll looks again")
+
 // lookAtGate reads the ledger of the controller's gate: one request per poll, where there is a gate. A gate that was there
 // and does not answer is lost, at once if the controller answers in its place, and otherwise with the controller.
 func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
@@ -50,11 +54,16 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	sameJenkins := c.gateSession == look.Session
 	c.gateAsked, c.gateSession = look.At, look.Session
 	var unusable *gate.UnusableError
 	switch {
 	case err == nil:
 		c.gateSilent = 0
+		known := c.gateLedger
+		if c.gateLedger = status.Session; sameJenkins && known != "" && known != status.Session {
+			return errAnotherLedger
+		}
 		look.Gate, look.LeavingGate = status, row.Gate.Use == store.LeavingGate && look.At.Sub(row.Gate.Since) < leavingFor
 		look.GateAway = row.Gate.Use == store.Gated && !status.SinceBoot() // one that comes to labels was missed by nobody
 		return c.gateAnswered(ctx, row.Gate, look)

@@ -645,3 +645,23 @@ func endOf(journal []jenkinstest.Entry, job string) time.Time {
 	}
 	return at
 }
+
+func TestARestartBetweenTheListOfAgentsAndTheLedgerHidesNothing(t *testing.T) {
+	inRig(t, behindGate(one[0]), func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		came := r.at(1, false, func(req *http.Request) bool { return req.URL.Path == "/pitcrew-gate/status" }, func() {
+			// The agents were listed, with clean. It goes, as for a block of a Pipeline, and whatever is in front of Jenkins
+			// holds this request until it is back.
+			r.jenkins.SaveLabels("linux-7", "cleanable", "ann")
+			must(r.t, r.jenkins.Restart(r.t.Context(), jenkinstest.RestartCrash))
+		})
+		r.wait(time.Hour, "a second attempt", func() bool { return r.has("linux-7", func(a hygiene.Agent) bool { return a.Attempt == 2 }) })
+		r.waitState("linux-7", hygiene.Clean)
+		if came() == "" {
+			t.Error("the ledger was not asked for")
+		}
+		if got := r.attempt("linux-7", 2); got.Need != hygiene.NeedCleanup {
+			t.Errorf("it was to run %s", got.Need)
+		}
+	})
+}
