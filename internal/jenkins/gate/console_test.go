@@ -104,6 +104,20 @@ func TestRemovedItDoesNotComeBack(t *testing.T) {
 	}
 }
 
+func TestPastedIntoTheConsoleItIsNoInitScript(t *testing.T) {
+	j := boot(t)
+	text, err := Script("v1", labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := j.console(t.TempDir(), text), "pitcrew gate v1: registered by the console, in the place of another copy"; !strings.Contains(got, want) {
+		t.Errorf("said %q, want %q", got, want)
+	}
+	if got := j.read(j.do(command{"do": "status"})).Hook; got != "console" {
+		t.Errorf("hook %q: it would be thought to be there at the next start", got)
+	}
+}
+
 func TestAGateInTheFileBesideTheDirectoryIsSaid(t *testing.T) {
 	j, home := boot(t), t.TempDir()
 	text, err := Script("v0", labels)

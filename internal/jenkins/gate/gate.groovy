@@ -11,6 +11,7 @@
 
 import groovy.transform.CompileDynamic
 import groovy.transform.CompileStatic
+import hudson.init.InitMilestone
 import hudson.model.Computer
 import hudson.model.Executor
 import hudson.model.ExecutorListener
@@ -1073,7 +1074,9 @@ class PitcrewRegistration {
 }
 
 try {
-    println PitcrewRegistration.run('@VERSION@', '@CLEANABLE@', '@DIRTY@', '@CLEAN@', binding.hasVariable('pitcrewHook') ? 'console' : 'init script')
+    // Init scripts end before Jenkins has started, and no console answers before that.
+    boolean late = Jenkins.get().getInitLevel() == InitMilestone.COMPLETED
+    println PitcrewRegistration.run('@VERSION@', '@CLEANABLE@', '@DIRTY@', '@CLEAN@', late ? 'console' : 'init script')
 } catch (Throwable e) {
     // An init script that throws anything else keeps Jenkins from starting. Without a gate it starts, and the daemon sees that.
     throw new RuntimeException('the gate of pitcrew @VERSION@ could not be registered: ' + e, e)

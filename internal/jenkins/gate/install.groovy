@@ -15,7 +15,7 @@ String digest = MessageDigest.getInstance('SHA-256').digest(text).encodeHex().to
 println '@SENTINEL@ text ' + digest
 
 // With the class loader of init scripts, and imports of its own alone, as there.
-def said = new GroovyShell(Jenkins.get().pluginManager.uberClassLoader, new Binding(pitcrewHook: 'console', out: out))
+def said = new GroovyShell(Jenkins.get().pluginManager.uberClassLoader, new Binding(out: out))
     .evaluate(new String(text, StandardCharsets.UTF_8), 'PitcrewGateScript.groovy') // no class of it is called so
 println '@SENTINEL@ registered'
 

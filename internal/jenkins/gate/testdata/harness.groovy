@@ -4,6 +4,7 @@
 
 import groovy.json.JsonOutput
 import groovy.json.JsonSlurper
+import hudson.init.InitMilestone
 import hudson.model.*
 import hudson.model.labels.LabelAtom
 import hudson.model.queue.*
@@ -144,10 +145,9 @@ class World {
 
     private compile() { new GroovyShell(getClass().classLoader).parse(script, 'PitcrewGateScript.groovy').getClass() }
 
-    private evaluate(Class compiled, boolean console) {
+    private evaluate(Class compiled) {
         def out = new StringWriter()
         def binding = new Binding(out: new PrintWriter(out))
-        if (console) binding.setVariable('pitcrewHook', 'console')
         def run = compiled.newInstance()
         run.binding = binding
         run.run()
@@ -163,7 +163,9 @@ class World {
         Jenkins.get().computers[Jenkins.get()] = new AgentComputer('', 0)
         Jenkins.get().computers[Jenkins.get()].channel = new Channel()
         booted = booted ?: compile()
-        evaluate(booted, false)
+        def said = evaluate(booted)
+        Jenkins.get().initLevel = InitMilestone.COMPLETED
+        said
     }
 
     // What the script console prints (hudson.util.RemotingDiagnostics.Script#call).
@@ -187,6 +189,7 @@ class World {
         def out = new StringWriter()
         def files = new File(c.home, 'init.groovy.d').listFiles({ it.name.endsWith('.groovy') } as FileFilter) ?: []
         for (File f : files.sort()) new GroovyShell(getClass().classLoader, new Binding(out: new PrintWriter(out))).evaluate(new GroovyCodeSource(f))
+        Jenkins.get().initLevel = InitMilestone.COMPLETED
         out.toString().trim()
     }
 
@@ -195,13 +198,13 @@ class World {
         Jenkins.get().computers[Jenkins.get()] = new AgentComputer('', 0)
     }
 
-    def register(c) { evaluate(compile(), c.console as boolean) }
+    def register(c) { evaluate(compile()) }
 
     // The same, by what Jenkins' start makes of it: what is no RuntimeException ends that (jenkins.util.groovy.GroovyHookScript#execute).
     def registerBroken(c) {
         Jenkins.get().broken = [error: new NoSuchMethodError('gone'), checked: new java.util.concurrent.TimeoutException('slow')][c.how]
         try {
-            return evaluate(compile(), false)
+            return evaluate(compile())
         } catch (RuntimeException e) {
             return 'logged: ' + e
         } catch (Throwable e) {
@@ -543,7 +546,7 @@ class World {
             Thread.sleep(random.nextInt(60))
         }
         doing('register') { random ->
-            evaluate(booted, true)
+            evaluate(booted)
             Thread.sleep(random.nextInt(40))
         }
         while (true) {

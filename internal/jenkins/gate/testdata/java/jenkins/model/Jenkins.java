@@ -73,6 +73,10 @@ public class Jenkins extends Node {
     public LabelAtom getLabelAtom(String name) { return atoms.computeIfAbsent(name, LabelAtom::new); }
     public List<Action> getActions() { return actions; }
 
+    public hudson.init.InitMilestone initLevel = hudson.init.InitMilestone.JOB_CONFIG_ADAPTED;
+
+    public hudson.init.InitMilestone getInitLevel() { return initLevel; }
+
     public Throwable broken; // what is thrown where extensions are looked for
 
     @SuppressWarnings("unchecked")
