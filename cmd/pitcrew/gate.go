@@ -454,7 +454,7 @@ off agents from then on. While a gate is lost nothing on its controller is clean
 			if _, err := d.LeaveGate(ctx, args[0], cmp.Or(reason, "it does not come back")); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.err, "Labels alone keep builds off the agents of controller %s.\n", args[0])
+			fmt.Fprintf(c.err, "Labels alone keep builds off the agents of controller %s, from the poll on that finds no gate there.\n", args[0])
 			return nil
 		}),
 	}

@@ -57,6 +57,8 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 	sameJenkins := c.gateSession == look.Session
 	c.gateAsked, c.gateSession = look.At, look.Session
 	var unusable *gate.UnusableError
+	noGate := errors.Is(err, gate.ErrAbsent) || errors.As(err, &unusable) && !unusable.Heard // or whatever answers in its place
+	leaving := row.Gate.Use == store.LeavingGate && look.At.Sub(row.Gate.Since) < leavingFor
 	switch {
 	case err == nil:
 		c.gateSilent = 0
@@ -64,14 +66,17 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 		if c.gateLedger = status.Session; sameJenkins && known != "" && known != status.Session {
 			return errAnotherLedger
 		}
-		look.Gate, look.LeavingGate = status, row.Gate.Use == store.LeavingGate && look.At.Sub(row.Gate.Since) < leavingFor
+		look.Gate, look.LeavingGate = status, leaving
 		look.GateAway = row.Gate.Use == store.Gated && !status.SinceBoot() // one that comes to labels was missed by nobody
 		return c.gateAnswered(ctx, row.Gate, look)
-	case row.Gate.Use != store.Gated && errors.Is(err, gate.ErrAbsent):
+	case row.Gate.Use != store.Gated && noGate:
 		return c.gateLeft(ctx, row.Gate, look)
-	case row.Gate.Use == store.LabelsOnly && (!errors.As(err, &unusable) || !unusable.Heard):
-		return nil // whatever answers in its place is no gate
-	case !errors.Is(err, gate.ErrAbsent) && !errors.As(err, &unusable):
+	case row.Gate.Use == store.LabelsOnly && unusable == nil:
+		return nil
+	case leaving && unusable != nil: // it goes on refusing builds until it is gone, which is known
+		look.GateProblem = err.Error()
+		return nil
+	case !noGate && unusable == nil:
 		if c.gateSilent++; c.gateSilent < lostAfter {
 			return err
 		}

@@ -665,3 +665,43 @@ func TestARestartBetweenTheListOfAgentsAndTheLedgerHidesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestAGateThatIsGivenUpIsNotLostAgainByWhateverAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers func(*rig)
+		goes    func(*rig) // nil: it never was there
+	}{
+		"a page of something else": {answers: func(r *rig) {
+			r.jenkins.RemoveGate()
+			r.jenkins.Inject(jenkinstest.Fault{Path: "/pitcrew-gate/status", Status: http.StatusForbidden})
+		}},
+		"a gate of another pitcrew": {
+			answers: func(r *rig) { r.jenkins.InstallGate(jenkinstest.GateOptions{Protocol: 2}) },
+			goes:    func(r *rig) { r.jenkins.RemoveGate() },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, behindGate(one[0]), func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				c.answers(r)
+				r.wait(10*time.Minute, "the gate lost", func() bool { return len(r.events(hygiene.EventGateLost)) == 1 })
+				must(r.t, r.crew.LeaveGate(r.t.Context(), "ann", "it does not come back"))
+				r.pass(time.Minute)
+				if c.goes != nil {
+					if got := r.controllerRow().Gate.Use; got != store.LeavingGate || r.has("linux-7", isClean) {
+						t.Errorf("while it answers: %q", got)
+					}
+					c.goes(r)
+				}
+				r.pass(time.Minute)
+				if got := r.controllerRow().Gate.Use; got != store.LabelsOnly {
+					t.Errorf("given up, and: %q", got)
+				}
+				if got := r.events(hygiene.EventGateLost); len(got) != 1 {
+					t.Errorf("lost again: %+v", got)
+				}
+				r.waitState("linux-7", hygiene.Clean)
+			})
+		})
+	}
+}
