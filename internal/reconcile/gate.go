@@ -30,6 +30,10 @@ func (l *Look) showsGate() bool {
 // leavingFor is how long a gate that is about to be removed may still be there before it is taken for one that stays.
 const leavingFor = 15 * time.Minute
 
+func leaving(g store.Gate, now time.Time) bool {
+	return g.Use == store.LeavingGate && now.Sub(g.Since) < leavingFor
+}
+
 // gateClient speaks with the controller's gate.
 func (c *Crew) gateClient() *gate.Client {
 	return gate.NewClient(c.Jenkins, gate.Labels(c.settings.Load().Labels))
@@ -58,7 +62,6 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 	c.gateAsked, c.gateSession = look.At, look.Session
 	var unusable *gate.UnusableError
 	noGate := errors.Is(err, gate.ErrAbsent) || errors.As(err, &unusable) && !unusable.Heard // or whatever answers in its place
-	leaving := row.Gate.Use == store.LeavingGate && look.At.Sub(row.Gate.Since) < leavingFor
 	switch {
 	case err == nil:
 		c.gateSilent = 0
@@ -66,15 +69,12 @@ func (c *Crew) lookAtGate(ctx context.Context, look *Look) error {
 		if c.gateLedger = status.Session; sameJenkins && known != "" && known != status.Session {
 			return errAnotherLedger
 		}
-		look.Gate, look.LeavingGate = status, leaving
+		look.Gate, look.LeavingGate = status, leaving(row.Gate, look.At)
 		look.GateAway = row.Gate.Use == store.Gated && !status.SinceBoot() // one that comes to labels was missed by nobody
 		return c.gateAnswered(ctx, row.Gate, look)
 	case row.Gate.Use != store.Gated && noGate:
 		return c.gateLeft(ctx, row.Gate, look)
 	case row.Gate.Use == store.LabelsOnly && unusable == nil:
-		return nil
-	case leaving && unusable != nil: // it goes on refusing builds until it is gone, which is known
-		look.GateProblem = err.Error()
 		return nil
 	case !noGate && unusable == nil:
 		if c.gateSilent++; c.gateSilent < lostAfter {
@@ -101,6 +101,9 @@ func (c *Crew) gateAnswered(ctx context.Context, known store.Gate, look *Look) e
 
 // gateLost notes that the controller's gate is lost: agents that are clean lose that by the decision that follows.
 func (c *Crew) gateLost(ctx context.Context, known store.Gate, look *Look) error {
+	if leaving(known, look.At) && !look.GateAway {
+		return nil // it goes on refusing builds until it is gone, which is known
+	}
 	lost := store.Gate{Use: store.Gated, Since: look.At, Problem: look.GateProblem}
 	if known.Lost() { // one alarm, whatever its reason becomes
 		lost.Since = known.Since
