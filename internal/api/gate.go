@@ -168,7 +168,8 @@ func (s *Server) unreliant(ctx context.Context, id hygiene.ControllerID, v View)
 	}
 	return !slices.ContainsFunc(agents, func(a hygiene.Agent) bool {
 		s := v.Decisions[a.ID.Name].Sighting
-		return a.State == hygiene.Clean && (s.Unfit != "" || s.At.Before(v.Look.At)) // not decided about yet
+		relies := a.State == hygiene.Clean || a.State == hygiene.Granting // by a request that may be under way
+		return relies && (s.Unfit != "" || s.At.Before(v.Look.At))        // not decided about yet
 	}), nil
 }
 

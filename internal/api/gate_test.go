@@ -91,12 +91,16 @@ func TestARemovalIsAnnouncedAndReadyWhenNothingReliesOnTheGate(t *testing.T) {
 		c.Agent.State, c.Attempt.Proved = hygiene.Granting, began
 		return []hygiene.Event{{Type: hygiene.EventProved}}, nil
 	})
+	h.crew.view.Look.Gate.Leaving = true
+	h.crew.view.Decisions = map[string]api.Decision{"el9-1": {Sighting: hygiene.Sighting{At: h.crew.view.Look.At, Unfit: "two executors"}}}
+	if g := decode[api.Gate](t, h.ask(t, store.Viewer, http.MethodGet, gateOfMain, "")); g.Ready {
+		t.Error("ready while the gate may be granting one that labels alone cannot keep")
+	}
 	h.change(t, id, func(c *store.Change) ([]hygiene.Event, error) {
 		a, attempt, err := hygiene.Grant(c.Agent, *c.Attempt, c.Epoch, began)
 		c.Agent, c.Attempt = a, &attempt
 		return []hygiene.Event{{Type: hygiene.EventGranted}}, err
 	})
-	h.crew.view.Look.Gate.Leaving = true
 	for name, c := range map[string]struct {
 		sighting hygiene.Sighting
 		ready    bool
