@@ -43,7 +43,10 @@ func Check(ctx context.Context, j *jenkins.Client, version string, labels Labels
 	if s.Version != version {
 		add(jenkins.LevelWarn, installIt+" The new takes the place of the old without a gap.", "the gate is of pitcrew %s, and this is %s", s.Version, version)
 	}
-	if !s.AtBoot() {
+	if s.Hook == hookDeleted {
+		add(jenkins.LevelWarn, installIt,
+			"the file that brought the gate was deleted: after a restart of Jenkins it is gone, and builds start wherever they like until it is back")
+	} else if !s.AtBoot() {
 		add(jenkins.LevelWarn, `Write its file: "pitcrew gate install" without --no-file, or put what "pitcrew gate show" prints into init.groovy.d as `+FileName+".",
 			"the gate was registered by the console alone: after a restart of Jenkins it is gone, and builds start wherever they like until it is back")
 	}

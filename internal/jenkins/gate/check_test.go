@@ -27,6 +27,7 @@ func TestACheckSaysWhatIsWrongWithAGate(t *testing.T) {
 		"well":           {gate: &jenkinstest.GateOptions{}, want: []string{ok}},
 		"of before":      {gate: &jenkinstest.GateOptions{Version: "v1"}, want: []string{"ok the gate of pitcrew v1", "warn the gate is of pitcrew v1, and this is v2"}},
 		"console":        {gate: &jenkinstest.GateOptions{Hook: "console"}, want: []string{ok, "warn the gate was registered by the console alone"}},
+		"deleted":        {gate: &jenkinstest.GateOptions{Hook: "deleted script"}, want: []string{ok, "warn the file that brought the gate was deleted"}},
 		"other labels":   {gate: &jenkinstest.GateOptions{Clean: "spotless"}, want: []string{"fail the gate cannot be used: it was made for the labels"}},
 		"other protocol": {gate: &jenkinstest.GateOptions{Protocol: 2}, want: []string{"fail the gate cannot be used: it is of pitcrew v2 and speaks protocol 2"}},
 		"broken":         {gate: &jenkinstest.GateOptions{Broken: true}, want: []string{"fail the gate cannot be used: "}},

@@ -61,7 +61,7 @@ func (a Agent) Open() bool { return a.State == Clean && a.Drift == "" }
 type Head struct {
 	Protocol int       `json:"protocol"`
 	Version  string    `json:"version"` // of pitcrew that the file came with
-	Hook     string    `json:"hook"`    // what registered it: "init script", "console", or "console, and init script"
+	Hook     string    `json:"hook"`    // what registered it: "init script", "console", "console, and init script", or "deleted script"
 	Session  string    `json:"session"` // of the ledger: another one means that it was emptied
 	Seq      int64     `json:"seq"`     // of the newest event
 	Labels   [3]string `json:"labels"`  // cleanable, dirty, clean
@@ -69,10 +69,13 @@ type Head struct {
 }
 
 // AtBoot reports whether the gate will be there when Jenkins starts the next time.
-func (h Head) AtBoot() bool { return h.Hook != "console" }
+func (h Head) AtBoot() bool { return h.Hook != "console" && h.Hook != hookDeleted }
 
 // SinceBoot reports whether the gate has been there since Jenkins started.
-func (h Head) SinceBoot() bool { return h.Hook == "init script" }
+func (h Head) SinceBoot() bool { return h.Hook == "init script" || h.Hook == hookDeleted }
+
+// hookDeleted is that of an init script whose file is gone by now.
+const hookDeleted = "deleted script"
 
 // Status is the whole ledger, as far as the user may see the agents' configuration.
 type Status struct {

@@ -104,6 +104,32 @@ func TestRemovedItDoesNotComeBack(t *testing.T) {
 	}
 }
 
+func TestAGateWhoseFileIsDeletedIsNotThereAtTheNextStart(t *testing.T) {
+	j, home := boot(t), t.TempDir()
+	head := func() Head { return Head{Hook: j.read(j.do(command{"do": "status"})).Hook} }
+	in := j.install(home, "v1", true)
+	if h := head(); !h.AtBoot() || h.SinceBoot() {
+		t.Errorf("installed: %+v", h)
+	}
+	j.do(command{"do": "start_from", "home": home})
+	if h := head(); !h.AtBoot() || !h.SinceBoot() {
+		t.Errorf("started: %+v", h)
+	}
+	if err := os.Remove(in.File); err != nil {
+		t.Fatal(err)
+	}
+	if h := head(); h.AtBoot() || !h.SinceBoot() {
+		t.Errorf("its file is deleted: %+v", h)
+	}
+	in = j.install(home, "v1", true)
+	if err := os.Remove(in.File); err != nil {
+		t.Fatal(err)
+	}
+	if h := head(); h.AtBoot() {
+		t.Errorf("installed, and its file is deleted: %+v", h)
+	}
+}
+
 func TestPastedIntoTheConsoleItIsNoInitScript(t *testing.T) {
 	j := boot(t)
 	text, err := Script("v1", labels)

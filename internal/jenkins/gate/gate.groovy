@@ -863,7 +863,7 @@ class PitcrewGate implements RootAction {
     private StringBuilder head(StringBuilder out) {
         out.append('{"protocol":').append(PitcrewLedger.PROTOCOL).append(',"version":')
         text(out, version).append(',"hook":')
-        text(out, (String) ledger.root.get('hook')).append(',"session":')
+        text(out, hook()).append(',"session":')
         text(out, (String) ledger.root.get('session')).append(',"seq":').append(ledger.sequence.get()).append(',"labels":[')
         text(out, ledger.cleanable).append(',')
         text(out, ledger.dirty).append(',')
@@ -871,6 +871,15 @@ class PitcrewGate implements RootAction {
         Object owner = ledger.root.get('owner')
         if (owner != null) text(out.append(',"owner":'), (String) owner)
         return out
+    }
+
+    /** What registered the gate. A file that was deleted since brings nothing back at the next start. */
+    @CompileStatic
+    private String hook() {
+        String hook = (String) ledger.root.get('hook')
+        Object file = ledger.root.get('file')
+        if (file == null || new File((String) file).exists()) return hook
+        return hook == 'init script' ? 'deleted script' : 'console'
     }
 
     /** What is known of the agent, and what holds now: a state 'clean' with a drift lets nothing through. */
@@ -1042,7 +1051,7 @@ class PitcrewGate implements RootAction {
 
 /** Puts this copy into the place of an earlier one: the new stands before the old goes, in one section of the queue's lock. */
 class PitcrewRegistration {
-    static String run(String version, String cleanable, String dirty, String clean, String hook) {
+    static String run(String version, String cleanable, String dirty, String clean, String hook, String file) {
         Jenkins jenkins = Jenkins.get()
         def context = jenkins.servletContext
         Map root = context.getAttribute('pitcrew.gate')
@@ -1058,11 +1067,25 @@ class PitcrewRegistration {
         parts.keySet().each { jenkins.getExtensionList(it).size() }
         int replaced = 0
         Queue.withLock({
+            if (file == null) root.remove('file')
+            else root.put('file', file)
             root.put('hook', hook) // before there is an address: it is in every answer
             parts.each { type, mine -> replaced += place(jenkins.getExtensionList(type), mine) }
             place(jenkins.getActions(), new PitcrewGate(ledger, version))
         } as Runnable)
         return "pitcrew gate $version: registered by the $hook, ${replaced > 0 ? 'in the place of another copy' : 'as the first copy'}"
+    }
+
+    /** The file that a script was read from, null if there is none or it cannot be told. */
+    static String source(Class<?> script) {
+        try {
+            URL from = script.getProtectionDomain()?.getCodeSource()?.getLocation()
+            if (from == null || from.getProtocol() != 'file') return null
+            File file = new File(from.toURI())
+            return file.isFile() ? file.getPath() : null
+        } catch (Throwable e) { // without it the gate is as good
+            return null
+        }
     }
 
     private static int place(List all, Object mine) {
@@ -1076,7 +1099,8 @@ class PitcrewRegistration {
 try {
     // Init scripts end before Jenkins has started, and no console answers before that.
     boolean late = Jenkins.get().getInitLevel() == InitMilestone.COMPLETED
-    println PitcrewRegistration.run('@VERSION@', '@CLEANABLE@', '@DIRTY@', '@CLEAN@', late ? 'console' : 'init script')
+    println PitcrewRegistration.run('@VERSION@', '@CLEANABLE@', '@DIRTY@', '@CLEAN@', late ? 'console' : 'init script',
+        late ? null : PitcrewRegistration.source(getClass()))
 } catch (Throwable e) {
     // An init script that throws anything else keeps Jenkins from starting. Without a gate it starts, and the daemon sees that.
     throw new RuntimeException('the gate of pitcrew @VERSION@ could not be registered: ' + e, e)

@@ -34,7 +34,7 @@ if (@WRITE@) {
 if (Files.exists(file)) {
     String found = MessageDigest.getInstance('SHA-256').digest(Files.readAllBytes(file)).encodeHex()
     println '@SENTINEL@ file ' + found + ' ' + file
-    if (found == digest) Jenkins.get().servletContext.getAttribute('pitcrew.gate').put('hook', 'console, and init script')
+    if (found == digest) Jenkins.get().servletContext.getAttribute('pitcrew.gate').putAll(file: file.toString(), hook: 'console, and init script')
 }
 def others = (dir.toFile().listFiles({ File f -> f.name.endsWith('.groovy') && f.name != '@FILE@' } as FileFilter) ?: []) + new File(Jenkins.get().rootDir, 'init.groovy')
 for (File other : others) if (other.isFile() && other.getText('UTF-8').contains('class PitcrewRegistration')) println '@SENTINEL@ another ' + other
