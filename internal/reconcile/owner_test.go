@@ -118,6 +118,33 @@ func TestARestoredBackupMakesEveryAgentDue(t *testing.T) {
 	}
 }
 
+// What a backup says of the slots is as old as what it says of the agents: they were written anew for each recipe since.
+func TestARestoredBackupKnowsItsSlotsAgainThoughTheRecipeWasChangedSince(t *testing.T) {
+	inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		saved := filepath.Join(r.t.TempDir(), "saved.db")
+		must(t, r.store.Backup(r.t.Context(), saved))
+		r.mu.Lock()
+		r.program = another(t)
+		r.mu.Unlock()
+		r.set(func(*reconcile.Settings) {})
+		must(t, r.crew.OrderClean(r.t.Context(), "linux-7", "ann", "test", ""))
+		r.waitState("linux-7", hygiene.Due)
+		r.waitState("linux-7", hygiene.Clean)
+		r.end()
+		for _, suffix := range []string{"-wal", "-shm"} {
+			must(t, os.RemoveAll(r.path+suffix))
+		}
+		copyFile(t, saved, r.path)
+		r.start()
+		r.wait(time.Minute, "a new epoch", func() bool { return len(r.events(hygiene.EventEpoch)) > 0 })
+		r.waitState("linux-7", hygiene.Clean)
+		if refused := r.events(hygiene.EventSlot); len(refused) > 0 {
+			t.Errorf("slots that pitcrew itself wrote were refused: %+v", refused)
+		}
+	})
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	data, err := os.ReadFile(from)

@@ -13,7 +13,8 @@ import (
 
 // NewEpoch gives up everything that the store believes about agents: each managed one becomes
 // due for a whole cleanup, each open attempt is lost, all in one transaction. Slots stay taken:
-// only the controller can tell whether their builds are gone.
+// only the controller can tell whether their builds are gone. What they carry is forgotten: they may have been
+// written anew since, and what they are known by would tell of a change by somebody else.
 func (s *Store) NewEpoch(ctx context.Context, reason string, now time.Time) error {
 	err := s.write(ctx, func(ctx context.Context, t *txn) error { return t.startEpoch(ctx, reason, now) })
 	if err != nil {
@@ -42,6 +43,26 @@ func (t *txn) startEpoch(ctx context.Context, reason string, now time.Time) erro
 	for _, row := range found {
 		if err := t.distrust(ctx, agentID(row.Controller, row.Name), reason, now, ahead[row.Controller]); err != nil {
 			return fmt.Errorf("agent %s/%s: %w", row.Controller, row.Name, err)
+		}
+	}
+	for controller := range ahead {
+		if err := t.forgetContent(ctx, hygiene.ControllerID(controller)); err != nil {
+			return fmt.Errorf("slots of controller %s: %w", controller, err)
+		}
+	}
+	return nil
+}
+
+// forgetContent makes the next use of each slot write it anew.
+func (t *txn) forgetContent(ctx context.Context, controller hygiene.ControllerID) error {
+	slots, err := t.slotsOf(ctx, controller)
+	if err != nil {
+		return err
+	}
+	for _, r := range slots {
+		r.Digest, r.Content, r.Pending = "", "", ""
+		if err := t.saveSlot(ctx, r); err != nil {
+			return err
 		}
 	}
 	return nil
