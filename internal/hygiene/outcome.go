@@ -39,6 +39,9 @@ type Verdict struct {
 	// Losses is the number of the agent's attempts in a row, this one included, that were lost while a
 	// program of this recipe revision ran; 0 for an outcome that is no such loss.
 	Losses int
+	// Hindered is the number of the agent's attempts in a row, this one included, that were given back, when what was in
+	// the way of this one stays there until a person does something about it; 0 for any other.
+	Hindered int
 	// Unused marks a lost attempt that was proven, and after which nothing real is known to have run:
 	// verification alone is due.
 	Unused  bool
@@ -147,6 +150,21 @@ func CountLosses(attempts []Attempt, revision string) int {
 	return n
 }
 
+// CountGivenBack counts, of an agent's attempts, newest first, the ended ones in a row that were given back.
+func CountGivenBack(attempts []Attempt) int {
+	n := 0
+	for i := range attempts {
+		switch t := &attempts[i]; {
+		case t.Ended.IsZero():
+		case t.Outcome != GivenBack:
+			return n
+		default:
+			n++
+		}
+	}
+	return n
+}
+
 // unfitLook is when an agent is looked at again whose configuration forbids calling it clean. It is
 // no failure of the agent or its recipe, and a person mends it with one click.
 const unfitLook = 15 * time.Minute
@@ -166,7 +184,7 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 		a.NextLook = a.Quarantine.NextLook
 		return a, t, nil
 	case v.Outcome == GivenBack:
-		a.NextLook = now.Add(p.Backoff.After(1, seed) / 4)
+		a.NextLook = now.Add(p.Backoff.After(max(1, v.Hindered), seed) / 4)
 		if a.Quarantine.byPerson() && a.Quarantine.NextLook.After(a.NextLook) {
 			a.NextLook = a.Quarantine.NextLook
 		}

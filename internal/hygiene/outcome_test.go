@@ -497,3 +497,34 @@ func TestLostAttemptsInARowBackOffAndCostTheAgentNothing(t *testing.T) {
 		last = wait
 	}
 }
+
+func TestAttemptsThatWereGivenBackInARowBackOffWhereAPersonMustDoSomething(t *testing.T) {
+	t.Parallel()
+	given := hygiene.Attempt{Ended: epoch, Outcome: hygiene.GivenBack}
+	for want, attempts := range [][]hygiene.Attempt{
+		0: {{}, {Ended: epoch, Outcome: hygiene.Cleaned}, given},
+		1: {given},
+		2: {{}, given, given, {Ended: epoch, Outcome: hygiene.Lost}, given},
+	} {
+		if got := hygiene.CountGivenBack(attempts); got != want {
+			t.Errorf("counted %d, want %d", got, want)
+		}
+	}
+	p := hygiene.Policy{Backoff: hygiene.Backoff{First: time.Minute, Max: time.Hour}, QuarantineAfter: 1}
+	wait := func(n int) time.Duration {
+		a := agentIn(hygiene.Claimed)
+		a, _, err := hygiene.End(a, hygiene.Attempt{Agent: a.ID, Number: a.Attempt}, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: "forbidden", Hindered: n}, p, epoch)
+		if err != nil || a.Failures != 0 || a.Quarantine != nil {
+			t.Errorf("the agent was blamed: %+v, %v", a, err)
+		}
+		return a.NextLook.Sub(epoch)
+	}
+	if wait(0) != wait(1) {
+		t.Errorf("the first waits %s, want %s as any that is given back", wait(1), wait(0))
+	}
+	for n := 2; n < 12; n++ {
+		if w := wait(n); w > 19*time.Minute || n < 6 && w <= wait(n-1) || n > 8 && w < 11*time.Minute {
+			t.Errorf("the one after %d waits %s, before that %s", n, w, wait(n-1))
+		}
+	}
+}

@@ -293,6 +293,11 @@ func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
 	if v.Losses, err = c.losses(ctx, w, v.Outcome); err != nil {
 		return err
 	}
+	if v.Hindered > 0 {
+		if v.Hindered, err = c.hindrances(ctx, w); err != nil {
+			return err
+		}
+	}
 	err = c.change(ctx, w.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
 		if err := c.current(ch, w); err != nil {
 			return nil, err
@@ -312,7 +317,7 @@ func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
 	return nil
 }
 
-// maxLosses is how far back lost attempts are counted: the wait has long reached its cap then.
+// maxLosses is how far back attempts are counted: the wait has long reached its cap then.
 const maxLosses = 40
 
 // losses counts the attempts in a row that were lost as this one is about to be.
@@ -322,15 +327,24 @@ func (c *Crew) losses(ctx context.Context, w *work, o hygiene.Outcome) (int, err
 	if !lost.Loses() {
 		return 0, nil
 	}
+	attempts, err := c.newest(ctx, w)
+	return 1 + hygiene.CountLosses(attempts, lost.Revision), err
+}
+
+// hindrances counts the attempts in a row that were given back as this one is about to be.
+func (c *Crew) hindrances(ctx context.Context, w *work) (int, error) {
+	attempts, err := c.newest(ctx, w)
+	return 1 + hygiene.CountGivenBack(attempts), err
+}
+
+// newest are the agent's attempts, newest first, as far back as they are counted.
+func (c *Crew) newest(ctx context.Context, w *work) ([]hygiene.Attempt, error) {
 	records, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: w.agent.ID, Limit: maxLosses})
-	if err != nil {
-		return 0, err
-	}
 	attempts := make([]hygiene.Attempt, len(records))
 	for i := range records {
 		attempts[i] = records[i].Attempt
 	}
-	return 1 + hygiene.CountLosses(attempts, lost.Revision), nil
+	return attempts, err
 }
 
 // endEvents is the event of the end, and one of a quarantine or of a row of losses that is new.

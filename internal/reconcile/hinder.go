@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 )
 
@@ -59,7 +60,13 @@ func (c *Crew) hindered(ctx context.Context, w *work, err error) error {
 		return err
 	}
 	c.Log.WarnContext(ctx, "cleanup cannot be handed over", "agent", w.agent.ID.Name, "attempt", w.attempt.Number, "reason", reason, "err", err)
-	return c.giveBack(ctx, w, reason)
+	return c.hinder(ctx, w, reason)
+}
+
+// hinder gives the claim back because of something that stays in the way until a person does something about it: the
+// agent is tried again less and less often, for trying costs requests and leaves attempts behind.
+func (c *Crew) hinder(ctx context.Context, w *work, reason string) error {
+	return c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: reason, Hindered: 1})
 }
 
 // hindrance says what stands in the way, in words that an administrator can act on; "" when it may

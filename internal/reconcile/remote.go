@@ -27,14 +27,14 @@ type remoteRun struct {
 // so that a crash in between is told from a claim that never got so far.
 func (c *Crew) handOverSSH(ctx context.Context, w *work) (time.Duration, error) {
 	if w.pool.Target == nil || c.SSH == nil {
-		return rest, c.giveBack(ctx, w, "its pool has no ssh settings")
+		return rest, c.hinder(ctx, w, "its pool has no ssh settings")
 	}
 	if reason := outdated(w); reason != "" {
 		return rest, c.giveBack(ctx, w, reason)
 	}
 	target, err := w.pool.Target(w.agent.ID.Name)
 	if err != nil {
-		return rest, c.giveBack(ctx, w, err.Error())
+		return rest, c.hinder(ctx, w, err.Error())
 	}
 	if ready, err := c.renew(ctx, w, ""); err != nil || !ready {
 		return rest, err
@@ -113,7 +113,7 @@ func (c *Crew) judgeRemote(ctx context.Context, w *work, run *remoteRun) (time.D
 	var failure *sshexec.Error
 	switch {
 	case errors.As(run.err, &failure) && !failure.MayHaveRun():
-		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.GivenBack, Reason: "not reached over SSH: " + failure.Error()})
+		return again, c.hinder(ctx, w, "not reached over SSH: "+failure.Error())
 	case errors.Is(run.err, context.DeadlineExceeded) || errors.Is(run.err, sshexec.ErrRunTimeout):
 		return again, c.end(ctx, w, hygiene.Verdict{Outcome: hygiene.Failed, Reason: fmt.Sprintf("ran longer than %s and was stopped", w.policy.Limits.Run)})
 	}

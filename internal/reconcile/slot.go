@@ -9,6 +9,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
@@ -58,7 +59,7 @@ func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, er
 	}
 	slot, err := c.Store.TakeSlot(ctx, c.id, w.agent.ID.Name, w.attempt.Number, w.program.Digest, w.settings.slotNames())
 	if errors.Is(err, store.ErrNoSlot) {
-		return "", false, c.rescue(ctx) // slots of attempts that have ended are freed; the next poll tries again
+		return "", false, c.withoutSlot(ctx, w)
 	}
 	if err != nil {
 		return "", false, err
@@ -71,6 +72,24 @@ func (c *Crew) prepareJob(ctx context.Context, w *work) (job string, ok bool, er
 		return "", false, c.refuseSlot(ctx, w, slot, refused.reason)
 	}
 	return slot.Job, err == nil, err
+}
+
+// withoutSlot frees the slots of attempts that have ended; the next poll tries again. Where all are refused, no poll
+// will find one that is free.
+func (c *Crew) withoutSlot(ctx context.Context, w *work) error {
+	if err := c.rescue(ctx); err != nil {
+		return err
+	}
+	slots, err := c.Store.Slots(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	ours := w.settings.slotNames()
+	refused := slices.DeleteFunc(slots, func(s store.Slot) bool { return s.Refused == "" || !slices.Contains(ours, s.Job) })
+	if len(refused) < len(ours) {
+		return nil
+	}
+	return c.hinder(ctx, w, fmt.Sprintf("no slot of %d can be used: %s", len(ours), refused[0].Refused))
 }
 
 // outdated says why there is not the program that the attempt was claimed for, "" when it has.
@@ -247,7 +266,7 @@ func (c *Crew) refuseSlot(ctx context.Context, w *work, slot store.Slot, reason 
 		}
 		c.Watch.Changed(e)
 	}
-	return c.giveBack(ctx, w, reason)
+	return c.hinder(ctx, w, reason)
 }
 
 // checkParameterised looks whether the job that a team keeps as code carries the program that the
@@ -258,7 +277,7 @@ func (c *Crew) checkParameterised(ctx context.Context, w *work, job string) (str
 		return "", false, reading.of(job, err)
 	}
 	if !recipe.Carries(have, w.program) {
-		return "", false, c.giveBack(ctx, w, fmt.Sprintf("job %s does not carry the program of recipe %s; render it again", job, w.policy.Recipe))
+		return "", false, c.hinder(ctx, w, fmt.Sprintf("job %s does not carry the program of recipe %s; render it again", job, w.policy.Recipe))
 	}
 	return job, true, nil
 }

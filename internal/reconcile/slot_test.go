@@ -45,10 +45,7 @@ func TestASlotChangedBySomebodyIsNeverBuiltAndSaysSoOnce(t *testing.T) {
 		if a := r.agent("linux-7"); a.State == hygiene.Clean || a.Failures != 0 {
 			t.Errorf("got %+v", a)
 		}
-		slots, err := r.store.Slots(r.t.Context(), "ci")
-		must(t, err)
-		slots[0].Refused, slots[0].Digest, slots[0].Content, slots[0].Pending = "", "", "", "reset"
-		must(t, r.store.SaveSlot(r.t.Context(), slots[0])) // as `pitcrew slots reset` does
+		r.resetSlots()
 		r.waitState("linux-7", hygiene.Clean)
 	})
 }
