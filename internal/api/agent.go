@@ -70,6 +70,7 @@ type sight struct {
 	view     View
 	decision Decision
 	decided  bool
+	orphan   bool // its controller is not in the configuration any more
 	now      time.Time
 }
 
@@ -93,6 +94,9 @@ func (s sight) wire() Agent {
 	}
 	if w.Labels == nil {
 		w.Labels = []string{}
+	}
+	if s.orphan {
+		w.Why = "its controller is not in the configuration any more"
 	}
 	if !s.decided {
 		return w

@@ -146,7 +146,10 @@ func (s *Server) sights(ctx context.Context, controller hygiene.ControllerID, no
 	known := make(map[hygiene.AgentID]bool, len(stored))
 	for _, a := range stored {
 		known[a.ID] = true
-		out = append(out, views[a.ID.Controller].sight(a, now))
+		view, serviced := views[a.ID.Controller]
+		v := view.sight(a, now)
+		v.orphan = !serviced
+		out = append(out, v)
 	}
 	for id, v := range views {
 		for name := range v.Decisions {
@@ -189,7 +192,7 @@ func (s *Server) getAgent(ctx context.Context, in *agentInput) (*answer[AgentDet
 
 // find returns one agent, or [store.ErrNotFound].
 func (s *Server) find(ctx context.Context, id hygiene.AgentID) (sight, error) {
-	view := s.views(id.Controller)[id.Controller]
+	view, serviced := s.views(id.Controller)[id.Controller]
 	a, _, err := s.Store.Agent(ctx, id)
 	if _, decided := view.Decisions[id.Name]; errors.Is(err, store.ErrNotFound) && decided {
 		a, err = hygiene.Agent{ID: id}, nil
@@ -197,7 +200,9 @@ func (s *Server) find(ctx context.Context, id hygiene.AgentID) (sight, error) {
 	if err != nil {
 		return sight{}, err
 	}
-	return view.sight(a, time.Now()), nil
+	v := view.sight(a, time.Now())
+	v.orphan = !serviced
+	return v, nil
 }
 
 // fill adds the agent's newest attempts, events, builds and residue.

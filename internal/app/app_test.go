@@ -370,6 +370,12 @@ func TestAReloadTakesWhatIsNew(t *testing.T) {
 	from, to := strings.Index(string(text), "controllers:"), strings.Index(string(text), "recipes:")
 	s.write("pitcrew.yaml", string(text[:from])+string(text[to:]))
 	must(t, d.Reload(t.Context(), "ann"))
+	if _, metrics := d.get("/metrics"); strings.Contains(metrics, "_timestamp_seconds{controller=") || strings.Contains(metrics, "pitcrew_agents{") {
+		t.Errorf("an alarm about the age of a controller that is not serviced any more would never end:\n%s", metrics)
+	}
+	if _, agents := d.get("/api/v1/agents"); !strings.Contains(agents, "its controller is not in the configuration any more") {
+		t.Errorf("the list of agents does not say that nobody services them:\n%s", agents)
+	}
 	s.write("pitcrew.yaml", string(text))
 	must(t, d.Reload(t.Context(), "ann"))
 	s.jenkins.SaveLabels("linux-7", "cleanable el7", "ann")

@@ -249,6 +249,9 @@ func (a *App) follow(p *plan) {
 			r.cancel()
 			<-r.ended
 		}
+		if p.next[name] == nil {
+			a.metrics.forget(name)
+		}
 	}
 	serviced := make([]hygiene.ControllerID, 0, len(p.next))
 	for name := range p.next {

@@ -131,6 +131,16 @@ func (m *metrics) expect(s reconcile.Settings) {
 	}
 }
 
+// forget ends what is shown of a controller that is not serviced any more: an alarm about its age would never end. What was
+// counted stays.
+func (m *metrics) forget(controller string) {
+	for _, v := range []*prometheus.GaugeVec{
+		m.agents, m.stuck, m.lastSweep, m.heartbeat, m.findings, m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger, m.gateLaunched,
+	} {
+		v.DeletePartialMatch(prometheus.Labels{"controller": controller})
+	}
+}
+
 // Swept implements [reconcile.Watcher].
 func (m *metrics) Swept(controller hygiene.ControllerID, _ time.Duration, err error) {
 	if err != nil {
