@@ -41,7 +41,8 @@ func (s *Server) watchRoute() {
 		id: "watchEvents", method: http.MethodGet, path: "/events/watch", role: store.Viewer, tag: "events",
 		summary: "Watch events as they happen",
 		detail: "Server-sent events: the id is the event's ID, the data the event as JSON. Who comes back with the " +
-			"last ID misses nothing that is still stored.",
+			"last ID misses nothing that is still stored; with one that is not reached yet, as after the restoration of a backup, " +
+			"it begins with the next event.",
 	}
 	op := o.describe()
 	op.Middlewares = huma.Middlewares{s.require(o.role)}
@@ -76,10 +77,12 @@ func (s *Server) watch(ctx context.Context, in *watchInput) (*watcher, error) {
 	if in.LastEventID != fromNow {
 		filter.After = in.LastEventID
 	}
-	if filter.After == fromNow {
-		if filter.After, err = s.newestEvent(ctx); err != nil {
-			return nil, err
-		}
+	newest, err := s.newestEvent(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if filter.After == fromNow || filter.After > newest { // of a store whose backup this is: it would take days to get there again
+		filter.After = newest
 	}
 	return &watcher{s: s, filter: filter}, nil
 }

@@ -253,6 +253,32 @@ func TestAWatchEndsWhenTheDaemonStops(t *testing.T) {
 	})
 }
 
+// A restored backup has not come as far as those who watched the store of before.
+func TestAWatchOfARestoredStoreGoesOnWithWhatHappensNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := setup(t)
+		id := h.adopt(t, "el9-1")
+		c, x := dial(t, h, h.tokens[store.Viewer])
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var f follower
+		go f.run(ctx, c, api.EventSelect{Agent: "el9-1", Controller: "main"}, 1_000_000)
+		synctest.Wait()
+		h.append(t, id, 1)
+		synctest.Wait()
+		x.lose()
+		h.append(t, id, 2)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"1", "2"}, f.reasons()); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
 func TestAWatchThatCannotBeginSaysWhy(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
