@@ -68,7 +68,7 @@ type Log struct {
 	Format string `yaml:"format" jsonschema:"default=auto,enum=auto,enum=json,enum=text"`
 }
 
-// Labels are the three labels that pitcrew writes on agents: one word each, all different.
+// Labels are the three labels that pitcrew writes on agents: one word each, without / and ;, all different.
 type Labels struct {
 	// Cleanable marks an agent as managed. You set it; pitcrew never does.
 	Cleanable string `yaml:"cleanable" jsonschema:"default=cleanable"`

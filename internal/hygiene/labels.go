@@ -44,12 +44,15 @@ type Names struct {
 // DefaultNames is the spelling used unless the configuration says otherwise.
 var DefaultNames = Names{Cleanable: "cleanable", Dirty: "dirty", Clean: "clean"}
 
-// Validate refuses names that Jenkins would not read back as one plain label, and names that
-// are not three different ones.
+// Validate refuses names that Jenkins would not read back as one plain label, or whose agents it could not be asked
+// for, and names that are not three different ones.
 func (n Names) Validate() error {
 	for _, name := range []string{n.Cleanable, n.Dirty, n.Clean} {
 		if name == "" || !plainAtom(name) {
 			return fmt.Errorf("label %q: want one word without quotes, blanks or operators", name)
+		}
+		if name == "." || name == ".." || strings.ContainsAny(name, "/;") {
+			return fmt.Errorf("label %q: want none with / or ;: Jenkins has no address at which to ask for its agents", name)
 		}
 	}
 	if n.Cleanable == n.Dirty || n.Cleanable == n.Clean || n.Dirty == n.Clean {

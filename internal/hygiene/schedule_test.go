@@ -197,12 +197,20 @@ func TestNames(t *testing.T) {
 	if got := n.Apply(tokens, n.Read(tokens)); !slices.Equal(got, tokens) {
 		t.Errorf("applying what is there changed it to %v", got)
 	}
-	for _, bad := range []hygiene.Names{{}, {Cleanable: "a", Dirty: "a", Clean: "b"}, {Cleanable: "a b", Dirty: "c", Clean: "d"}, {Cleanable: "a&&b", Dirty: "c", Clean: "d"}} {
+	for _, bad := range []hygiene.Names{
+		{},
+		{Cleanable: "a", Dirty: "a", Clean: "b"},
+		{Cleanable: "a b", Dirty: "c", Clean: "d"},
+		{Cleanable: "a&&b", Dirty: "c", Clean: "d"},
+		{Cleanable: "ci/cleanable", Dirty: "c", Clean: "d"},
+		{Cleanable: "a", Dirty: "c;", Clean: "d"},
+		{Cleanable: "a", Dirty: "c", Clean: ".."},
+	} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v accepted", bad)
 		}
 	}
-	if err := (hygiene.Names{Cleanable: "ci-cleanable", Dirty: "ci-dirty", Clean: "ci-clean"}).Validate(); err != nil {
+	if err := (hygiene.Names{Cleanable: "ci-cleanable", Dirty: "ci:größe", Clean: "ci.clean%"}).Validate(); err != nil {
 		t.Error(err)
 	}
 }
