@@ -65,6 +65,8 @@ func (s *Server) unhealthy(ctx context.Context, now time.Time) []string {
 			reasons = append(reasons, fmt.Sprintf("controller %s is not serviced: %s", c.ID, v.Refused))
 		} else if late := v.late(s.Started, now); late != "" {
 			reasons = append(reasons, fmt.Sprintf("controller %s %s", c.ID, late))
+		} else if v.Look != nil && v.Look.Unproven != "" && now.Sub(v.Look.UnprovenSince) > v.staleAfter() {
+			reasons = append(reasons, fmt.Sprintf("controller %s: nothing begins while it cannot be told who services it: %s", c.ID, v.Look.Unproven))
 		} else if lost := v.lost(); lost != "" {
 			reasons = append(reasons, fmt.Sprintf("controller %s: %s", c.ID, lost))
 		}

@@ -29,6 +29,12 @@ func TestHealth(t *testing.T) {
 			h.crew.view.Look.At, h.crew.view.Stale = time.Now().Add(-time.Hour), 2*time.Hour
 		}, ""},
 		{"refused", nil, func(_ *testing.T, h *house) { h.crew.view.Refused = "it is serviced by \"other\"" }, "controller main is not serviced: it is serviced by \"other\""},
+		{"unproven for a moment", nil, func(_ *testing.T, h *house) {
+			h.crew.view.Look.Unproven, h.crew.view.Look.UnprovenSince = "read the owner's mark: 500", time.Now().Add(-time.Minute)
+		}, ""},
+		{"unproven for long", nil, func(_ *testing.T, h *house) {
+			h.crew.view.Look.Unproven, h.crew.view.Look.UnprovenSince = "read the owner's mark: 403", time.Now().Add(-time.Hour)
+		}, "controller main: nothing begins while it cannot be told who services it: read the owner's mark: 403"},
 		{"dead-man", nil, func(t *testing.T, h *house) {
 			t.Helper()
 			if err := h.store.SavePoolState(t.Context(), store.PoolRow{Pool: "main/linux", DeadSince: began}); err != nil {

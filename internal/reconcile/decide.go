@@ -208,6 +208,9 @@ func (c *Crew) see(ctx context.Context, s *Settings, look *Look, m *list, now ti
 	if err != nil {
 		return nil, err
 	}
+	if look.Unproven != "" {
+		pauses[ScopeAll] = "nothing begins while it cannot be told who services the controller: " + look.Unproven
+	}
 	stored := m.stored
 	known := make(map[string]bool, len(stored))
 	views := slices.Grow(m.views[:0], max(len(stored), len(look.Agents)))

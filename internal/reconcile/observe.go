@@ -30,6 +30,8 @@ type Look struct {
 	GateProblem  string            // why the gate that there was does not
 	GateAway     bool              // nothing is known to refuse builds now, or to have refused them before its ledger began
 	LeavingGate  bool              // the gate is about to be removed
+	Unproven     string            // why it cannot be told whether we still service the controller; "" = it can
+	UnprovenFrom time.Time         // the first look in a row for which it could not
 }
 
 // MarkPrefix begins every offline message of ours, so that we know our own marks.
@@ -57,10 +59,6 @@ func (c *Crew) observe(ctx context.Context) error {
 		c.took.Store(int64(time.Since(began)))
 		c.Watch.Swept(c.id, time.Since(began), err)
 		c.noteProblem(ctx, err)
-		if err != nil {
-			return
-		}
-		poke(c.wake)
 	})
 }
 
@@ -142,9 +140,11 @@ func (c *Crew) sweepOnce(ctx context.Context) error {
 	if look.SessionSince, err = c.session(ctx, look); err != nil {
 		return err
 	}
-	if err := c.own(ctx, look); err != nil {
-		return err
+	unproven := c.own(ctx, look)
+	if unproven != nil && !c.marked(c.settings.Load().jobName("owner")) {
+		return unproven
 	}
+	c.noteUnproven(look, unproven)
 	if err := c.lookForMissing(ctx, look); err != nil {
 		return err
 	}
@@ -155,7 +155,20 @@ func (c *Crew) sweepOnce(ctx context.Context) error {
 	c.lookAtModes(ctx, look)
 	c.look.Store(look)
 	c.Watch.Gated(c.id, look.gateSight())
-	return nil
+	poke(c.wake)
+	return unproven
+}
+
+// noteUnproven lets a look count although ours is not proven to be the controller's mark: we wrote it before, and an agent
+// that a build takes must lose clean whatever becomes of one job. Nothing new begins.
+func (c *Crew) noteUnproven(look *Look, err error) {
+	if err == nil {
+		return
+	}
+	look.Unproven, look.UnprovenFrom = err.Error(), look.At
+	if last := c.look.Load(); last != nil && last.Unproven != "" {
+		look.UnprovenFrom = last.UnprovenFrom
+	}
 }
 
 // session notes a new X-Jenkins-Session: the controller was restarted, and every assumption about

@@ -118,6 +118,48 @@ func TestARestoredBackupMakesEveryAgentDue(t *testing.T) {
 	}
 }
 
+// The job that bears the mark is only that: what builds take must lose clean, whatever becomes of it.
+func TestAMarkThatCannotBeRenewedStopsWhatBeginsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]jenkinstest.Fault{
+		"it may not be written":   {Method: http.MethodPost, Status: http.StatusForbidden},
+		"it may not be read":      {Method: http.MethodGet, Status: http.StatusForbidden},
+		"it is not to be seen":    {Method: http.MethodGet, Status: http.StatusNotFound},
+		"the controller stumbles": {Status: http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				fault.Path = "/job/pitcrew-owner/config.xml"
+				remove := r.jenkins.Inject(fault)
+				r.pass(10 * time.Minute)
+				r.runBuild("app", "clean&&el7")
+				r.wait(20*time.Second, "clean being taken off", func() bool { return r.labels("linux-7") == "cleanable" })
+				_, err := r.jenkins.Schedule("app", nil)
+				must(t, err)
+				r.pass(time.Hour)
+				if n := len(r.jenkins.Builds("app")); n != 1 {
+					t.Errorf("%d builds ran on an agent that was not cleaned between them", n)
+				}
+				if n := len(r.cleanups()); n != 1 {
+					t.Errorf("%d cleanups ran, want the one before", n)
+				}
+				if d, _ := r.crew.Explain("linux-7"); !strings.Contains(d.Reason, "the owner's mark") {
+					t.Errorf("the reason is %q", d.Reason)
+				}
+				if told := r.events(hygiene.EventController); len(told) != 1 || !strings.Contains(told[0].Reason, "the owner's mark") {
+					t.Errorf("told %+v", told)
+				}
+				remove()
+				r.wait(10*time.Minute, "the next build on a cleaned agent", func() bool { return len(r.jenkins.Builds("app")) == 2 })
+				if bad := r.events(hygiene.EventContaminated); len(bad) > 0 {
+					t.Errorf("contaminated: %+v", bad)
+				}
+			})
+		})
+	}
+}
+
 // What a backup says of the slots is as old as what it says of the agents: they were written anew for each recipe since.
 func TestARestoredBackupKnowsItsSlotsAgainThoughTheRecipeWasChangedSince(t *testing.T) {
 	inRig(t, setup{agents: one, settings: oneSlot}, func(r *rig) {
