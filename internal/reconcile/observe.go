@@ -91,7 +91,11 @@ func (c *Crew) noteProblem(ctx context.Context, err error) {
 		return
 	}
 	if c.failed++; c.failed == lostAfter {
-		c.tellController(ctx, "it cannot be polled: "+text)
+		what := "it cannot be polled: "
+		if look := c.look.Load(); look != nil && look.Unproven == text {
+			what = "nothing begins there while it cannot be told who services it: "
+		}
+		c.tellController(ctx, what+text)
 	}
 }
 
