@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -47,8 +48,9 @@ file. On a terminal it shows the numbers as they grow; docs/demo.md explains the
 			o.Version = version()
 			o.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			// A terminal that is closed, or a reader that went away, is no reason to leave anything behind.
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 			defer stop()
+			defer outliveReaders()()
 			defer holdOut()()
 			if output == "json" {
 				return demoJSON(ctx, o, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -80,15 +82,45 @@ func demoJSON(ctx context.Context, o demo.Options, out, errOut io.Writer) error 
 	return json.NewEncoder(out).Encode(sum)
 }
 
+// outliveReaders keeps SIGPIPE from ending the process, until the returned function is called. A write fails all the
+// same where nobody reads: that tells standard output from the connection of a browser that was closed.
+func outliveReaders() func() {
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
+	return func() { signal.Stop(unread) }
+}
+
 func demoText(ctx context.Context, o demo.Options, out io.Writer) error {
-	screen := &demoScreen{out: out, live: demoFits(out)}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	told := &demoOut{to: out, end: end}
+	screen := &demoScreen{out: told, live: demoFits(out)}
 	o.Begun, o.Tick = screen.begun, screen.tick
 	sum, err := demo.Run(ctx, o)
 	if err != nil {
 		return err
 	}
 	screen.end(sum)
-	return nil
+	if errors.Is(told.err, syscall.EPIPE) {
+		return nil // whoever read it has seen enough
+	}
+	return told.err
+}
+
+// demoOut ends a demo that can tell nobody how it goes.
+type demoOut struct {
+	to  io.Writer
+	end func()
+	err error // of the first write that failed
+}
+
+func (d *demoOut) Write(p []byte) (int, error) {
+	n, err := d.to.Write(p)
+	if err != nil && d.err == nil {
+		d.err = err
+		d.end()
+	}
+	return n, err
 }
 
 // demoScreen shows a demo: redrawn in place on a terminal, one line now and then elsewhere.
