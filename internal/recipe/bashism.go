@@ -5,6 +5,7 @@ package recipe
 import (
 	"errors"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -113,6 +114,9 @@ func bashism(n syntax.Node) string {
 	case *syntax.CStyleLoop:
 		return "for (( ))"
 	case *syntax.ForClause:
+		if loop, ok := n.Loop.(*syntax.WordIter); ok && slices.ContainsFunc(loop.Items, expandsBraces) {
+			return braces
+		}
 		return when(n.Select, "select")
 	case *syntax.DeclClause:
 		return when(slices.Contains([]string{"declare", "typeset", "nameref"}, n.Variant.Value), n.Variant.Value)
@@ -167,10 +171,29 @@ var bashExpansions = []syntax.ParExpOperator{
 	syntax.UpperFirst, syntax.UpperAll, syntax.LowerFirst, syntax.LowerAll, syntax.OtherParamOps,
 }
 
+// braces is what sh takes for a name: rm -r /srv/{a,b} removes nothing there, and succeeds with -f.
+const braces = "{a,b}"
+
+// expandsBraces reports whether bash would make several words of one. Only the words of commands and loops are.
+func expandsBraces(w *syntax.Word) bool {
+	split := &syntax.Word{Parts: slices.Clone(w.Parts)}
+	syntax.SplitBraces(split)
+	return slices.ContainsFunc(split.Parts, func(p syntax.WordPart) bool {
+		_, ok := p.(*syntax.BraceExp)
+		return ok
+	})
+}
+
+// echoOption is an option that dash prints: it knows -n only.
+var echoOption = regexp.MustCompile(`^-[neE]*[eE][neE]*$`)
+
 // bashCommand recognises commands that sh does not have, and options and operators that its builtins do not know.
 func bashCommand(n *syntax.CallExpr) string {
 	if len(n.Args) == 0 {
 		return ""
+	}
+	if slices.ContainsFunc(n.Args, expandsBraces) {
+		return braces
 	}
 	words := make([]string, len(n.Args))
 	for i, w := range n.Args {
@@ -183,6 +206,8 @@ func bashCommand(n *syntax.CallExpr) string {
 		return when(slices.Contains(words, "=="), name+" with ==")
 	case "set":
 		return when(slices.Contains(words, "pipefail"), "set -o pipefail")
+	case "echo":
+		return when(len(words) > 1 && echoOption.MatchString(words[1]), "echo "+strings.Join(words[1:min(2, len(words))], ""))
 	case "printf":
 		return when(len(words) > 1 && words[1] == "-v", "printf -v")
 	case "read":

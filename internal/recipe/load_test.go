@@ -136,6 +136,7 @@ func TestBashismsAreFoundOnlyWhereShRuns(t *testing.T) {
 		"((a++))": "(( ))", "for ((i=0;i<3;i++)); do :; done": "for (( ))", "echo $'a'": "$'...'", "ls |& cat": "|&",
 		"declare a": "declare", "let a=1": "let", "set -o pipefail": "set -o pipefail", "read -p x y": "read with options",
 		"echo $RANDOM": "$RANDOM", "select x in a; do :; done": "select", "trap x ERR": "trap ERR", "echo !(a)": "extended pattern",
+		`rm -rf "$d"/{a,b}`: "{a,b}", "for i in {1..3}; do :; done": "{a,b}", "echo -e x": "echo -e", "echo -ne x": "echo -ne",
 	} {
 		_, err := Parse("r.yaml", []byte(recipeOf("- name: a\n  run: |\n    "+script+"\n")), opener(nil))
 		if err == nil || !strings.Contains(err.Error(), "r.yaml:6:") || !strings.Contains(err.Error(), want) {
@@ -148,6 +149,7 @@ func TestBashismsAreFoundOnlyWhereShRuns(t *testing.T) {
 	for _, script := range []string{
 		"local a; [ a = b ] && . ./x", "echo ${a:-b} ${a#x} ${#a} $((1+2))", "f() { return 1; }", "export A=b", "cat <<-x\n\tx",
 		"command -v x >/dev/null 2>&1 || exit 0", "for i in 1 2; do echo $i; done; case $x in a|b) ;; *) ;; esac",
+		"echo {} '{a,b}' x{a} a=${a:-{b,c}}; find . -exec ls {} +; echo -n -e; x={a,b}; echo -extra",
 	} {
 		text := strings.ReplaceAll(script, "\n", "\n    ")
 		if _, err := Parse("r.yaml", []byte(recipeOf("- name: a\n  run: |\n    "+text+"\n")), opener(nil)); err != nil {
