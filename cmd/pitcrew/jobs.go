@@ -40,7 +40,7 @@ func (c *cli) auditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Find jobs that can get an agent that is not clean",
 		Long: `Hold the label expressions of all jobs against the managed agents, and list those
-that do not ask for clean as they should:
+that do not ask for clean as they should, each with the expression to use instead:
 
   unprotected  it can start on a managed agent that is not clean
   stale        it asks for the absence of one of pitcrew's labels, and Jenkins'
@@ -69,7 +69,7 @@ clean, whatever its job asks for: there, none of them does without --strict.`,
 		}),
 	}
 	cmd.Flags().StringVar(&controller, "controller", "", "only jobs of this controller")
-	cmd.Flags().BoolVar(&hints, "fix-hint", false, "show with each job the expression to use instead")
+	cmd.Flags().BoolVar(&hints, "fix-hint", false, "say more of each job: which agent it could get, and what to do")
 	cmd.Flags().BoolVar(&strict, "strict", false, "end with code 3 for every finding")
 	f.flag(cmd, formatTable, formatWide, formatJSON, formatYAML, formatName)
 	c.offerScopes(cmd, &o)
@@ -153,14 +153,14 @@ func (c *cli) auditTable(a audited, several, wide bool) string {
 		}
 		row := []string{job, c.paint(problemColour(x.Problem), x.Problem)}
 		if wide {
-			row = append(row, x.Seen, dash(x.Agent), dash(strings.Join(x.Showing, " ")), dash(x.Use))
+			row = append(row, x.Seen, dash(x.Agent), dash(strings.Join(x.Showing, " ")))
 		}
-		rows[i] = append(row, cmp.Or(x.Expression, "nothing"))
+		rows[i] = append(row, dash(x.Use), cmp.Or(x.Expression, "nothing"))
 	}
 	if wide {
 		return tabular([]string{"JOB", "PROBLEM", "SEEN IN", "COULD GET", "SHOWING", "USE", "ASKS FOR"}, rows, 0)
 	}
-	return tabular([]string{"JOB", "PROBLEM", "ASKS FOR"}, rows, c.width())
+	return tabular([]string{"JOB", "PROBLEM", "USE", "ASKS FOR"}, rows, c.width())
 }
 
 func problemColour(problem string) colour {
