@@ -105,11 +105,11 @@ func (c *cli) section(title, body string) string {
 // snip cuts a line at width columns, and shows that it did.
 func snip(line string, width int) string { return text.Snip(harmless(line), width, "…") }
 
-// painted is what colours are made of.
-var painted = regexp.MustCompile(`^\x1b\[[0-9]{1,2}m`)
+// painted is what paint makes. Others of its kind hide text, or go on after the end of what was said.
+var painted = regexp.MustCompile(`^\x1b\[(0|1|2|31|32|33|36)m`)
 
-// harmless replaces what a terminal would act on instead of showing it, but for colours: a borrower, a build or a machine may
-// have said it.
+// harmless replaces what a terminal would act on instead of showing it, but for our colours, which end with the text: a
+// borrower, a build or a machine may have said it.
 func harmless(s string) string {
 	acts := func(c rune) bool {
 		return c != '\n' && c != '\t' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c))
@@ -118,10 +118,12 @@ func harmless(s string) string {
 		return s
 	}
 	var b strings.Builder
+	open := false
 	for s != "" {
 		size := len(painted.FindString(s))
 		if size > 0 {
 			b.WriteString(s[:size])
+			open = s[:size] != unpainted
 		} else {
 			var c rune
 			if c, size = utf8.DecodeRuneInString(s); acts(c) {
@@ -130,6 +132,9 @@ func harmless(s string) string {
 			b.WriteRune(c)
 		}
 		s = s[size:]
+	}
+	if open {
+		b.WriteString(unpainted)
 	}
 	return b.String()
 }

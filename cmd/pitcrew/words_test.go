@@ -79,7 +79,13 @@ func TestWhatOthersSayDoesNothingToATerminal(t *testing.T) {
 			t.Errorf("%s prints %q", what, text)
 		}
 	}
-	if got, want := harmless("\x1b[31mfailed\x1b[0m\tby\n\x1b[31"), "\x1b[31mfailed\x1b[0m\tby\n\ufffd[31"; got != want {
-		t.Errorf("colours: %q, want %q", got, want)
+	for said, want := range map[string]string{
+		"\x1b[31mfailed\x1b[0m\tby\n\x1b[31": "\x1b[31mfailed\x1b[0m\tby\n\ufffd[31",
+		"a\x1b[8mhidden":                     "a\ufffd[8mhidden",
+		"a\x1b[31mred":                       "a\x1b[31mred\x1b[0m",
+	} {
+		if got := harmless(said); got != want {
+			t.Errorf("colours of %q: %q, want %q", said, got, want)
+		}
 	}
 }
