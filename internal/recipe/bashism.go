@@ -26,6 +26,10 @@ func (d *decoder) checkScript(s script) {
 // checkShell reports syntax errors, and for a plain sh everything that only bash understands: a script tried on one
 // agent, where sh is bash, must not fail on the next, where it is dash or busybox.
 func (d *decoder) checkShell(s script) {
+	if strings.HasPrefix(s.text, "\ufeff") {
+		d.failScript(s, 1, 1, "byte order mark: a shell takes it for part of the first command, which is not run then; save the script without it")
+		return
+	}
 	if i := strings.IndexAny(s.text, "\x00\r"); i >= 0 {
 		what := "carriage return: a shell takes it for part of the last word"
 		if s.text[i] == 0 {

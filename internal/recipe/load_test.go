@@ -158,6 +158,20 @@ func TestBashismsAreFoundOnlyWhereShRuns(t *testing.T) {
 	}
 }
 
+// The parser that the check uses skips the mark, and no shell does.
+func TestAByteOrderMarkBeforeAScriptIsRefused(t *testing.T) {
+	t.Parallel()
+	files := []File{{Path: "x.sh", Content: []byte("\ufeffset -e\n")}}
+	for interpreter, wrong := range map[string]bool{"sh": true, "bash": true, "python3": false} {
+		for step, at := range map[string]string{`run: "\ufeffset -e"`: "r.yaml:6:", "file: x.sh": "x.sh:1:1: "} {
+			_, err := Parse("r.yaml", []byte(recipeOf("- name: a\n  interpreter: "+interpreter+"\n  "+step+"\n")), opener(files))
+			if found := err != nil && strings.Contains(err.Error(), at) && strings.Contains(err.Error(), "byte order mark"); found != wrong {
+				t.Errorf("%s under %s: %v", step, interpreter, err)
+			}
+		}
+	}
+}
+
 func TestFilesMustBeRegularAndInsideTheRecipesDirectory(t *testing.T) {
 	t.Parallel()
 	outside, dir := t.TempDir(), t.TempDir()
