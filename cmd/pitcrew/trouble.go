@@ -27,7 +27,7 @@ func (d *daemon) explain(err error) error {
 	case client.IsUnauthorized(err):
 		return exit(exitDenied, errors.New(d.unauthorized()))
 	case client.IsForbidden(err):
-		return exit(exitDenied, fmt.Errorf("%w\nAn admin makes a token with more rights: pitcrew token create NAME --role operator", err))
+		return exit(exitDenied, fmt.Errorf("%w\nAn admin makes a token with that role: pitcrew token create NAME --role ROLE", err))
 	case errors.As(err, &refused) && refused.Status == http.StatusUnprocessableEntity:
 		return exit(exitUsage, err)
 	}

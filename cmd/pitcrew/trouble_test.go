@@ -58,7 +58,7 @@ func TestTroubleSaysWhatToDo(t *testing.T) {
 		{
 			"the role is too low", answer(http.StatusForbidden, "application/problem+json", `{"status":403,"detail":"this needs the role admin; x has the role viewer"}`), nil, nil,
 			exitDenied,
-			[]string{"this needs the role admin; x has the role viewer", "pitcrew token create"},
+			[]string{"this needs the role admin; x has the role viewer", "with that role: pitcrew token create NAME --role ROLE"},
 		},
 		{
 			"the request is wrong", answer(http.StatusUnprocessableEntity, "application/problem+json", `{"status":422,"detail":"no","errors":[{"message":"never closed","location":"query.labels"}]}`), nil, nil,
