@@ -22,9 +22,10 @@ func (c *cli) attemptsCommand() *cobra.Command {
 	var f format
 	var agent string
 	cmd := &cobra.Command{
-		Use:     "attempts",
-		Short:   "List attempts to clean agents",
-		Long:    "List attempts to clean agents, newest first. The ID is for \"pitcrew attempt\".",
+		Use:   "attempts",
+		Short: "List attempts to clean agents",
+		Long: `List attempts to clean agents, newest first. The ID is for "pitcrew attempt"; the
+number counts the attempts of one agent, and is what reasons and events name.`,
 		Example: "  pitcrew attempts --outcome failed\n  pitcrew attempts --agent el9-7 --limit 5\n  pitcrew attempts --open",
 		Args:    none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
@@ -81,15 +82,15 @@ func (c *cli) offerForAgent(cmd *cobra.Command, o *connection) {
 func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string {
 	rows := make([][]string, len(attempts))
 	for i, t := range attempts {
-		row := []string{strconv.FormatInt(t.ID, 10), fullName(t.Controller, t.Agent), c.since(t.Claimed), took(t.Claimed, t.Ended), c.outcome(t)}
+		row := []string{strconv.FormatInt(t.ID, 10), fullName(t.Controller, t.Agent), strconv.FormatInt(t.Number, 10), c.since(t.Claimed), took(t.Claimed, t.Ended), c.outcome(t)}
 		if wide {
-			row = append(row, strconv.FormatInt(t.Number, 10), dash(t.Pool), dash(t.Recipe), short(t.Revision), dash(t.Need), dash(t.Depth), dash(t.Delivery), dash(t.URL))
+			row = append(row, dash(t.Pool), dash(t.Recipe), short(t.Revision), dash(t.Need), dash(t.Depth), dash(t.Delivery), dash(t.URL))
 		}
 		rows[i] = append(row, oneLine(attemptReason(t)))
 	}
-	head := []string{"ID", "AGENT", "AGO", "TOOK", "OUTCOME"}
+	head := []string{"ID", "AGENT", "NUMBER", "AGO", "TOOK", "OUTCOME"}
 	if wide {
-		head = append(head, "NUMBER", "POOL", "RECIPE", "REVISION", "NEED", "DEPTH", "DELIVERY", "BUILD")
+		head = append(head, "POOL", "RECIPE", "REVISION", "NEED", "DEPTH", "DELIVERY", "BUILD")
 	}
 	return tabular(append(head, "REASON"), rows, width)
 }
