@@ -33,7 +33,7 @@ it names, each with file, line and column, and other files that cannot be read; 
 with code 3 when something is wrong, and 2 when the file cannot be read; what merely
 deserves a look does not count.`,
 		Example: "  pitcrew config check\n  pitcrew config check ./pitcrew.yaml",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOne("file"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if named != "" && len(args) > 0 {
 				return usage("--config names a file already: %s is one too many", args[0])
@@ -124,7 +124,7 @@ func (c *cli) configShowCommand() *cobra.Command {
 that they are. --running asks the daemon for the one in force, which needs the role
 admin.`,
 		Example: "  pitcrew config show ./pitcrew.yaml\n  pitcrew config show --running",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOne("file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if running {
 				return c.asking(&o, c.showRunning)(cmd, args)

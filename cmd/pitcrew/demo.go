@@ -33,7 +33,7 @@ is serviced by pitcrew out of band, on the other each job cleans its agent first
 no network and no root, is reached from this machine only, and leaves no process and no
 file. On a terminal it shows the numbers as they grow; docs/demo.md explains them.`,
 		Example: "  pitcrew demo\n  pitcrew demo --agents 20 --seed 7 --for 1m\n  pitcrew demo --for 30s -o json",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" && output != "json" {
 				return usage("output %q: want json, or nothing for text", output)

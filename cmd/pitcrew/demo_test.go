@@ -310,9 +310,11 @@ func TestDemoRefusesBadFlags(t *testing.T) {
 		"500 agents: want 1 to 200":                {"--agents", "500"},
 		"for -5s: want a time above zero":          {"--for", "-5s"},
 		`output "yaml": want json`:                 {"-o", "yaml"},
-		"invalid argument \"x\" for \"--seed\"":    {"--seed", "x"},
+		"--seed\" flag: want a whole number, 0 or": {"--seed", "-1"},
+		"--agents\" flag: want a whole number\n":   {"--agents", "x"},
+		"--agents\" flag: want a smaller number\n": {"--agents", "99999999999999999999"},
 		"want an address of this machine only":     {"--listen", "0.0.0.0:80"},
-		`unknown command "now" for "pitcrew demo"`: {"now"},
+		`want no argument, got "now"`:              {"now"},
 	}
 	for want, args := range tests {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // streams are where a command reads and writes; tests give their own.
@@ -108,7 +110,7 @@ func grouped(root *cobra.Command, group string, commands ...*cobra.Command) {
 // strictUsage makes every mistake on the command line end with the same code, and say where help is.
 func strictUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w\nSee %s --help", err, cmd.CommandPath())
+		return usage("%w\nSee %s --help", inWords(err), cmd.CommandPath())
 	})
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -121,6 +123,21 @@ func strictUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		strictUsage(sub)
 	}
+}
+
+// inWords has an error of a flag say what a number looks like, not which function of Go did not like it.
+func inWords(err error) error {
+	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok || !errors.As(err, new(*strconv.NumError)) {
+		return err
+	}
+	want := "a whole number"
+	if errors.Is(err, strconv.ErrRange) {
+		want = "a smaller number"
+	} else if strings.HasPrefix(wrong.GetFlag().Value.Type(), "uint") {
+		want += ", 0 or more"
+	}
+	return fmt.Errorf("invalid argument %q for \"--%s\" flag: want %s", wrong.GetValue(), wrong.GetFlag().Name, want)
 }
 
 // noun is a command that only groups others.
