@@ -33,7 +33,7 @@ output of a step that failed. --log prints the kept end of its whole output inst
 
 "pitcrew attempts" lists the IDs.`,
 		Example: "  pitcrew attempt 4711\n  pitcrew attempt 4711 --log | less",
-		Args:    one("attempt"),
+		Args:    one("attempt"), ValidArgsFunction: c.offerAttempts(&o),
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
 			id, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil || id <= 0 {
@@ -49,6 +49,29 @@ output of a step that failed. --log prints the kept end of its whole output inst
 	f.flag(cmd, formatText, formatJSON, formatYAML)
 	o.flags(cmd, usualTimeout)
 	return cmd
+}
+
+// offerAttempts lets the shell offer the IDs of the latest attempts.
+func (c *cli) offerAttempts(o *connection) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, taken []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), offerLimit)
+		defer cancel()
+		d, ok := c.offering(o)
+		if !ok || len(taken) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var q api.AttemptQuery
+		q.Limit = usualLimit
+		found, err := collect(d.Attempts(ctx, q))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ids := make([]string, len(found))
+		for i, t := range found {
+			ids[i] = fmt.Sprintf("%d\t%s, %s", t.ID, fullName(t.Controller, t.Agent), cmp.Or(t.Outcome, phaseOf(t)))
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
 }
 
 func attemptError(id int64, err error) error {
