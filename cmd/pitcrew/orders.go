@@ -71,7 +71,7 @@ func (c *cli) orderCommand(o *connection, kind order) *cobra.Command {
 		Use: kind.verb + " AGENT...", Short: kind.short, Long: kind.long, Example: kind.example,
 		Args: some("agent"), ValidArgsFunction: c.offerAgents(o, true),
 		RunE: c.asking(o, func(ctx context.Context, d *daemon, args []string) error {
-			if kind.reasonRequired && reason == "" {
+			if kind.reasonRequired && oneLine(reason) == "" {
 				return errNoReason
 			}
 			_, err := c.give(ctx, d, kind, args, reason, l)

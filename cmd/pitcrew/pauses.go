@@ -57,7 +57,7 @@ service.`,
 			if err := s.check(); err != nil {
 				return err
 			}
-			if reason == "" {
+			if oneLine(reason) == "" {
 				return errNoReason
 			}
 			p, err := d.Pause(ctx, s.String(), reason, l.Std())

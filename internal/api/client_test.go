@@ -151,7 +151,7 @@ func TestTheClientSaysWhatTheDaemonSays(t *testing.T) {
 	}{
 		{"not found", notFound, client.IsNotFound, "there is no such thing"},
 		{"forbidden", forbidden, client.IsForbidden, "this needs the role operator; the viewer has the role viewer"},
-		{"faulty", faulty, func(error) bool { return true }, "body.reason: expected length >= 1"},
+		{"faulty", faulty, func(error) bool { return true }, "body.reason: expected string to be words, not only blanks"},
 	}
 	for _, tt := range tests {
 		if !tt.is(tt.err) || tt.err.Error() != tt.text {

@@ -32,7 +32,7 @@ type CleanOrder struct {
 
 // ReasonedOrder is an order that others must be able to understand later, until it ends.
 type ReasonedOrder struct {
-	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why, for the audit trail and for everybody who wonders"`
+	Reason string `json:"reason" maxLength:"500" pattern:"\\S" patternDescription:"words, not only blanks" doc:"Why, for the audit trail and for everybody who wonders"`
 	For    string `json:"for,omitempty" doc:"How long, such as 90m or 36h; absent: until somebody ends it" example:"2h"`
 }
 

@@ -76,6 +76,12 @@ func TestOrdersThatCannotBeGiven(t *testing.T) {
 		h.refused(t, "", http.MethodPost, target, "", http.StatusConflict)
 		h.refused(t, "", http.MethodGet, "/api/v1/tokens", "", http.StatusForbidden)
 	})
+	t.Run("for a reason that says nothing", func(t *testing.T) {
+		t.Parallel()
+		h := setup(t)
+		h.adopt(t, "el9-1")
+		h.refused(t, store.Operator, http.MethodPost, "/api/v1/agents/main/el9-1/hold", `{"reason":" \n"}`, http.StatusUnprocessableEntity)
+	})
 	t.Run("to an agent that leaves our care at this moment", func(t *testing.T) {
 		t.Parallel()
 		h := setup(t)
