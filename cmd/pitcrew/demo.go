@@ -93,6 +93,7 @@ func outliveReaders() func() {
 func demoText(ctx context.Context, o demo.Options, out io.Writer) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	terminal := isTerminal(out)
 	told := &demoOut{to: out, end: end}
 	screen := &demoScreen{out: told, live: demoFits(out)}
 	o.Begun, o.Tick = screen.begun, screen.tick
@@ -101,7 +102,7 @@ func demoText(ctx context.Context, o demo.Options, out io.Writer) error {
 		return err
 	}
 	screen.end(sum)
-	if errors.Is(told.err, syscall.EPIPE) {
+	if errors.Is(told.err, syscall.EPIPE) || terminal && errors.Is(told.err, syscall.EIO) {
 		return nil // whoever read it has seen enough
 	}
 	return told.err

@@ -183,6 +183,29 @@ func TestDemoEndsWhenItsReaderGoesAway(t *testing.T) {
 	}
 }
 
+// A terminal that is gone fails every write, whether or not its hangup reaches the demo.
+func TestDemoEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
+	user, program := openTerminals(t)
+	cmd, _ := demoProcess(t, "--for", "2m")
+	cmd.Stdout = program
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	program.Close()
+	if _, err := bufio.NewReader(user).ReadString('\n'); err != nil {
+		t.Error(err)
+	}
+	user.Close()
+	began := time.Now()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s to end", took)
+	}
+}
+
 // What a client of the page or of the API does to its own connection is nothing to end for, though a write
 // to it raises the same signal as one to standard output.
 func TestDemoGoesOnWhenAClientGoesAway(t *testing.T) {
