@@ -152,14 +152,15 @@ func (c *Crew) lateReason(w *work, limit time.Duration) string {
 }
 
 // fitness refuses agents that may not be granted clean here: by labels alone, an agent that takes
-// jobs without a label, or two builds at once, cannot be kept clean.
+// jobs without a label, or two builds at once, cannot be kept clean. Executors come first, as for a
+// poll, which does not see the mode: the reason must not depend on who looked last.
 func (c *Crew) fitness(w *work) func(jenkins.NodeConfig) error {
 	return func(n jenkins.NodeConfig) error {
 		switch {
-		case n.Mode != jenkins.ModeExclusive:
-			return &refusal{reason: unfitMode(n.Mode), unfit: true}
 		case n.Executors != 1:
 			return &refusal{reason: fmt.Sprintf("it has %d executors; an agent can only be kept clean with one", n.Executors), unfit: true}
+		case n.Mode != jenkins.ModeExclusive:
+			return &refusal{reason: unfitMode(n.Mode), unfit: true}
 		}
 		return nil
 	}

@@ -330,7 +330,7 @@ func (c *Crew) sighting(s *Settings, look *Look, seen *jenkins.Agent, at time.Ti
 	if out.Refused = c.cannotManage(s, seen.Name, out.Labels, at); out.Refused != "" {
 		out.Labels = 0
 	}
-	if mode, ok := look.Modes[seen.Name]; ok && look.LeavingGate && mode != jenkins.ModeExclusive {
+	if mode, ok := look.Modes[seen.Name]; ok && out.Unfit == "" && look.LeavingGate && mode != jenkins.ModeExclusive {
 		out.Unfit = unfitMode(mode)
 	}
 	return out
