@@ -168,7 +168,7 @@ func demoTroubles(w demo.Where) string {
 	if w.Sick+w.Flaky == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" Of each fleet %d cannot be cleaned, %d fail now and then.", w.Sick, w.Flaky)
+	return fmt.Sprintf(" Of each fleet %d cannot be cleaned, %d may fail now and then.", w.Sick, w.Flaky)
 }
 
 const lineEvery = 5 * time.Second
