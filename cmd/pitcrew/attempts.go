@@ -51,7 +51,7 @@ number counts the attempts of one agent, and is what reasons and events name.`,
 	choose(cmd, &q.Outcome, "outcome", "only attempts that ended so",
 		string(hygiene.Cleaned), string(hygiene.Failed), string(hygiene.Lost), string(hygiene.GivenBack))
 	cmd.Flags().BoolVar(&q.Open, "open", false, "only attempts in progress")
-	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most attempts to list; 0 lists all")
+	limited(cmd, &q.Limit, "most attempts to list; 0 lists all")
 	c.offerForAgent(cmd, &o)
 	c.offerScopes(cmd, &o)
 	f.flag(cmd, listFormats...)

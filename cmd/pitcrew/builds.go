@@ -51,7 +51,7 @@ may be the fault of a build before them.`,
 	cmd.Flags().Var(&past, "past", "only builds of this past time, such as 8h or 7d")
 	cmd.Flags().StringVar(&agent, "agent", "", "only builds on this agent")
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only builds on agents of this controller")
-	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most builds to list; 0 lists all")
+	limited(cmd, &q.Limit, "most builds to list; 0 lists all")
 	c.offerForAgent(cmd, &o)
 	c.offerScopes(cmd, &o)
 	f.flag(cmd, listFormats...)

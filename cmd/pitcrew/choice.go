@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,3 +72,32 @@ func among(word string, choices []string) error {
 	}
 	return fmt.Errorf("want %s", strings.Join(choices, ", "))
 }
+
+// atMost is the value of a flag with a number of lines to show.
+type atMost struct{ to *int }
+
+// limited gives a command the flag --limit.
+func limited(cmd *cobra.Command, to *int, text string) {
+	*to = usualLimit
+	cmd.Flags().Var(atMost{to}, "limit", text)
+}
+
+// Set reads a number; less than none cannot be shown.
+func (v atMost) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return fmt.Errorf("want a number from 0 on")
+	}
+	*v.to = int(n) //nolint:gosec // 31 bits
+	return nil
+}
+
+func (v atMost) String() string {
+	if v.to == nil {
+		return "0"
+	}
+	return strconv.Itoa(*v.to)
+}
+
+// Type names the value in help.
+func (v atMost) Type() string { return "int" }

@@ -45,7 +45,7 @@ With -o json each event is one line.`,
 	cmd.Flags().StringVar(&agent, "agent", "", "only events of this agent")
 	cmd.Flags().StringVar(&q.Controller, "controller", "", "only events of this controller")
 	cmd.Flags().StringVar(&q.Pool, "pool", "", "only events of this pool")
-	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most events of the past to show")
+	limited(cmd, &q.Limit, "most events of the past to show")
 	c.offerForAgent(cmd, &o)
 	c.offerScopes(cmd, &o)
 	f.flag(cmd, formatText, formatJSON)

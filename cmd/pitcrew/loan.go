@@ -218,7 +218,7 @@ func (c *cli) loanListCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&borrower, "borrower", "", "only loans of this borrower")
 	cmd.Flags().BoolVar(&all, "all", false, "those that are over as well")
-	cmd.Flags().IntVar(&limit, "limit", usualLimit, "most loans to list")
+	limited(cmd, &limit, "most loans to list")
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd

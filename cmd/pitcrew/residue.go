@@ -57,7 +57,7 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 	cmd.Flags().StringVar(&q.Kind, "kind", "", "only things of this kind, such as process or directory")
 	cmd.Flags().Var(&since, "since", "only what was found in this past time, such as 8h or 30d (default 7d)")
 	choose(cmd, &q.Order, "order", "what makes a job the worst", "things", "bytes")
-	cmd.Flags().IntVar(&q.Limit, "limit", usualLimit, "most jobs to list; 0 lists all")
+	limited(cmd, &q.Limit, "most jobs to list; 0 lists all")
 	c.offerForAgent(cmd, &o)
 	c.offerScopes(cmd, &o)
 	f.flag(cmd, listFormats...)
