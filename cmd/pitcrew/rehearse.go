@@ -117,6 +117,10 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err := r.ephemeral.check(); err != nil {
 		return err
 	}
+	// A terminal that is closed, or a reader that went away, is no reason to leave agents on loan.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	defer outliveReaders()()
 	defer holdOut()()
 	p := r.newRehearsalProgress()
 	undo := &rehearsal.Undo{}

@@ -350,20 +350,25 @@ func (r *rehearser) awaitRun(c *exec.Cmd) (said *journal, ended chan error) {
 	return said, ended
 }
 
-func TestCtrlCInMidRehearsalReturnsEverything(t *testing.T) {
+func TestWhatEndsARehearsalInTheMiddleReturnsEverything(t *testing.T) {
 	t.Parallel()
-	r := newRehearser(t, "")
-	c := r.command(wipes, furnish)
-	said, ended := r.awaitRun(c)
-	r.must(c.Process.Signal(syscall.SIGINT))
-	<-ended
-	if got := c.ProcessState.ExitCode(); got != 130 {
-		r.Errorf("it ended with %d:\n%s", got, said)
+	for name, sig := range map[string]syscall.Signal{"Ctrl-C": syscall.SIGINT, "a closed terminal": syscall.SIGHUP} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRehearser(t, "")
+			c := r.command(wipes, furnish)
+			said, ended := r.awaitRun(c)
+			r.must(c.Process.Signal(sig))
+			<-ended
+			if got := c.ProcessState.ExitCode(); got != 130 {
+				r.Errorf("it ended with %d:\n%s", got, said)
+			}
+			if strings.Contains(said.String(), "left behind") || !strings.Contains(said.String(), ": BROKEN\n") {
+				r.Errorf("it said\n%s", said)
+			}
+			r.leavesNothing()
+		})
 	}
-	if strings.Contains(said.String(), "left behind") || !strings.Contains(said.String(), ": BROKEN\n") {
-		r.Errorf("it said\n%s", said)
-	}
-	r.leavesNothing()
 }
 
 func TestARehearsalOutlivesAKillOfTheDaemon(t *testing.T) {
