@@ -392,10 +392,11 @@ class PitcrewLedger {
             if (state(entry) != USED) return
             WorkUnit unit = executor.getCurrentWorkUnit()
             if (unit == null || unit.context.item.getId() != entry.get('item')) return
-            String where = PitcrewTasks.address(executor.getCurrentExecutable())
-            if (where == null) return
+            Run build = PitcrewTasks.build(executor.getCurrentExecutable())
+            if (build == null) return
             Map<String, Object> named = new HashMap<String, Object>(entry)
-            named.put('build', where)
+            named.put('build', build.getUrl()) // below the root of Jenkins
+            named.put('job', build.getParent()) // who may read it is told
             entries.replace(name, entry, Collections.unmodifiableMap(named))
         } catch (Throwable e) {
             fault(e)
@@ -475,10 +476,10 @@ class PitcrewTasks {
         return ask instanceof Method && ((Method) ask).invoke(task) == Boolean.TRUE
     }
 
-    /** Where a build is, below the root of Jenkins: of a part of a Pipeline that is the whole. Null if it is no build. */
-    static String address(Queue.Executable executable) {
+    /** The build that an executor works on: of a part of a Pipeline that is the whole. Null if it is none. */
+    static Run build(Queue.Executable executable) {
         Queue.Executable whole = executable == null || executable instanceof Run ? executable : executable.getParentExecutable()
-        return whole instanceof Run ? ((Run) whole).getUrl() : null
+        return whole instanceof Run ? (Run) whole : null
     }
 
     private static Object find(Class<?> type) {
@@ -851,6 +852,10 @@ class PitcrewGate implements RootAction {
         return node.hasPermission(Computer.EXTENDED_READ) || node.hasPermission(Computer.CONFIGURE)
     }
 
+    /** Whether the user may read a job, and so know that it was built. */
+    @CompileStatic
+    private static boolean shown(Object job) { job instanceof Item && ((Item) job).hasPermission(Item.READ) }
+
     /** Whether the user may read any agent's configuration. */
     @CompileStatic
     private static boolean sees() {
@@ -891,7 +896,7 @@ class PitcrewGate implements RootAction {
         if (entry != null) {
             if (entry.get('attempt') != null) out.append(',"attempt":').append(entry.get('attempt'))
             if (entry.get('item') != null) out.append(',"item":').append(entry.get('item'))
-            if (entry.get('build') != null && root != null) text(out.append(',"build":'), root + entry.get('build'))
+            if (root != null && shown(entry.get('job'))) text(out.append(',"build":'), root + entry.get('build'))
             if (entry.get('why') != null) text(out.append(',"why":'), (String) entry.get('why'))
             out.append(',"since":').append(entry.get('since'))
         }

@@ -162,6 +162,12 @@ func TestTheBuildThatUsedAnAgentIsNamed(t *testing.T) {
 			if got := build(); got != c.want {
 				j.Errorf("%s: the agent was used by %q, want %q", c.task, got, c.want)
 			}
+			for want, job := range map[string]string{"": "", c.want: "Job/Read"} { // whoever may not read jobs is not told of them
+				who := []string{"Overall/Read", "Agent/ExtendedRead", job}
+				if got := j.read(j.do(command{"do": "status", "as": who})).Agents["a"].Build; got != want {
+					j.Errorf("%s: for %q the agent was used by %q, want %q", c.task, who, got, want)
+				}
+			}
 			j.do(command{"do": "boot"})
 			j.on("a", "node", "labels", "cleanable")
 		}

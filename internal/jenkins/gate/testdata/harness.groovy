@@ -92,6 +92,7 @@ class Parameter extends ParameterValue {
 
 class Job implements Queue.Task, Item {
     String fullName
+    String getDisplayName() { fullName }
     Label label
     String getFullDisplayName() { fullName }
     Label getAssignedLabel() { label }
@@ -114,6 +115,11 @@ class Returning extends Plain implements ContinuedTask, AccessControlled {
 
 class Build extends Run {
     String url
+    hudson.model.Job parent = new BuiltJob()
+}
+
+class BuiltJob extends hudson.model.Job {
+    String fullName = 'a job', displayName = 'a job'
 }
 
 /** A part of a Pipeline, as PlaceholderExecutable of workflow-durable-task-step. */

@@ -44,7 +44,7 @@ func (g *Gate) Status(who Caller, root string) Answer {
 		if out.Len() > first {
 			out.WriteByte(',')
 		}
-		out.WriteString(g.agent(name, n, root))
+		out.WriteString(g.agent(who, name, n, root))
 	}
 	seen := map[string]bool{}
 	for _, n := range g.jenkins.Nodes() {
@@ -72,7 +72,7 @@ func (g *Gate) head() string {
 		quoted(g.ledger.session), g.ledger.box.sequence(), quoted(g.Cleanable), quoted(g.Dirty), quoted(g.Clean), owner)
 }
 
-func (g *Gate) agent(name string, n Node, root string) string {
+func (g *Gate) agent(who Caller, name string, n Node, root string) string {
 	e := g.entry(name)
 	fields := []field{{"state", e.stateOf()}}
 	if e != nil {
@@ -82,7 +82,7 @@ func (g *Gate) agent(name string, n Node, root string) string {
 		if e.is(Used) {
 			fields = append(fields, field{"item", e.item})
 		}
-		if e.build != "" {
+		if e.build != "" && who.May(ReadJob) {
 			fields = append(fields, field{"build", root + e.build})
 		}
 		if e.why != "" {

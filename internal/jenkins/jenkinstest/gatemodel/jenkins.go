@@ -83,4 +83,5 @@ const (
 	Read         Permission = "Overall/Read"
 	Configure    Permission = "Agent/Configure"
 	ExtendedRead Permission = "Agent/ExtendedRead"
+	ReadJob      Permission = "Job/Read"
 )
