@@ -211,7 +211,9 @@ func bashCommand(n *syntax.CallExpr) string {
 	case "set":
 		return when(slices.Contains(words, "pipefail"), "set -o pipefail")
 	case "echo":
-		return when(len(words) > 1 && echoOption.MatchString(words[1]), "echo "+strings.Join(words[1:min(2, len(words))], ""))
+		if len(words) > 1 && echoOption.MatchString(words[1]) {
+			return "echo " + words[1]
+		}
 	case "printf":
 		return when(len(words) > 1 && words[1] == "-v", "printf -v")
 	case "read":
