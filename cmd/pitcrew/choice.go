@@ -88,7 +88,7 @@ func (v atMost) Set(s string) error {
 	if err != nil {
 		return fmt.Errorf("want a number from 0 on")
 	}
-	*v.to = int(n) //nolint:gosec // 31 bits
+	*v.to = int(n) // of 31 bits
 	return nil
 }
 
