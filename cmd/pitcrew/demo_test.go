@@ -160,6 +160,18 @@ func TestDemoEndsWithin5SecondsOf(t *testing.T) {
 	}
 }
 
+// wantItsEnd waits for a demo that has a reason to end by itself.
+func wantItsEnd(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	began := time.Now()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %s to end", took)
+	}
+}
+
 func TestDemoEndsWhenItsReaderGoesAway(t *testing.T) {
 	t.Parallel()
 	cmd, _ := demoProcess(t, "--for", "2m")
@@ -174,13 +186,7 @@ func TestDemoEndsWhenItsReaderGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	pipe.Close()
-	began := time.Now()
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("it took %s to end", took)
-	}
+	wantItsEnd(t, cmd)
 }
 
 // A terminal that is gone fails every write, whether or not its hangup reaches the demo.
@@ -197,13 +203,7 @@ func TestDemoEndsWithItsTerminal(t *testing.T) {
 		t.Error(err)
 	}
 	user.Close()
-	began := time.Now()
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("it took %s to end", took)
-	}
+	wantItsEnd(t, cmd)
 }
 
 // What a client of the page or of the API does to its own connection is nothing to end for, though a write

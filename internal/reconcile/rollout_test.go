@@ -128,29 +128,44 @@ func TestInASmallPoolTheOldRevisionIsTriedWhereTheNewOneFails(t *testing.T) {
 	}
 }
 
-// A cleanup that runs when its revision is rolled back ends with it: what it does to the agent then is the revision's doing as well.
+// A cleanup that runs when its revision is given up ends with it: what it does to the agent then is the revision's doing as well.
 func TestWhatFailsWithARevisionAfterItsRollbackIsTriedAgain(t *testing.T) {
 	inFleet(t, 2, 1, func(f *fleet) {
-		f.policy.Plan.Named, f.policy.OnFailure = []rollout.AgentID{"ci/a1"}, rollout.PauseOnFailure
-		f.reload()
-		f.allClean()
-		bad := compileFor(t, "bad")
-		f.fails(func(revision, _ string) bool { return revision == bad.Revision })
-		f.change(bad)
-		f.use(5*time.Hour, "a third attempt with it", func() bool {
-			a, attempt, err := f.store.Agent(f.t.Context(), hygiene.AgentID{Controller: "ci", Name: "a1"})
+		f.givenUpInMidRun(func() {
+			_, err := f.rollouts.Rollback(f.t.Context(), "all", "ann", "it is bad")
 			must(t, err)
-			return a.Failures == 2 && a.State == hygiene.Running && attempt.Revision == bad.Revision
 		})
-		_, err := f.rollouts.Rollback(f.t.Context(), "all", "ann", "it is bad")
-		must(t, err)
-		began := time.Now()
-		f.wait(time.Hour, "quarantine", func() bool { return len(f.events(hygiene.EventQuarantined)) == 1 })
-		f.allClean()
-		if took := time.Since(began); took > 15*time.Minute {
-			t.Errorf("the agent was kept out for %s for what a revision did that was rolled back", took)
-		}
 	})
+}
+
+func TestWhatFailsWithARevisionAfterItsReplacementIsTriedAgain(t *testing.T) {
+	inFleet(t, 3, 1, func(f *fleet) {
+		f.givenUpInMidRun(func() { f.change(compileFor(t, "good")) })
+	})
+}
+
+// givenUpInMidRun gives up a bad revision while it runs on its canary for the third time, which is quarantined for that and
+// must be clean soon after.
+func (f *fleet) givenUpInMidRun(giveUp func()) {
+	f.t.Helper()
+	f.policy.Plan.Named, f.policy.OnFailure = []rollout.AgentID{"ci/a1"}, rollout.PauseOnFailure
+	f.reload()
+	f.allClean()
+	bad := compileFor(f.t, "bad")
+	f.fails(func(revision, _ string) bool { return revision == bad.Revision })
+	f.change(bad)
+	f.use(5*time.Hour, "a third attempt with it", func() bool {
+		a, attempt, err := f.store.Agent(f.t.Context(), hygiene.AgentID{Controller: "ci", Name: "a1"})
+		must(f.t, err)
+		return a.Failures == 2 && a.State == hygiene.Running && attempt.Revision == bad.Revision
+	})
+	giveUp()
+	began := time.Now()
+	f.wait(time.Hour, "quarantine", func() bool { return len(f.events(hygiene.EventQuarantined)) == 1 })
+	f.allClean()
+	if took := time.Since(began); took > 15*time.Minute {
+		f.t.Errorf("the agent was kept out for %s for what a revision did that was given up", took)
+	}
 }
 
 // TestARevisionThatFailsIsPausedWhereTheOldOneHasNoRecord leaves it to a person: two failures beside five cleanups are too few.
@@ -207,30 +222,6 @@ func TestWhatARevisionKeptOutIsTriedWhenAnotherTakesItsPlace(t *testing.T) {
 			return !slices.ContainsFunc(f.all(), func(a hygiene.Agent) bool { return a.State != hygiene.Clean })
 		})
 		f.use(5*time.Hour, "the end", f.inStage(rollout.Done))
-	})
-}
-
-// A cleanup that runs when its revision is replaced ends with that, too.
-func TestWhatFailsWithARevisionAfterItsReplacementIsTriedAgain(t *testing.T) {
-	inFleet(t, 3, 1, func(f *fleet) {
-		f.policy.Plan.Named, f.policy.OnFailure = []rollout.AgentID{"ci/a1"}, rollout.PauseOnFailure
-		f.reload()
-		f.allClean()
-		bad := compileFor(t, "bad")
-		f.fails(func(revision, _ string) bool { return revision == bad.Revision })
-		f.change(bad)
-		f.use(5*time.Hour, "a third attempt with it", func() bool {
-			a, attempt, err := f.store.Agent(f.t.Context(), hygiene.AgentID{Controller: "ci", Name: "a1"})
-			must(t, err)
-			return a.Failures == 2 && a.State == hygiene.Running && attempt.Revision == bad.Revision
-		})
-		f.change(compileFor(t, "good"))
-		began := time.Now()
-		f.wait(time.Hour, "quarantine", func() bool { return len(f.events(hygiene.EventQuarantined)) == 1 })
-		f.allClean()
-		if took := time.Since(began); took > 15*time.Minute {
-			t.Errorf("the agent was kept out for %s for what a revision did that was replaced", took)
-		}
 	})
 }
 
