@@ -87,9 +87,7 @@ func (s *show) follow(ctx, alive context.Context) (Summary, error) {
 	next := trace(s.Seed, s.fleet)
 	o := next()
 	var opened time.Time
-	due := time.NewTimer(0)
-	defer due.Stop()
-	due.Stop()
+	var due <-chan time.Time // of the order o, once the fleet is open
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -98,12 +96,12 @@ func (s *show) follow(ctx, alive context.Context) (Summary, error) {
 			return Summary{}, nil
 		case <-ctx.Done():
 			return s.summary(alive)
-		case <-due.C:
+		case <-due:
 			if err := errors.Join(s.out.place(o), s.in.place(o)); err != nil {
 				return Summary{}, err
 			}
 			o = next()
-			due.Reset(time.Until(opened.Add(o.at)))
+			due = time.After(time.Until(opened.Add(o.at)))
 		case now := <-ticker.C:
 			sum, err := s.tick(alive)
 			if err != nil {
@@ -111,7 +109,7 @@ func (s *show) follow(ctx, alive context.Context) (Summary, error) {
 			}
 			if opened.IsZero() && (sum.Clean >= s.healthy() || now.Sub(s.began) >= s.patience()) {
 				opened = now
-				due.Reset(o.at)
+				due = time.After(o.at)
 			}
 		}
 	}
