@@ -222,9 +222,11 @@ func thing(f spec.Residue, at time.Time, known history) store.Residue {
 	}
 	if c := f.Culprit; c != nil && c.Job != "" {
 		r.Culprit = store.Suspect{Job: cut(c.Job), Build: max(0, c.Build)}
-		if jobs := known.below(c.Job); c.By == spec.ByWorkspace && len(jobs) > 0 {
-			r.Culprit = store.Suspect{}
-			r = blame(r, jobs)
+		if c.By == spec.ByWorkspace {
+			if jobs := known.below(c.Job); len(jobs) > 0 {
+				r.Culprit = store.Suspect{}
+				r = blame(r, jobs)
+			}
 		}
 		r.By = word(c.By, "unknown")
 		return r
