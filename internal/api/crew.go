@@ -62,14 +62,14 @@ type View struct {
 
 // Look is what the newest successful poll saw.
 type Look struct {
-	Unproven      string    // why it cannot be told whether we still service the controller; "" = it can
-	UnprovenSince time.Time // of that
 	At            time.Time
 	Session       string
 	Version       string
 	Agents        map[string]jenkins.Agent // by name
 	Queue         jenkins.Queue
 	Gate          GateView
+	Unproven      string    // why it cannot be told whether we still service the controller; "" = it can
+	UnprovenSince time.Time // of that
 }
 
 // Decision is what was decided about one agent, and why.

@@ -45,7 +45,7 @@ func viewOf(r *crewRun) api.View {
 	if look := r.crew.Seen(); look != nil {
 		v.Look = &api.Look{
 			At: look.At, Session: look.Session, Version: look.Version, Agents: look.Agents, Queue: look.Queue,
-			Unproven: look.Unproven, UnprovenSince: look.UnprovenFrom,
+			Unproven: look.Unproven, UnprovenSince: look.UnprovenSince,
 			Gate: api.GateView{Status: look.Gate, Problem: look.GateProblem, Leaving: look.LeavingGate},
 		}
 	}

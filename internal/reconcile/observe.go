@@ -16,22 +16,22 @@ import (
 
 // Look is what one poll of a controller saw.
 type Look struct {
-	At           time.Time // when the first of its requests was sent
-	Session      string
-	SessionSince time.Time // when a change to this session was noticed; zero if none was
-	Version      string
-	Clock        jenkins.Clock
-	Agents       map[string]jenkins.Agent
-	Gone         map[string]bool // agents that a direct look did not find
-	Queue        jenkins.Queue
-	Modes        map[string]string // by agent name; in a dry run only
-	ModesAt      time.Time         // when they were asked for
-	Gate         *gate.Status      // nil = there is none that answers
-	GateProblem  string            // why the gate that there was does not
-	GateAway     bool              // nothing is known to refuse builds now, or to have refused them before its ledger began
-	LeavingGate  bool              // the gate is about to be removed
-	Unproven     string            // why it cannot be told whether we still service the controller; "" = it can
-	UnprovenFrom time.Time         // the first look in a row for which it could not
+	At            time.Time // when the first of its requests was sent
+	Session       string
+	SessionSince  time.Time // when a change to this session was noticed; zero if none was
+	Version       string
+	Clock         jenkins.Clock
+	Agents        map[string]jenkins.Agent
+	Gone          map[string]bool // agents that a direct look did not find
+	Queue         jenkins.Queue
+	Modes         map[string]string // by agent name; in a dry run only
+	ModesAt       time.Time         // when they were asked for
+	Gate          *gate.Status      // nil = there is none that answers
+	GateProblem   string            // why the gate that there was does not
+	GateAway      bool              // nothing is known to refuse builds now, or to have refused them before its ledger began
+	LeavingGate   bool              // the gate is about to be removed
+	Unproven      string            // why it cannot be told whether we still service the controller; "" = it can
+	UnprovenSince time.Time         // the first look in a row for which it could not
 }
 
 // MarkPrefix begins every offline message of ours, so that we know our own marks.
@@ -169,9 +169,9 @@ func (c *Crew) noteUnproven(look *Look, err error) {
 	if err == nil {
 		return
 	}
-	look.Unproven, look.UnprovenFrom = err.Error(), look.At
+	look.Unproven, look.UnprovenSince = err.Error(), look.At
 	if last := c.look.Load(); last != nil && last.Unproven != "" {
-		look.UnprovenFrom = last.UnprovenFrom
+		look.UnprovenSince = last.UnprovenSince
 	}
 }
 
