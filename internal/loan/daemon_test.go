@@ -155,6 +155,10 @@ func (w *world) stored(act loan.Action, a answer) bool {
 	}
 	switch act.Kind {
 	case loan.Ungrant:
+		if !w.loan.Held() && w.exists && w.lenderDead {
+			return true
+		}
+		w.mark = w.mark && w.loan.Held()
 		w.move(w.loan.Ungrant(act.Reason, w.now))
 		w.onLoan, w.due, w.back = false, true, false
 	case loan.Attach:

@@ -17,7 +17,7 @@ const (
 	Rest ActionKind = "rest"
 	// Shut: make sure that nothing real runs or starts on the agent: dirty is written and read back.
 	Shut ActionKind = "shut"
-	// Ungrant: give the agent back of which nothing was started, and wait for another.
+	// Ungrant: give the agent back of which nothing was started, without our mark, and wait for another.
 	Ungrant ActionKind = "ungrant"
 	// MakeNode: make the node at the borrower, unless it is there.
 	MakeNode ActionKind = "make node"

@@ -117,7 +117,7 @@ func obeys(t reporter, l loan.Loan, s loan.Sight, act loan.Action, now time.Time
 		t.Fatal("I9: attached before it was marked")
 	case act.Kind == loan.Attach && l.To.Kind != loan.ToHold && s.Program.Stage != loan.ProgramRunning:
 		t.Fatal("attached, and its program does not run")
-	case act.Kind == loan.Ungrant && (l.Run.Begun() || l.Marked || l.Node.Owing()):
+	case act.Kind == loan.Ungrant && (l.Run.Begun() || l.Marked && l.Held() || l.Node.Owing()):
 		t.Fatalf("given back as if nothing was started: %+v %+v, marked %t", l.Run, l.Node, l.Marked)
 	case act.Kind == loan.Release && l.Node.Owing() && !l.Node.Owed:
 		t.Fatal("released before the node was deleted or owed")

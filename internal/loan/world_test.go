@@ -118,6 +118,8 @@ func (w *world) holds() {
 		w.Fatalf("I9: the program lives, and the store has the agent as free")
 	case w.alive && w.exists && w.clean:
 		w.Fatalf("I9: the program lives, and its labels say clean")
+	case w.loan.State == loan.Waiting && w.exists && w.mark:
+		w.Fatalf("the loan has forgotten the agent, which keeps its mark")
 	case w.loan.Over() && w.loan.Ended.IsZero() || w.loan.Reason == "" && w.loan.State != loan.Waiting:
 		w.Fatalf("%s, ended %s (%s)", w.loan.State, w.loan.Ended, w.loan.Reason)
 	}

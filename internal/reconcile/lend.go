@@ -152,8 +152,14 @@ func (c *Crew) lendWork(ctx context.Context, one *loan.Loan) (*work, error) {
 
 var errNotSeen = errors.New("its controller has not been looked at yet")
 
-// ungrant gives the agent of a loan back of which nothing was started. It is due, and the loan waits for another.
+// ungrant gives the agent of a loan back of which nothing was started. It is due, and the loan waits for another. Its mark
+// goes first: the loan forgets the agent, and whoever came first may need it for more than one build.
 func (l *Lender) ungrant(ctx context.Context, c *Crew, one *loan.Loan, reason string) error {
+	if !one.Held() && !one.Run.Shut.IsZero() { // it may be there although nobody answered
+		if err := l.liftMark(ctx, c, one); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
 	back, err := one.Ungrant(reason, now)
 	if err != nil {
@@ -183,10 +189,14 @@ func (l *Lender) giveUp(ctx context.Context, c *Crew, one *loan.Loan, after loan
 	return nil
 }
 
+// markOf is the text of a loan's offline mark.
+func markOf(one *loan.Loan) string {
+	return loanMark + one.Borrower + " by loan " + one.ID + " until it is cleaned"
+}
+
 // mark takes the agent offline at its own controller: a crash that frees its executor must not offer it to anybody.
 func (l *Lender) mark(ctx context.Context, c *Crew, one *loan.Loan) error {
-	message := loanMark + one.Borrower + " by loan " + one.ID + " until it is cleaned"
-	err := c.Jenkins.SetOffline(ctx, one.Agent.Name, message)
+	err := c.Jenkins.SetOffline(ctx, one.Agent.Name, markOf(one))
 	if err != nil && !errors.Is(err, jenkins.ErrNotOurMark) { // a mark of somebody else does the same
 		return err
 	}
@@ -200,15 +210,25 @@ func (l *Lender) mark(ctx context.Context, c *Crew, one *loan.Loan) error {
 
 // unmark lifts our mark of an agent that nobody is going to clean.
 func (l *Lender) unmark(ctx context.Context, c *Crew, one *loan.Loan) error {
-	look := c.look.Load()
-	if look != nil {
-		if reason := look.Agents[one.Agent.Name].OfflineReason; strings.HasPrefix(reason, loanMark) {
-			err := c.Jenkins.LiftOffline(ctx, one.Agent.Name, reason)
-			if err != nil && !errors.Is(err, jenkins.ErrNotOurMark) && !jenkins.IsNotFound(err) {
-				return err
-			}
-		}
+	if err := l.liftMark(ctx, c, one); err != nil {
+		return err
 	}
 	one.Marked = false
 	return l.save(ctx, one, time.Now())
+}
+
+// liftMark takes the mark of a loan off its agent, or that of an earlier loan if it is the one that was seen. An agent that
+// has none of ours is success.
+func (l *Lender) liftMark(ctx context.Context, c *Crew, one *loan.Loan) error {
+	mark := markOf(one)
+	if look := c.look.Load(); look != nil {
+		if seen := look.Agents[one.Agent.Name].OfflineReason; strings.HasPrefix(seen, loanMark) {
+			mark = seen
+		}
+	}
+	err := c.Jenkins.LiftOffline(ctx, one.Agent.Name, mark)
+	if errors.Is(err, jenkins.ErrNotOurMark) || jenkins.IsNotFound(err) {
+		return nil
+	}
+	return err
 }

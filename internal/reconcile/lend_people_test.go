@@ -4,6 +4,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
 // lendMeddling is what people do to an agent, or to a loan of it, with what they do about it ten minutes later.
@@ -115,6 +117,47 @@ func TestAStoppedBuildIsAnAbort(t *testing.T) {
 				must(r.t, r.client.StopBuild(r.t.Context(), "pitcrew-loan-01", l.Run.Build))
 				if l = r.backInOrder(l.ID, loan.Cleaned); l.Cause != loan.ByAbort {
 					r.t.Errorf("it ended by %q: %s", l.Cause, l.Reason)
+				}
+			})
+		})
+	}
+}
+
+// An agent that a build came to before the mark of a loan to a person goes back without that mark, also if somebody takes it
+// out of our care at once: nobody would lift it then.
+func TestWhatABuildCameFirstToKeepsNoMarkOfALoan(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bend func(*jenkinstest.Fault)
+	}{
+		{"answered", func(*jenkinstest.Fault) {}},
+		{"unanswered", func(f *jenkinstest.Fault) { f.Lose = true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inLendRig(t, setup{agents: one, settings: func(s *reconcile.Settings) { s.Pools[0].Lend.Lease.Attach = time.Hour }}, func(r *lendRig) {
+				r.waitState("linux-7", hygiene.Clean)
+				must(r.t, r.jenkins.CreateFreeStyle(jenkinstest.JobSpec{Name: "own", Label: "linux-7", Script: "make"}))
+				f := jenkinstest.Fault{Method: http.MethodPost, Path: "/computer/linux-7/changeOfflineCause", Count: 1, Before: func(*http.Request) {
+					if _, err := r.jenkins.Schedule("own", nil); err != nil {
+						r.t.Error(err)
+					}
+					time.Sleep(time.Second) // it starts
+				}}
+				c.bend(&f)
+				r.jenkins.Inject(f)
+				id := r.request(func(q *loan.Request) { q.Borrower, q.To = "people", loan.Target{Kind: loan.ToHold} }).ID
+				r.waitLoan(id, loan.Granted)
+				l := r.waitLoan(id, loan.Waiting)
+				r.jenkins.SaveLabels("linux-7", "el7", "ann")
+				if !strings.Contains(l.Reason, "a build came first") {
+					r.t.Errorf("it waits again: %s", l.Reason)
+				}
+				if got := r.marks(); len(got) != 2 {
+					r.t.Errorf("its marks: %q, want one that was lifted", got)
+				}
+				r.pass(10 * time.Minute)
+				if seen, err := r.client.Agent(r.t.Context(), "linux-7"); err != nil || seen.Offline {
+					r.t.Errorf("it was taken out of our care, and is offline: %q, %v", seen.OfflineReason, err)
 				}
 			})
 		})
