@@ -30,5 +30,8 @@ func SetBack(l Loan, now time.Time) Loan {
 
 // past are the times that cannot be in the future.
 func (l *Loan) past() []*time.Time {
-	return []*time.Time{&l.Since, &l.Requested, &l.Granted, &l.Attached, &l.Renewed, &l.IdleSince, &l.Run.Shut, &l.Run.Intent, &l.Run.Handed}
+	return []*time.Time{
+		&l.Since, &l.Requested, &l.Granted, &l.Attached, &l.Renewed, &l.IdleSince, &l.Returned, &l.Ended,
+		&l.Run.Shut, &l.Run.Intent, &l.Run.Handed, &l.Run.Ended,
+	}
 }

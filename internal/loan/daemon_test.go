@@ -84,6 +84,9 @@ func (w *world) decide() loan.Action {
 // step is one round of the daemon: decide, act, record.
 func (w *world) step(a answer) loan.Action {
 	w.Helper()
+	if loan.Ahead(w.loan, w.now) {
+		w.loan = loan.SetBack(w.loan, w.now)
+	}
 	act := w.decide()
 	w.asked[act.Kind]++
 	w.note("%s (%s), %s", act.Kind, act.Reason, a)

@@ -4,6 +4,7 @@ package loan_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,45 @@ func TestTheClockMayBeSet(t *testing.T) {
 	must(t, err)
 	if at, cause, _ := l.Ends(); !at.Equal(base.Add(-110*time.Minute)) || cause != loan.BySilence {
 		t.Errorf("renewed two hours before its attachment, it ends at %s by %q", at.Sub(base), cause)
+	}
+}
+
+// TestNoTimeStaysInTheFuture sets each time of a loan ahead of the clock, by their types, so that none can be forgotten.
+func TestNoTimeStaysInTheFuture(t *testing.T) {
+	t.Parallel()
+	var times func(v reflect.Value, path string, f func(string, *time.Time))
+	times = func(v reflect.Value, path string, f func(string, *time.Time)) {
+		for i := range v.NumField() {
+			name := path + v.Type().Field(i).Name
+			switch at, is := v.Field(i).Addr().Interface().(*time.Time); {
+			case is:
+				f(name, at)
+			case v.Field(i).Kind() == reflect.Struct:
+				times(v.Field(i), name+".", f)
+			}
+		}
+	}
+	seen := 0
+	times(reflect.ValueOf(new(loan.Loan)).Elem(), "", func(name string, _ *time.Time) {
+		seen++
+		l := loan.Loan{Lease: loan.Lease{Term: time.Hour}}
+		times(reflect.ValueOf(&l).Elem(), "", func(other string, at *time.Time) {
+			if other == name {
+				*at = base.Add(1000 * time.Hour)
+			}
+		})
+		if ahead := loan.Ahead(l, base); ahead == (name == "Until") {
+			t.Errorf("%s in the future: ahead is %t", name, ahead)
+		}
+		l = loan.SetBack(l, base)
+		times(reflect.ValueOf(&l).Elem(), "", func(other string, at *time.Time) {
+			if at.After(base.Add(time.Hour)) {
+				t.Errorf("%s is left in the future, %s", other, at)
+			}
+		})
+	})
+	if seen < 13 {
+		t.Errorf("%d times were found", seen)
 	}
 }
 

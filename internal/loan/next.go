@@ -264,6 +264,9 @@ func parted(l Loan, s Sight, now time.Time) Action {
 	case running:
 		return Action{Kind: Stop, Reason: "its program is ended"}
 	case l.Run.Begun() && l.Run.Proof == "" && l.Node.Owing() && now.Before(l.Run.Ended.Add(unproved)):
+		if s.Borrower.Answers {
+			return Action{Kind: DropNode, Reason: "its program left no proof of its end, and the borrower answers again"}
+		}
 		return Action{Kind: Rest, Reason: "its program left no proof of its end, and the borrower does not answer", Wake: l.Run.Ended.Add(unproved)}
 	}
 	if abandoned(l, s) {

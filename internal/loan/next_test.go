@@ -289,6 +289,11 @@ func released(l *loan.Loan, s *loan.Sight, p *loan.Policy) {
 	s.Released = true
 }
 
+// unproved lets a program have ended so long before now, and nothing says that nothing of it lives.
+func unproved(ended time.Duration) func(*loan.Loan, *loan.Sight, *loan.Policy) {
+	return onLoan(func(l *loan.Loan) { l.Run.Proof, l.Run.Ended = "", base.Add(time.Minute-ended) })
+}
+
 // since is how long before now the return began.
 func since(d time.Duration) func(*loan.Loan, *loan.Sight, *loan.Policy) {
 	return onLoan(func(l *loan.Loan) { l.Since = base.Add(time.Minute - d) })
@@ -317,6 +322,10 @@ func TestNextOnTheWayBack(t *testing.T) {
 		{"a hand-over that nobody answered may have started one", loan.Returning, and(since(0), dropped, blind, onLoan(func(l *loan.Loan) { l.Run.Handed = time.Time{} })), loan.Stop, "", ""},
 		{"the agent is given back when it has ended", loan.Returning, and(since(0), dropped, dead), loan.Release, "", "over"},
 		{"also when the borrower owes the node", loan.Returning, and(owes, away, dead), loan.Release, "", "over"},
+		{"without a proof of its end the borrower is waited for", loan.Returning, and(owes, away, dead, unproved(30*time.Second-1)), loan.Rest, "", "left no proof of its end, and the borrower does not answer"},
+		{"for thirty seconds", loan.Returning, and(owes, away, dead, unproved(30*time.Second)), loan.Release, "", ""},
+		{"and taken at its word as soon as it answers", loan.Returning, and(owes, dead, unproved(0)), loan.DropNode, "", "the borrower answers again"},
+		{"without being waited for any longer", loan.Returning, and(owes, dead, unproved(30*time.Second)), loan.Release, "", ""},
 		{"at once when there never was one", loan.Returning, and(since(0), dropped, onLoan(func(l *loan.Loan) { l.Run = loan.Run{} })), loan.Release, "", ""},
 		{"without a node when none was made", loan.Returning, and(since(0), dead, onLoan(func(l *loan.Loan) { l.Node = loan.Node{Name: "mine"} })), loan.Release, "", ""},
 		{"of an agent that is gone nothing can be learnt", loan.Returning, and(since(time.Hour), dropped, gone), loan.Release, "", ""},
