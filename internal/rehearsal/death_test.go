@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
@@ -124,6 +125,7 @@ func TestAControllerOfOurOwnThatDiesEndsTheRehearsal(t *testing.T) {
 				if result.Verdict == report.Failed || strings.Contains(said+reasons(result), "left behind") || !strings.Contains(said, "exit code 137") {
 					w.t.Errorf("it is %s: %s\n%s", result.Verdict, reasons(result), said)
 				}
+				synctest.Wait() // a request that it had taken before its death may still be at work
 				back()
 				w.sweep()
 			})
