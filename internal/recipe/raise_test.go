@@ -54,6 +54,24 @@ mount --bind "$4" /var/cache && cd / && shift 4 && exec setpriv --reuid nobody -
 // cache has m take directory dir for /var/cache.
 func (m *machine) cache(dir string) { m.under[len(m.under)-1] = dir }
 
+// TestAProxyWithAPasswordReachesRoot, although the password is no argument of anything on its way.
+func TestAProxyWithAPasswordReachesRoot(t *testing.T) {
+	t.Parallel()
+	const proxy = "http://ann:it's $HOME@proxy.test:3128"
+	for _, shell := range []string{"dash", "bash"} {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := ordinary(t, shell, everything)
+			p := compiled(t, "version: 1\nname: raised\nraise: true\nplaces: [/var/tmp]\nclean:\n  - name: ask\n    as: root\n    run: |\n"+
+				"      printf '%s\\n' \"$(id -u) $https_proxy\"\n      exit 1\nverify:\n  - {name: fine, run: \"true\"}\n")
+			r, res := m.report(t, p, "https_proxy="+proxy)
+			if s := r.step(t, "ask"); s.Tail != "0 "+proxy+"\n" {
+				t.Errorf("step %+v\n%s", s, res.out)
+			}
+		})
+	}
+}
+
 func TestOnlyStepsThatNeedRootAreRaised(t *testing.T) {
 	t.Parallel()
 	// Newer versions of sudo give each command a terminal of its own unless told not to.

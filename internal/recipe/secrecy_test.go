@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -116,6 +117,53 @@ func TestAStepSeesACleanEnvironment(t *testing.T) {
 			r, res := m.report(t, p, "LEAKED=secret", "BUILD_TAG=tag-1")
 			if s := r.step(t, "look"); s.Outcome != StepOK {
 				t.Errorf("step %+v\n%s", s, res.out)
+			}
+		})
+	}
+}
+
+// TestAProxysPasswordIsNoArgument holds that nobody who lists the processes sees it, however a session is begun: the programs that
+// are started with the environment of a step write down their arguments.
+func TestAProxysPasswordIsNoArgument(t *testing.T) {
+	t.Parallel()
+	const proxy = "http://ann:pass word'$HOME@proxy.test:3128"
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			seen := filepath.Join(m.tmp, "seen")
+			for _, tool := range []string{"env", "setsid"} {
+				real, err := exec.LookPath(tool)
+				if err != nil {
+					t.Fatal(err)
+				}
+				at := filepath.Join(filepath.Dir(m.shell), tool)
+				_ = os.Remove(at) // busybox's
+				if err := os.WriteFile(at, []byte("#!/bin/sh\nprintf '%s\\n' \"$*\" >>'"+seen+"'\nexec "+real+" \"$@\"\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := compiled(t, recipeOf(`
+- name: look
+  env: {MINE: "a@b"}
+  run: |
+    printf '%s\n' "$http_proxy" "$HTTPS_PROXY" "$no_proxy" "$MINE" "$PITCREW_STEP"
+    test "$(cat | wc -c)" -eq 0 || exit 5
+    exit 1
+`))
+			r, res := m.report(t, p, "http_proxy="+proxy, "HTTPS_PROXY="+proxy, "no_proxy=.test")
+			if s := r.step(t, "look"); s.Tail != proxy+"\n"+proxy+"\n.test\na@b\nlook\n" || s.Reason != "exit code 1" {
+				t.Errorf("step %+v\n%s", s, res.out)
+			}
+			if shell == "busybox" {
+				return // it starts no other program for these
+			}
+			text, err := os.ReadFile(seen)
+			if err != nil || !strings.Contains(string(text), "MINE=a@b") || !strings.Contains(string(text), "no_proxy=.test") {
+				t.Errorf("arguments: %v\n%s", err, text)
+			}
+			if strings.Contains(string(text), "pass word") {
+				t.Errorf("the password is among the arguments:\n%s", text)
 			}
 		})
 	}

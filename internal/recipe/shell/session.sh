@@ -16,8 +16,25 @@ find_session() {
 	fi
 }
 
-# in_session replaces this process by the command given, in a new session where one can be had.
+# in_session replaces this process by the command given, in a new session where one can be had. The command begins with
+# "env -i" and assignments. What all may read in the list of processes is no place for the password of a proxy: those come
+# on standard input, which is empty otherwise.
 in_session() {
+	i_hidden=
+	for i_word; do
+		shift
+		case $i_word in
+		http_proxy=*@* | https_proxy=*@* | HTTP_PROXY=*@* | HTTPS_PROXY=*@*)
+			[ -n "$i_hidden" ] || set -- "$@" sh -c "$reveal" sh env
+			i_hidden="$i_hidden$i_word
+"
+			;;
+		*) set -- "$@" "$i_word" ;;
+		esac
+	done
+	[ -z "$i_hidden" ] || exec <<EOF
+$i_hidden
+EOF
 	case $session in
 	setsid) exec setsid "$@" ;;
 	perl) exec perl -MPOSIX -e 'POSIX::setsid(); exec { $ARGV[0] } @ARGV; exit 127' -- "$@" ;;
@@ -25,6 +42,7 @@ in_session() {
 	*) exec "$@" ;;
 	esac
 }
+reveal='while IFS= read -r line; do case $line in *=*) export "$line" ;; esac; done; exec "$@" </dev/null'
 
 # processes prints "pid:parent:group:session" of every process that is no zombie.
 processes() {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 46f75d1f2928c9c79c14232d7535e9c3da3eda138282e0af7e3df7067cfe091f. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 39c55d7653d2551ff109f206fb2a40a697cc2460b70e7b8d4e37b1bfd871f473. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -356,7 +356,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=46f75d1f2928c9c79c14232d7535e9c3da3eda138282e0af7e3df7067cfe091f
+revision=39c55d7653d2551ff109f206fb2a40a697cc2460b70e7b8d4e37b1bfd871f473
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -830,8 +830,25 @@ find_session() {
 	fi
 }
 
-# in_session replaces this process by the command given, in a new session where one can be had.
+# in_session replaces this process by the command given, in a new session where one can be had. The command begins with
+# "env -i" and assignments. What all may read in the list of processes is no place for the password of a proxy: those come
+# on standard input, which is empty otherwise.
 in_session() {
+	i_hidden=
+	for i_word; do
+		shift
+		case $i_word in
+		http_proxy=*@* | https_proxy=*@* | HTTP_PROXY=*@* | HTTPS_PROXY=*@*)
+			[ -n "$i_hidden" ] || set -- "$@" sh -c "$reveal" sh env
+			i_hidden="$i_hidden$i_word
+"
+			;;
+		*) set -- "$@" "$i_word" ;;
+		esac
+	done
+	[ -z "$i_hidden" ] || exec <<EOF
+$i_hidden
+EOF
 	case $session in
 	setsid) exec setsid "$@" ;;
 	perl) exec perl -MPOSIX -e 'POSIX::setsid(); exec { $ARGV[0] } @ARGV; exit 127' -- "$@" ;;
@@ -839,6 +856,7 @@ in_session() {
 	*) exec "$@" ;;
 	esac
 }
+reveal='while IFS= read -r line; do case $line in *=*) export "$line" ;; esac; done; exec "$@" </dev/null'
 
 # processes prints "pid:parent:group:session" of every process that is no zombie.
 processes() {
@@ -1887,7 +1905,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=395
+PITCREW_KIB=397
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_dirs() { dirs 'lib' '1/files' '2/files'; }
@@ -1906,6 +1924,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check db279009abe24060735c9903801dd5fcfbfbe29e7b84eb5528922bd2cc46e848 '156727253:47622' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check ba73c1f029a076c5d89190daf827e566d3d6b6f88937ae8f21b8e0f3344aafb3 '1555710389:48236' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
