@@ -29,7 +29,8 @@ their pools say; a cleanup in progress that is lighter is followed by one that
 is not. The newest word counts; without the flag an earlier one stands.
 
 With --wait the command ends when each agent was cleaned, with code 3 if a cleanup
-failed or the time was over. Ctrl-C ends only the waiting.`,
+failed or the time was over. A daemon that restarts is waited for, up to two
+minutes. Ctrl-C ends only the waiting.`,
 		Example:           "  pitcrew clean el9-7\n  pitcrew clean el9-7 el9-8 --wait --for 20m\n  pitcrew clean el9-7 --depth deep --reason 'before the audit'",
 		Args:              some("agent"),
 		ValidArgsFunction: c.offerAgents(&o, true),

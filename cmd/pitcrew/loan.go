@@ -136,9 +136,6 @@ type loanDesk interface {
 	ReturnLoan(ctx context.Context, id, reason string) (api.Loan, error)
 }
 
-// restartTime is how long a daemon may give no answer to whoever waits for a loan: it restarts, and the loan goes on.
-const restartTime = 2 * time.Minute
-
 // awaitLoans waits until the borrower has all agents, or none is to be expected any more. Interrupted, it takes back those
 // that the borrower does not have.
 func (c *cli) awaitLoans(ctx context.Context, d loanDesk, loans []api.Loan) ([]api.Loan, error) {

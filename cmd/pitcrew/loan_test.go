@@ -25,15 +25,19 @@ type restarting struct {
 	returned string
 }
 
-func (d *restarting) answers(state string) (api.Loan, error) {
+func (d *restarting) away() error {
 	at := time.Since(d.began)
 	switch {
 	case at >= d.from && at < (d.from+d.to)/2:
-		return api.Loan{}, &client.UnreachableError{URL: "http://daemon.test", Err: errors.New("connection refused")}
+		return &client.UnreachableError{URL: "http://daemon.test", Err: errors.New("connection refused")}
 	case at >= d.from && at < d.to:
-		return api.Loan{}, &client.Error{Status: http.StatusServiceUnavailable}
+		return &client.Error{Status: http.StatusServiceUnavailable}
 	}
-	return api.Loan{ID: "l1", State: state, Reason: "because"}, nil
+	return nil
+}
+
+func (d *restarting) answers(state string) (api.Loan, error) {
+	return api.Loan{ID: "l1", State: state, Reason: "because"}, d.away()
 }
 
 func (d *restarting) Loan(context.Context, string) (api.Loan, error) {

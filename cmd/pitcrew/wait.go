@@ -10,16 +10,22 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 )
 
 // waitPoll is how often an agent that is waited for is looked at.
 const waitPoll = 500 * time.Millisecond
 
+// restartTime is how long a daemon may give no answer to whoever waits: it restarts, and cleanups and loans go on.
+const restartTime = 2 * time.Minute
+
 // waiting is for the end of an agent's next cleanup.
 type waiting struct {
 	*cli
-	d        *daemon
+	d interface {
+		Agent(ctx context.Context, controller, name string) (api.AgentDetail, error)
+	}
 	before   api.Agent     // when it was ordered
 	depth    hygiene.Depth // that was asked for: a lighter one is not waited for
 	progress *progress
@@ -28,14 +34,22 @@ type waiting struct {
 // wait returns whether the agent was cleaned. That it was not is said, and no error.
 func (w *waiting) wait(ctx context.Context) (bool, error) {
 	name := fullName(w.before.Controller, w.before.Name)
+	answered := time.Now()
 	for {
 		a, err := w.d.Agent(ctx, w.before.Controller, w.before.Name)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return w.over(ctx, name)
-		}
-		if err != nil {
+		case client.IsPassing(err) && time.Since(answered) <= restartTime:
+			w.progress.show(name + ": the daemon does not answer; it is asked again")
+			if pause(ctx, waitPoll) != nil {
+				return w.over(ctx, name)
+			}
+			continue
+		case err != nil:
 			return false, err
 		}
+		answered = time.Now()
 		if t, done := w.ended(a); done {
 			w.progress.clear()
 			fmt.Fprintln(w.err, name+" "+outcomeText(t))
