@@ -42,6 +42,9 @@ type Verdict struct {
 	// Hindered is the number of the agent's attempts in a row, this one included, that were given back, when what was in
 	// the way of this one stays there until a person does something about it; 0 for any other.
 	Hindered int
+	// Ungranted is the number of the agent's attempts in a row, this one included, that proved it clean and were lost before it
+	// could be labelled so, although nothing real used it; 0 for any other.
+	Ungranted int
 	// Unused marks a lost attempt that was proven, and after which nothing real is known to have run:
 	// verification alone is due.
 	Unused  bool
@@ -150,6 +153,22 @@ func CountLosses(attempts []Attempt, revision string) int {
 	return n
 }
 
+// CountUngranted counts, of an agent's attempts, newest first, the ended ones in a row that proved it clean and were lost all the
+// same, although nothing real used it. Attempts that were given back touched nothing, and do not count.
+func CountUngranted(attempts []Attempt) int {
+	n := 0
+	for i := range attempts {
+		switch t := &attempts[i]; {
+		case t.Ended.IsZero() || t.Outcome == GivenBack:
+		case t.Outcome != Lost || t.Proved.IsZero() || t.Run.Used != "":
+			return n
+		default:
+			n++
+		}
+	}
+	return n
+}
+
 // CountGivenBack counts, of an agent's attempts, newest first, the ended ones in a row that were given back.
 func CountGivenBack(attempts []Attempt) int {
 	n := 0
@@ -194,6 +213,10 @@ func End(a Agent, t Attempt, v Verdict, p Policy, now time.Time) (Agent, Attempt
 		if wait := p.Backoff.After(v.Losses-LossesAtOnce, seed); wait > 0 {
 			a.NextLook = now.Add(wait)
 			a.Reason = fmt.Sprintf("%s; so were %d attempts in a row with this recipe, which may end its own agent", v.Reason, v.Losses)
+		}
+		if wait := p.AfterEdits(v.Ungranted, seed); wait > 0 {
+			a.NextLook = now.Add(wait)
+			a.Reason = fmt.Sprintf("%s; %d attempts in a row proved it clean in vain", v.Reason, v.Ungranted)
 		}
 		if a.Quarantine.byPerson() {
 			a.NextLook = a.Quarantine.NextLook

@@ -4,6 +4,7 @@ package hygiene_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -495,6 +496,34 @@ func TestLostAttemptsInARowBackOffAndCostTheAgentNothing(t *testing.T) {
 			t.Errorf("the agent was blamed: %+v", a)
 		}
 		last = wait
+	}
+}
+
+func TestAttemptsThatProveAnAgentCleanInVainBackOff(t *testing.T) {
+	t.Parallel()
+	vain := hygiene.Attempt{Ended: epoch, Proved: epoch, Outcome: hygiene.Lost}
+	used := vain
+	used.Run.Used = "http://ci.test/job/app/1/"
+	for want, attempts := range [][]hygiene.Attempt{
+		0: {{}, {Ended: epoch, Proved: epoch, Outcome: hygiene.Cleaned}, vain},
+		1: {vain, used, vain},
+		2: {{}, vain, {Ended: epoch, Outcome: hygiene.GivenBack}, vain, {Ended: epoch, Outcome: hygiene.Lost}, vain},
+	} {
+		if got := hygiene.CountUngranted(attempts); got != want {
+			t.Errorf("counted %d, want %d", got, want)
+		}
+	}
+	p := hygiene.Policy{Backoff: hygiene.Backoff{First: time.Minute, Max: time.Hour}, QuarantineAfter: 1}
+	for n, want := range []time.Duration{0, 0, 0, time.Minute, 2 * time.Minute, 4 * time.Minute} {
+		a := agentIn(hygiene.Granting)
+		verdict := hygiene.Verdict{Outcome: hygiene.Lost, Reason: "somebody changed its labels", Unused: true, Ungranted: n}
+		a, _, err := hygiene.End(a, hygiene.Attempt{Agent: a.ID, Number: a.Attempt, Need: hygiene.NeedCleanup, Proved: epoch}, verdict, p, epoch)
+		if wait := a.NextLook.Sub(epoch); err != nil || a.Failures != 0 || a.Quarantine != nil || wait < want*8/10 || wait > want*12/10 {
+			t.Errorf("after %d in a row it waits for %s, want %s and a fifth either way: %+v, %v", n, wait, want, a, err)
+		}
+		if said := strings.Contains(a.Reason, fmt.Sprintf("%d attempts in a row", n)); said != (want > 0) {
+			t.Errorf("after %d in a row: %s", n, a.Reason)
+		}
 	}
 }
 

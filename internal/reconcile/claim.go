@@ -294,6 +294,11 @@ func (c *Crew) end(ctx context.Context, w *work, v hygiene.Verdict) error {
 	if v.Losses, err = c.losses(ctx, w, v.Outcome); err != nil {
 		return err
 	}
+	if v.Unused {
+		if v.Ungranted, err = c.ungrantedInRow(ctx, w); err != nil {
+			return err
+		}
+	}
 	if v.Hindered > 0 {
 		if v.Hindered, err = c.hindrances(ctx, w); err != nil {
 			return err
@@ -338,6 +343,12 @@ func (c *Crew) hindrances(ctx context.Context, w *work) (int, error) {
 	return 1 + hygiene.CountGivenBack(attempts), err
 }
 
+// ungrantedInRow counts the attempts in a row that proved the agent clean in vain as this one did.
+func (c *Crew) ungrantedInRow(ctx context.Context, w *work) (int, error) {
+	attempts, err := c.newest(ctx, w)
+	return 1 + hygiene.CountUngranted(attempts), err
+}
+
 // newest are the agent's attempts, newest first, as far back as they are counted.
 func (c *Crew) newest(ctx context.Context, w *work) ([]hygiene.Attempt, error) {
 	records, err := c.Store.Attempts(ctx, store.AttemptFilter{Agent: w.agent.ID, Limit: maxLosses})
@@ -355,7 +366,7 @@ func (c *Crew) endEvents(kind hygiene.EventType, a hygiene.Agent, before *hygien
 		e.Data = map[string]string{"step": v.Step}
 	}
 	events := []hygiene.Event{e}
-	if v.Losses == hygiene.LossesAtOnce+1 {
+	if v.Losses == hygiene.LossesAtOnce+1 || v.Ungranted == hygiene.EditsAtOnce+1 {
 		events = append(events, event(hygiene.EventLosing, a, a.Reason+"; it is tried again, later each time"))
 	}
 	if a.Quarantine != nil && before == nil {

@@ -118,11 +118,13 @@ func (c *Crew) work(ctx context.Context, w *work) (time.Duration, error) {
 		return rest, c.unclean(ctx, w, act)
 	case hygiene.Relabel:
 		err := c.relabel(ctx, w, act)
-		if err != nil && w.agent.State.InProgress() {
-			c.Log.WarnContext(ctx, "labels could not be repaired during a cleanup", "agent", w.agent.ID.Name, "err", err)
-			return c.drive(ctx, w)
+		if !w.agent.State.InProgress() {
+			return rest, err
 		}
-		return rest, err
+		if err != nil {
+			c.Log.WarnContext(ctx, "labels could not be repaired during a cleanup", "agent", w.agent.ID.Name, "err", err)
+		}
+		return c.drive(ctx, w) // who edits them as often as we look must not hold it up
 	case hygiene.Unmark:
 		return rest, c.Jenkins.LiftOffline(ctx, w.agent.ID.Name, w.look.Agents[w.agent.ID.Name].OfflineReason)
 	case hygiene.Remark:

@@ -13,6 +13,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 func TestLabelsEditedByAPersonBesideEveryRequestAreMended(t *testing.T) {
@@ -492,4 +493,25 @@ func TestALabelThatSomebodyPutsBackAgainAndAgainIsToldOnceAndSlowsDownTheCleanup
 			})
 		})
 	}
+}
+
+// A job that writes the labels of an agent as often as the daemon looks must not keep it from seeing that a cleanup has ended.
+func TestLabelsThatSomebodyWritesAllTheTimeHoldUpNoCleanup(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Clean)
+		for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); r.pass(time.Second) {
+			r.jenkins.SaveLabels("linux-7", "cleanable el7", "job")
+		}
+		r.pass(time.Minute)
+		all, err := r.store.Attempts(r.t.Context(), store.AttemptFilter{Limit: 100})
+		must(r.t, err)
+		for _, a := range all {
+			if a.Outcome == "" || a.Ended.Sub(a.Claimed) > 2*time.Minute {
+				r.t.Errorf("attempt %d: %q, claimed %s and ended %s", a.Number, a.Outcome, a.Claimed, a.Ended)
+			}
+		}
+		if n := len(all); n < 2 || n > 12 {
+			r.t.Errorf("%d attempts in 20 minutes", n)
+		}
+	})
 }
