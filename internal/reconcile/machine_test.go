@@ -5,6 +5,7 @@ package reconcile_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // atOnce is the greatest number of our programs that ever ran at once on agents that ok admits.
@@ -186,6 +188,50 @@ func TestAMachineOfManyAgentsIsCleanedAgainWithoutDelay(t *testing.T) {
 		r.wait(5*time.Minute, "all clean again", r.allClean(agents))
 		if given := r.events(hygiene.EventGivenBack); len(given) > 0 {
 			t.Errorf("a claim was given back: %s", given[0].Reason)
+		}
+	})
+}
+
+// A claim that another worker stores in the moment in which clean is written takes that clean away again.
+func TestAClaimBesideTheGrantOfANeighbourTakesItsCleanAway(t *testing.T) {
+	agents := fleetOf(2)
+	inRig(t, setup{agents: agents}, func(r *rig) {
+		r.sharing()
+		r.wait(time.Hour, "all clean", r.allClean(agents))
+		granted, claimed := agents[0].Name, agents[1].Name
+		before := r.attempt(claimed, 1)
+		must(r.t, r.crew.OrderHold(r.t.Context(), claimed, "ann", "disk", time.Time{}))
+		r.waitState(claimed, hygiene.Due)
+		must(r.t, r.crew.OrderClean(r.t.Context(), granted, "ann", "test", ""))
+		var stored bool
+		r.jenkins.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/computer/" + granted + "/config.xml", After: func(req *http.Request) {
+			if stored || r.labels(granted) != "cleanable clean" {
+				return
+			}
+			stored = true
+			now := time.Now()
+			must(r.t, r.store.Change(req.Context(), hygiene.AgentID{Controller: "ci", Name: claimed}, now, func(ch *store.Change) ([]hygiene.Event, error) {
+				policy := hygiene.Policy{Pool: before.Pool, Recipe: before.Recipe, Revision: before.Revision, Delivery: before.Delivery}
+				ch.Agent.Hold = nil
+				a, attempt, err := hygiene.Claim(ch.Agent, policy, before.Session, "nonce-of-the-other-worker", now)
+				ch.Agent, ch.Attempt = a, &attempt
+				return []hygiene.Event{{Type: hygiene.EventClaimed, Attempt: attempt.Number}}, err
+			}))
+		}})
+		r.wait(time.Hour, "its cleanup", func() bool { return r.agent(claimed).Attempt == 2 && !r.attempt(claimed, 2).Ended.IsZero() })
+		r.wait(time.Hour, "all clean again", r.allClean(agents))
+		began := r.attempt(claimed, 2).Began
+		labels := ""
+		for _, e := range r.jenkins.Journal() {
+			if e.Kind == jenkinstest.EntryLabels && e.Agent == granted && !e.At.After(began) {
+				labels = e.Labels
+			}
+		}
+		if own := strings.Fields(labels); began.IsZero() || slices.Contains(own, "clean") {
+			r.t.Errorf("a cleanup of the machine of %s began at %s, and that was labelled %s", granted, began, labels)
+		}
+		if n := len(r.events(hygiene.EventGranted)); n != 4 { // two before; then the other's alone, and this one's after it
+			r.t.Errorf("%d grants, want 4", n)
 		}
 	})
 }
