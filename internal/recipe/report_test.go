@@ -63,6 +63,7 @@ func TestABadReportIsAnErrorThatSaysWhy(t *testing.T) {
 		"no JSON":                      {framed("hello\n"), Garbled},
 		"something after the JSON":     {framed(goodBody + "{}\n"), Garbled},
 		"an unknown field":             {with(`"agent"`, `"agents"`), Garbled},
+		"a machine of too long a name": {with(`x86_64`, strings.Repeat("x", maxWord+1)), Inconsistent},
 		"too large":                    {framed(strings.Repeat(" ", maxReport) + goodBody), Garbled},
 		"another version":              {with(`"version":1`, `"version":2`), Inconsistent},
 		"cleaned but not verified":     {with(`"verified":true`, `"verified":false`), Inconsistent},

@@ -171,6 +171,9 @@ func lastWords(log []byte) string {
 	return fmt.Sprintf("the log's last words are %q", line[:min(len(line), 300)])
 }
 
+// maxWord bounds what a machine is called by, in bytes.
+const maxWord = 1000
+
 // consistent checks that r does not contradict itself.
 func (r Report) consistent() error {
 	if r.Version != Version {
@@ -181,6 +184,13 @@ func (r Report) consistent() error {
 	}
 	if r.Depth != "" && !slices.Contains(hygiene.Depths(), r.Depth) {
 		return faulty(Inconsistent, "depth %q is not known", r.Depth)
+	}
+	for name, word := range map[string]string{
+		"id": r.Machine.ID, "bootId": r.Machine.BootID, "hostname": r.Machine.Hostname, "os": r.Machine.OS, "arch": r.Machine.Arch, "user": r.Machine.User,
+	} {
+		if len(word) > maxWord { // it is kept with the agent, and compared with those of all others
+			return faulty(Inconsistent, "the machine's %s has %d bytes, at most %d make sense", name, len(word), maxWord)
+		}
 	}
 	failed, proved := 0, 0
 	for _, s := range r.Steps {
