@@ -32,7 +32,7 @@ func (d *deskOf) Offers(ctx context.Context) ([]rehearsal.Offer, error) {
 		}
 		offers[i] = rehearsal.Offer{
 			Controller: o.Controller, Agent: o.Agent, Pool: o.Pool, Labels: o.Labels, OS: o.OS, Arch: o.Arch, Profile: o.Profile,
-			Isolated: o.Isolated, CleanSince: o.CleanSince, Spare: o.Spare, Root: loan.Root{Rule: loan.RootRule(o.Root), Refs: o.ApprovedRefs},
+			Isolated: o.Isolated, CleanSince: o.CleanSince, Spare: o.Spare, SpareThere: o.SpareThere, Root: loan.Root{Rule: loan.RootRule(o.Root), Refs: o.ApprovedRefs},
 			Ignore: ignore,
 		}
 	}

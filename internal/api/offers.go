@@ -27,6 +27,7 @@ type LoanOffer struct {
 	Isolated   bool      `json:"isolated" doc:"The borrowed program runs under an account of its own"`
 	CleanSince time.Time `json:"clean_since,omitzero"`
 	Spare      int       `json:"spare" doc:"How many agents of its pool could be lent now with the pool's capacity floor kept"`
+	SpareThere int       `json:"spare_there" doc:"How many of these on its controller: each keeps a floor of its own"`
 
 	Root         string   `json:"root" enum:"never,approved,reimage" doc:"Whether code that nobody has reviewed may ask for root on it"`
 	ApprovedRefs []string `json:"approved_refs,omitempty" doc:"Patterns of the refs from which it may, with approved"`
@@ -81,7 +82,7 @@ func (s *Server) listOffers(ctx context.Context, _ *none) (*answer[Page[LoanOffe
 func offerOf(l loan.Listing) LoanOffer {
 	o := LoanOffer{
 		Controller: l.Agent.Controller, Agent: l.Agent.Name, Pool: l.Pool, Labels: l.Labels, Isolated: l.Isolated, CleanSince: utc(l.CleanSince),
-		Spare: l.Spare, Root: string(l.Root.Rule), ApprovedRefs: l.Root.Refs, Ignore: l.Ignore,
+		Spare: l.Spare, SpareThere: l.SpareThere, Root: string(l.Root.Rule), ApprovedRefs: l.Root.Refs, Ignore: l.Ignore,
 	}
 	if o.Labels == nil {
 		o.Labels = []string{}

@@ -27,7 +27,7 @@ func (s shelf) Offers(context.Context) ([]loan.Listing, error) { return s.offers
 func offered(name string, root loan.Root) loan.Listing {
 	return loan.Listing{
 		Offer:  loan.Offer{Agent: loan.Agent{Controller: "main", Name: name}, Pool: "linux", CleanSince: began},
-		Labels: []string{"el9", name}, Isolated: true, Spare: 2, Root: root, Ignore: []string{"file:/var/cache/*"},
+		Labels: []string{"el9", name}, Isolated: true, Spare: 2, SpareThere: 1, Root: root, Ignore: []string{"file:/var/cache/*"},
 	}
 }
 
@@ -68,7 +68,7 @@ func TestABorrowerSeesWhatItNeedsToChoose(t *testing.T) {
 		t.Fatalf("%v: %s", err, w.Body)
 	}
 	one, two := got.Items[0], got.Items[1]
-	if one.OS != "linux rhel rhel9" || one.Arch != "x86_64" || one.Profile != "vms" || one.Spare != 2 || !one.Isolated || one.Root != "never" ||
+	if one.OS != "linux rhel rhel9" || one.Arch != "x86_64" || one.Profile != "vms" || one.Spare != 2 || one.SpareThere != 1 || !one.Isolated || one.Root != "never" ||
 		!slices.Equal(one.Ignore, []string{"file:/var/cache/*"}) {
 		t.Errorf("the first is %+v", one)
 	}
@@ -76,7 +76,7 @@ func TestABorrowerSeesWhatItNeedsToChoose(t *testing.T) {
 		t.Errorf("the second is %+v", two)
 	}
 	var keys []map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &struct{ Items *[]map[string]any }{&keys}); err != nil || len(keys[0]) > 12 {
+	if err := json.Unmarshal(w.Body.Bytes(), &struct{ Items *[]map[string]any }{&keys}); err != nil || len(keys[0]) > 13 {
 		t.Errorf("more is told than is needed: %v", keys)
 	}
 }

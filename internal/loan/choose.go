@@ -40,12 +40,8 @@ type Match struct {
 // Of each loan that gets none, waits says by its ID what stands in the way.
 func Choose(waiting, active []Loan, offers []Offer, shelves map[string]Shelf, quotas map[string]int, fits func(Loan, Offer) bool) (got []Match, waits map[string]string) {
 	c := chooser{
-		left: slices.SortedFunc(slices.Values(offers), longestClean), shelves: make(map[string]Shelf, len(shelves)),
+		left: slices.SortedFunc(slices.Values(offers), longestClean), shelves: maps.Clone(shelves),
 		has: map[string]int{}, quotas: quotas, fits: fits, vain: map[wish]string{},
-	}
-	for pool, shelf := range shelves {
-		shelf.Above = maps.Clone(shelf.Above)
-		c.shelves[pool] = shelf
 	}
 	for _, l := range active {
 		if l.Active() {
@@ -144,10 +140,11 @@ func (s Shelf) keeps(o Offer) string {
 	return ""
 }
 
-// Less returns what remains of the pool when one of its clean agents is lent. It changes Above of s.
+// Less returns what remains of the pool when one of its clean agents is lent.
 func (s Shelf) Less(a Agent) Shelf {
 	s.Clean--
 	s.Lent++
+	s.Above = maps.Clone(s.Above)
 	s.Above[a.Controller]--
 	return s
 }

@@ -12,9 +12,10 @@ type Listing struct {
 	Offer
 	Labels   []string // with its own name
 	Isolated bool     // the borrowed program would run under an account of its own
-	// Spare is how many agents of the pool could be lent now, this one included, with its capacity floor kept.
-	Spare int
-	Root  Root
+	// Spare is how many agents of the pool could be lent now, this one included, with its capacity floor kept; SpareThere how many
+	// of these on its controller.
+	Spare, SpareThere int
+	Root              Root
 	// Ignore are differences that do not matter in a rehearsal on it, as the configuration has them.
 	Ignore []string
 }
@@ -58,14 +59,15 @@ func (r Root) Refuses(ref string) string {
 	return "its pool lets no borrowed code ask for root"
 }
 
-// Spare is how many more agents the pool can lend now.
-func (s Shelf) Spare() int {
+// Spare is how many more agents the pool can lend now, and how many of these on one controller.
+func (s Shelf) Spare(controller string) (all, there int) {
 	if s.Short {
-		return 0
+		return 0, 0
 	}
 	above := 0
 	for _, n := range s.Above {
 		above += max(0, n)
 	}
-	return max(0, min(s.Policy.Most-s.Lent, s.Clean-s.Policy.Floor, above))
+	all = max(0, min(s.Policy.Most-s.Lent, s.Clean-s.Policy.Floor, above))
+	return all, min(all, max(0, s.Above[controller]))
 }

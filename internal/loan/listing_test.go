@@ -38,19 +38,20 @@ func TestWhatAPoolCanSpare(t *testing.T) {
 	t.Parallel()
 	policy, plenty := loan.Policy{Most: 3, Floor: 2}, map[string]int{"ci": 9}
 	for name, tc := range map[string]struct {
-		shelf loan.Shelf
-		want  int
+		shelf     loan.Shelf
+		all, here int
 	}{
-		"all that the most allows":       {loan.Shelf{Policy: policy, Clean: 9, Above: plenty}, 3},
-		"less those that are lent":       {loan.Shelf{Policy: policy, Clean: 9, Lent: 2, Above: plenty}, 1},
-		"as many as the floor lets":      {loan.Shelf{Policy: policy, Clean: 4, Above: plenty}, 2},
-		"none below the floor":           {loan.Shelf{Policy: policy, Clean: 1, Above: plenty}, 0},
-		"above the capacity floors":      {loan.Shelf{Policy: policy, Clean: 9, Above: map[string]int{"ci": 1, "other": 1, "short": -4}}, 2},
-		"none while the queue is short":  {loan.Shelf{Policy: policy, Clean: 9, Short: true, Above: plenty}, 0},
-		"none of a pool that lends none": {loan.Shelf{Clean: 9, Above: plenty}, 0},
+		"all that the most allows":       {loan.Shelf{Policy: policy, Clean: 9, Above: plenty}, 3, 3},
+		"less those that are lent":       {loan.Shelf{Policy: policy, Clean: 9, Lent: 2, Above: plenty}, 1, 1},
+		"as many as the floor lets":      {loan.Shelf{Policy: policy, Clean: 4, Above: plenty}, 2, 2},
+		"none below the floor":           {loan.Shelf{Policy: policy, Clean: 1, Above: plenty}, 0, 0},
+		"above the capacity floors":      {loan.Shelf{Policy: policy, Clean: 9, Above: map[string]int{"ci": 1, "other": 1, "short": -4}}, 2, 1},
+		"of another controller":          {loan.Shelf{Policy: policy, Clean: 9, Above: map[string]int{"ci": -1, "other": 2}}, 2, 0},
+		"none while the queue is short":  {loan.Shelf{Policy: policy, Clean: 9, Short: true, Above: plenty}, 0, 0},
+		"none of a pool that lends none": {loan.Shelf{Clean: 9, Above: plenty}, 0, 0},
 	} {
-		if got := tc.shelf.Spare(); got != tc.want {
-			t.Errorf("%s: %d, want %d", name, got, tc.want)
+		if all, here := tc.shelf.Spare("ci"); all != tc.all || here != tc.here {
+			t.Errorf("%s: %d, %d of ci; want %d, %d", name, all, here, tc.all, tc.here)
 		}
 	}
 }

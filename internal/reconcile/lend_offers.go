@@ -29,9 +29,10 @@ func (l *Lender) Offers(ctx context.Context) ([]loan.Listing, error) {
 		if pool == nil || pool.Lend == nil {
 			continue // the configuration was read anew since
 		}
+		spare, there := have.shelves[o.Pool].Spare(o.Agent.Controller)
 		all = append(all, loan.Listing{
 			Offer: o.Offer, Labels: slices.Compact(slices.Sorted(slices.Values(o.labels))), Isolated: o.isolated,
-			Spare: have.shelves[o.Pool].Spare(), Root: pool.Lend.Root, Ignore: pool.Lend.Ignore,
+			Spare: spare, SpareThere: there, Root: pool.Lend.Root, Ignore: pool.Lend.Ignore,
 		})
 	}
 	slices.SortFunc(all, func(a, b loan.Listing) int {

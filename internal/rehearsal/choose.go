@@ -33,7 +33,7 @@ func (g Gap) String() string { return fmt.Sprintf("pool %s: %s: %s", g.Pool, g.W
 
 // Choose returns a representative set of the offered agents, and what it does not cover. In each pool every combination
 // of system, architecture and profile is there once. Of agents alike, the one comes first whose rarest label most others
-// have too, which can be spared best; then the one that has been clean for longest. No more are chosen of a pool than it can spare.
+// have too, which can be spared best; then the one that has been clean for longest. No more are chosen of a pool than it can spare, nor of one controller.
 func Choose(offers []Offer, w Wish) (chosen []Offer, gaps []Gap) {
 	kept := slices.DeleteFunc(slices.Clone(offers), func(o Offer) bool { return !w.wants(o) })
 	byPool := map[string][]Offer{}
@@ -75,18 +75,24 @@ func chooseIn(pool string, offers []Offer, w Wish, already int) (chosen []Offer,
 			return nil, gaps
 		}
 	}
-	spare := offers[0].Spare
+	spare, there := offers[0].Spare, map[string]int{}
+	for _, o := range offers {
+		there[o.Controller] = o.SpareThere
+	}
 	for _, kind := range kinds(offers) {
-		o, ok := leastNeeded(kind.offers, offers, w.Isolated)
+		fit := slices.DeleteFunc(slices.Clone(kind.offers), func(o Offer) bool { return w.Isolated && !o.Isolated })
+		spared := slices.DeleteFunc(slices.Clone(fit), func(o Offer) bool { return there[o.Controller] <= 0 })
 		switch {
-		case !ok:
+		case len(fit) == 0:
 			gap(kind.name, "the candidate would run as the account of the lender's agent there")
-		case spare <= 0:
+		case spare <= 0 || len(spared) == 0:
 			busy(kind.name, "the pool can spare no more agents: its floor, its queue or its limit of loans stands in the way")
 		case w.Most > 0 && already+len(chosen) >= w.Most:
 			gap(kind.name, fmt.Sprintf("no more than %d agents were to be borrowed", w.Most))
 		default:
+			o := leastNeeded(spared, offers)
 			spare--
+			there[o.Controller]--
 			chosen = append(chosen, o)
 		}
 	}
@@ -128,7 +134,8 @@ func kindOf(o Offer) string {
 	return name
 }
 
-func leastNeeded(alike, pool []Offer, isolated bool) (Offer, bool) {
+// leastNeeded returns the one of some agents of a pool that can be spared best.
+func leastNeeded(alike, pool []Offer) Offer {
 	have := map[string]int{}
 	for _, o := range pool {
 		for _, label := range o.Labels {
@@ -144,13 +151,9 @@ func leastNeeded(alike, pool []Offer, isolated bool) (Offer, bool) {
 		}
 		return least
 	}
-	fit := slices.DeleteFunc(slices.Clone(alike), func(o Offer) bool { return isolated && !o.Isolated })
-	if len(fit) == 0 {
-		return Offer{}, false
-	}
-	return slices.MinFunc(fit, func(a, b Offer) int {
+	return slices.MinFunc(alike, func(a, b Offer) int {
 		return cmp.Or(cmp.Compare(rarest(b), rarest(a)), a.CleanSince.Compare(b.CleanSince), cmp.Compare(a.Name(), b.Name()))
-	}), true
+	})
 }
 
 func quoted(words []string) string { return "'" + strings.Join(words, "', '") + "'" }

@@ -37,6 +37,7 @@ type Offer struct {
 	Isolated   bool
 	CleanSince time.Time
 	Spare      int // agents of its pool that could be lent with the floor kept
+	SpareThere int // and how many of these on its controller
 	Root       loan.Root
 	Ignore     state.Ignore // differences that do not matter on agents of its pool
 }

@@ -143,7 +143,7 @@ func (w *workshop) leave(away bool) {
 
 func (w *workshop) Offers(context.Context) ([]rehearsal.Offer, error) {
 	return []rehearsal.Offer{{
-		Controller: "ci", Agent: "el9-1", Pool: "el9", Labels: []string{"el9"}, OS: "linux", Arch: "x86_64", Isolated: true, Spare: 1, Ignore: w.ignore,
+		Controller: "ci", Agent: "el9-1", Pool: "el9", Labels: []string{"el9"}, OS: "linux", Arch: "x86_64", Isolated: true, Spare: 1, SpareThere: 1, Ignore: w.ignore,
 	}}, w.open()
 }
 
