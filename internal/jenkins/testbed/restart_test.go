@@ -86,12 +86,27 @@ func TestARestartIsOverWhenJenkinsItselfAnswers(t *testing.T) {
 	if a, err := c.Send(t.Context(), Request{Method: http.MethodGet, Path: "/"}); err != nil || a.Status != http.StatusOK {
 		t.Errorf("after the restart: status %d, %v", a.Status, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	err := restarter(t, "", http.StatusServiceUnavailable).Restart(ctx, Term)
+	ctx, cancel := context.WithCancel(t.Context())
+	c = restarter(t, "", http.StatusServiceUnavailable)
+	c.client.Transport = &patience{RoundTripper: c.client.Transport, left: 2, end: cancel}
+	err := c.Restart(ctx, Term)
 	if err == nil || !strings.Contains(err.Error(), "restart the controller by TERM: the command is over, and Jenkins does not answer: status 503") {
 		t.Errorf("of one that never gets ready: %v", err)
 	}
+}
+
+// patience ends with the last of a number of requests.
+type patience struct {
+	http.RoundTripper
+	left int
+	end  func()
+}
+
+func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.left--; p.left == 0 {
+		p.end()
+	}
+	return p.RoundTripper.RoundTrip(r)
 }
 
 func TestTheRestartCommandIsToldAllButSecrets(t *testing.T) { //nolint:paralleltest // the environment is the process's
