@@ -51,9 +51,11 @@ func (b *bench) say(format string, args ...any) {
 func (b *bench) open(ctx context.Context) (context.Context, error) {
 	b.node = "pitcrew-rehearsal-" + strings.ToLower(rand.Text()) // never used before: a secret belongs to its name for ever
 	b.undo.Push("node "+b.node+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error { return b.Jenkins.DeleteNode(ctx, b.node) }))
-	err := b.Jenkins.CreateInboundNode(ctx, jenkins.NodeSpec{
-		Name: b.node, RemoteFS: root, Executors: executors,
-		Description: fmt.Sprintf("%s, lent to a rehearsal by pitcrew. It is deleted in the end.", b.offer.Name()),
+	err := untilAnswered(ctx, func(ctx context.Context) error {
+		return b.Jenkins.CreateInboundNode(ctx, jenkins.NodeSpec{
+			Name: b.node, RemoteFS: root, Executors: executors,
+			Description: fmt.Sprintf("%s, lent to a rehearsal by pitcrew. It is deleted in the end.", b.offer.Name()),
+		})
 	})
 	if err != nil {
 		return ctx, fmt.Errorf("make a node for %s: %w", b.offer.Name(), err)

@@ -53,8 +53,9 @@ func (b *bench) job(ctx context.Context, p *recipe.Program) (string, error) {
 
 // create makes a job that is deleted in the end.
 func (b *bench) create(ctx context.Context, name string, document []byte) error {
+	request := func(ctx context.Context) error { return b.Jenkins.CreateJob(ctx, name, document) }
 	if b.Keep {
-		return b.Jenkins.CreateJob(ctx, name, document)
+		return request(ctx)
 	}
 	b.undo.Push("job "+name+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error {
 		if err := b.Jenkins.DeleteJob(ctx, name); err != nil && !jenkins.IsNotFound(err) {
@@ -62,7 +63,16 @@ func (b *bench) create(ctx context.Context, name string, document []byte) error 
 		}
 		return nil
 	}))
-	return b.Jenkins.CreateJob(ctx, name, document)
+	return untilAnswered(ctx, request)
+}
+
+// untilAnswered makes a request for something that is taken back in the end. It is answered in any case, within the client's limit: the
+// controller makes what it was asked for when nobody waits any more, too, and that may be after it was taken back.
+func untilAnswered(ctx context.Context, request func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return request(context.WithoutCancel(ctx))
 }
 
 // runParameter tells builds of one job apart: equal items of the queue are merged.

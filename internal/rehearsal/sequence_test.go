@@ -5,10 +5,12 @@ package rehearsal_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
@@ -137,6 +139,29 @@ func TestAnInterruptedRehearsalReturnsEverything(t *testing.T) {
 				}
 				if took := time.Since(began) - after; took > 20*time.Second {
 					w.t.Errorf("to return everything took %s", took)
+				}
+			})
+		})
+	}
+}
+
+// What the controller is just making when it ends is not there yet for whoever takes it back too soon.
+func TestAnInterruptionWhileSomethingIsMadeReturnsThatToo(t *testing.T) {
+	t.Parallel()
+	for name, making := range map[string]jenkinstest.Fault{
+		"the node": {Path: "/computer/doCreateItem"}, "the first job": {Path: "/createItem"}, "a later job": {Path: "/createItem", Skip: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				ctx, cancel := context.WithCancel(w.t.Context())
+				defer cancel()
+				making.Count, making.Before = 1, func(*http.Request) {
+					cancel()
+					time.Sleep(time.Second) // of the controller's, which goes on without the client
+				}
+				defer w.server.Inject(making)()
+				if result, err := w.rehearse(ctx); !errors.Is(err, context.Canceled) {
+					w.t.Errorf("%v: %s", err, cases(result))
 				}
 			})
 		})
