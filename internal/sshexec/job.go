@@ -66,6 +66,7 @@ func (j job) run(ctx context.Context, client *ssh.Client) (int, error) {
 	go func() {
 		defer close(drained)
 		j.read(s, word, announced, noise)
+		<-s.silent
 	}()
 
 	select {
@@ -213,6 +214,7 @@ func (j job) endGroup(ctx context.Context, client *ssh.Client, at started) error
 	select {
 	case status, told := <-s.exit:
 		if !told || status.code != 0 || status.signal != "" {
+			j.drain(s.silent)
 			return fmt.Errorf("end process group %s: exit status %d %s %s", at.group, status.code, status.signal, s.problems)
 		}
 		return nil

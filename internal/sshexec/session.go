@@ -22,6 +22,7 @@ type session struct {
 	ssh.Channel
 	exit     chan exitStatus // gets the status if there is one, and is closed with the channel
 	problems *excerpt        // the beginning of the command's standard error
+	silent   chan struct{}   // closed when problems has all that it gets
 }
 
 type exitStatus struct {
@@ -35,9 +36,12 @@ func open(ctx context.Context, client *ssh.Client, command string) (*session, er
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNoSession, err)
 		}
-		s := &session{Channel: channel, exit: make(chan exitStatus, 1), problems: &excerpt{}}
+		s := &session{Channel: channel, exit: make(chan exitStatus, 1), problems: &excerpt{}, silent: make(chan struct{})}
 		go s.listen(requests)
-		go func() { _, _ = io.Copy(s.problems, channel.Stderr()) }()
+		go func() {
+			defer close(s.silent)
+			_, _ = io.Copy(s.problems, channel.Stderr())
+		}()
 		accepted, err := channel.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{command}))
 		if err == nil && !accepted {
 			err = errors.New("command is refused")
