@@ -138,3 +138,49 @@ func TestACutBetweenAnyTwoLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestACutWhileAnAgentIsBeingLentLosesNothing cuts each wire before the borrower has the agent, and mends it when the loan was ended.
+func TestACutWhileAnAgentIsBeingLentLosesNothing(t *testing.T) {
+	t.Parallel()
+	for between, of := range map[string]func(*wires) *wire{
+		"the daemon and the lender":   func(w *wires) *wire { return w.daemonToLender },
+		"the daemon and the borrower": func(w *wires) *wire { return w.daemonToBorrower },
+		"the agent and the lender":    func(w *wires) *wire { return w.agentToLender },
+		"the agent and the borrower":  func(w *wires) *wire { return w.agentToBorrower },
+	} {
+		for how, cut := range map[string]func(*wire){"torn": (*wire).tear, "silent": (*wire).silence} {
+			t.Run(between+" "+how, func(t *testing.T) {
+				t.Parallel()
+				s, w, a := wired(t)
+				before := s.cleanups(a)
+				id := s.ask("--borrower", "staging", "--for", "20m")
+				s.await("an agent for the loan", func() bool { return s.lent(id).State != "waiting" })
+				cut(of(w))
+				s.Logf("the loan was %s when the wire was cut", s.lent(id).State)
+				s.pitcrew("loan", "return", id)
+				job := s.job("CLEAN")
+				item := s.schedule(job)
+				s.await("its return", func() bool { state := s.lent(id).State; return state != "granted" && state != "attached" })
+				of(w).mend()
+				var l api.Loan
+				s.await("the end of the loan", func() bool {
+					l = s.lent(id)
+					return (l.State == "cleaned" || l.State == "failed") && !l.NodeLeft
+				})
+				if l.Node != "" {
+					s.await("no node at the borrower", func() bool { return s.nodeAt(l) == 404 })
+				}
+				s.clear(l)
+				if b := s.finish(job, s.number(item)); b.Result != "SUCCESS" {
+					s.Errorf("a build that waited for the agent is %+v", b)
+				}
+				if n := s.cleanups(a) - before; n < 1 {
+					s.Errorf("it was cleaned %d times since", n)
+				}
+				if got := s.contaminated(); len(got) > 0 {
+					s.Errorf("contaminated are %v", got)
+				}
+			})
+		}
+	}
+}
