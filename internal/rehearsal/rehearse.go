@@ -50,7 +50,8 @@ type Rehearsal struct {
 	Say   func(string) // a line of progress; from many goroutines
 	Undo  *Undo        // what is made is noted there; the caller runs it
 
-	keeping sync.WaitGroup
+	keeping    sync.WaitGroup
+	production map[string]*recipe.Program // by pool
 }
 
 // ErrNothing says that no agent could be chosen.
@@ -65,12 +66,24 @@ func (r *Rehearsal) Run(ctx context.Context) (*report.Report, error) {
 		Version: report.Version, ID: strings.ToLower(rand.Text())[:10], StartedAt: r.Began,
 		Recipe: report.Recipe{Name: r.Candidate.Recipe, Revision: r.Candidate.Revision}, Verdict: report.Broken, Gaps: []string{},
 	}
+	if err := r.read(ctx, r.Wish.Pools); err != nil { // of a pool that lends nothing no agent is to be waited for
+		return found, err
+	}
 	chosen, gaps, err := r.choose(ctx)
 	for _, g := range gaps {
 		found.Gaps = append(found.Gaps, g.String())
 	}
 	if err != nil {
 		return found, err
+	}
+	if r.Against == nil {
+		pools := make([]string, len(chosen))
+		for i, o := range chosen {
+			pools[i] = o.Pool
+		}
+		if err := r.read(ctx, pools); err != nil {
+			return found, err
+		}
 	}
 	found.Agents = make([]report.Agent, len(chosen))
 	life, end := r.life(ctx)
@@ -87,12 +100,28 @@ func (r *Rehearsal) Run(ctx context.Context) (*report.Report, error) {
 	return found, context.Cause(ctx)
 }
 
+// read reads what cleans the agents of pools in production, before any is borrowed: what is not there to compare with is no word
+// about the candidate.
+func (r *Rehearsal) read(ctx context.Context, pools []string) error {
+	for _, pool := range pools {
+		if r.production[pool] != nil {
+			continue
+		}
+		p, err := r.Desk.Program(ctx, pool)
+		if err != nil {
+			return fmt.Errorf("ask for the recipe of pool %s: %w", pool, err)
+		}
+		r.production[pool] = p
+	}
+	return nil
+}
+
 // offersPoll is how often a desk that has nothing to offer is asked again.
 const offersPoll = 2 * time.Second
 
 // choose chooses agents, and waits for the first where time may bring one.
 func (r *Rehearsal) choose(ctx context.Context) ([]Offer, []Gap, error) {
-	began := time.Now()
+	began, told := time.Now(), false
 	for {
 		offers, err := r.Desk.Offers(ctx)
 		if err != nil {
@@ -101,6 +130,10 @@ func (r *Rehearsal) choose(ctx context.Context) ([]Offer, []Gap, error) {
 		chosen, gaps := Choose(offers, r.Wish)
 		final := slices.ContainsFunc(gaps, func(g Gap) bool { return !g.passing })
 		if len(chosen) == 0 && !final && time.Since(began) < r.Wait {
+			if !told {
+				r.Say(fmt.Sprintf("waits up to %s for an agent: %s", r.Wait, nothing(gaps)))
+				told = true
+			}
 			if err := pause(ctx, offersPoll); err != nil {
 				return nil, gaps, fmt.Errorf("wait for an agent to borrow: %w", err)
 			}
@@ -112,12 +145,20 @@ func (r *Rehearsal) choose(ctx context.Context) ([]Offer, []Gap, error) {
 		if len(chosen) > 0 {
 			return chosen, gaps, nil
 		}
-		why := []string{"none is offered"}
-		for i, g := range gaps {
-			why = append(why[:i], g.String())
-		}
-		return nil, gaps, fmt.Errorf("%w: %s", ErrNothing, strings.Join(why, "; "))
+		return nil, gaps, fmt.Errorf("%w: %s", ErrNothing, nothing(gaps))
 	}
+}
+
+// nothing says why there is no agent.
+func nothing(gaps []Gap) string {
+	if len(gaps) == 0 {
+		return "none is offered that is wanted"
+	}
+	why := make([]string, len(gaps))
+	for i, g := range gaps {
+		why[i] = g.String()
+	}
+	return strings.Join(why, "; ")
 }
 
 func (r *Rehearsal) defaults() {
@@ -145,6 +186,7 @@ func (r *Rehearsal) defaults() {
 	if r.Undo == nil {
 		r.Undo = &Undo{}
 	}
+	r.production = map[string]*recipe.Program{}
 }
 
 // whole is the rehearsal on one agent, which ends with life. What was made for it is undone at its end; interrupted, nobody waits for its

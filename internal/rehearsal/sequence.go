@@ -3,6 +3,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed"
@@ -76,9 +77,7 @@ func (b *bench) sequence(ctx context.Context) {
 	var production *recipe.Program
 	var base, first *state.State
 	b.try(ctx, caseProduction, func(ctx context.Context, c *report.Case) (err error) {
-		if production, err = b.production(ctx); err != nil {
-			return err
-		}
+		production = cmp.Or(b.Against, b.production[b.offer.Pool])
 		b.found.Against = report.Recipe{Name: production.Recipe, Revision: production.Revision}
 		if err := b.clean(ctx, c, production); err != nil {
 			production = nil
@@ -112,13 +111,6 @@ func notComparable(err error) error {
 		return &skip{"it does not clean this agent as the borrowed program's account, so that nothing is compared with it: " + f.reason}
 	}
 	return err
-}
-
-func (b *bench) production(ctx context.Context) (*recipe.Program, error) {
-	if b.Against != nil {
-		return b.Against, nil
-	}
-	return b.Desk.Program(ctx, b.offer.Pool)
 }
 
 // clean runs a program and holds that it cleaned. One that asks for a reconnect is verified in the same session: the agent of a loan does not come back.

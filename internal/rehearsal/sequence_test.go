@@ -13,6 +13,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
 )
@@ -110,6 +111,44 @@ func TestWhatDiffersFromProductionIsShownAndFailsNothing(t *testing.T) {
 		result, err := w.rehearse(w.t.Context())
 		if err != nil || cases(result) != allPassed || len(result.Agents[0].Differences) != 1 || result.Agents[0].Differences[0].Key != "marks" {
 			w.t.Errorf("%v: %+v\n%s", err, result.Agents[0].Differences, cases(result))
+		}
+	})
+}
+
+// What production takes away is not known where it does not clean.
+func TestAMessIsHeldAgainstNobodyWhereProductionDoesNotClean(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		w.unable, w.leaves = true, true
+		result, err := w.rehearse(w.t.Context())
+		if err != nil || result.Verdict != report.Passed || !strings.Contains(cases(result), "after a mess: skipped") || !strings.Contains(reasons(result), "the candidate left files-tree") {
+			w.t.Errorf("%v, %s\n%s\n%s", err, result.Verdict, cases(result), reasons(result))
+		}
+	})
+}
+
+// A pool that lends nothing, or is not at the revision that was named, is told before anything is asked for.
+func TestNothingIsBorrowedWhereNothingCanBeComparedWith(t *testing.T) {
+	t.Parallel()
+	for name, wish := range map[string]rehearsal.Wish{"of a pool that was named": {Pools: []string{"el8"}}, "of any": {}} {
+		t.Run(name, func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				w.wish, w.unknown = wish, errors.New("there is no such pool")
+				began := time.Now()
+				result, err := w.rehearse(w.t.Context())
+				if !errors.Is(err, w.unknown) || len(result.Agents) > 0 || w.ask.Node != "" || time.Since(began) > time.Second {
+					w.t.Errorf("after %s: %v, %+v, asked for was %+v", time.Since(began), err, result, w.ask)
+				}
+			})
+		})
+	}
+}
+
+func TestWhoWaitsForAnAgentIsToldSo(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		w.wish.Agents = "el8"
+		_, err := w.rehearse(w.t.Context())
+		if !errors.Is(err, rehearsal.ErrNothing) || len(w.said) != 1 || !strings.HasPrefix(w.said[0], "waits up to 10m0s for an agent: none is offered") {
+			w.t.Errorf("%v; it said %q", err, w.said)
 		}
 	})
 }

@@ -34,6 +34,9 @@ type workshop struct {
 	mortal *mortal // nil: somebody else's controller
 
 	candidate, production *recipe.Program
+	unable                bool  // production does not clean the machine
+	unknown               error // why the desk tells no program
+	wish                  rehearsal.Wish
 
 	mu     sync.Mutex // guards what follows
 	away   bool       // the desk does not answer
@@ -111,7 +114,7 @@ func inWorkshop(t *testing.T, f func(*workshop)) {
 // rehearse runs the rehearsal to its end, and undoes what it left.
 func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 	r := &rehearsal.Rehearsal{
-		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", AgentCA: "ours", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo,
+		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", AgentCA: "ours", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo, Wish: w.wish,
 		Say: func(line string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -148,7 +151,7 @@ func (w *workshop) Offers(context.Context) ([]rehearsal.Offer, error) {
 }
 
 func (w *workshop) Program(context.Context, string) (*recipe.Program, error) {
-	return w.production, w.open()
+	return w.production, errors.Join(w.unknown, w.open())
 }
 
 func (w *workshop) Request(ctx context.Context, a rehearsal.Ask) (rehearsal.Loan, error) {
@@ -319,6 +322,10 @@ func (w *workshop) program(ctx context.Context, step jenkinstest.Step) jenkinste
 		if w.marks != nil {
 			w.state += w.marks(run)
 		}
+	}
+	if !ours && w.unable {
+		r.Outcome, r.Verified, r.Reason = recipe.Failed, false, "it is not root"
+		r.Steps[0].Outcome = recipe.StepFailed
 	}
 	w.messy = w.messy && ours && w.leaves
 	text, failed := r.Format(step.Env["PITCREW_NONCE"])
