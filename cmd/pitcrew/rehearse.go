@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
@@ -109,6 +111,9 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err != nil {
 		return err
 	}
+	if err := r.checkWish(); err != nil {
+		return err
+	}
 	desk := &deskOf{daemon: d}
 	against, err := r.comparison(desk)
 	if err != nil {
@@ -165,6 +170,49 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	return nil
 }
 
+// checkWish looks at what is wished before anything is begun: a rehearsal takes long, and its result must have somewhere to go.
+func (r *rehearsing) checkWish() error {
+	if r.wish.Agents != "" {
+		if _, err := labelexpr.Parse(r.wish.Agents); err != nil {
+			return usage("--agents: %w", err)
+		}
+	}
+	if r.wish.Most < 0 {
+		return usage("--most %d: want a number of agents, or 0 for as many as are representative", r.wish.Most)
+	}
+	for _, out := range []struct{ flag, file string }{{"junit", r.junit}, {"report", r.report}} {
+		if err := writable(out.file); err != nil {
+			return usage("--%s: %w", out.flag, err)
+		}
+	}
+	return nil
+}
+
+// writable reports why a file cannot be written that is to be written later; "" is none. It leaves the file as it was.
+func writable(file string) error {
+	if file == "" {
+		return nil
+	}
+	found, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Close(), os.Remove(file))
+	case err != nil:
+		return err
+	case !found.IsDir() && !found.Mode().IsRegular():
+		return nil // a pipe, say: to open it may be to wait for its reader
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // comparison is what --against names; nil for what is in production.
 func (r *rehearsing) comparison(desk *deskOf) (*recipe.Program, error) {
 	if r.against == againstProduction {
@@ -189,25 +237,45 @@ const shortestRevision = 7
 
 // takeAllBack undoes what is left, whether this was interrupted or not. Another Ctrl-C ends it, and says what is left where.
 func (r *rehearsing) takeAllBack(ctx context.Context, undo *rehearsal.Undo, p *rehearsalProgress) error {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(again)
-	if ctx.Err() != nil {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	return takeBackUnless(ctx, signals, undo, p)
+}
+
+// oneSignal is how long a signal that comes again is the same one: timeout(1) sends it to its child, and to the group of its child.
+const oneSignal = time.Second
+
+// takeBackUnless undoes what is left unless a second signal comes; that ctx has ended was the first.
+func takeBackUnless(ctx context.Context, signals <-chan os.Signal, undo *rehearsal.Undo, p *rehearsalProgress) error {
+	var interrupted time.Time
+	interrupt := func() {
+		interrupted = time.Now()
 		p.say("interrupted: returns everything; another Ctrl-C leaves it as it is")
+	}
+	if ctx.Err() != nil {
+		interrupt()
 	}
 	done := make(chan error, 1)
 	go func() { done <- undo.Run(ctx) }()
-	select {
-	case err := <-done:
-		p.clear()
-		if err != nil && ctx.Err() != nil {
-			return exit(exitInterrupted, err)
+	for {
+		select {
+		case err := <-done:
+			p.clear()
+			if err != nil && ctx.Err() != nil {
+				return exit(exitInterrupted, err)
+			}
+			return err
+		case <-signals:
 		}
-		return err
-	case <-again:
-		p.clear()
-		return exit(exitInterrupted, fmt.Errorf("interrupted again; left behind:\n  %s\nLoans end by themselves when nobody renews them, and the next rehearsal removes what is left of its own Jenkins",
-			strings.Join(undo.Left(), "\n  ")))
+		switch {
+		case interrupted.IsZero():
+			interrupt()
+		case time.Since(interrupted) >= oneSignal:
+			p.clear()
+			return exit(exitInterrupted, fmt.Errorf("interrupted again; left behind:\n  %s\nLoans end by themselves when nobody renews them, and the next rehearsal removes what is left of its own Jenkins",
+				strings.Join(undo.Left(), "\n  ")))
+		}
 	}
 }
 
