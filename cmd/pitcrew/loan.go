@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +66,10 @@ agents by WebSocket, and give its address, name and secret.
 			if err := r.complete(); err != nil {
 				return err
 			}
-			loans, err := d.RequestLoans(ctx, r.LoanRequest)
+			// Who closes the terminal waits for nothing any more. What was asked for before can be taken back when its name is known.
+			ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+			defer stop()
+			loans, err := d.RequestLoans(context.WithoutCancel(ctx), r.LoanRequest)
 			if err == nil && !r.detached {
 				loans, err = c.awaitLoans(ctx, d, loans)
 			}
@@ -100,6 +105,9 @@ agents by WebSocket, and give its address, name and secret.
 
 // complete reads what the flags refer to.
 func (r *loanRequest) complete() error {
+	if r.Count < 1 {
+		return usage("--count %d: want 1 or more", r.Count)
+	}
 	r.For, r.TTL, r.Idle, r.Want.Wait = orEmpty(r.lasts), orEmpty(r.ttl), orEmpty(r.idle), orEmpty(r.wait)
 	r.To.Labels = r.labels
 	for _, from := range []struct {
@@ -162,7 +170,10 @@ func (c *cli) awaitLoans(ctx context.Context, d loanDesk, loans []api.Loan) ([]a
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), c.takeBack(context.WithoutCancel(ctx), d, loans))
+			if err := c.takeBack(context.WithoutCancel(ctx), d, loans); err != nil {
+				return nil, exit(exitInterrupted, err)
+			}
+			return nil, exit(exitInterrupted, errSilent)
 		case <-time.After(loanPoll):
 		}
 		for i := range loans {
@@ -178,18 +189,28 @@ func (c *cli) awaitLoans(ctx context.Context, d loanDesk, loans []api.Loan) ([]a
 	}
 }
 
-// takeBack returns loans that nobody has yet.
+// takeBack returns loans that nobody has yet, and then says what becomes of each: whoever read that may be gone.
 func (c *cli) takeBack(ctx context.Context, d loanDesk, loans []api.Loan) error {
 	ctx, cancel := context.WithTimeout(ctx, usualTimeout)
 	defer cancel()
 	var errs []error
+	var said strings.Builder
 	for i := range loans {
-		if loan.State(loans[i].State) == loan.Attached {
-			continue
+		l := &loans[i]
+		switch loan.State(l.State) {
+		case loan.Attached:
+			fmt.Fprintf(&said, "Loan %s goes on: the borrower has %s. \"pitcrew loan return %[1]s\" ends it.\n", l.ID, lentAgent(l))
+		case loan.Waiting, loan.Granted:
+			_, err := d.ReturnLoan(ctx, l.ID, "taken back: the command that asked for it was interrupted")
+			if err != nil {
+				errs = append(errs, fmt.Errorf("loan %s is not taken back: %w", l.ID, err))
+				continue
+			}
+			fmt.Fprintf(&said, "Loan %s is taken back.\n", l.ID)
+		case loan.Returning, loan.Cleaned, loan.Expired, loan.Failed:
 		}
-		_, err := d.ReturnLoan(ctx, loans[i].ID, "taken back: the command that asked for it was interrupted")
-		errs = append(errs, err)
 	}
+	fmt.Fprint(c.err, said.String())
 	return errors.Join(errs...)
 }
 
@@ -231,19 +252,26 @@ func (c *cli) loanReturnCommand() *cobra.Command {
 		Example: "  pitcrew loan return k3v9q2mxwd",
 		Args:    some("loan"), ValidArgsFunction: c.offerLoans(&o),
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, args []string) error {
-			for _, id := range args {
-				l, err := d.ReturnLoan(ctx, id, reason)
-				if err != nil {
-					return noLoan(id, err)
-				}
-				fmt.Fprintf(c.err, "Loan %s is %s.\n", l.ID, l.State)
-			}
-			return nil
+			return c.returnLoans(ctx, d, args, reason)
 		}),
 	}
 	cmd.Flags().StringVarP(&reason, "reason", "r", "", "why, for the audit trail")
 	o.flags(cmd, usualTimeout)
 	return cmd
+}
+
+// returnLoans returns all of them that it can: one that is wrong keeps no other agent on loan.
+func (c *cli) returnLoans(ctx context.Context, d loanDesk, ids []string, reason string) error {
+	var errs []error
+	for _, id := range ids {
+		l, err := d.ReturnLoan(ctx, id, reason)
+		if err != nil {
+			errs = append(errs, noLoan(id, err))
+			continue
+		}
+		fmt.Fprintf(c.err, "Loan %s is %s.\n", l.ID, l.State)
+	}
+	return errors.Join(errs...)
 }
 
 func (c *cli) loanRenewCommand() *cobra.Command {

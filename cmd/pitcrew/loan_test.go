@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ type restarting struct {
 	from, to time.Duration
 	lasts    time.Duration
 	signs    []time.Duration // of life that it got, after it began
-	returned string
+	returned []string
 }
 
 func (d *restarting) away() error {
@@ -58,8 +59,11 @@ func (d *restarting) RenewLoan(context.Context, string, api.LoanRenewal) (api.Lo
 }
 
 func (d *restarting) ReturnLoan(_ context.Context, id, _ string) (api.Loan, error) {
-	d.returned = id
-	return api.Loan{}, nil
+	if id == "unknown" {
+		return api.Loan{}, &client.Error{Status: http.StatusNotFound}
+	}
+	d.returned = append(d.returned, id)
+	return api.Loan{ID: id, State: "returning"}, nil
 }
 
 func silentCLI(err *bytes.Buffer) *cli {
@@ -103,5 +107,51 @@ func TestWhoWaitsForALoanWaitsForTheDaemonAsWell(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestWhoIsInterruptedIsToldWhatBecomesOfEachLoan(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	d := &restarting{began: time.Now()}
+	_, err := silentCLI(&said).awaitLoans(ctx, d, []api.Loan{
+		{ID: "l1", State: "attached", Controller: "ci", Agent: "el9-7"}, {ID: "l2", State: "waiting"}, {ID: "l3", State: "granted"}, {ID: "l4", State: "failed"},
+		{ID: "unknown", State: "waiting"},
+	})
+	if codeOf(err) != exitInterrupted || !strings.Contains(err.Error(), "loan unknown is not taken back: ") || !slices.Equal(d.returned, []string{"l2", "l3"}) {
+		t.Errorf("returned were %q, %v", d.returned, err)
+	}
+	want := "Loan l1 goes on: the borrower has ci/el9-7. \"pitcrew loan return l1\" ends it.\nLoan l2 is taken back.\nLoan l3 is taken back.\n"
+	if got := said.String(); got != want {
+		t.Errorf("it said %q, want %q", got, want)
+	}
+}
+
+func TestAWrongLoanKeepsNoOtherOnLoan(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	d := &restarting{}
+	err := silentCLI(&said).returnLoans(t.Context(), d, []string{"l1", "unknown", "l2"}, "")
+	if err == nil || !strings.Contains(err.Error(), `no loan "unknown"`) || !slices.Equal(d.returned, []string{"l1", "l2"}) {
+		t.Errorf("returned were %q, %v", d.returned, err)
+	}
+}
+
+func TestALoanWithoutAnEndShowsNone(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	if shown := silentCLI(&said).loanTable([]api.Loan{{ID: "l1", State: "waiting", Reason: "because"}}, true, 0); strings.Contains(shown, "0001") {
+		t.Errorf("it shows\n%s", shown)
+	}
+}
+
+func TestLessThanOneAgentIsNoRequest(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, -1} {
+		if err := (&loanRequest{LoanRequest: api.LoanRequest{Count: n}}).complete(); err == nil || !strings.HasPrefix(err.Error(), "--count ") {
+			t.Errorf("%d agents: %v", n, err)
+		}
 	}
 }

@@ -60,8 +60,13 @@ func (c *cli) moment(t time.Time) string {
 	return fmt.Sprintf("%s ago (%s)", c.since(t), stamp(t))
 }
 
-// stamp is a time of day in the zone of the user.
-func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+// stamp is a time of day in the zone of the user; "" for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
 
 // took is how long something lasted, "-" before it ended.
 func took(from, to time.Time) string {
