@@ -13,6 +13,9 @@ import (
 // errUnauthorized means that the API wants a token, or another one.
 var errUnauthorized = errors.New("not signed in")
 
+// errForbidden means that the token is for something else, such as the loans of one borrower.
+var errForbidden = errors.New("may not look")
+
 // captured is an answer of the API within the process.
 type captured struct {
 	header http.Header
@@ -57,6 +60,8 @@ func (s *site) askAs(r *http.Request, authorization, cookie, path string, out an
 	switch {
 	case a.status == http.StatusUnauthorized:
 		return errUnauthorized
+	case a.status == http.StatusForbidden:
+		return errForbidden
 	case a.status != http.StatusOK:
 		return fmt.Errorf("ask for %s: answered %d: %s", path, a.status, a.body.Bytes())
 	}

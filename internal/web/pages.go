@@ -27,6 +27,8 @@ func (s *site) page(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errUnauthorized):
 		http.Redirect(w, r, "login", http.StatusSeeOther)
+	case errors.Is(err, errForbidden):
+		s.refuse(w, r, http.StatusForbidden, forbidden)
 	case err != nil:
 		s.fail(w, r, err)
 	default:
@@ -41,6 +43,8 @@ func (s *site) fragment(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errUnauthorized):
 		http.Error(w, "not signed in", http.StatusUnauthorized)
+	case errors.Is(err, errForbidden):
+		http.Error(w, forbidden, http.StatusForbidden)
 	case err != nil:
 		s.fail(w, r, err)
 	default:
@@ -51,12 +55,31 @@ func (s *site) fragment(w http.ResponseWriter, r *http.Request) {
 
 // look finds out who asks and, if they may look, what there is to see.
 func (s *site) look(r *http.Request) (identity, *snapshot, error) {
-	var who identity
-	if err := s.ask(r, "/api/v1/whoami", &who); err != nil {
+	who, err := s.admit(r, r.Header.Get("Authorization"), r.Header.Get("Cookie"))
+	if err != nil {
 		return who, nil, err
 	}
 	found, err := s.fleet(r)
 	return who, found, err
+}
+
+// admit finds out who has a token, and holds that it may look at the fleet: the rendering that they get may have been made with
+// the rights of somebody else.
+func (s *site) admit(r *http.Request, authorization, cookie string) (identity, error) {
+	var who identity
+	err := s.askAs(r, authorization, cookie, "/api/v1/whoami", &who)
+	if err == nil {
+		err = s.askAs(r, authorization, cookie, "/api/v1/version", &struct{}{}) // as little as a viewer can ask for
+	}
+	return who, err
+}
+
+// forbidden is said to whoever has a token for something else, such as the loans of one borrower.
+const forbidden = "This token may not look at the fleet: it takes one with the role viewer."
+
+// refuse asks for another token.
+func (s *site) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	s.render(w, r, status, "login", frame{Assets: s.assets, Fault: why})
 }
 
 func (s *site) loginForm(w http.ResponseWriter, r *http.Request) {
@@ -70,14 +93,16 @@ const maxForm = 4 << 10
 func (s *site) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	token := strings.TrimSpace(r.PostFormValue("token"))
-	var who identity
 	err := errUnauthorized
 	if token != "" {
-		err = s.askAs(r, "Bearer "+token, "", "/api/v1/whoami", &who)
+		_, err = s.admit(r, "Bearer "+token, "")
 	}
 	switch {
 	case errors.Is(err, errUnauthorized):
-		s.render(w, r, http.StatusUnauthorized, "login", frame{Assets: s.assets, Fault: "Nobody knows this token."})
+		s.refuse(w, r, http.StatusUnauthorized, "Nobody knows this token.")
+		return
+	case errors.Is(err, errForbidden):
+		s.refuse(w, r, http.StatusForbidden, forbidden)
 		return
 	case err != nil:
 		s.fail(w, r, err)

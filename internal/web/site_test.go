@@ -31,11 +31,17 @@ func canned(t *testing.T) http.Handler {
 	t.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		file := map[string]string{
-			"/api/v1/whoami": "whoami.json", "/api/v1/overview": "overview.json", "/api/v1/agents": "agents.json", "/api/v1/residue": "residue.json",
+			"/api/v1/whoami": "whoami.json", "/api/v1/version": "version.json", "/api/v1/overview": "overview.json", "/api/v1/agents": "agents.json", "/api/v1/residue": "residue.json",
 		}[r.URL.Path]
 		switch {
 		case file == "":
 			http.NotFound(w, r)
+		case strings.HasSuffix(r.Header.Get("Authorization"), "borrower"):
+			if file != "whoami.json" {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			_, _ = w.Write([]byte(`{"name":"ci of staging","role":"borrower"}`))
 		case !strings.HasSuffix(r.Header.Get("Authorization")+r.Header.Get("Cookie"), "sesame"):
 			http.Error(w, `{"status":401}`, http.StatusUnauthorized)
 		default:
@@ -99,6 +105,7 @@ func TestWhatAgentsSayIsShownAsText(t *testing.T) {
 func TestWhoMaySeeThePage(t *testing.T) {
 	t.Parallel()
 	h := web.New(web.Options{API: canned(t)})
+	ask(h, http.MethodGet, "/", sesame, nil) // so that there is a rendering, which somebody may see
 	tests := []struct {
 		name, target string
 		header       http.Header
@@ -108,12 +115,14 @@ func TestWhoMaySeeThePage(t *testing.T) {
 		{"somebody who signed in", "/", sesame, http.StatusOK, ""},
 		{"somebody with a token in the header", "/", http.Header{"Authorization": {"Bearer sesame"}}, http.StatusOK, ""},
 		{"a stranger", "/", nil, http.StatusSeeOther, "/login"},
+		{"a borrower", "/", http.Header{"Authorization": {"Bearer borrower"}}, http.StatusForbidden, ""},
+		{"a borrower's script", "/fleet", http.Header{"Authorization": {"Bearer borrower"}}, http.StatusForbidden, ""},
 		{"a stranger's script", "/fleet", nil, http.StatusUnauthorized, ""},
 		{"a stranger at the door", "/login", nil, http.StatusOK, ""},
 		{"a stranger's style sheet", "/static/style.css", nil, http.StatusOK, ""},
 		{"no such file", "/static/nothing.css", nil, http.StatusNotFound, ""},
 		{"the list of files", "/static/", nil, http.StatusNotFound, ""},
-		{"what is the API's", "/api/v1/version", nil, http.StatusNotFound, ""},
+		{"what is the API's", "/api/v1/doctor", nil, http.StatusNotFound, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -121,6 +130,9 @@ func TestWhoMaySeeThePage(t *testing.T) {
 			w := ask(h, http.MethodGet, tt.target, tt.header, nil)
 			if w.Code != tt.status || w.Header().Get("Location") != tt.location {
 				t.Errorf("got %d to %q, want %d to %q", w.Code, w.Header().Get("Location"), tt.status, tt.location)
+			}
+			if tt.status == http.StatusForbidden && strings.Contains(w.Body.String(), "el9") {
+				t.Errorf("it shows the fleet:\n%s", w.Body)
 			}
 		})
 	}
@@ -140,6 +152,7 @@ func TestSignIn(t *testing.T) {
 		{"behind a proxy with TLS", "sesame", https, http.StatusSeeOther, api.TokenCookie + "=sesame; Path=/; HttpOnly; Secure; SameSite=Lax"},
 		{"a wrong token", "open", nil, http.StatusUnauthorized, ""},
 		{"no token", "", nil, http.StatusUnauthorized, ""},
+		{"the token of a borrower", "borrower", nil, http.StatusForbidden, ""},
 		{"from a foreign page", "sesame", http.Header{"Sec-Fetch-Site": {"cross-site"}}, http.StatusForbidden, ""},
 	}
 	for _, tt := range tests {
