@@ -119,14 +119,24 @@ func (r *Rehearsal) read(ctx context.Context, pools []string) error {
 // offersPoll is how often a desk that has nothing to offer is asked again.
 const offersPoll = 2 * time.Second
 
+// restartTime is how long a desk that has answered may give no answer to whoever waits: its daemon restarts.
+const restartTime = 2 * time.Minute
+
 // choose chooses agents, and waits for the first where time may bring one.
 func (r *Rehearsal) choose(ctx context.Context) ([]Offer, []Gap, error) {
-	began, told := time.Now(), false
+	began, told, answered := time.Now(), false, time.Time{}
 	for {
 		offers, err := r.Desk.Offers(ctx)
-		if err != nil {
+		if err != nil && time.Since(answered) > restartTime {
 			return nil, nil, fmt.Errorf("ask what could be borrowed: %w", err)
 		}
+		if err != nil {
+			if err := pause(ctx, offersPoll); err != nil {
+				return nil, nil, fmt.Errorf("wait for the daemon: %w", err)
+			}
+			continue
+		}
+		answered = time.Now()
 		chosen, gaps := Choose(offers, r.Wish)
 		final := slices.ContainsFunc(gaps, func(g Gap) bool { return !g.passing })
 		if len(chosen) == 0 && !final && time.Since(began) < r.Wait {

@@ -153,6 +153,31 @@ func TestWhoWaitsForAnAgentIsToldSo(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsForAnAgentWaitsForTheDaemonAsWell(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		back    time.Duration // after which the desk answers again
+		nothing bool          // is offered, says the end
+		took    time.Duration // at most
+	}{
+		"it restarts": {time.Minute, true, 11 * time.Minute}, "it does not come back": {time.Hour, false, 3 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				w.wish.Agents = "el8"
+				began := time.Now()
+				w.after(10*time.Second, func() { w.leave(true) })
+				w.after(tc.back, func() { w.leave(false) })
+				_, err := w.rehearse(w.t.Context())
+				if took := time.Since(began); err == nil || errors.Is(err, rehearsal.ErrNothing) != tc.nothing || took > tc.took {
+					w.t.Errorf("after %s: %v", took, err)
+				}
+				time.Sleep(2 * time.Hour) // the desk answers again for what is looked at now
+			})
+		})
+	}
+}
+
 func TestWhatThePoolIgnoresMakesNoDifference(t *testing.T) {
 	inWorkshop(t, func(w *workshop) {
 		w.marks, w.ignore = func(int) int { return 1 }, state.Ignore{Facts: []string{"mar*"}}
