@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -82,7 +83,7 @@ func (v View) sight(a hygiene.Agent, now time.Time) sight {
 func (s sight) wire() Agent {
 	a := s.agent
 	w := Agent{
-		Controller: string(a.ID.Controller), Name: a.ID.Name, Pool: a.Pool,
+		Controller: string(a.ID.Controller), Name: a.ID.Name, Pool: s.pool(),
 		Hygiene: string(a.Hygiene()), State: string(a.State), Occupancy: string(s.occupancy()),
 		Since: utc(a.Since), Reason: a.Reason, NextLook: utc(s.nextLook()), Next: string(hygiene.Rest),
 		Labels:  slices.Sorted(slices.Values(s.view.labelsOf(a.ID.Name))),
@@ -102,11 +103,12 @@ func (s sight) wire() Agent {
 		return w
 	}
 	w.Next, w.Why, w.Build = string(s.decision.Action.Kind), s.decision.Reason, s.decision.Sighting.RealURL
-	if w.Pool == "" {
-		w.Pool = s.decision.Pool
-	}
 	return w
 }
+
+// pool is that of the configuration as it is now, which the last decision was for; that of the last attempt where no pool has the
+// agent any more.
+func (s sight) pool() string { return cmp.Or(s.decision.Pool, s.agent.Pool) }
 
 func (s sight) occupancy() hygiene.Occupancy {
 	if !s.decided && s.agent.Loan == nil {

@@ -106,7 +106,7 @@ func (q *AgentQuery) filter() (func(sight) bool, error) {
 		w := v.agent
 		switch {
 		case q.Name != "" && w.ID.Name != q.Name,
-			q.Pool != "" && cmp.Or(w.Pool, v.decision.Pool) != q.Pool,
+			q.Pool != "" && v.pool() != q.Pool,
 			len(q.Hygiene) == 0 && !v.listed(),
 			len(q.Hygiene) > 0 && !slices.Contains(q.Hygiene, string(w.Hygiene())),
 			len(q.Occupancy) > 0 && !slices.Contains(q.Occupancy, string(v.occupancy())),
@@ -124,7 +124,7 @@ func (s *Server) knownScope(controller, pool string, seen []sight) error {
 	if _, ok := views[hygiene.ControllerID(controller)]; !ok && controller != "" {
 		return invalid("query.controller", "there is no such controller", controller)
 	}
-	has := pool == "" || slices.ContainsFunc(seen, func(v sight) bool { return v.agent.Pool == pool })
+	has := pool == "" || slices.ContainsFunc(seen, func(v sight) bool { return v.pool() == pool })
 	for _, v := range views {
 		has = has || slices.ContainsFunc(v.Pools, func(p PoolView) bool { return p.Name == pool })
 	}

@@ -120,6 +120,21 @@ func TestAgentsOfADryRunAreListedThoughNothingIsStored(t *testing.T) {
 	}
 }
 
+// The configuration was read anew since the agent was cleaned, and its pool is called otherwise.
+func TestAnAgentIsOfThePoolThatTheConfigurationSays(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.adopt(t, "el9-1")
+	h.crew.see("el9-1", "cleanable")
+	h.crew.rename("el9-1", "windows")
+	for pool, want := range map[string]int{"windows": 1, "linux": 0} {
+		w := h.ask(t, store.Viewer, http.MethodGet, "/api/v1/agents?pool="+pool, "")
+		if items := decode[api.Page[api.Agent]](t, w).Items; len(items) != want || want > 0 && items[0].Pool != pool {
+			t.Errorf("of pool %s are %+v", pool, items)
+		}
+	}
+}
+
 func TestPausesTakeEffectAtOnceAndEnd(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -209,6 +209,15 @@ func (c *crew) see(name string, labels ...string) {
 	}
 }
 
+// rename gives a decision another pool, as after a reload.
+func (c *crew) rename(name, pool string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.view.Decisions[name]
+	d.Pool = pool
+	c.view.Decisions[name] = d
+}
+
 func (c *crew) order(ctx context.Context, name, actor string, kind hygiene.EventType, reason string, f func(*hygiene.Agent)) error {
 	if c.before != nil {
 		c.before()
