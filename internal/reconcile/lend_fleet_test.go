@@ -184,6 +184,25 @@ func (r *lendRig) decidesNoMore() {
 	r.stopped <- nil
 }
 
+// The configuration was read anew since the agent was cleaned, and its pool is called otherwise, beside another of the old name.
+func TestAnAgentIsLentAsThePoolSaysThatItIsOfNow(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		r.set(func(s *reconcile.Settings) {
+			other := s.Pools[0]
+			other.Lend = nil
+			s.Pools[0].Name, s.Pools[0].Policy.Pool = "renamed", "renamed"
+			s.Pools = append(s.Pools, other)
+		})
+		r.pass(time.Minute)
+		l := r.waitLoan(r.request().ID, loan.Attached)
+		if _, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough"); err != nil {
+			r.t.Fatal(err)
+		}
+		r.backInOrder(l.ID, loan.Cleaned)
+	})
+}
+
 // An agent that is on loan already does not count as usable, and one that failed does not either.
 func TestAnAgentOutOfUseLeavesLessToLend(t *testing.T) {
 	fleet := lendFleet(3, 0)

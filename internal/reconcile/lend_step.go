@@ -118,7 +118,7 @@ func (l *Lender) lending(ctx context.Context, c *Crew, one *loan.Loan) *Lending 
 	return nil
 }
 
-// pool is the one that a loan's agent was cleaned in last, nil if the configuration lost it, or nobody knows. What the agent
+// pool is the one that lent a loan's agent, nil if the configuration lost it, or nobody knows. What the agent
 // shows now does not matter: it may be out of sight.
 func (l *Lender) pool(ctx context.Context, c *Crew, one *loan.Loan) *Pool {
 	if c == nil || one.Agent.Name == "" {
