@@ -86,7 +86,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 	}
 	c.Turn.Lock()
 	defer c.Turn.Unlock()
-	unstored = errors.Join(unstored, c.rollOut(ctx, s, now))
+	unstored = errors.Join(unstored, c.repool(ctx, s, views, now), c.rollOut(ctx, s, now))
 	c.ask(views, look, now)
 	unstored = errors.Join(unstored, c.restale(ctx, s, views, now))
 	load, err := c.load(ctx, views)
@@ -307,6 +307,32 @@ func (c *Crew) policy(ctx context.Context, s *Settings, a *hygiene.Agent, labels
 	}
 	p.DryRun = (p.DryRun || s.DryRun) && !c.underWay(s, a)
 	return pool, p
+}
+
+// repool notes of agents at rest which pool they are of now: a reload may have renamed it, or somebody have given them the labels of
+// another. Rollouts and loans go by it.
+func (c *Crew) repool(ctx context.Context, s *Settings, views []view, now time.Time) error {
+	moves := func(a *hygiene.Agent, pool *Pool) bool {
+		return pool != nil && a.Pool != pool.Name && a.Managed() && !a.State.InProgress() && a.Loan == nil
+	}
+	for i := range views {
+		v := &views[i]
+		if s.DryRun || v.policy.DryRun || !moves(&v.agent, v.pool) {
+			continue
+		}
+		err := c.change(ctx, v.agent.ID, now, func(ch *store.Change) ([]hygiene.Event, error) {
+			if !moves(&ch.Agent, v.pool) {
+				return nil, store.ErrUnchanged
+			}
+			ch.Agent.Pool = v.pool.Name
+			return nil, nil
+		})
+		if err != nil {
+			return err
+		}
+		v.agent.Pool = v.pool.Name
+	}
+	return nil
 }
 
 // underWay reports whether an attempt is to be brought to its end whatever a reload said: left as it

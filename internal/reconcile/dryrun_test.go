@@ -122,3 +122,26 @@ func TestADaemonThatBeginsAsADryRunLeavesOpenAttemptsAlone(t *testing.T) {
 		}
 	})
 }
+
+// The configuration is read anew while the agent is clean, and its pool is called otherwise.
+func TestAnAgentAtRestIsOfThePoolThatTheConfigurationSays(t *testing.T) {
+	for name, dry := range map[string]bool{"at once": false, "but not in a dry run": true} {
+		t.Run(name, func(t *testing.T) {
+			agents := []jenkinstest.AgentSpec{{Name: "linux-7", Labels: "cleanable el7"}}
+			inRig(t, setup{agents: agents}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				r.set(func(s *reconcile.Settings) {
+					s.Pools[0].Name, s.Pools[0].Policy.Pool, s.Pools[0].Policy.DryRun = "renamed", "renamed", dry
+				})
+				r.pass(time.Minute)
+				want := "renamed"
+				if dry {
+					want = "all"
+				}
+				if a := r.agent("linux-7"); a.Pool != want || a.State != hygiene.Clean || len(r.cleanups()) != 1 {
+					t.Errorf("it is %s, of pool %s, after %d cleanups", a.State, a.Pool, len(r.cleanups()))
+				}
+			})
+		})
+	}
+}

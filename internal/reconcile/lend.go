@@ -49,7 +49,6 @@ func (l *Lender) grant(ctx context.Context, m loan.Match, open []loan.Loan) (gra
 		if err != nil {
 			return nil, err
 		}
-		a.Pool = pool.Name // that it is lent by, which may be called otherwise since it was cleaned
 		t := *ch.Attempt
 		t.Lose(c.theirs(now), "")
 		ch.Agent, ch.Attempt, ch.Loan, granted = a, &t, &one, one
