@@ -14,16 +14,18 @@ func Ahead(l Loan, now time.Time) bool {
 	return false
 }
 
-// SetBack brings times that are in the future to now, and the end of the term with them: it must not last longer because
-// a clock was set back, nor may a step wait until then.
+// SetBack brings times that are in the future to now, and the end of the term back by as much: it must not last longer because
+// a clock was set back, nor may a step wait until then. What a renewal has added to the term stays.
 func SetBack(l Loan, now time.Time) Loan {
+	var back time.Duration
 	for _, t := range l.past() {
-		if t.After(now) {
+		if d := t.Sub(now); d > 0 {
+			back = max(back, d)
 			*t = now
 		}
 	}
-	if most := now.Add(l.Lease.Term); !l.Until.IsZero() && l.Until.After(most) {
-		l.Until = most
+	if !l.Until.IsZero() {
+		l.Until = l.Until.Add(-back)
 	}
 	return l
 }

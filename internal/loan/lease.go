@@ -30,7 +30,10 @@ var ErrOver = errors.New("the loan is over")
 // Ends says when the lease of a loan with an agent ends, by what, if nothing is renewed before.
 func (l Loan) Ends() (at time.Time, cause Cause, reason string) {
 	at, cause, reason = l.Until, ByTerm, fmt.Sprintf("its term of %s is over", l.Lease.Term)
-	if most := l.Granted.Add(l.Lease.Max); l.Lease.Max > 0 && most.Before(at) {
+	if !at.Equal(l.Granted.Add(l.Lease.Term)) {
+		reason = "its term is over"
+	}
+	if most := l.Granted.Add(l.Lease.Max); l.Lease.Max > 0 && !most.After(at) {
 		at, reason = most, fmt.Sprintf("it has lasted for %s, and no loan may last longer", l.Lease.Max)
 	}
 	if silent := l.Renewed.Add(l.Lease.TTL); l.Lease.TTL > 0 && silent.Before(at) && l.State == Attached {
