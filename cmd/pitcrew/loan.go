@@ -304,8 +304,11 @@ given until the loan ends, or until Ctrl-C.`,
 	return cmd
 }
 
-// lifeSign is how often a loan that is watched gets a sign of life.
-const lifeSign = 5 * time.Second
+// lifeSign is how often a loan that is watched gets a sign of life, and soonestSign how soon where it ends before that without one.
+const (
+	lifeSign    = 5 * time.Second
+	soonestSign = 500 * time.Millisecond
+)
 
 // keepLoan gives signs of life until the loan is over, or until ctx ends, which is no failure. A daemon that restarts gets the
 // next one when it is back.
@@ -318,7 +321,7 @@ func (c *cli) keepLoan(ctx context.Context, d loanDesk, l api.Loan) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(lifeSign):
+		case <-time.After(c.nextSign(&l)):
 		}
 		renewed, err := d.RenewLoan(ctx, l.ID, api.LoanRenewal{})
 		switch {
@@ -343,6 +346,14 @@ func (c *cli) keepLoan(ctx context.Context, d loanDesk, l api.Loan) error {
 		}
 		l, silent = renewed, false
 	}
+}
+
+// nextSign is when a loan gets its next sign of life.
+func (c *cli) nextSign(l *api.Loan) time.Duration {
+	if l.Ends.IsZero() { // it waits
+		return lifeSign
+	}
+	return min(lifeSign, max(soonestSign, l.Ends.Sub(c.now())/3))
 }
 
 // noLoan says what to do about a loan that is not there.

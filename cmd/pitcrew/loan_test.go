@@ -110,6 +110,36 @@ func TestWhoWaitsForALoanWaitsForTheDaemonAsWell(t *testing.T) {
 	}
 }
 
+// brief is a daemon whose loan ends three seconds after the newest sign of life, and in a minute anyway.
+type brief struct {
+	restarting
+	last time.Time
+}
+
+func (d *brief) RenewLoan(context.Context, string, api.LoanRenewal) (api.Loan, error) {
+	now := time.Now()
+	if now.Sub(d.last) >= 3*time.Second || now.Sub(d.began) > time.Minute {
+		return api.Loan{}, &client.Error{Status: http.StatusConflict}
+	}
+	d.last = now
+	return api.Loan{ID: "l1", State: "attached", Ends: now.Add(3 * time.Second)}, nil
+}
+
+func TestALoanThatIsWatchedIsNeverSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		now := time.Now()
+		d := &brief{restarting: restarting{began: now}, last: now}
+		if err := silentCLI(&said).keepLoan(t.Context(), d, api.Loan{ID: "l1", State: "attached", Ends: now.Add(3 * time.Second)}); err != nil {
+			t.Error(err)
+		}
+		if lasted := d.last.Sub(now); lasted < 59*time.Second {
+			t.Errorf("it was silent after %s", lasted)
+		}
+	})
+}
+
 func TestWhoIsInterruptedIsToldWhatBecomesOfEachLoan(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
