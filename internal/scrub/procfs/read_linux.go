@@ -293,16 +293,22 @@ func (r Root) OpenFiles(pid int, yield func(fd, path string) bool) {
 			return
 		}
 	}
-	if count == 0 || asked < count {
-		list(dir, func(fd string) bool {
-			if n, err := strconv.Atoi(fd); err == nil && n < asked {
-				return true
-			}
-			to := readlink(dir, fd)
-			return !strings.HasPrefix(to, "/") || yield(fd, ExePath(to))
-		})
+	// That as many were there proves nothing: one may have been opened since, and closed again. In the directory the place of a number
+	// is the number itself (proc_readfd_common of the kernel's fs/proc/fd.c), so that what is left is soon listed.
+	if asked > 0 {
+		_, _ = unix.Seek(dir, int64(asked)+firstFile, unix.SEEK_SET) // otherwise all are listed
 	}
+	list(dir, func(fd string) bool {
+		if n, err := strconv.Atoi(fd); err == nil && n < asked {
+			return true
+		}
+		to := readlink(dir, fd)
+		return !strings.HasPrefix(to, "/") || yield(fd, ExePath(to))
+	})
 }
+
+// firstFile is the place of file 0, behind the directory itself and the one above.
+const firstFile = 2
 
 // list calls yield with each name in an open directory, until it returns false.
 func list(dir int, yield func(name string) bool) {

@@ -4,6 +4,7 @@ package procfs_test
 
 import (
 	"os"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,42 @@ func TestAllOpenFilesAreSeen(t *testing.T) {
 				t.Errorf("numbers %s: %s is seen %d times", c.numbers, fd, times)
 			}
 		}
+	}
+}
+
+// TestAFileIsSeenBesideThoseThatAreJustOpened opens others while those are looked at that there were: as many are found without the one
+// with a high number.
+func TestAFileIsSeenBesideThoseThatAreJustOpened(t *testing.T) { //nolint:paralleltest // others would open files
+	file, err := os.Create(t.TempDir() + "/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var high int
+	for i := range 51 { // of which the others fill the gaps between the lowest numbers
+		if high, err = unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, i/50*1500); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(high)
+	}
+	var others []*os.File
+	seen := false
+	procfs.Machine.OpenFiles(os.Getpid(), func(fd, _ string) bool {
+		for range 10 - len(others) { // whoever started us may have left us some with high numbers
+			other, err := os.Open(os.DevNull)
+			if err != nil {
+				t.Fatal(err)
+			}
+			others = append(others, other)
+		}
+		seen = seen || fd == strconv.Itoa(high)
+		return true
+	})
+	for _, other := range others {
+		other.Close()
+	}
+	if !seen {
+		t.Errorf("file %d was not seen", high)
 	}
 }
 
