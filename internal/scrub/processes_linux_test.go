@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub"
+	"github.com/pitcrew-ci/pitcrew/internal/scrub/procfs"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
@@ -359,6 +360,20 @@ func TestProcessesThatDoNotWantToEnd(t *testing.T) {
 				t.Errorf("after %s there still is %+v", time.Since(began), r.Found)
 			}
 		})
+	}
+}
+
+func TestAProcessWithoutItsFirstThreadIsReadByAnother(t *testing.T) {
+	t.Parallel()
+	c := start(t, leftover{mode: "headless", env: build("scrub-threads-test")})
+	until(t, func() bool {
+		s, there := procfs.Machine.Stat(c.Process.Pid)
+		return there && s.State == 'Z'
+	})
+	agent := ""
+	procfs.Machine.Environ(c.Process.Pid, func(e procfs.Environ) { agent = e.Get("NODE_NAME") })
+	if agent != "scrub-threads-test" {
+		t.Errorf("it is of agent %q", agent)
 	}
 }
 

@@ -30,8 +30,8 @@ type Stat struct {
 	Session int
 	// Threads is how many threads it has, one that has ended included if that is its first.
 	Threads int
-	// Kernel is whether it is a thread of the kernel.
-	Kernel bool
+	// Kernel is whether it is a thread of the kernel, Exiting whether it has begun to end.
+	Kernel, Exiting bool
 	// Start is when it was started, in ticks since boot.
 	Start uint64
 	// Owner is whom the file belongs to: the user that the process acts as; or 0, also for one that has changed its user
@@ -45,8 +45,11 @@ func (s Stat) Zombie() bool { return s.headless() && s.Threads < 2 }
 
 func (s Stat) headless() bool { return s.State == 'Z' || s.State == 'X' }
 
-// kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
-const kernelThread = 0x00200000
+// PF_EXITING and PF_KTHREAD of the kernel's include/linux/sched.h.
+const (
+	exiting      = 0x00000004
+	kernelThread = 0x00200000
+)
 
 // The fields of a stat line, counted from the one behind the name.
 const (
@@ -104,7 +107,7 @@ func (s *Stat) take(at int, field []byte) (err error) {
 	case fieldFlags:
 		var flags uint64
 		flags, err = strconv.ParseUint(string(field), 10, 64)
-		s.Kernel = flags&kernelThread != 0
+		s.Kernel, s.Exiting = flags&kernelThread != 0, flags&exiting != 0
 	case fieldThreads:
 		s.Threads, err = strconv.Atoi(string(field))
 	case fieldStart:

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -227,10 +228,40 @@ func (r Root) UID(s Stat) (uid int, ok bool) {
 	return uid, ok
 }
 
+// A process that becomes another program has neither environment nor arguments for a moment, and one whose first thread has ended
+// keeps them with the others: it is looked at again, no more often than moments. One with arguments has no environment if sure looks
+// say so, since it may have become the other program in between.
+const (
+	moment  = time.Millisecond
+	moments = 50
+	sure    = 3
+)
+
 // Environ calls use with the environment that a process was started with, which is overwritten when use has returned; not at
-// all if it may not be read.
+// all if it may not be read, or the process ends.
 func (r Root) Environ(pid int, use func(Environ)) {
-	_ = r.within(pid, "environ", func(_ int, text []byte) { use(text) })
+	for left, stands := moments, 0; ; left-- {
+		read := false
+		err := r.within(pid, "environ", func(_ int, text []byte) {
+			if read = len(text) > 0 || left == 0 || stands == sure; read {
+				use(text)
+			}
+		})
+		if read || left == 0 || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			return
+		}
+		s, there := r.Stat(pid)
+		switch {
+		case !there || s.Kernel || s.Exiting && s.Threads < 2:
+			return
+		case s.headless():
+			pid = r.Body(s)
+		case s.Exiting || len(r.Args(pid)) == 0:
+			time.Sleep(moment)
+		default:
+			stands++
+		}
+	}
 }
 
 // Args returns the arguments of a process; nil if they may not be read.

@@ -4,6 +4,8 @@ package procfs_test
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -121,5 +123,32 @@ func TestAProcessReadsItself(t *testing.T) {
 	}
 	if exe, err := os.Executable(); err != nil || procfs.Machine.Link(self, "exe") != exe {
 		t.Errorf("our program is %q; want %q, %v", procfs.Machine.Link(self, "exe"), exe, err)
+	}
+}
+
+// TestAProcessThatBecomesAnotherProgramIsRead looks at one that does so all the time, between which the kernel shows no environment.
+func TestAProcessThatBecomesAnotherProgramIsRead(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "again")
+	if err := os.WriteFile(script, []byte(`exec sh "$0"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "sh", script)
+	c.Env = append(os.Environ(), "PITCREW_PROCFS=here")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = c.Process.Kill(), c.Wait() }()
+	const looks = 10_000
+	missed := 0
+	for range looks {
+		marked := false
+		procfs.Machine.Environ(c.Process.Pid, func(e procfs.Environ) { marked = e.Get("PITCREW_PROCFS") == "here" })
+		if !marked {
+			missed++
+		}
+	}
+	if missed > 0 {
+		t.Errorf("%d of %d looks saw no environment", missed, looks)
 	}
 }
