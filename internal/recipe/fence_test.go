@@ -264,3 +264,37 @@ func TestARunThatCannotBeEndedFailsTheNextOneAtOnce(t *testing.T) {
 		t.Errorf("directories %s, want that of the run that still lives", left)
 	}
 }
+
+// TestARunThatMayLiveUnseenIsLeftAlone: containers can share a place, and do not see each other's processes.
+func TestARunThatMayLiveUnseenIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	here := strings.TrimSuffix(strings.TrimPrefix(readLink(t, "/proc/self/ns/pid"), "pid:["), "]")
+	for _, shell := range fenceShells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			stays := map[string]bool{}
+			dead := func(name, whose string, stay bool) {
+				lib := filepath.Join(m.tmp, "pitcrew."+name, "lib")
+				stays[filepath.Dir(lib)] = stay
+				if err := errors.Join(os.MkdirAll(lib, 0o700), os.WriteFile(filepath.Join(lib, "process"), []byte("1 1\n"), 0o600),
+					os.WriteFile(filepath.Join(lib, "whose"), []byte(whose), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			dead("another's", "5\nci\na2\n1\n", true)
+			dead("another-controller's", "5\nother\na1\n1\n", true)
+			dead("ours", "5\nci\na1\n1\n", false)
+			dead("dead", "5\nci\na2\n"+here+"\n", false)
+			dead("older", "5\nci\na2\n", false)
+			if res := m.fenced(t, "fence-"+rand.Text(), issued()); res.exit != 0 {
+				t.Errorf("it ends with %d:\n%s", res.exit, res.out)
+			}
+			for dir, stay := range stays {
+				if _, err := os.Stat(dir); (err == nil) != stay {
+					t.Errorf("%s: %v; want it to stay: %t", dir, err, stay)
+				}
+			}
+		})
+	}
+}

@@ -242,8 +242,10 @@ func TestWhatARaisedStepLeftWhenItWasKilledIsRemoved(t *testing.T) {
 	t.Parallel()
 	m := ordinary(t, "dash", everything)
 	at := func(name string) string { return filepath.Join(m.tmp, "pitcrew-root."+name) }
-	dead, alive, others, link := at("4194305.a"), at(fmt.Sprintf("%d.a", os.Getpid())), at("4194305.b"), at("4194305.c")
-	for _, dir := range []string{dead + "/files", alive, others} {
+	space := strings.TrimSuffix(strings.TrimPrefix(readLink(t, "/proc/self/ns/pid"), "pid:["), "]")
+	dead, alive, others, link := at(space+".4194305.a"), at(fmt.Sprintf("%s.%d.a", space, os.Getpid())), at(space+".4194305.b"), at(space+".4194305.c")
+	unseen := at("1.4194305.a") // of another container
+	for _, dir := range []string{dead + "/files", alive, others, unseen} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +258,7 @@ func TestWhatARaisedStepLeftWhenItWasKilledIsRemoved(t *testing.T) {
 		t.Fatalf("outcome %s (%s)\n%s", r.Outcome, r.Reason, res.out)
 	}
 	left, _ := filepath.Glob(at("*"))
-	want := []string{others, link, alive}
+	want := []string{others, link, alive, unseen}
 	slices.Sort(want)
 	if !slices.Equal(left, want) {
 		t.Errorf("left %q; want %q", left, want)
@@ -324,4 +326,13 @@ verify:
 			}
 		}
 	}
+}
+
+func readLink(t *testing.T, path string) string {
+	t.Helper()
+	to, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
 }

@@ -201,7 +201,8 @@ pitcrew_boot() {
 	pitcrew_dirs
 	# Whose directory this is, for the fence of a later run; the engine keeps the process.
 	process $$
-	printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
+	process_space
+	printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" "$p_space" >"$pitcrew_work/lib/whose" &&
 		printf '%s\n' "$p_process" >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work

@@ -59,4 +59,4 @@ engine_remove() {
 	fi
 	say 'nothing stays'
 }
-remove_dead() { lives || remove_work "$f_dir"; }
+remove_dead() { lives || unseen || remove_work "$f_dir"; }

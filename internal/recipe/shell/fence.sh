@@ -15,6 +15,7 @@ each_run() {
 	shift
 	process $$
 	f_ours=$p_process
+	process_space
 	for f_place; do
 		case $f_place in /*) ;; *) continue ;; esac
 		for f_dir in "$f_place"/pitcrew.*; do
@@ -26,11 +27,11 @@ each_run() {
 # know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one. Builds of the same user can
 # put a pipe there, at which reading would never end.
 know_run() {
-	f_engine= f_attempt=0 f_controller= f_agent=
+	f_engine= f_attempt=0 f_controller= f_agent= f_space=
 	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -f "$f_dir/lib/process" ] && [ -f "$f_dir/lib/whose" ] || return 1
 	read -r f_engine <"$f_dir/lib/process"
 	[ -n "$f_engine" ] && [ "$f_engine" != "$f_ours" ] || return 1
-	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"
+	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent && read -r f_space; } <"$f_dir/lib/whose"
 	know_step
 }
 know_step() {
@@ -40,6 +41,9 @@ know_step() {
 }
 
 lives() { alive "$f_engine" || alive "$f_step"; }
+
+# unseen succeeds if the run may live where we do not see it: in another container, say, that shares the place.
+unseen() { [ -n "$f_space" ] && [ "$f_space" != "$p_space" ]; }
 
 # rival succeeds if the run is of this agent. By hand no controller is known: then the name of the agent is enough.
 rival() {
@@ -60,7 +64,8 @@ yield_to() {
 	exit 78
 }
 
-# clear_run ends the run in f_dir if it is of this agent, and removes what a dead one left.
+# clear_run ends the run in f_dir if it is of this agent, and removes what a dead one left. An agent lives in one place at a time: an
+# earlier run of ours that we do not see went with the container that it was in.
 clear_run() {
 	if lives; then
 		yield_to
@@ -71,6 +76,8 @@ clear_run() {
 			fenced="an earlier run of this agent, attempt $f_attempt, still lives: processes $victims"
 			return
 		fi
+	elif unseen && ! rival; then
+		return
 	fi
 	[ ! -d "$f_dir" ] || remove_work "$f_dir"
 }

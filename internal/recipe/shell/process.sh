@@ -10,6 +10,12 @@ process() {
 	fi
 }
 
+# process_space sets p_space to what names the space of process numbers that we count in; to nothing where the kernel knows one only.
+process_space() {
+	set -- $(ls -Ldi /proc/self/ns/pid 2>/dev/null)
+	p_space=${1-}
+}
+
 # stat_of sets p_stat to what /proc says of process $1, from its state on; it fails if that is nothing.
 stat_of() {
 	p_stat=

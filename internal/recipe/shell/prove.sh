@@ -29,11 +29,18 @@ guarded() (
 	done
 )
 
-# clear removes from place $1 what raised steps that are dead, process and all, have left there.
+# space prints what names the space of process numbers that we count in.
+space() {
+	set -- $(ls -Ldi /proc/self/ns/pid 2>/dev/null)
+	echo "${1-}"
+}
+
+# clear removes from place $1 what raised steps that are dead, process and all, have left there, but for those of other containers,
+# whose processes we do not see.
 clear() {
 	[ -d /proc/self ] || return 0
-	for old in "$1"/pitcrew-root.*; do
-		pid=${old#"$1"/pitcrew-root.} pid=${pid%%.*}
+	for old in "$1/pitcrew-root.$space".*; do
+		pid=${old#"$1/pitcrew-root.$space".} pid=${pid%%.*}
 		[ ! -L "$old" ] && [ -d "$old" ] && [ -O "$old" ] && [ ! -e "/proc/$pid" ] || continue
 		grep -qsF " $old/" /proc/mounts || rm -rf "$old"
 	done
@@ -43,7 +50,7 @@ clear() {
 room() {
 	room_at=$(guarded "$1") || { why='others could change it' && return 1; }
 	clear "${room_at%/}"
-	make_room "${room_at%/}" "pitcrew-root.$$" "$2" all || return
+	make_room "${room_at%/}" "pitcrew-root.$space.$$" "$2" all || return
 	root_dir=$made
 	[ "$3" = exec ] || return 0
 	printf '#!/bin/sh\nexit 0\n' >"$root_dir/all" && chmod 700 "$root_dir/all"
@@ -52,7 +59,7 @@ room() {
 
 # places sets root_dir to root's directory in the first place that will do.
 places() {
-	whys= kib=$1
+	whys= kib=$1 space=$(space)
 	shift
 	for wish in exec any; do
 		for place; do

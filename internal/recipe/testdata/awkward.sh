@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 39c55d7653d2551ff109f206fb2a40a697cc2460b70e7b8d4e37b1bfd871f473. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 6c168278feafe2b7e149c9de638a03848da2c2490e4977316593ff3e9f14ef1a. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -61,6 +61,12 @@ process() {
 	elif [ ! -r /proc/self/stat ]; then
 		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && p_process="$1 $p_start"
 	fi
+}
+
+# process_space sets p_space to what names the space of process numbers that we count in; to nothing where the kernel knows one only.
+process_space() {
+	set -- $(ls -Ldi /proc/self/ns/pid 2>/dev/null)
+	p_space=${1-}
 }
 
 # stat_of sets p_stat to what /proc says of process $1, from its state on; it fails if that is nothing.
@@ -329,7 +335,8 @@ pitcrew_boot() {
 	pitcrew_dirs
 	# Whose directory this is, for the fence of a later run; the engine keeps the process.
 	process $$
-	printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" >"$pitcrew_work/lib/whose" &&
+	process_space
+	printf '%s\n' "$PITCREW_ATTEMPT" "$PITCREW_CONTROLLER" "$PITCREW_AGENT" "$p_space" >"$pitcrew_work/lib/whose" &&
 		printf '%s\n' "$p_process" >"$pitcrew_work/lib/process"
 	# Shells that keep here-documents in files shall keep them here; the steps see the TMPDIR of the agent.
 	PITCREW_TMPDIR=${TMPDIR-} TMPDIR=$pitcrew_work
@@ -356,7 +363,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=39c55d7653d2551ff109f206fb2a40a697cc2460b70e7b8d4e37b1bfd871f473
+revision=6c168278feafe2b7e149c9de638a03848da2c2490e4977316593ff3e9f14ef1a
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -440,6 +447,12 @@ process() {
 	elif [ ! -r /proc/self/stat ]; then
 		p_start=$(ps -o lstart= -p "$1" 2>/dev/null) && p_process="$1 $p_start"
 	fi
+}
+
+# process_space sets p_space to what names the space of process numbers that we count in; to nothing where the kernel knows one only.
+process_space() {
+	set -- $(ls -Ldi /proc/self/ns/pid 2>/dev/null)
+	p_space=${1-}
 }
 
 # stat_of sets p_stat to what /proc says of process $1, from its state on; it fails if that is nothing.
@@ -1171,6 +1184,7 @@ each_run() {
 	shift
 	process $$
 	f_ours=$p_process
+	process_space
 	for f_place; do
 		case $f_place in /*) ;; *) continue ;; esac
 		for f_dir in "$f_place"/pitcrew.*; do
@@ -1182,11 +1196,11 @@ each_run() {
 # know_run reads what the run in f_dir wrote about itself. It fails if there is none, or only this one. Builds of the same user can
 # put a pipe there, at which reading would never end.
 know_run() {
-	f_engine= f_attempt=0 f_controller= f_agent=
+	f_engine= f_attempt=0 f_controller= f_agent= f_space=
 	[ -d "$f_dir" ] && [ ! -L "$f_dir" ] && [ -O "$f_dir" ] && [ -f "$f_dir/lib/process" ] && [ -f "$f_dir/lib/whose" ] || return 1
 	read -r f_engine <"$f_dir/lib/process"
 	[ -n "$f_engine" ] && [ "$f_engine" != "$f_ours" ] || return 1
-	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent; } <"$f_dir/lib/whose"
+	{ read -r f_attempt && IFS= read -r f_controller && IFS= read -r f_agent && read -r f_space; } <"$f_dir/lib/whose"
 	know_step
 }
 know_step() {
@@ -1196,6 +1210,9 @@ know_step() {
 }
 
 lives() { alive "$f_engine" || alive "$f_step"; }
+
+# unseen succeeds if the run may live where we do not see it: in another container, say, that shares the place.
+unseen() { [ -n "$f_space" ] && [ "$f_space" != "$p_space" ]; }
 
 # rival succeeds if the run is of this agent. By hand no controller is known: then the name of the agent is enough.
 rival() {
@@ -1216,7 +1233,8 @@ yield_to() {
 	exit 78
 }
 
-# clear_run ends the run in f_dir if it is of this agent, and removes what a dead one left.
+# clear_run ends the run in f_dir if it is of this agent, and removes what a dead one left. An agent lives in one place at a time: an
+# earlier run of ours that we do not see went with the container that it was in.
 clear_run() {
 	if lives; then
 		yield_to
@@ -1227,6 +1245,8 @@ clear_run() {
 			fenced="an earlier run of this agent, attempt $f_attempt, still lives: processes $victims"
 			return
 		fi
+	elif unseen && ! rival; then
+		return
 	fi
 	[ ! -d "$f_dir" ] || remove_work "$f_dir"
 }
@@ -1382,7 +1402,7 @@ engine_remove() {
 	fi
 	say 'nothing stays'
 }
-remove_dead() { lives || remove_work "$f_dir"; }
+remove_dead() { lives || unseen || remove_work "$f_dir"; }
 
 # Loans: what a loan of this agent has left goes before the first step that could suffer from it. A goal that ends
 # processes does that itself, and says more about it.
@@ -1905,7 +1925,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=397
+PITCREW_KIB=399
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_dirs() { dirs 'lib' '1/files' '2/files'; }
@@ -1924,6 +1944,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check ba73c1f029a076c5d89190daf827e566d3d6b6f88937ae8f21b8e0f3344aafb3 '1555710389:48236' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 34b33909cb74959e8a7e54dfc0690d48295a957499f39c93e993ddce04190700 '651969088:48847' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }
