@@ -298,3 +298,37 @@ func TestARunThatMayLiveUnseenIsLeftAlone(t *testing.T) {
 		})
 	}
 }
+
+// TestAProgramWhoseDirectoryIsRemovedEnds: a cleanup script that empties /tmp removes it, too.
+func TestAProgramWhoseDirectoryIsRemovedEnds(t *testing.T) {
+	t.Parallel()
+	for _, shell := range fenceShells() {
+		for name, script := range map[string]string{
+			"and the step ends": `rm -rf "$TMPDIR"/pitcrew.*`,
+			"while it prints":   `for i in 1 2 3; do echo "$i"; done; rm -rf "$TMPDIR"/pitcrew.*; echo removed`,
+			"and it hangs":      `rm -rf "$TMPDIR"/pitcrew.*; exec sleep 600`,
+		} {
+			t.Run(shell+", "+name, func(t *testing.T) {
+				t.Parallel()
+				m := newMachine(t, shell)
+				r, res := m.report(t, compiled(t, "places: ['"+m.tmp+"']\n"+recipeOf(`
+- name: removes
+  timeout: 2s
+  retries: 2
+  run: `+script+`
+- name: next
+  run: echo next
+`)))
+				if r.Outcome != Failed || !strings.Contains(r.Reason, ", in which this program works, was removed while 'removes' ran") {
+					t.Errorf("outcome %s (%s); want it failed, with what became of the directory\n%s", r.Outcome, r.Reason, res.out)
+				}
+				if s := r.step(t, "removes"); s.Outcome != StepFailed || s.Tries != 1 {
+					t.Errorf("step %+v; want it failed at once", s)
+				}
+				if s := r.step(t, "next"); s.Outcome != StepSkipped {
+					t.Errorf("step %+v; want it skipped", s)
+				}
+			})
+		}
+	}
+}

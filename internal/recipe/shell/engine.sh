@@ -66,8 +66,19 @@ launch() {
 	"command_$n" "$@"
 }
 
+# lost succeeds, with fenced set, if our directory has gone, as when a step empties /tmp. Another user can have made one of that name
+# since: nothing is read there, or written.
+lost() {
+	[ -O "$work" ] && [ ! -L "$work" ] && [ -d "$work/lib" ] && return 1
+	tail=/dev/null fenced="$work, in which this program works, was removed while '$name' ran"
+}
+
 expire() {
-	# Without its directory the run is over, and the number of its step may be another's by now.
+	# Without its directory and its engine the run is over, and the number of its step may be another's by now.
+	if lost; then
+		! alive "$f_ours" || end_session "$1" 25
+		return
+	fi
 	: >"$work/expired" || return
 	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
 }
@@ -105,7 +116,7 @@ run_try() {
 		end_rest 10
 	fi
 	step_pid= limiter=
-	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
+	lost || { true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
 	[ "$direct" = yes ] || drain
 }
 
@@ -114,7 +125,7 @@ count_leftovers() { [ $# -eq 0 ] || leftovers=$#; }
 # end_rest ends what is left of the step, after $1 fifths of a second for good. It fails if something cannot be ended, and notes it.
 end_rest() {
 	end_session "$step_pid" "$1" && return
-	printf '%s' "$victims" >"$work/unkillable"
+	lost || printf '%s' "$victims" >"$work/unkillable"
 	return 1
 }
 
@@ -133,8 +144,9 @@ run_alone() {
 	release
 	wait "$step_pid" 2>/dev/null
 	code=$?
-	[ -e "$work/expired" ] || calm $limiter
-	if [ -e "$work/expired" ]; then
+	if lost || [ ! -e "$work/expired" ]; then
+		calm $limiter
+	else
 		expired=yes
 		wait "${limiter% *}"
 	fi
@@ -156,7 +168,9 @@ filtered() {
 # drain waits until all output is passed on. Whoever left the session and still holds the output must not hold us.
 drain() {
 	hold
-	after 5 kill "$tee_pid"
+	set -- "$tee_pid"
+	[ -z "$fenced" ] || set -- "$@" "$filter_pid" "$tail_pid" # which may wait for what it has not opened yet, and cannot any more
+	after 5 kill "$@"
 	limiter=$after
 	release
 	wait "$filter_pid" "$tail_pid" 2>/dev/null
@@ -187,6 +201,7 @@ judge() {
 	if [ -s "$work/unkillable" ]; then
 		outcome=failed reason="cannot kill processes $(cat "$work/unkillable")"
 	fi
+	[ -z "$fenced" ] || outcome=failed reason=$fenced
 }
 
 # run_step runs step $1 as often as it may and records it.
@@ -265,7 +280,7 @@ clock() {
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
 	r_tail='""' r_scrub= r_show=$pardoned
-	[ "$goals" = no ] || [ "$3" -eq 0 ] || scrub_result "$n"
+	[ "$goals" = no ] || [ -n "$fenced" ] || [ "$3" -eq 0 ] || scrub_result "$n"
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"

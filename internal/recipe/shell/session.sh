@@ -152,22 +152,29 @@ rest() {
 }
 
 # after runs the rest of its arguments $1 seconds from now, in the background, unless calm is called first with "$after".
-# It waits until the sleep is under way: a signal to a process that has only just been forked can be lost.
+# It waits until the sleep is under way: a signal to a process that has only just been forked can be lost. The pipe through which it
+# hears of that is open before, so that it hears even if the step removes our directory meanwhile.
 after() {
+	after_pipe=no after_sleep=
+	{ [ -z "${fenced-}" ] && [ -p "$work/ready" ] && command exec 6<>"$work/ready" && after_pipe=yes; } 2>/dev/null
+	[ "$after_pipe" = yes ] || exec 6>/dev/null
 	(
-		sleep "$1" &
-		echo "$!" >"$work/ready"
+		sleep "$1" 6>&- &
+		echo "$!" >&6
+		exec 6>&-
 		wait "$!"
 		shift
 		"$@"
 	) >/dev/null 2>&1 </dev/null &
 	after=$!
-	until read -r after_sleep <"$work/ready"; do :; done 2>/dev/null # some shells let a signal end the wait
+	[ "$after_pipe" = no ] || until read -r after_sleep <&6; do :; done 2>/dev/null # some shells let a signal end the wait
+	exec 6>&-
 	after="$after $after_sleep"
 }
 
-# calm calls off what after has set up: $1 the process, $2 its sleep.
+# calm calls off what after has set up: $1 the process, $2 its sleep. Where our directory is lost, no mark tells what that has begun already.
 calm() {
+	[ -z "${fenced-}" ] || end_session "$1" 0
 	kill -KILL "$1" 2>/dev/null
 	kill -KILL "$2" 2>/dev/null
 	wait "$1" 2>/dev/null

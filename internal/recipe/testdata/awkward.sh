@@ -1,5 +1,5 @@
 #!/bin/sh
-# pitcrew recipe test, revision 6c168278feafe2b7e149c9de638a03848da2c2490e4977316593ff3e9f14ef1a. Made by a compiler: change the recipe, not this.
+# pitcrew recipe test, revision 9a8a0368dda0a42007e4c55137f4826eabc938364a9003634d858a961557ddbb. Made by a compiler: change the recipe, not this.
 # By hand: sh program.sh --plan, sh program.sh --by-hand.
 
 # Checksums, by whatever this machine has: the words of hasher print that of standard input, and the like of its name.
@@ -363,7 +363,7 @@ PITCREW_NONCE
 pitcrew_engine() {
 	cat <<'PITCREW_ENGINE'
 recipe=test
-revision=6c168278feafe2b7e149c9de638a03848da2c2490e4977316593ff3e9f14ef1a
+revision=9a8a0368dda0a42007e4c55137f4826eabc938364a9003634d858a961557ddbb
 reboot_command='shutdown -r now || reboot'
 steps=' 1 2'
 cache=no
@@ -979,22 +979,29 @@ rest() {
 }
 
 # after runs the rest of its arguments $1 seconds from now, in the background, unless calm is called first with "$after".
-# It waits until the sleep is under way: a signal to a process that has only just been forked can be lost.
+# It waits until the sleep is under way: a signal to a process that has only just been forked can be lost. The pipe through which it
+# hears of that is open before, so that it hears even if the step removes our directory meanwhile.
 after() {
+	after_pipe=no after_sleep=
+	{ [ -z "${fenced-}" ] && [ -p "$work/ready" ] && command exec 6<>"$work/ready" && after_pipe=yes; } 2>/dev/null
+	[ "$after_pipe" = yes ] || exec 6>/dev/null
 	(
-		sleep "$1" &
-		echo "$!" >"$work/ready"
+		sleep "$1" 6>&- &
+		echo "$!" >&6
+		exec 6>&-
 		wait "$!"
 		shift
 		"$@"
 	) >/dev/null 2>&1 </dev/null &
 	after=$!
-	until read -r after_sleep <"$work/ready"; do :; done 2>/dev/null # some shells let a signal end the wait
+	[ "$after_pipe" = no ] || until read -r after_sleep <&6; do :; done 2>/dev/null # some shells let a signal end the wait
+	exec 6>&-
 	after="$after $after_sleep"
 }
 
-# calm calls off what after has set up: $1 the process, $2 its sleep.
+# calm calls off what after has set up: $1 the process, $2 its sleep. Where our directory is lost, no mark tells what that has begun already.
 calm() {
+	[ -z "${fenced-}" ] || end_session "$1" 0
 	kill -KILL "$1" 2>/dev/null
 	kill -KILL "$2" 2>/dev/null
 	wait "$1" 2>/dev/null
@@ -1574,8 +1581,19 @@ launch() {
 	"command_$n" "$@"
 }
 
+# lost succeeds, with fenced set, if our directory has gone, as when a step empties /tmp. Another user can have made one of that name
+# since: nothing is read there, or written.
+lost() {
+	[ -O "$work" ] && [ ! -L "$work" ] && [ -d "$work/lib" ] && return 1
+	tail=/dev/null fenced="$work, in which this program works, was removed while '$name' ran"
+}
+
 expire() {
-	# Without its directory the run is over, and the number of its step may be another's by now.
+	# Without its directory and its engine the run is over, and the number of its step may be another's by now.
+	if lost; then
+		! alive "$f_ours" || end_session "$1" 25
+		return
+	fi
 	: >"$work/expired" || return
 	end_session "$1" 25 || printf '%s' "$victims" >"$work/unkillable"
 }
@@ -1613,7 +1631,7 @@ run_try() {
 		end_rest 10
 	fi
 	step_pid= limiter=
-	{ true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
+	lost || { true >"$work/lib/step"; } 2>/dev/null # ":" would end this shell if the directory had gone
 	[ "$direct" = yes ] || drain
 }
 
@@ -1622,7 +1640,7 @@ count_leftovers() { [ $# -eq 0 ] || leftovers=$#; }
 # end_rest ends what is left of the step, after $1 fifths of a second for good. It fails if something cannot be ended, and notes it.
 end_rest() {
 	end_session "$step_pid" "$1" && return
-	printf '%s' "$victims" >"$work/unkillable"
+	lost || printf '%s' "$victims" >"$work/unkillable"
 	return 1
 }
 
@@ -1641,8 +1659,9 @@ run_alone() {
 	release
 	wait "$step_pid" 2>/dev/null
 	code=$?
-	[ -e "$work/expired" ] || calm $limiter
-	if [ -e "$work/expired" ]; then
+	if lost || [ ! -e "$work/expired" ]; then
+		calm $limiter
+	else
 		expired=yes
 		wait "${limiter% *}"
 	fi
@@ -1664,7 +1683,9 @@ filtered() {
 # drain waits until all output is passed on. Whoever left the session and still holds the output must not hold us.
 drain() {
 	hold
-	after 5 kill "$tee_pid"
+	set -- "$tee_pid"
+	[ -z "$fenced" ] || set -- "$@" "$filter_pid" "$tail_pid" # which may wait for what it has not opened yet, and cannot any more
+	after 5 kill "$@"
 	limiter=$after
 	release
 	wait "$filter_pid" "$tail_pid" 2>/dev/null
@@ -1695,6 +1716,7 @@ judge() {
 	if [ -s "$work/unkillable" ]; then
 		outcome=failed reason="cannot kill processes $(cat "$work/unkillable")"
 	fi
+	[ -z "$fenced" ] || outcome=failed reason=$fenced
 }
 
 # run_step runs step $1 as often as it may and records it.
@@ -1773,7 +1795,7 @@ clock() {
 # record appends the current step to the report: exit code, seconds, tries.
 record() {
 	r_tail='""' r_scrub= r_show=$pardoned
-	[ "$goals" = no ] || [ "$3" -eq 0 ] || scrub_result "$n"
+	[ "$goals" = no ] || [ -n "$fenced" ] || [ "$3" -eq 0 ] || scrub_result "$n"
 	case $outcome in
 	failed | timeout)
 		failed="${failed:+$failed, }$name"
@@ -1925,7 +1947,7 @@ engine_main() {
 PITCREW_ENGINE
 }
 
-PITCREW_KIB=399
+PITCREW_KIB=402
 pitcrew_places() { "$@" "${TMPDIR-}" '/tmp' '/var/tmp' "${WORKSPACE-}" '/dev/shm'; }
 
 pitcrew_dirs() { dirs 'lib' '1/files' '2/files'; }
@@ -1944,6 +1966,6 @@ AAEC/w==
 PITCREW_FILE
 	chmod 644 "$pitcrew_work/"'1/files/blob'
 	put_line '2/script' 'true'
-	check 34b33909cb74959e8a7e54dfc0690d48295a957499f39c93e993ddce04190700 '651969088:48847' 'lib/engine' '1/script' '1/files/blob' '2/script'
+	check 4486efadd936a9150270dead08c6376f936b85c8c6fc896ab15be650b1b25b53 '2981675306:49961' 'lib/engine' '1/script' '1/files/blob' '2/script'
 	pitcrew_become
 }

@@ -1,6 +1,6 @@
 // Made by pitcrew.
 freeStyleJob('pitcrew/{slot}-1') {
-    description('''Cleans agents with recipe test, revision 6c168278feaf. Made by pitcrew: change the recipe and render it again.
+    description('''Cleans agents with recipe test, revision 9a8a0368dda0. Made by pitcrew: change the recipe and render it again.
 pitcrew changes one field itself, just before each build: assignedNode, the agent that the build is for.
 pitcrew-owner: owner-{1}
 Who may configure this job may do everything on every agent.''')
