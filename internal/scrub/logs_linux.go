@@ -77,8 +77,7 @@ func (l *logs) Look(ctx context.Context) ([]Deviation, error) {
 		}
 		kept = append(kept, d)
 	}
-	logins, err := l.logins()
-	return append(kept, logins...), err
+	return append(kept, l.logins()...), nil
 }
 
 // rotatedLog is a log that is not written to any more.
@@ -181,25 +180,42 @@ func (l *logs) open(ctx context.Context, files []identity) (used map[identity]bo
 }
 
 // logins finds records that hold too much.
-func (l *logs) logins() ([]Deviation, error) {
+func (l *logs) logins() []Deviation {
 	if l.goal.Logins == 0 {
-		return nil, nil
+		return nil
 	}
 	var found []Deviation
 	for _, dir := range l.goal.Paths {
 		for _, name := range records {
 			at := filepath.Join(dir, name)
-			info, err := os.Lstat(at)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return found, err
+			size, err := recordSize(at)
+			d := Deviation{Residue: spec.Residue{Kind: record, ID: at, What: "record of logins", Bytes: size}}
+			if err != nil {
+				d.Stays = err.Error()
 			}
-			if err != nil || !info.Mode().IsRegular() || info.Size() <= l.goal.Logins {
-				continue
+			if err != nil || size > l.goal.Logins {
+				found = append(found, d)
 			}
-			found = append(found, Deviation{Residue: spec.Residue{Kind: record, ID: at, What: "record of logins", Bytes: info.Size()}})
 		}
 	}
-	return found, nil
+	return found
+}
+
+// recordSize returns the size of a record of logins, 0 if there is none.
+func recordSize(path string) (int64, error) {
+	s, err := openSpot(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
+	t, err := s.see()
+	if err != nil || t.Type != isFile {
+		return 0, err
+	}
+	return t.size, nil
 }
 
 // Mend removes rotated logs, and empties records where they are: those who write to them have them open.
@@ -216,9 +232,14 @@ func (l *logs) Mend(ctx context.Context, found []Deviation) []error {
 	return errs
 }
 
-// cutShort empties a file that is no link and has no other name.
+// cutShort empties a file that is no link and has no other name. An owned directory can be a user's, who puts a link in the way.
 func cutShort(path string) error {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	s, err := openSpot(path)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	fd, err := unix.Openat(s.dir, s.name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return Final{&os.PathError{Op: "empty", Path: path, Err: err}}
 	}

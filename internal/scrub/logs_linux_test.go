@@ -67,6 +67,19 @@ head -c 5000 /dev/zero >fresh.1; ln -s /opt/logs linked; ln -s /opt/logs/o.1 lin
 	}
 }
 
+// TestNoLinkOfAUserLeadsToRecordsElsewhere: an owned directory of logs can lie where a user may put a link in its place.
+func TestNoLinkOfAUserLeadsToRecordsElsewhere(t *testing.T) {
+	if !ownRoot(t) {
+		return
+	}
+	shell(t, `mkdir -p /opt/ci /opt/elsewhere; cd /opt; head -c 5000 /dev/zero >elsewhere/wtmp; ln -s /opt/elsewhere ci/logs; chown -h nobody ci ci/logs`)
+	s := logsOf(spec.Logs{Paths: []string{"/opt/ci/logs"}, Older: 30 * 24 * 60 * 60, Logins: 1000})
+	want(t, reach(t, s, scrub.Here{}, scrub.Do), spec.Unmet, "leads through a link that is not root's")
+	if got := shell(t, "stat -c %s /opt/elsewhere/wtmp"); got != "5000" {
+		t.Errorf("the record elsewhere has %s bytes; want 5000", got)
+	}
+}
+
 // TestAUsersOwnRotatedLogsGo is about one who is not root.
 func TestAUsersOwnRotatedLogsGo(t *testing.T) {
 	if !ownRoot(t) {
