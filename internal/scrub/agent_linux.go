@@ -74,6 +74,18 @@ func javaProgram(args []string) (program string, jar bool, options []string) {
 	return "", false, nil
 }
 
+// workDirs returns the directories that an agent with these arguments is told to work in. It need not stand there.
+func workDirs(args []string) []string {
+	_, _, options := javaProgram(args)
+	var dirs []string
+	for i, option := range options {
+		if (option == "-workDir" || option == "-fsroot") && i+1 < len(options) { // the latter is Swarm's
+			dirs = append(dirs, options[i+1])
+		}
+	}
+	return dirs
+}
+
 // agents returns the agents that work on this machine: those among our ancestors, and whatever else looks like one. A program
 // that came by SSH, or whose agent lost its connection, descends from none.
 func agents() []procfs.Stat {
@@ -100,12 +112,19 @@ func agents() []procfs.Stat {
 }
 
 // agentPaths returns where agents work: their directories, and their jars with others that they hold open; and apart from
-// that their homes, which are those directories and the ones that hold the jars.
+// that their homes, which are those directories, those that they are told to work in, and the ones that hold the jars.
 func agentPaths() (paths, homes []string) {
 	for _, s := range agents() {
 		body := procfs.Machine.Body(s)
 		cwd := procfs.Machine.Link(body, "cwd")
 		paths, homes = append(paths, cwd), append(homes, cwd)
+		for _, dir := range workDirs(procfs.Machine.Args(body)) {
+			if !filepath.IsAbs(dir) {
+				dir = filepath.Join(cwd, dir)
+			}
+			at := spell(filepath.Clean(dir)) // as the kernel tells the others
+			paths, homes = append(paths, at), append(homes, at)
+		}
 		procfs.Machine.OpenFiles(body, func(_, file string) bool {
 			paths = append(paths, file)
 			if strings.HasSuffix(file, ".jar") {

@@ -105,10 +105,38 @@ func TestAnAgentBehindALinkStays(t *testing.T) {
 func TestAnAgentsOwnDirectoryIsNotEmptied(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
-	home := open(t)
-	plant(t, home, ".ssh/authorized_keys", "workspace/job/x", "other/x")
-	agent := exec.CommandContext(t.Context(), "bash", "-c", `exec -a java "$0" -s hudson.remoting.Launcher`, linkedJava(t))
-	agent.Dir = home
+	for _, told := range []string{"", "-workDir", "-fsroot"} {
+		t.Run("told by "+told, func(t *testing.T) {
+			t.Parallel()
+			home := open(t)
+			plant(t, home, ".ssh/authorized_keys", "workspace/job/x", "other/x")
+			agentStarts(t, home, told)
+			here := scrub.HereFromEnvironment() // it is no ancestor of ours
+			s := spec.Spec{Owned: spec.Ownership{Paths: []string{home}}, Goal: spec.Goal{Files: &spec.Files{}}}
+			before := listing(t, home)
+			if r := reach(t, s, here, scrub.Do); r.State != spec.Unmet || !strings.Contains(r.Reason, "an agent's own directory") {
+				t.Errorf("%+v; want a refusal", r)
+			}
+			if diff := cmp.Diff(before, listing(t, home)); diff != "" {
+				t.Errorf("left (-want +got):\n%s", diff)
+			}
+			s.Files.Paths = []string{filepath.Join(home, "workspace")}
+			if r := reach(t, s, here, scrub.Do); r.State != spec.Changed || r.Removed != 1 {
+				t.Errorf("a directory in it: %+v; want one thing gone", r)
+			}
+		})
+	}
+}
+
+// agentStarts starts what looks like an agent: in its directory home, or elsewhere and told of it by an option.
+func agentStarts(t *testing.T, home, told string) {
+	t.Helper()
+	line, dir := `exec -a java "$0" -s hudson.remoting.Launcher`, home
+	if told != "" {
+		line, dir = line+` "$1" "$2"`, open(t)
+	}
+	agent := exec.CommandContext(t.Context(), "bash", "-c", line, linkedJava(t), told, home)
+	agent.Dir = dir
 	in, err := agent.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -128,20 +156,7 @@ func TestAnAgentsOwnDirectoryIsNotEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
-		t.Fatalf("%q, %v; want the agent to stand there", line, err)
-	}
-	here := scrub.HereFromEnvironment() // it is no ancestor of ours
-	s := spec.Spec{Owned: spec.Ownership{Paths: []string{home}}, Goal: spec.Goal{Files: &spec.Files{}}}
-	before := listing(t, home)
-	if r := reach(t, s, here, scrub.Do); r.State != spec.Unmet || !strings.Contains(r.Reason, "an agent's own directory") {
-		t.Errorf("%+v; want a refusal", r)
-	}
-	if diff := cmp.Diff(before, listing(t, home)); diff != "" {
-		t.Errorf("left (-want +got):\n%s", diff)
-	}
-	s.Files.Paths = []string{filepath.Join(home, "workspace")}
-	if r := reach(t, s, here, scrub.Do); r.State != spec.Changed || r.Removed != 1 {
-		t.Errorf("a directory in it: %+v; want one thing gone", r)
+		t.Fatalf("%q, %v; want the agent to run", line, err)
 	}
 }
 
