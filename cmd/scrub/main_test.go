@@ -24,6 +24,21 @@ func (l *leaver) Write(p []byte) (int, error) {
 	return 0, fs.ErrClosed
 }
 
+// TestNoNameBreaksALine: a build chooses the names of its files, its programs and, in its environment, its job.
+func TestNoNameBreaksALine(t *testing.T) {
+	t.Parallel()
+	const odd = "a\x1b[2Jb\nfiles: unchanged"
+	var out strings.Builder
+	say(&out, spec.Result{
+		Kind: spec.KindProcesses, State: spec.Planned,
+		Found:    []spec.Residue{{Kind: odd[:1], ID: odd, What: odd, Owner: "ci", Culprit: &spec.Culprit{Job: odd, Build: 1}}},
+		Problems: []spec.Problem{{ID: odd, Why: "it is there"}},
+	})
+	if text := out.String(); strings.Count(text, "\n") != 3 || strings.Contains(text, "\x1b") {
+		t.Errorf("it says\n%q", text)
+	}
+}
+
 func TestTheResultIsThereBeforeAnythingIsSaid(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

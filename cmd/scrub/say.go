@@ -74,7 +74,7 @@ func residue(r spec.Residue) string {
 		parts = append(parts, "for "+r.Age.Duration().Round(time.Second).String())
 	}
 	if c := r.Culprit; c != nil && c.Job != "" {
-		parts = append(parts, fmt.Sprintf("left by %s #%d", c.Job, c.Build))
+		parts = append(parts, fmt.Sprintf("left by %s #%d", name(c.Job), c.Build))
 	}
 	return strings.Join(parts, " ")
 }

@@ -328,7 +328,7 @@ func (t *tally) unmet(there []Deviation, causes map[string]error) {
 		t.result.Problems = append(t.result.Problems, p)
 	}
 	first := t.result.Problems[0]
-	t.result.Reason = fmt.Sprintf("%s: %s", first.ID, first.Why)
+	t.result.Reason = fmt.Sprintf("%s: %s", shown(first.ID), first.Why)
 	if more := len(there) - 1; more > 0 {
 		t.result.Reason += fmt.Sprintf(" (and %d more)", more)
 	}

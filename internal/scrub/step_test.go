@@ -102,6 +102,10 @@ func TestReachLooksAgain(t *testing.T) {
 			},
 			asked: 5,
 		},
+		"a name cannot break the line of the reason": {
+			shelf: shelf{things: []string{"a\nb"}}, mode: scrub.Judge,
+			want: spec.Result{State: spec.Unmet, Reason: `"a\nb": it is there`, Problems: []spec.Problem{{ID: "a\nb", Why: "it is there"}}},
+		},
 		"what stays is not asked at all": {
 			shelf: shelf{things: []string{"nailed"}},
 			want: spec.Result{
