@@ -70,6 +70,9 @@ func (d *decoder) processes(g *spec.Goal, path string, n ast.Node) {
 			if name == "" || strings.Contains(name, "/") {
 				return "want the name of a program, without directories"
 			}
+			if strings.ContainsAny(name, "*?[") && name != "[" { // which is a program
+				return "want the whole name of a program; patterns are not meant here"
+			}
 			return ""
 		})},
 		{"grace", func(path string, n ast.Node) { goal.Grace = d.seconds(path, n) }},

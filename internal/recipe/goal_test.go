@@ -161,7 +161,7 @@ func TestWrongGoalsAreRefusedWhereTheyStand(t *testing.T) {
 	_, err := Parse("r.yaml", []byte(`version: 1
 name: wrong
 clean:
-  - {name: a, processes: {cookies: false}}
+  - {name: a, processes: {cookies: false, keep: ["[", "gradle*"]}}
   - {name: b, mounts: {}, run: ls}
   - {name: c, files: {paths: [/srv/other, /srv/ci/x], older: 3x, names: ["a/b"], size: big}}
   - {name: d, disk: {bytesFree: 10}}
@@ -185,6 +185,7 @@ platforms: [linux/s390, linux/amd64, linux/amd64]
 		got = append(got, p.String())
 	}
 	want := []string{
+		`r.yaml:4:55: $.clean[0].processes.keep[1]: "gradle*": want the whole name of a program; patterns are not meant here`,
 		`r.yaml:5:5: $.clean[1]: mounts and run exclude each other: a step does one thing`,
 		`r.yaml:6:31: $.clean[2].files.paths[0]: "/srv/other": it is not owned; add it, or a directory above it, to "owns"`,
 		`r.yaml:6:62: $.clean[2].files.older: "3x" is no duration: write for example 90s, 10m or 1h30m`,

@@ -109,6 +109,10 @@ func (o Ownership) Check() []error {
 			fail("owned user %q is in users and in systemUsers", u)
 		case slices.Contains(vital, u):
 			fail("owned user %q: its processes keep the machine alive; own paths or control groups instead", u)
+		case isPattern(u):
+			fail("owned user %q: patterns are for names; say each user", u)
+		case strings.TrimSpace(u) != u || strings.ContainsAny(u, ":/\n"):
+			fail("owned user %q: that is no name of a user", u)
 		}
 	}
 	for _, p := range o.Names {
@@ -119,10 +123,14 @@ func (o Ownership) Check() []error {
 	for _, l := range o.Labels {
 		if key, _, _ := strings.Cut(l, "="); key == "" {
 			fail("owned label %q has no key", l)
+		} else if isPattern(l) {
+			fail("owned label %q: patterns are for names; say each label, or the key alone for any value", l)
 		}
 	}
 	for _, g := range o.Cgroups {
 		switch {
+		case isPattern(g):
+			fail("owned control group %q: patterns are for names; say each group, or one above them", g)
 		case !path.IsAbs(g) || path.Clean(g) != g:
 			fail("owned control group %q: want a clean path that begins with a slash", g)
 		case slices.Contains([]string{"/", "/system.slice", "/init.scope", "/user.slice", "/machine.slice"}, g):
@@ -133,6 +141,9 @@ func (o Ownership) Check() []error {
 	}
 	return problems
 }
+
+// isPattern reports whether s looks like a pattern, where only the thing itself is meant: it would own nothing, and nobody would notice.
+func isPattern(s string) bool { return strings.ContainsAny(s, "*?[") }
 
 // systemUnit reports whether name is a unit of systemd that no machine can do without.
 func systemUnit(name string) bool {
@@ -148,7 +159,7 @@ func dangerous(p string) string {
 		return "want an absolute path"
 	case path.Clean(p) != p:
 		return fmt.Sprintf("want it clean, as %q", path.Clean(p))
-	case strings.ContainsAny(p, "*?["):
+	case isPattern(p):
 		return "patterns are for names; own the directory, and say in the step what of it goes"
 	case strings.ContainsRune(p, 0):
 		return "it has a zero byte"
