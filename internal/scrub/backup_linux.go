@@ -145,12 +145,32 @@ func (b backups) write(at string, content io.Reader) error {
 // mine is how what is kept looks.
 func mine() thing { return thing{Mode: 0o600, UID: os.Geteuid(), GID: os.Getegid()} }
 
-// giveBack makes what is at a path what it was, and then forgets it.
+// giveBack makes what is at a path what it was, and then forgets it. What could never be placed may refuse to be given back, too.
 func (b backups) giveBack(k kept, s spot) error {
-	if err := b.put(k, s); err != nil {
-		return err
+	if !b.isThere(k, s) {
+		if err := b.put(k, s); err != nil {
+			return err
+		}
 	}
 	return b.forget(k.Path)
+}
+
+// isThere reports whether what is at a path is what was there.
+func (b backups) isThere(k kept, s spot) bool {
+	there, err := s.see()
+	k.Was.size = there.size // which is not noted
+	if err != nil || there != k.Was {
+		return false
+	}
+	if there.Type != isFile {
+		return true
+	}
+	content, err := os.ReadFile(b.file(k.Path, "was"))
+	if err != nil {
+		return false
+	}
+	same, err := s.holds(content)
+	return err == nil && same
 }
 
 func (b backups) forget(p string) error {

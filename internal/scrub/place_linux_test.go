@@ -305,6 +305,29 @@ func TestWhatStandsInTheWayOfAFileIsNamedAndStays(t *testing.T) {
 	}
 }
 
+// TestWhatCouldNotBePlacedIsNotGivenBack: a file that a container's engine has mounted, as /etc/hosts, has its content and cannot be replaced.
+func TestWhatCouldNotBePlacedIsNotGivenBack(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	tmpfs(t, "/var/lib")
+	dir := open(t)
+	plant(t, dir, "hosts", "engine/hosts")
+	file := filepath.Join(dir, "hosts")
+	if err := unix.Mount(filepath.Join(dir, "engine/hosts"), file, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	before := picture(t, dir)
+	r := goalReached(t, placing(spec.Placed{Path: file, State: spec.PlaceFile, Content: "new"}), scrub.Here{}, scrub.Do)
+	if r.State != spec.Unmet || !strings.Contains(r.Reason, "something is mounted at its place") {
+		t.Errorf("%s, %q; want it unmet, with what is in the way", r.State, r.Reason)
+	}
+	reached(t, placing(), scrub.Here{}, spec.Changed)
+	if diff := cmp.Diff(before, picture(t, dir)); diff != "" {
+		t.Errorf("something changed:\n%s", diff)
+	}
+}
+
 // TestNobodyLeadsAPlacedFileElsewhere has a user swap the directory in which root places a file for a link.
 func TestNobodyLeadsAPlacedFileElsewhere(t *testing.T) {
 	if !ownNamespaces(t) {

@@ -168,7 +168,11 @@ func (s spot) temp() string {
 
 // replace has the name temp take the place of the spot's, and sees to it that this is on the disk.
 func (s spot) replace(temp string) error {
-	return errors.Join(unix.Renameat(s.dir, temp, s.dir, s.name), s.sync())
+	err := unix.Renameat(s.dir, temp, s.dir, s.name)
+	if errors.Is(err, unix.EBUSY) {
+		err = Final{fmt.Errorf("something is mounted at its place, which cannot be replaced: %w", err)}
+	}
+	return errors.Join(err, s.sync())
 }
 
 func (s spot) sync() error {
