@@ -32,7 +32,8 @@ type runner struct {
 
 var runners = map[string]runner{
 	"sudo": {0, "CDghpRrTtUu"}, "timeout": {1, "ks"}, "nice": {0, "n"}, "ionice": {0, "cnp"}, "env": {0, "CSu"}, "xargs": {0, "aEdILnPs"},
-	"nohup": {}, "setsid": {}, "exec": {0, "a"}, "command": {}, "builtin": {}, "time": {0, "fo"}, "busybox": {},
+	"nohup": {}, "setsid": {}, "exec": {0, "a"}, "command": {}, "builtin": {}, "time": {0, "fo"}, "busybox": {}, "doas": {0, "aCu"},
+	"flock": {1, "Ew"}, "chroot": {1, ""}, "nsenter": {0, "tSG"}, "unshare": {0, "RSG"}, "systemd-run": {0, "CEHMpu"},
 }
 
 // commandOf returns the command of a statement, the zero value if it is none.
@@ -53,7 +54,7 @@ func commandOf(s *syntax.Stmt) command {
 func commandOfWords(words []*syntax.Word) command {
 	var c command
 	for len(words) > 0 {
-		c.name = path.Base(literal(words[0]))
+		c.name = path.Base(strings.TrimPrefix(literal(words[0]), `\`)) // that is, whatever alias there is
 		r, ok := runners[c.name]
 		n := 1
 		if ok {
@@ -136,6 +137,14 @@ func (c command) operand(valued string) string {
 		}
 	}
 	return ""
+}
+
+// names reports whether an option is followed by a word that is none: a name that it is about.
+func (c command) names(letter rune, long string) bool {
+	return slices.ContainsFunc(c.args[:max(len(c.args)-1, 0)], func(w *syntax.Word) bool {
+		after := c.args[slices.Index(c.args, w)+1]
+		return given([]*syntax.Word{w}, letter, long) && !strings.HasPrefix(literal(after), "-")
+	})
 }
 
 // argument reports whether one of texts is a whole argument.

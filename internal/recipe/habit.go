@@ -5,6 +5,7 @@ package recipe
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -27,6 +28,9 @@ type Habit struct {
 // Habits returns the dangerous habits of a shell script in the order of its lines. The error says where the script
 // cannot be read as one, with line and column.
 func Habits(script string) ([]Habit, error) {
+	if by := path.Base(interpreterOf(script)[0]); !slices.Contains(shellNames, by) {
+		return nil, fmt.Errorf("line 1, column 1: it is for %s", by)
+	}
 	var h habits
 	if err := h.search(script); err != nil {
 		return nil, err
@@ -36,6 +40,9 @@ func Habits(script string) ([]Habit, error) {
 	})
 	return h.found, nil
 }
+
+// shellNames are programs that read scripts of a shell.
+var shellNames = []string{"sh", "ash", "bash", "busybox", "dash", "ksh", "ksh93", "mksh", "rbash", "yash", "zsh"}
 
 // habits is a search.
 type habits struct {
@@ -256,11 +263,20 @@ func goesOn(c command) bool {
 	})
 }
 
+const (
+	lazy    = "a lazy unmount only hides what is mounted: busy files and loop devices stay, and are met again later"
+	flushed = "takes everybody's rules: those of the container engine, and those that keep others out"
+)
+
 var habitRules = []habitRule{
 	{
 		[]string{"umount"},
 		func(c command) bool { return c.flag('l', "--lazy") }, spec.KindMounts,
-		"a lazy unmount only hides what is mounted: busy files and loop devices stay, and are met again later",
+		lazy,
+	},
+	{
+		[]string{"fusermount", "fusermount3"},
+		func(c command) bool { return c.flag('z', "") }, spec.KindMounts, lazy,
 	},
 	{
 		[]string{"pkill", "pgrep"},
@@ -337,8 +353,18 @@ var habitRules = []habitRule{
 	},
 	{
 		[]string{"docker", "podman"},
-		func(c command) bool { return c.argument("prune") || c.substituted() }, spec.KindContainers,
+		func(c command) bool {
+			return c.argument("prune") || c.argument("reset") || c.substituted() || slices.ContainsFunc(c.before, func(w *syntax.Word) bool { return literal(w) == "xargs" })
+		}, spec.KindContainers,
 		"takes everybody's: the container that the agent lives in, images that are kept on purpose",
+	},
+	{
+		[]string{"iptables", "ip6tables"},
+		func(c command) bool { return c.flag('F', "--flush") && !c.names('F', "--flush") }, spec.KindNetwork, flushed,
+	},
+	{
+		[]string{"nft"},
+		func(c command) bool { return c.argument("flush") && c.argument("ruleset") }, spec.KindNetwork, flushed,
 	},
 	{
 		[]string{"virsh"},

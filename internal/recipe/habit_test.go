@@ -47,6 +47,23 @@ func TestHabits(t *testing.T) {
 		{`sudo -n umount -fl "$m"`, "lazy", "mounts"},
 		{`umount --lazy /mnt/a`, "lazy", "mounts"},
 		{`umount -f /mnt/a`, "", ""},
+		{`\umount -l /mnt/a`, "lazy", "mounts"},
+		{`flock -w 5 /run/lock/ci umount -l /mnt/a`, "lazy", "mounts"},
+		{`doas -u root umount -l /mnt/a`, "lazy", "mounts"},
+		{`nsenter -t 1 -m umount -l /mnt/a`, "lazy", "mounts"},
+		{`chroot /srv/root umount -l /mnt/a`, "lazy", "mounts"},
+		{`systemd-run -p User=ci umount -l /mnt/a`, "lazy", "mounts"},
+		{`fusermount -uz /mnt/a`, "lazy", "mounts"},
+		{`fusermount3 -u -z /mnt/a`, "lazy", "mounts"},
+		{`fusermount -u /mnt/a`, "", ""},
+		{`podman system reset -f`, "takes everybody's", "containers"},
+		{`docker ps -aq | xargs -r docker rm -f`, "takes everybody's", "containers"},
+		{`docker rm -f ci-db`, "", ""},
+		{`iptables -F`, "those of the container engine", "network"},
+		{`sudo -n ip6tables -t nat --flush`, "those of the container engine", "network"},
+		{`iptables -F CI-CHAIN`, "", ""},
+		{`nft flush ruleset`, "those of the container engine", "network"},
+		{`nft flush chain inet ci input`, "", ""},
 		{`umount /mnt/lazy-l`, "", ""},
 		{`pkill -f lago`, "command line", "processes"},
 		{`pkill -9f lago`, "command line", "processes"},
@@ -288,6 +305,13 @@ func TestHabitsAreShownWhereTheyStand(t *testing.T) {
 	want := []string{`3 2 sudo umount -l "$m"`, `3 2 sudo umount -l "$m"`, `6 1 pkill -f x || true`, `6 1 pkill -f x`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("habits (-want +got):\n%s", diff)
+	}
+	for line, want := range map[string]string{
+		"#!/usr/bin/python3": "for python3", "#!/usr/bin/env -S perl -w": "for perl", "#!/bin/sh -e": "", "#!/usr/bin/env bash": "", "#! /bin/ksh": "", "#!/bin/busybox ash": "", "#!": "",
+	} {
+		if _, err := recipe.Habits(line + "\nimport os\n"); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", line, err, want)
+		}
 	}
 	if _, err := recipe.Habits("a\nif b; then\n"); err == nil || !strings.Contains(err.Error(), "line 2, column 7") {
 		t.Errorf("a script without its end: %v; want line and column", err)

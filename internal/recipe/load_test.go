@@ -216,7 +216,7 @@ func TestFilesMustBeRegularAndInsideTheRecipesDirectory(t *testing.T) {
 func TestTheInterpreterIsTakenFromTheScript(t *testing.T) {
 	t.Parallel()
 	for first, want := range map[string][]string{
-		"echo": {"sh"}, "#!/bin/sh": {"sh"}, "#!/bin/bash -x": {"/bin/bash", "-x"}, "#!/usr/bin/env python3": {"python3"}, "#! /bin/sh -e": {"sh", "-e"},
+		"echo": {"sh"}, "#!/bin/sh": {"sh"}, "#!/bin/bash -x": {"/bin/bash", "-x"}, "#!/usr/bin/env python3": {"python3"}, "#!/usr/bin/env -S perl -w": {"perl", "-w"}, "#! /bin/sh -e": {"sh", "-e"},
 	} {
 		r := parse(t, recipeOf("- {name: a, file: f}\n"), File{Path: "f", Content: []byte(first + "\n")})
 		if diff := cmp.Diff(want, r.Steps[0].Interpreter); diff != "" {

@@ -138,6 +138,9 @@ func interpreterOf(text string) []string {
 	words := strings.Fields(line)
 	if len(words) > 1 && path.Base(words[0]) == "env" {
 		words = words[1:]
+		if words[0] == "-S" { // the kernel hands the rest over as one word, which this has env split
+			words = words[1:]
+		}
 	}
 	if len(words) == 0 {
 		return []string{"sh"}
