@@ -100,7 +100,7 @@ func (h *homes) lookAt(ctx context.Context, dir string) ([]Deviation, error) {
 	for _, e := range entries {
 		if e.Unseen || e.Newest.Before(h.now().Add(-h.goal.Older.Duration())) {
 			h.owners[filepath.Join(dir, e.Name)] = e.Owner
-			found = append(found, h.deviation(dir, e))
+			found = append(found, h.deviation(ctx, dir, e))
 		}
 	}
 	return found, nil
@@ -130,7 +130,7 @@ func (h *homes) orphan(ctx context.Context, e erase.Entry) (bool, error) {
 	return true, nil
 }
 
-func (h *homes) deviation(dir string, e erase.Entry) Deviation {
+func (h *homes) deviation(ctx context.Context, dir string, e erase.Entry) Deviation {
 	r := spec.Residue{Kind: "home", ID: filepath.Join(dir, e.Name), Bytes: e.Size, Owner: strconv.Itoa(int(e.Owner))}
 	r.Age = spec.Seconds(max(0, h.now().Sub(e.Newest)) / time.Second)
 	d := Deviation{Residue: r}
@@ -145,8 +145,45 @@ func (h *homes) deviation(dir string, e erase.Entry) Deviation {
 		d.Stays = fmt.Sprintf("its owner %d is given to containers of %s", e.Owner, who)
 	case pid > 0:
 		d.Stays = fmt.Sprintf("%s still runs as its owner %d", process(pid), e.Owner)
+	default:
+		d.Stays = h.others(ctx, r.ID, e.Owner)
 	}
 	return d
+}
+
+// others says what in the home of a user who is gone belongs to a person who is not: another home may lie in it. It is "" if nothing does. What
+// belongs to the system or its services does not count.
+func (h *homes) others(ctx context.Context, home string, owner uint32) string {
+	first, err := firstOfPeople()
+	if err != nil {
+		return "cannot tell who else has things there: " + err.Error()
+	}
+	gone := map[int]bool{int(owner): true, nobody: true}
+	var why string
+	_ = filepath.WalkDir(home, func(at string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // it went meanwhile, or is not ours to read, of which the look has told
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil //nolint:nilerr // it went meanwhile
+		}
+		user := ownerOf(info)
+		if user < first || gone[user] {
+			return nil
+		}
+		switch known, err := h.names.knows(ctx, strconv.Itoa(user)); {
+		case err != nil:
+			why = err.Error()
+		case known:
+			why = fmt.Sprintf("%s belongs to user %d, who is not gone", shown(at), user)
+		default:
+			gone[user] = true
+			return nil
+		}
+		return fs.SkipAll
+	})
+	return why
 }
 
 // runs returns a process of a user, 0 if there is none.

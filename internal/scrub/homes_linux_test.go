@@ -60,6 +60,25 @@ func TestHomesOfNobodyGo(t *testing.T) {
 	want(t, homesAt(t, goal, here, scrub.Do, later), spec.Unchanged, "")
 }
 
+// TestAHomeThatHoldsWhatOthersHaveStays: homes may lie in each other's, and a person may keep things in the home of one who left.
+func TestAHomeThatHoldsWhatOthersHaveStays(t *testing.T) {
+	if !ownRoot(t) {
+		return
+	}
+	shell(t, `rm -rf /home/*; cd /home; echo 'passwd: files' >/etc/nsswitch.conf; echo 'joe:x:4001:4001::/home/projects/joe:/bin/sh' >>/etc/passwd
+mkdir -p projects/joe lent/deep theirs/deep; chown -R 4999 *; chown 4001 projects/joe; touch lent/deep/thesis; chown 4001 lent/deep/thesis
+for of in 0 1 65534 4998; do touch theirs/deep/$of; chown $of theirs/deep/$of; done`)
+	goal := spec.Users{Older: 30 * 24 * 60 * 60}
+	r := homesAt(t, goal, scrub.Here{}, scrub.Do, 31*24*time.Hour)
+	want(t, r, spec.Unmet, "/home/lent: /home/lent/deep/thesis belongs to user 4001, who is not gone")
+	if len(r.Problems) != 2 || r.Removed != 1 {
+		t.Errorf("%d gone, problems %+v; want that of one gone, and two that stay", r.Removed, r.Problems)
+	}
+	if got := shell(t, "find /home -mindepth 1 | sort"); got != "/home/lent\n/home/lent/deep\n/home/lent/deep/thesis\n/home/projects\n/home/projects/joe" {
+		t.Errorf("left:\n%s", got)
+	}
+}
+
 func TestNoHomeGoesWhenTheNameServiceCannotBeReliedOn(t *testing.T) {
 	if !ownRoot(t) {
 		return
