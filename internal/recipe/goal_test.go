@@ -156,6 +156,22 @@ func swap(ctx context.Context, dir string, program []byte, count *atomic.Int64) 
 	}
 }
 
+// TestAGraceThatTheLimitCutsShortIsRefused: nothing that ignores TERM would ever be killed.
+func TestAGraceThatTheLimitCutsShortIsRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"- {name: a, processes: {grace: 10m}}":               "which is 10m0s",
+		"- {name: a, timeout: 30s, processes: {grace: 30s}}": "which is 30s",
+		"- {name: a, timeout: 30s, processes: {grace: 29s}}": "",
+		"- {name: a, timeout: 2s, processes: {}}":            "",
+	} {
+		_, err := Parse("r.yaml", []byte(recipeOf(text+"\n")+"owns: {users: [ci]}\n"), opener(nil))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", text, err, want)
+		}
+	}
+}
+
 func TestWrongGoalsAreRefusedWhereTheyStand(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("r.yaml", []byte(`version: 1

@@ -129,6 +129,9 @@ func (d *decoder) finishGoal(s *stepSource) {
 	d.goalPhase(s)
 	d.ownsSomething(s)
 	d.finishPackages(s)
+	if p := s.Goal.Processes; p != nil && p.Grace.Duration() >= s.Limits.Timeout {
+		d.fail(s.node, s.path+".processes.grace", "what does not end by itself would never be killed: want less than the timeout of the step, which is %s", s.Limits.Timeout)
+	}
 	if s.Phase == Verify && s.Goal.Engine != nil && s.Goal.Engine.Pull {
 		d.fail(s.node, s.path, "the verify phase changes nothing, so it pulls no image; let a step of the setup phase pull it")
 	}
