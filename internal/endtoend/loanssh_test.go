@@ -71,6 +71,31 @@ func TestALoanOverSSHIsHeldByNoBuildAndItsMarkComesFirst(t *testing.T) {
 	s.clear(l)
 }
 
+// Its start takes until the borrower has the agent, which here is never.
+func TestALoanOverSSHThatIsReturnedWhileItStartsComesBackAtOnce(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	s.overSSH("  delivery: ssh\n")
+	a := s.cleanAgent()
+	loans, err := s.daemon.RequestLoans(s.ctx, api.LoanRequest{
+		Borrower: "others", To: api.LoanTarget{Kind: "controller", URL: borrower.URL}, Node: s.name + "-ghost", Secret: strings.Repeat("0", 64),
+	})
+	s.must(err)
+	l := loans[0]
+	s.await("its program", func() bool {
+		left, err := filepath.Glob(filepath.Join(s.dir, "loans", "pitcrew-loan-"+l.ID, "*"))
+		return err == nil && len(left) > 0
+	})
+	s.pitcrew("loan", "return", l.ID)
+	returned := time.Now()
+	l = s.awaitLoan(l.ID, "failed")
+	if took := time.Since(returned); took > 40*time.Second { // it would have started for 90
+		t.Errorf("it came back after %s: %s", took, l.Reason)
+	}
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	s.clear(l)
+}
+
 // The borrower shows the node offline long before the program would be asked again whether it lives.
 func TestALoanOverSSHWhoseAgentProgramIsKilledEndsAtOnce(t *testing.T) {
 	t.Parallel()

@@ -159,12 +159,16 @@ func (l *Lender) lends(pool string, to loan.Kind) bool {
 
 // Return ends a loan by somebody's word. One that is over is left as it is.
 func (l *Lender) Return(ctx context.Context, id, actor, reason string) (loan.Loan, error) {
-	return l.onOrder(ctx, id, func(one *loan.Loan, now time.Time) error {
+	one, err := l.onOrder(ctx, id, func(one *loan.Loan, now time.Time) error {
 		if one.Over() || one.State == loan.Returning {
 			return nil
 		}
 		return l.end(ctx, one, loan.ByReturn, reason, actor, now)
 	})
+	if err == nil {
+		l.starting(id, nil)
+	}
+	return one, err
 }
 
 // Renew notes a sign of life of the borrower, and lets the loan last longer if longer is not 0. What the borrower itself

@@ -12,6 +12,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
 	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // bySSH reports whether a loan from a pool goes over SSH: to a person always, else where the pool's cleanups do.
@@ -30,6 +31,10 @@ func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error
 	if p := l.lending(ctx, c, one); p != nil {
 		one.Run.Account = p.Account // by which it is found again, whatever becomes of the configuration
 	}
+	starting, stop := context.WithCancel(ctx)
+	defer stop()
+	l.starting(one.ID, stop)
+	defer l.starting(one.ID, nil)
 	one.Run.Intent = time.Now()
 	if err := l.save(ctx, one, one.Run.Intent); err != nil {
 		return err
@@ -38,7 +43,10 @@ func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error
 	if one.To.Kind == loan.ToSSH {
 		verb = loanjob.GrantVerb
 	}
-	console, err := l.remote(ctx, c, one, verb)
+	console, err := l.remote(starting, c, one, verb)
+	if starting.Err() != nil && ctx.Err() == nil {
+		return store.ErrConflict // it was returned meanwhile
+	}
 	if err != nil {
 		return err
 	}
@@ -55,6 +63,18 @@ func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error
 		one.Run.Isolated, one.Run.Connected, one.Run.Login = true, true, one.Run.Account+"@"+target.Address
 	}
 	return l.save(ctx, one, one.Run.Handed)
+}
+
+// starting keeps what ends the start of a loan's program, and ends the one before.
+func (l *Lender) starting(id string, stop context.CancelFunc) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if before := l.starts[id]; before != nil {
+		before()
+	}
+	if delete(l.starts, id); stop != nil {
+		l.starts[id] = stop
+	}
 }
 
 // endOf is the verb that ends a loan.

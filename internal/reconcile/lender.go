@@ -50,6 +50,8 @@ type Lender struct {
 	setbacks map[string][]setback // by loan; guarded by mu
 	asked    map[string]time.Time // when the machine of a loan was last asked whether its program lives; guarded by mu
 	waits    map[string]string    // what loans wait for, as they were last looked through; guarded by mu
+	// starts end the start of a program over SSH, which takes until the borrower has the agent, by loan; guarded by mu
+	starts map[string]context.CancelFunc
 }
 
 // loanKey is the engine's kind for everything that is done to one loan.
@@ -60,7 +62,7 @@ const loanWorkers = 16
 
 // NewLender returns a lender. It does nothing until it runs.
 func NewLender(d LenderDeps) *Lender {
-	l := &Lender{LenderDeps: d, wake: make(chan struct{}, 1), setbacks: map[string][]setback{}, asked: map[string]time.Time{}}
+	l := &Lender{LenderDeps: d, wake: make(chan struct{}, 1), setbacks: map[string][]setback{}, asked: map[string]time.Time{}, starts: map[string]context.CancelFunc{}}
 	l.Engine.Register(loanKey, l.handle, engine.HandlerOptions{Workers: loanWorkers, Timeout: loanTime})
 	return l
 }
