@@ -309,11 +309,11 @@ func (c *Crew) policy(ctx context.Context, s *Settings, a *hygiene.Agent, labels
 	return pool, p
 }
 
-// repool notes of agents at rest which pool they are of now: a reload may have renamed it, or somebody have given them the labels of
-// another. Rollouts and loans go by it.
+// repool notes of agents that are not being cleaned which pool they are of now: a reload may have renamed it, or somebody have given
+// them the labels of another. Rollouts and loans go by it: a loan over SSH could not be ended without the settings of its pool.
 func (c *Crew) repool(ctx context.Context, s *Settings, views []view, now time.Time) error {
 	moves := func(a *hygiene.Agent, pool *Pool) bool {
-		return pool != nil && a.Pool != pool.Name && a.Managed() && !a.State.InProgress() && a.Loan == nil
+		return pool != nil && a.Pool != pool.Name && a.Managed() && !a.State.InProgress()
 	}
 	for i := range views {
 		v := &views[i]

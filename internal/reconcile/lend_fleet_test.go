@@ -188,14 +188,21 @@ func (r *lendRig) decidesNoMore() {
 func TestAnAgentIsLentAsThePoolSaysThatItIsOfNow(t *testing.T) {
 	inLendRig(t, setup{agents: one}, func(r *lendRig) {
 		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
-		r.set(func(s *reconcile.Settings) {
-			other := s.Pools[0]
-			other.Lend = nil
-			s.Pools[0].Name, s.Pools[0].Policy.Pool = "renamed", "renamed"
-			s.Pools = append(s.Pools, other)
-		})
-		r.pass(time.Minute)
+		rename := func(name string) {
+			r.set(func(s *reconcile.Settings) {
+				other := s.Pools[0]
+				other.Lend = nil
+				s.Pools[0].Name, s.Pools[0].Policy.Pool = name, name
+				s.Pools = append(s.Pools, other)
+			})
+			r.pass(time.Minute)
+		}
+		rename("renamed")
 		l := r.waitLoan(r.request().ID, loan.Attached)
+		rename("again")
+		if a := r.agent("linux-7"); a.Pool != "again" || a.Loan == nil {
+			r.t.Errorf("on loan it is of pool %s: %+v", a.Pool, a)
+		}
 		if _, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough"); err != nil {
 			r.t.Fatal(err)
 		}
