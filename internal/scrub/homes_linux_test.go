@@ -12,8 +12,8 @@ import (
 
 // town makes homes: of ghost, who is gone, and of others who are not, or may not be.
 const town = `
-rm -rf /home/*; cd /home; echo 'passwd: files' >/etc/nsswitch.conf
-echo 'ci:x:4001:4001::/home/ci:/bin/sh' >>/etc/passwd; echo 'ci:200000:65536' >>/etc/subuid
+mount -t tmpfs none /home; cd /home; echo 'passwd: files' >/etc/nsswitch.conf
+echo 'ci:x:4001:4001::/home/ci:/bin/sh' >>/etc/passwd; echo 'ci:200000:65536' >/etc/subuid
 home() { mkdir -p $1/.cache; echo x >$1/.cache/file; chown -R $2 $1; }
 home ghost 4999; home ci 4999; home renamed 4001; home mounted 4998; home contained 200005; home runs 4997; home kept 4996; home spared 4995; home roots 0
 mount -t tmpfs none mounted/.cache
