@@ -143,13 +143,13 @@ func TestNoTimeStaysInTheFuture(t *testing.T) {
 	t.Parallel()
 	var times func(v reflect.Value, path string, f func(string, *time.Time))
 	times = func(v reflect.Value, path string, f func(string, *time.Time)) {
-		for i := range v.NumField() {
-			name := path + v.Type().Field(i).Name
-			switch at, is := v.Field(i).Addr().Interface().(*time.Time); {
+		for field, value := range v.Fields() {
+			name := path + field.Name
+			switch at, is := value.Addr().Interface().(*time.Time); {
 			case is:
 				f(name, at)
-			case v.Field(i).Kind() == reflect.Struct:
-				times(v.Field(i), name+".", f)
+			case value.Kind() == reflect.Struct:
+				times(value, name+".", f)
 			}
 		}
 	}
