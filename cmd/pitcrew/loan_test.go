@@ -185,3 +185,18 @@ func TestLessThanOneAgentIsNoRequest(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoseAnAccountIsIsToldWhenItIsKnown(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	for want, l := range map[string]api.Loan{
+		"ci-loan\n":                                  {ID: "l1", Account: "ci-loan"},
+		"ci-loan, an account of its own\n":           {ID: "l1", Account: "ci-loan", Isolated: true, Attached: at},
+		"jenkins, the account of the lender's agent": {ID: "l1", Account: "jenkins", Attached: at},
+	} {
+		var said bytes.Buffer
+		if shown := silentCLI(&said).loan(&l); !strings.Contains(shown, want) {
+			t.Errorf("it shows\n%s, want %q", shown, want)
+		}
+	}
+}

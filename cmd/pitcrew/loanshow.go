@@ -45,12 +45,12 @@ func (c *cli) loan(l *api.Loan) string {
 	if l.NodeLeft {
 		left = c.paint(red, "still at the borrower; its deletion is tried until it is gone")
 	}
-	isolated := ""
-	if l.Account != "" {
-		isolated = l.Account + ", the account of the lender's agent"
-		if l.Isolated {
-			isolated = l.Account + ", an account of its own"
-		}
+	isolated := l.Account
+	switch {
+	case l.Isolated:
+		isolated += ", an account of its own"
+	case l.Account != "" && !l.Attached.IsZero(): // before, nobody has looked whose it is
+		isolated += ", the account of the lender's agent"
 	}
 	return describe([]fact{
 		{"Loan", l.ID},
