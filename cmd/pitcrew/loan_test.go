@@ -147,7 +147,10 @@ func TestWhoIsInterruptedIsToldWhatBecomesOfEachLoan(t *testing.T) {
 	interrupt()
 	d := &restarting{began: time.Now()}
 	_, err := silentCLI(&said).awaitLoans(ctx, d, []api.Loan{
-		{ID: "l1", State: "attached", Controller: "ci", Agent: "el9-7"}, {ID: "l2", State: "waiting"}, {ID: "l3", State: "granted"}, {ID: "l4", State: "failed"},
+		{ID: "l1", State: "attached", Controller: "ci", Agent: "el9-7"},
+		{ID: "l2", State: "waiting"},
+		{ID: "l3", State: "granted"},
+		{ID: "l4", State: "failed"},
 		{ID: "unknown", State: "waiting"},
 	})
 	if codeOf(err) != exitInterrupted || !strings.Contains(err.Error(), "loan unknown is not taken back: ") || !slices.Equal(d.returned, []string{"l2", "l3"}) {
