@@ -107,8 +107,12 @@ func (l *Lender) policy(ctx context.Context, c *Crew, one *loan.Loan) loan.Polic
 	if p := l.lending(ctx, c, one); p != nil {
 		return p.Policy
 	}
-	return loan.Policy{}
+	return loan.Policy{Return: returnAnyway}
 }
+
+// returnAnyway is after which time people are told of a loan that does not come back where no pool says so any more: without one
+// nothing cleans its agent.
+const returnAnyway = 30 * time.Minute
 
 // lending is how the pool of a loan's agent lends, nil if it does not, or nobody knows.
 func (l *Lender) lending(ctx context.Context, c *Crew, one *loan.Loan) *Lending {

@@ -10,6 +10,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins/jenkinstest"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
+	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
 )
 
 // toldOnce holds that people are told one thing of a loan, once, and returns it.
@@ -45,6 +46,26 @@ func TestAReturnThatTakesTooLongIsToldOnce(t *testing.T) {
 			r.t.Errorf("it is told: %+v", e)
 		}
 		must(r.t, r.jenkins.Agent("linux-7").Connect())
+		r.settled(l.ID, nil)
+	})
+}
+
+// Nothing cleans the agent of a pool that is gone: without a word nobody would look for it.
+func TestALoanWhosePoolIsGoneIsMissed(t *testing.T) {
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) })
+		l := r.waitLoan(r.request().ID, loan.Attached)
+		r.set(func(s *reconcile.Settings) { s.Pools = nil })
+		_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+		must(r.t, err)
+		r.pass(29 * time.Minute)
+		if n := len(r.events(hygiene.EventLoanOverrun)); n > 0 {
+			r.t.Errorf("it was told before its time")
+		}
+		r.pass(time.Hour)
+		r.toldOnce(l.ID, hygiene.EventLoanOverrun)
+		r.spec.settings = lends
+		r.crew.Apply(r.settings())
 		r.settled(l.ID, nil)
 	})
 }
