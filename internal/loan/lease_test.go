@@ -145,7 +145,7 @@ func TestNoTimeStaysInTheFuture(t *testing.T) {
 	times = func(v reflect.Value, path string, f func(string, *time.Time)) {
 		for field, value := range v.Fields() {
 			name := path + field.Name
-			switch at, is := value.Addr().Interface().(*time.Time); {
+			switch at, is := reflect.TypeAssert[*time.Time](value.Addr()); {
 			case is:
 				f(name, at)
 			case value.Kind() == reflect.Struct:

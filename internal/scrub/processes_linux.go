@@ -35,8 +35,8 @@ func newProcesses(s spec.Spec, here Here) Step {
 	}
 }
 
-// Notes returns remarks on what the last look saw and leaves alone.
-func (p *processes) Notes() []string { return p.notes }
+// Notes returns remarks on what the last look saw and leaves alone, and on users who are not there.
+func (p *processes) Notes() []string { return slices.Concat(p.users.notes(), p.notes) }
 
 // Look judges every process of the machine.
 func (p *processes) Look(ctx context.Context) ([]Deviation, error) {

@@ -15,6 +15,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -448,4 +449,14 @@ func processorTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func TestAnOwnedUserWhomNobodyKnowsIsNamed(t *testing.T) {
+	t.Parallel()
+	s := spec.Spec{Owned: spec.Ownership{Users: []string{"nosuch"}, SystemUsers: []string{"games"}}, Goal: spec.Goal{Processes: &spec.Processes{}}}
+	for range 2 {
+		if r := reach(t, s, scrub.Here{}, scrub.Plan); r.State != spec.Unchanged || !slices.Equal(r.Notes, []string{"owned user nosuch is not known here"}) {
+			t.Errorf("%s, notes %q", r.State, r.Notes)
+		}
+	}
 }

@@ -17,7 +17,8 @@ import (
 
 // users knows the numbers of the owned users.
 type users struct {
-	names map[int]string
+	names   map[int]string
+	unknown []string // owned users whom the machine does not know
 }
 
 // find learns the numbers of users by asking the machine's name service. A user whom the machine does not know owns nothing. An account of
@@ -26,6 +27,7 @@ func (u *users) find(ctx context.Context, here Here, owned spec.Ownership) error
 	if u.names != nil {
 		return nil
 	}
+	u.unknown = nil
 	found := make(map[int]string, len(owned.Users)+len(owned.SystemUsers))
 	for i, name := range slices.Concat(owned.Users, owned.SystemUsers) {
 		fields, ok, err := here.entry(ctx, passwd, name)
@@ -33,6 +35,7 @@ func (u *users) find(ctx context.Context, here Here, owned spec.Ownership) error
 			return fmt.Errorf("look up user %s: %w", name, err)
 		}
 		if !ok {
+			u.unknown = append(u.unknown, name)
 			continue
 		}
 		uid, err := strconv.Atoi(fields[2])
@@ -83,6 +86,15 @@ func firstOfPeople() (int, error) {
 		}
 	}
 	return firstUID, nil
+}
+
+// notes names the owned users whom the machine does not know: a wrong name owns nothing, which would pass for all being well.
+func (u *users) notes() []string {
+	notes := make([]string, len(u.unknown))
+	for i, name := range u.unknown {
+		notes[i] = fmt.Sprintf("owned user %s is not known here", shown(name))
+	}
+	return notes
 }
 
 func (u *users) owned(uid int) bool {
