@@ -73,17 +73,21 @@ func entryOf(name string, st *unix.Stat_t) Entry {
 	return e
 }
 
+// skew is how far ahead the clock of a server of files may be. A time that is later was set by hand, which cannot be done to that of the
+// inode's change: who dates a file to the year 2099 must not keep it until then.
+const skew = 24 * time.Hour
+
 // count adds an inode to what is known of an entry.
 func (e *Entry) count(st *unix.Stat_t) {
 	e.Size += st.Blocks * 512
 	e.Inodes++
-	at := time.Unix(st.Mtim.Unix())
-	times := []unix.Timespec{st.Ctim}
+	at, latest := time.Unix(st.Ctim.Unix()), time.Now().Add(skew)
+	times := []unix.Timespec{st.Mtim}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		times = append(times, st.Atim) // a directory's says when somebody looked into it, such as we
 	}
 	for _, other := range times {
-		if u := time.Unix(other.Unix()); u.After(at) {
+		if u := time.Unix(other.Unix()); u.After(at) && u.Before(latest) {
 			at = u
 		}
 	}

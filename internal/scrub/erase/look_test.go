@@ -73,6 +73,26 @@ func TestLookMeasuresWhatIsBelow(t *testing.T) {
 	}
 }
 
+// Whoever leaves a file may have dated it to any year.
+func TestNoTimeSetByHandKeepsAnythingForLonger(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.make("tree/d/", "tree/d/f=1", "tree/f=1", "tree/ahead=1")
+	future := time.Now().AddDate(70, 0, 0)
+	s.must(errors.Join(os.Chtimes(s.tree+"/d/f", future, future), os.Chtimes(s.tree+"/d", future, future), os.Chtimes(s.tree+"/f", future, future)))
+	ahead := time.Now().Add(time.Hour) // of a server whose clock is ahead
+	s.must(os.Chtimes(s.tree+"/ahead", ahead, time.Time{}))
+	entries, err := s.open().Look(t.Context(), Policy{Before: time.Now().Add(time.Minute)})
+	s.must(err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name)
+	}
+	if got := strings.Join(names, " "); got != "d f" {
+		t.Errorf("older than a minute from now is %q, want what was made just now, but for what was read later", got)
+	}
+}
+
 func TestEmptyLeavesWhatWasReplacedSinceItWasSelected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
