@@ -257,7 +257,7 @@ func (r Root) Environ(pid int, use func(Environ)) {
 		case s.headless():
 			pid = r.Body(s)
 		case s.Exiting || len(r.Args(pid)) == 0:
-			time.Sleep(moment)
+			<-time.After(moment)
 		default:
 			stands++
 		}
