@@ -22,6 +22,28 @@ const agentUID = 64201 // pitcrewagent, that lender's agents run as
 
 var loanUIDs atomic.Int64
 
+// copyEtc copies /etc. Whoever adds a user to this machine meanwhile replaces its files, and has others there for an instant: then it is
+// copied again. A lock that was there means nothing in the copy.
+func copyEtc(t *testing.T) (dir string) {
+	t.Helper()
+	var out []byte
+	var err error
+	for range 50 {
+		dir = t.TempDir()
+		if out, err = exec.CommandContext(t.Context(), "cp", "-a", "/etc/.", dir).CombinedOutput(); err == nil {
+			break
+		}
+	}
+	locks, _ := filepath.Glob(dir + "/[gps]*.lock")
+	for _, lock := range locks {
+		err = errors.Join(err, os.Remove(lock))
+	}
+	if err != nil {
+		t.Fatalf("copy /etc: %v\n%s", err, out)
+	}
+	return dir
+}
+
 // withAccounts has p run its program as that user id on a machine that has the two accounts, and these sudoers. It returns
 // a directory that the loan's account may write to, and everybody may look into.
 func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) {
@@ -35,10 +57,7 @@ func withAccounts(t *testing.T, p *place, uid int, sudoers string) (srv string) 
 	p.loanUID = agentUID + int(loanUIDs.Add(1))
 	// All of /etc, and not files in it: whoever adds a user to this machine meanwhile replaces those, and what is mounted on a file
 	// that is replaced is gone.
-	etc := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "cp", "-a", "/etc/.", etc).CombinedOutput(); err != nil {
-		t.Fatalf("copy /etc: %v\n%s", err, out)
-	}
+	etc := copyEtc(t)
 	srv = t.TempDir()
 	p.loanHome = filepath.Join(srv, "home")
 	for name, more := range map[string]string{

@@ -100,10 +100,7 @@ func removeGroup(group string) {
 // apartFromMachine gives this run of a test directories of its own where engines keep what they do not let one place.
 func apartFromMachine(t *testing.T) {
 	t.Helper()
-	etc := filepath.Join(open(t), "etc")
-	if out, err := exec.Command("cp", "-a", "/etc", etc).CombinedOutput(); err != nil {
-		t.Fatalf("copy /etc: %s", out)
-	}
+	etc := copyEtc(t)
 	policy := filepath.Join(etc, "containers/policy.json")
 	err := errors.Join(
 		os.MkdirAll(filepath.Dir(policy), 0o755), os.WriteFile(policy, []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`), 0o600),

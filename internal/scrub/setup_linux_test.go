@@ -20,14 +20,33 @@ import (
 // ownEtc gives this namespace a copy of /etc and an empty /home.
 func ownEtc(t *testing.T) {
 	t.Helper()
-	dir := open(t)
-	if out, err := exec.Command("cp", "-a", "/etc/.", dir).CombinedOutput(); err != nil {
-		t.Fatalf("copy /etc: %v: %s", err, out)
-	}
+	dir := copyEtc(t)
 	if err := unix.Mount(dir, "/etc", "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
 	tmpfs(t, "/home")
+}
+
+// copyEtc copies /etc. While other tests make accounts on this machine its files are replaced, and others are there for an instant: then
+// it is copied again. A lock that was there means nothing in the copy.
+func copyEtc(t *testing.T) (dir string) {
+	t.Helper()
+	var out []byte
+	var err error
+	for range 50 {
+		dir = open(t)
+		if out, err = exec.Command("cp", "-a", "/etc/.", dir).CombinedOutput(); err == nil {
+			break
+		}
+	}
+	locks, _ := filepath.Glob(dir + "/[gps]*.lock")
+	for _, lock := range locks {
+		err = errors.Join(err, os.Remove(lock))
+	}
+	if err != nil {
+		t.Fatalf("copy /etc: %v: %s", err, out)
+	}
+	return dir
 }
 
 // guard is sure that a file of accounts is as before, but for those that are fresh.
