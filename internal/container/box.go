@@ -28,6 +28,7 @@ const (
 	stopSeconds  = 1   // what an engine grants before it kills; nothing in there is worth more
 	lookAgain    = 100 * time.Millisecond
 	drainWithin  = 5 * time.Second // of the log, after the container's end
+	endWithin    = 3 * time.Second // of a container in which nothing can be done, until its engine knows
 	lifeEvery    = time.Second     // looks at a container whose wait was cut off
 )
 
@@ -84,7 +85,7 @@ func (b *box) launch(ctx context.Context) (string, error) {
 		err = b.put(ctx, map[string][]byte{urlFile: urlContent(url)})
 	}
 	if err != nil {
-		return "", errors.Join(b.death(ctx), err)
+		return "", errors.Join(b.endSoon(ctx), err)
 	}
 	return url, nil
 }

@@ -149,6 +149,20 @@ func (b *box) wait() error {
 	return b.how
 }
 
+// endSoon is how the container has ended, or nil if it has not: an engine can refuse what there is nobody for any more a moment before it
+// knows of the end.
+func (b *box) endSoon(ctx context.Context) error {
+	limit := time.NewTimer(endWithin)
+	defer limit.Stop()
+	select {
+	case <-b.ended:
+		return b.how
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+	return b.death(ctx)
+}
+
 // errStopped is the end that we have made ourselves.
 var errStopped = errors.New("it was stopped")
 
