@@ -68,7 +68,7 @@ func TestGivenIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f.address.ReadyWithin = 300 * time.Millisecond
+			f.address.ReadyWithin = 3 * time.Second
 			c, err := container.Given(t.Context(), f.address)
 			if err == nil || !strings.Contains(err.Error(), f.says) || strings.Contains(err.Error(), string(f.address.Token)) || strings.Contains(err.Error(), "a:b") {
 				t.Errorf("%v, %v; want %q and no secret", c, err, f.says)

@@ -124,7 +124,7 @@ func TestLeaveNothingWaitsForWhatMayBeginToBeOfThisRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begins := exec.CommandContext(t.Context(), "sh", "-c", `sleep 0.3; exec env "$0" sleep 60`, messVar+"="+s.cookie+outMark+":el7-01")
+	begins := exec.CommandContext(t.Context(), "sh", "-c", `sleep 0.1; exec env "$0" sleep 60`, messVar+"="+s.cookie+outMark+":el7-01")
 	stays := exec.CommandContext(t.Context(), "sleep", "60")
 	for _, cmd := range []*exec.Cmd{begins, stays} {
 		cmd.Env = []string{} // none, where nil would be ours

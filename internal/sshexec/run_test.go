@@ -133,7 +133,7 @@ func TestRunKeepsBindingOffEveryCommandLine(t *testing.T) {
 
 func TestRunDoesNotWaitForProcessesThatKeepTheOutputOpen(t *testing.T) {
 	t.Parallel()
-	_, e, target := setup(t, sshexec.Options{DrainTimeout: 200 * time.Millisecond})
+	_, e, target := setup(t, sshexec.Options{DrainTimeout: 2 * time.Second})
 	out := newLines()
 	exit, err := e.Run(t.Context(), target, []byte("sleep 600 & echo $!; exit 4"), nil, out)
 	pid := out.next(t)
