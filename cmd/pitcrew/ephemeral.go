@@ -65,8 +65,21 @@ func (e *ephemeral) check() error {
 		return usage("--controller-ca goes with --controller-url")
 	case e.ca != "":
 		return e.trust()
+	case e.url != "":
+		return nil
+	}
+	if err := e.spec().Check(); err != nil {
+		return usage("%w", err)
 	}
 	return nil
+}
+
+// spec is the Jenkins that is started.
+func (e *ephemeral) spec() container.Spec {
+	return container.Spec{
+		Image: container.Image{Name: e.image, Archive: e.archive, Pull: e.pull, Engine: e.engine, Network: e.network},
+		War:   container.War{File: e.war, Java: e.java}, Bind: e.bind, AdvertiseURL: e.advertise,
+	}
 }
 
 // start removes what killed rehearsals have left, and starts a Jenkins, or takes the one that is given.
@@ -108,10 +121,7 @@ func (e *ephemeral) controller(ctx context.Context, undo *rehearsal.Undo, say fu
 		say("leftovers of killed rehearsals: " + err.Error())
 	}
 	say("starts a Jenkins")
-	controller, err := container.Start(ctx, container.Spec{
-		Image: container.Image{Name: e.image, Archive: e.archive, Pull: e.pull, Engine: e.engine, Network: e.network},
-		War:   container.War{File: e.war, Java: e.java}, Bind: e.bind, AdvertiseURL: e.advertise,
-	})
+	controller, err := container.Start(ctx, e.spec())
 	if err != nil {
 		return nil, err
 	}

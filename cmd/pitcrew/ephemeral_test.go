@@ -26,7 +26,12 @@ func TestWhichJenkinsARehearsalHasIsChecked(t *testing.T) {
 		want string // of the error, "" = none
 	}{
 		{ephemeral{image: "jenkins"}, ""},
-		{ephemeral{archive: "jenkins.tar"}, ""},
+		{ephemeral{archive: ca}, ""},
+		{ephemeral{archive: filepath.Join(dir, "no.tar")}, "no.tar: no such file"},
+		{ephemeral{war: filepath.Join(dir, "no.war")}, "no.war: no such file"},
+		{ephemeral{image: "jenkins", bind: "bogus"}, `bind "bogus": want an IP address`},
+		{ephemeral{image: "jenkins", network: "host"}, "network host: "},
+		{ephemeral{image: "jenkins", advertise: "jenkins.test"}, "advertised URL: "},
 		{ephemeral{}, "say which Jenkins"},
 		{ephemeral{image: "jenkins", war: "jenkins.war"}, "say which Jenkins"},
 		{ephemeral{url: "https://jenkins.test/"}, "--controller-user"},

@@ -81,6 +81,18 @@ func (s Spec) origin() string {
 	}
 }
 
+// Check says what is wrong with the spec, as Start would before it begins: also that a file is not there.
+func (s Spec) Check() error {
+	_, err := s.withDefaults()
+	for _, file := range []string{s.War.File, s.Image.Archive} {
+		if err != nil || file == "" {
+			continue
+		}
+		_, err = os.Stat(file)
+	}
+	return err
+}
+
 // withDefaults checks the spec and fills in what it leaves open.
 func (s Spec) withDefaults() (Spec, error) {
 	image := s.Image.Name != "" || s.Image.Archive != ""
