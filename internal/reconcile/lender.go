@@ -57,8 +57,9 @@ type Lender struct {
 // loanKey is the engine's kind for everything that is done to one loan.
 const loanKey = "loan"
 
-// loanWorkers bounds how many loans are worked on at once.
-const loanWorkers = 16
+// loanWorkers bounds how many loans are worked on at once: requests are bounded by the clients, and one that starts over SSH at a
+// borrower that cannot be reached takes its attach timeout, which others are not to wait for.
+const loanWorkers = 100
 
 // NewLender returns a lender. It does nothing until it runs.
 func NewLender(d LenderDeps) *Lender {
