@@ -89,6 +89,17 @@ func TestALoanThatIsWatchedOutlivesARestartOfTheDaemon(t *testing.T) {
 
 func TestWhoWaitsForALoanWaitsForTheDaemonAsWell(t *testing.T) {
 	t.Parallel()
+	throughARestart(t, func(t *testing.T, c *cli, d *restarting) (well bool, err error) {
+		t.Helper()
+		loans, err := c.awaitLoans(t.Context(), d, []api.Loan{{ID: "l1", State: "waiting"}})
+		return err == nil && loans[0].State == "attached", err
+	})
+}
+
+// throughARestart waits for what a daemon has after 90 seconds, which does not answer in between: for a minute, which is to go well, and
+// for good, which is to be an error in time.
+func throughARestart(t *testing.T, wait func(*testing.T, *cli, *restarting) (well bool, err error)) {
+	t.Helper()
 	for name, tc := range map[string]struct {
 		until time.Duration // that the daemon does not answer
 		ok    bool
@@ -98,9 +109,8 @@ func TestWhoWaitsForALoanWaitsForTheDaemonAsWell(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var said bytes.Buffer
 				d := &restarting{began: time.Now(), from: 20 * time.Second, to: tc.until, lasts: 90 * time.Second}
-				loans, err := silentCLI(&said).awaitLoans(t.Context(), d, []api.Loan{{ID: "l1", State: "waiting"}})
-				if (err == nil) != tc.ok || tc.ok && loans[0].State != "attached" {
-					t.Errorf("after %s: %+v, %v", time.Since(d.began), loans, err)
+				if well, err := wait(t, silentCLI(&said), d); well != tc.ok || (err == nil) != tc.ok {
+					t.Errorf("after %s: %t, %v; it said %q", time.Since(d.began), well, err, said.String())
 				}
 				if took := time.Since(d.began); took > 150*time.Second {
 					t.Errorf("it took %s", took)

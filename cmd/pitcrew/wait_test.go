@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
@@ -52,23 +50,9 @@ func (d *restarting) Agent(context.Context, string, string) (api.AgentDetail, er
 
 func TestWhoWaitsForACleanupWaitsForTheDaemonAsWell(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		until time.Duration // that the daemon does not answer
-		ok    bool
-	}{"it restarts": {time.Minute, true}, "it does not come back": {time.Hour, false}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var said bytes.Buffer
-				d := &restarting{began: time.Now(), from: 20 * time.Second, to: tc.until, lasts: 90 * time.Second}
-				w := waiting{cli: silentCLI(&said), d: d, before: api.Agent{Controller: "ci", Name: "el9-7", Attempt: 3}, progress: &progress{}}
-				if ok, err := w.wait(t.Context()); ok != tc.ok || (err == nil) != tc.ok {
-					t.Errorf("after %s: %t, %v; it said %q", time.Since(d.began), ok, err, said.String())
-				}
-				if took := time.Since(d.began); took > 150*time.Second {
-					t.Errorf("it took %s", took)
-				}
-			})
-		})
-	}
+	throughARestart(t, func(t *testing.T, c *cli, d *restarting) (well bool, err error) {
+		t.Helper()
+		w := waiting{cli: c, d: d, before: api.Agent{Controller: "ci", Name: "el9-7", Attempt: 3}, progress: &progress{}}
+		return w.wait(t.Context())
+	})
 }
