@@ -18,26 +18,25 @@ import (
 // wires are those of a loan. Each can be cut alone.
 type wires struct{ daemonToLender, daemonToBorrower, agentToLender, agentToBorrower *wire }
 
-// wired is a scene in which everybody reaches everybody by a wire of its own, and its one agent, which is clean.
-func wired(t *testing.T) (*scene, *wires, *testbed.Agent) {
-	t.Helper()
-	s := lends(t)
-	w := &wires{s.wire(controller.URL), s.wire(borrower.URL), s.wire(controller.URL), s.wire(borrower.URL)}
+// wired has everybody reach everybody by a wire of its own in a scene that lends, and returns its one agent, which is clean.
+func (s *scene) wired() (*wires, *testbed.Agent) {
+	s.Helper()
+	w := &wires{s.wire(s.controller.URL), s.wire(s.borrower.URL), s.wire(s.controller.URL), s.wire(s.borrower.URL)}
 	spec := s.node("", "CLEANABLE")
 	spec.URL = w.agentToLender.url
-	a := controller.Agent(s.ctx, s, spec)
+	a := s.controller.Agent(s.ctx, s, spec)
 	s.configure()
 	text, err := os.ReadFile(s.file("pitcrew.yaml"))
 	s.must(err)
 	s.write("pitcrew.yaml", strings.NewReplacer(
-		"  url: "+controller.URL+"/\n  user:", "  url: "+w.daemonToLender.url+"/\n  user:",
-		"  url: "+borrower.URL+"/\n  login:", fmt.Sprintf("  url: %s/\n  agentURL: %s/\n  login:", w.daemonToBorrower.url, w.agentToBorrower.url),
-		"requests: {perSecond: 100}", "requests: {perSecond: 100, timeout: 5s}",
+		"  url: "+s.controller.URL+"/\n  user:", "  url: "+w.daemonToLender.url+"/\n  user:",
+		"  url: "+s.borrower.URL+"/\n  login:", fmt.Sprintf("  url: %s/\n  agentURL: %s/\n  login:", w.daemonToBorrower.url, w.agentToBorrower.url),
+		"requests: {perSecond: 100}", "requests: {perSecond: 100, timeout: 5s}", "buildFeedEvery: 5s", "buildFeedEvery: 1s",
 	).Replace(string(text)))
 	s.Cleanup(s.removeJobs)
 	s.startDaemon()
 	s.awaitLabels(a, "CLEANABLE CLEAN")
-	return s, w, a
+	return w, a
 }
 
 // goneThere holds that the borrower has no node of the loan any more, and the machine no agent program of it.
@@ -102,7 +101,8 @@ func TestACutBetweenAnyTwoLosesNothing(t *testing.T) {
 		for how, cut := range map[string]func(*wire){"torn": (*wire).tear, "silent": (*wire).silence} {
 			t.Run(between+" "+how, func(t *testing.T) {
 				t.Parallel()
-				s, w, a := wired(t)
+				s := lends(t)
+				w, a := s.wired()
 				before := s.cleanups(a)
 				l := s.borrow()
 				s.leave(l)
@@ -151,7 +151,8 @@ func TestACutWhileAnAgentIsBeingLentLosesNothing(t *testing.T) {
 		for how, cut := range map[string]func(*wire){"torn": (*wire).tear, "silent": (*wire).silence} {
 			t.Run(between+" "+how, func(t *testing.T) {
 				t.Parallel()
-				s, w, a := wired(t)
+				s := lends(t)
+				w, a := s.wired()
 				before := s.cleanups(a)
 				id := s.ask("--borrower", "staging", "--for", "20m")
 				s.await("an agent for the loan", func() bool { return s.lent(id).State != "waiting" })

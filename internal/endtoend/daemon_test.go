@@ -146,10 +146,10 @@ func (s *scene) pitcrewAs(token string, arguments ...string) string {
 
 // removeJobs removes the slots and the owner's mark that the daemon made.
 func (s *scene) removeJobs() {
-	root := testbed.Read[struct{ Jobs []struct{ Name string } }](s.cleanupContext(), s, controller, "/api/json?tree=jobs[name]")
+	root := testbed.Read[struct{ Jobs []struct{ Name string } }](s.cleanupContext(), s, s.controller, "/api/json?tree=jobs[name]")
 	for _, j := range root.Jobs {
 		if strings.HasPrefix(j.Name, s.name+"-slot-") || strings.HasPrefix(j.Name, s.name+"-loan-") || j.Name == s.name+"-owner" {
-			controller.Post(s.cleanupContext(), s, testbed.JobPath(j.Name)+"/doDelete", nil)
+			s.controller.Post(s.cleanupContext(), s, testbed.JobPath(j.Name)+"/doDelete", nil)
 		}
 	}
 }

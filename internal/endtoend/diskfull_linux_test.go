@@ -27,7 +27,7 @@ func (s *scene) crampedAgent(tail, labels string, dir func(testbed.NodeSpec) str
 	script := fmt.Sprintf("#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs -o size=16k small \"$0\" && exec java \"$@\"' %s \"$@\"\n", small)
 	s.must(os.MkdirAll(small, 0o755))
 	s.must(os.WriteFile(n.Java, []byte(script), 0o700))
-	return controller.Agent(s.ctx, s, n)
+	return s.controller.Agent(s.ctx, s, n)
 }
 
 // TestALoanForWhichThereIsNoRoomLeavesNothing has no room for the agent program to arrive, and none for the loan's own files.

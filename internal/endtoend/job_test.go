@@ -52,8 +52,8 @@ while [ -e hold-build ]; do sleep 0.1; done
 // job makes a job of people for a label expression.
 func (s *scene) job(expression string) (name string) {
 	s.Helper()
-	name = fmt.Sprintf("%s-job-%s", s.name, controller.Unique("j"))
-	controller.Job(s.ctx, s, name, fmt.Sprintf(realJob, escaped(s.words(expression)), escaped(realBuild)))
+	name = fmt.Sprintf("%s-job-%s", s.name, s.controller.Unique("j"))
+	s.controller.Job(s.ctx, s, name, fmt.Sprintf(realJob, escaped(s.words(expression)), escaped(realBuild)))
 	return name
 }
 
@@ -66,7 +66,7 @@ func escaped(text string) string {
 // schedule puts a build into the queue and returns its item.
 func (s *scene) schedule(job string) (item int) {
 	s.Helper()
-	a := controller.Post(s.ctx, s, testbed.JobPath(job)+"/build?delay=0sec", nil)
+	a := s.controller.Post(s.ctx, s, testbed.JobPath(job)+"/build?delay=0sec", nil)
 	item, err := strconv.Atoi(path.Base(strings.TrimSuffix(a.Header.Get("Location"), "/")))
 	s.must(err)
 	return item
@@ -81,7 +81,7 @@ type queued struct {
 
 func (s *scene) item(id int) queued {
 	s.Helper()
-	return testbed.Read[queued](s.ctx, s, controller, fmt.Sprintf("/queue/item/%d/api/json", id))
+	return testbed.Read[queued](s.ctx, s, s.controller, fmt.Sprintf("/queue/item/%d/api/json", id))
 }
 
 // number waits until an item has become a build.
@@ -110,7 +110,7 @@ func (b built) started() time.Time { return time.UnixMilli(b.Timestamp) }
 
 func (s *scene) build(job string, number int) built {
 	s.Helper()
-	return testbed.Read[built](s.ctx, s, controller, fmt.Sprintf("%s/%d/api/json?tree=building,result,builtOn,url,timestamp", testbed.JobPath(job), number))
+	return testbed.Read[built](s.ctx, s, s.controller, fmt.Sprintf("%s/%d/api/json?tree=building,result,builtOn,url,timestamp", testbed.JobPath(job), number))
 }
 
 // finish waits until a build has ended.
@@ -125,7 +125,7 @@ func (s *scene) finish(job string, number int) (b built) {
 
 func (s *scene) console(job string, number int) string {
 	s.Helper()
-	return controller.Get(s.ctx, s, fmt.Sprintf("%s/%d/consoleText", testbed.JobPath(job), number))
+	return s.controller.Get(s.ctx, s, fmt.Sprintf("%s/%d/consoleText", testbed.JobPath(job), number))
 }
 
 // cleanupContext is for what is done after the test, whose own context has ended.
@@ -138,7 +138,7 @@ func (s *scene) cleanupContext() context.Context {
 // buildSlot builds a slot by hand, for an agent, and returns the number of the build.
 func (s *scene) buildSlot(slot, agent string) int {
 	s.Helper()
-	a := controller.Post(s.ctx, s, testbed.JobPath(slot)+"/buildWithParameters?delay=0sec", url.Values{
+	a := s.controller.Post(s.ctx, s, testbed.JobPath(slot)+"/buildWithParameters?delay=0sec", url.Values{
 		"PITCREW_AGENT": {agent}, "PITCREW_CONTROLLER": {"ci"}, "PITCREW_ATTEMPT": {"99"},
 		"PITCREW_NONCE": {strings.Repeat("0123456789abcdef", 2)}, "PITCREW_PHASES": {"all"},
 	})

@@ -22,7 +22,7 @@ func TestABorrowerThatIsKilledHasNoNodeOfALoanLeft(t *testing.T) {
 	if mortal.Real {
 		t.Skip("the controller is not ours to kill")
 	}
-	s.borrower("mortal", mortal.URL, mortal.Token)
+	s.lendsTo("mortal", mortal.URL, mortal.Token)
 	a := s.cleanAgent()
 	before := s.cleanups(a)
 	l := s.awaitLoan(s.ask("--borrower", "mortal"), "attached")

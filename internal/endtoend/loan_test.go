@@ -32,9 +32,14 @@ borrowers:
 func lends(tb testing.TB) *scene {
 	tb.Helper()
 	s := newScene(tb)
-	s.write("token2", borrower.Token)
-	s.more = fmt.Sprintf(lending, s.dir, borrower.URL, borrower.User, s.name)
+	s.lends()
 	return s
+}
+
+func (s *scene) lends() {
+	s.Helper()
+	s.write("token2", s.borrower.Token)
+	s.more = fmt.Sprintf(lending, s.dir, s.borrower.URL, s.borrower.User, s.name)
 }
 
 // cleanAgent starts the daemon, and waits until the one agent of the scene is clean.
@@ -74,14 +79,14 @@ func (s *scene) borrow() api.Loan {
 // nodeAt is the status of the question for a node at the borrower.
 func (s *scene) nodeAt(l api.Loan) int {
 	s.Helper()
-	a, err := borrower.Send(s.ctx, testbed.Request{Method: "GET", Path: testbed.NodePath(l.Node) + "/api/json"})
+	a, err := s.borrower.Send(s.ctx, testbed.Request{Method: "GET", Path: testbed.NodePath(l.Node) + "/api/json"})
 	s.must(err)
 	return a.Status
 }
 
 func (s *scene) online(l api.Loan) bool {
 	s.Helper()
-	return !testbed.Read[struct{ Offline bool }](s.ctx, s, borrower, testbed.NodePath(l.Node)+"/api/json?tree=offline").Offline
+	return !testbed.Read[struct{ Offline bool }](s.ctx, s, s.borrower, testbed.NodePath(l.Node)+"/api/json?tree=offline").Offline
 }
 
 // leaver leaves a file and a process behind on the agent that it is built on.
@@ -186,7 +191,7 @@ func (s *scene) nowhere(secret, what string) {
 	}))
 	job := testbed.JobPath(s.name + "-loan-01")
 	for _, page := range []string{"/config.xml", "/api/json?depth=2", "/1/api/json?depth=2", "/1/consoleText"} {
-		look("the lender's "+page, controller.Get(s.ctx, s, job+page))
+		look("the lender's "+page, s.controller.Get(s.ctx, s, job+page))
 	}
 	for e, err := range s.daemon.Events(s.ctx, api.EventQuery{}) {
 		s.must(err)

@@ -46,7 +46,7 @@ func brokenJar(tb testing.TB) []byte {
 // withJar is the borrower at another address, where it has an agent.jar of another version.
 func (s *scene) withJar(jar []byte) (address string) {
 	s.Helper()
-	to, err := url.Parse(borrower.URL)
+	to, err := url.Parse(s.borrower.URL)
 	s.must(err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = to.Scheme, to.Host, to.Host
@@ -63,10 +63,10 @@ func (s *scene) withJar(jar []byte) (address string) {
 }
 
 // borrower adds one that has a login, by its own address and token.
-func (s *scene) borrower(name, address, token string) {
+func (s *scene) lendsTo(name, address, token string) {
 	s.Helper()
 	s.write(name+".token", token)
-	s.more += fmt.Sprintf("- name: %s\n  url: %s/\n  login: {user: %s, token: \"file:%s/%[1]s.token\"}\n", name, address, borrower.User, s.dir)
+	s.more += fmt.Sprintf("- name: %s\n  url: %s/\n  login: {user: %s, token: \"file:%s/%[1]s.token\"}\n", name, address, s.borrower.User, s.dir)
 }
 
 // ask asks for a loan without waiting for it.
@@ -82,8 +82,8 @@ func TestALoanThatNeverComesAboutFailsAndTellsWhy(t *testing.T) {
 	jar := brokenJar(t)
 	sum := sha256.Sum256(jar)
 	s.more = strings.Replace(s.more, "attach: 90s", "attach: 12s, agentJars: ["+hex.EncodeToString(sum[:])+"]", 1)
-	s.borrower("older", s.withJar(jar), borrower.Token)
-	s.borrower("stranger", borrower.URL, "11aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	s.lendsTo("older", s.withJar(jar), borrower.Token)
+	s.lendsTo("stranger", borrower.URL, "11aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 	own := func(node, secret string) []string {
 		s.write(node+".secret", secret)
 		return []string{"--borrower", "others", "--url", borrower.URL + "/", "--node", node, "--secret-file", filepath.Join(s.dir, node+".secret")}
@@ -217,11 +217,11 @@ while [ ! -s left ]; do sleep 0.1; done
 // leave has a build of the borrower leave something behind on the agent of a loan.
 func (s *scene) leave(l api.Loan) {
 	s.Helper()
-	name := borrower.Unique("job")
-	borrower.Job(s.ctx, s, name, fmt.Sprintf(realJob, escaped(`"`+l.Node+`"`), escaped(straggler)))
-	borrower.Post(s.ctx, s, testbed.JobPath(name)+"/build?delay=0sec", nil)
+	name := s.borrower.Unique("job")
+	s.borrower.Job(s.ctx, s, name, fmt.Sprintf(realJob, escaped(`"`+l.Node+`"`), escaped(straggler)))
+	s.borrower.Post(s.ctx, s, testbed.JobPath(name)+"/build?delay=0sec", nil)
 	s.await("the end of a build on the loan", func() bool {
-		a, err := borrower.Send(s.ctx, testbed.Request{Method: "GET", Path: testbed.JobPath(name) + "/1/api/json?tree=result"})
+		a, err := s.borrower.Send(s.ctx, testbed.Request{Method: "GET", Path: testbed.JobPath(name) + "/1/api/json?tree=result"})
 		s.must(err)
 		return strings.Contains(a.Body, "SUCCESS")
 	})

@@ -75,7 +75,7 @@ func (s *scene) rehearser(mode os.FileMode) *rehearser {
 	text, err := os.ReadFile(file)
 	s.must(err)
 	r.token = strings.TrimSpace(string(text))
-	s.write("controller.token", borrower.Token)
+	s.write("controller.token", s.borrower.Token)
 	return r
 }
 

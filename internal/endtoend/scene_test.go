@@ -29,6 +29,7 @@ type scene struct {
 	ctx                     context.Context //nolint:containedctx // lives exactly as long as the test it belongs to
 	name                    string          // begins the name of everything that is made here
 	dir                     string
+	controller, borrower    *testbed.Controller
 	cleanable, dirty, clean string // this scene's labels
 	steps                   string // steps of the clean phase before the recipe's own
 	more                    string // of the configuration, at the end of the pool
@@ -40,9 +41,15 @@ func newScene(tb testing.TB) *scene {
 	if absent != nil {
 		tb.Skip(absent)
 	}
-	ctx, cancel := context.WithTimeout(tb.Context(), sceneLimit)
+	return sceneAt(tb, sceneLimit, controller, borrower)
+}
+
+// sceneAt is a scene at controllers that need not be everybody's.
+func sceneAt(tb testing.TB, limit time.Duration, controller, borrower *testbed.Controller) *scene {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), limit)
 	tb.Cleanup(cancel)
-	s := &scene{TB: tb, ctx: ctx, name: controller.Unique("s"), dir: tb.TempDir()}
+	s := &scene{TB: tb, ctx: ctx, name: controller.Unique("s"), dir: tb.TempDir(), controller: controller, borrower: borrower}
 	s.cleanable, s.dirty, s.clean = s.name+"-cleanable", s.name+"-dirty", s.name+"-clean"
 	return s
 }
@@ -112,7 +119,7 @@ pools:
 // labels of this scene.
 func (s *scene) agent(tail, labels string) *testbed.Agent {
 	s.Helper()
-	return controller.Agent(s.ctx, s, s.node(tail, labels))
+	return s.controller.Agent(s.ctx, s, s.node(tail, labels))
 }
 
 func (s *scene) node(tail, labels string) testbed.NodeSpec {
@@ -128,15 +135,15 @@ func (s *scene) words(text string) string {
 // labels are the label string of an agent, in the words of [scene.words].
 func (s *scene) labels(a *testbed.Agent) string {
 	s.Helper()
-	text := testbed.LabelString(controller.Get(s.ctx, s, a.Path+"/config.xml"))
+	text := testbed.LabelString(s.controller.Get(s.ctx, s, a.Path+"/config.xml"))
 	return strings.NewReplacer(s.cleanable, "CLEANABLE", s.dirty, "DIRTY", s.clean, "CLEAN").Replace(text)
 }
 
 // relabel is a person's edit of the label string.
 func (s *scene) relabel(a *testbed.Agent, labels string) {
 	s.Helper()
-	document := controller.Get(s.ctx, s, a.Path+"/config.xml")
-	controller.PostXML(s.ctx, s, a.Path+"/config.xml", testbed.WithLabels(document, s.words(labels)))
+	document := s.controller.Get(s.ctx, s, a.Path+"/config.xml")
+	s.controller.PostXML(s.ctx, s, a.Path+"/config.xml", testbed.WithLabels(document, s.words(labels)))
 }
 
 func (s *scene) await(what string, ok func() bool) {
@@ -206,7 +213,7 @@ func (s *scene) must(err error) {
 // configure writes what the daemon is started with.
 func (s *scene) configure() {
 	s.Helper()
-	s.write("token", controller.Token)
+	s.write("token", s.controller.Token)
 	s.write("recipe.yaml", fmt.Sprintf(recipe, s.dir, s.steps))
-	s.write("pitcrew.yaml", fmt.Sprintf(configuration, s.dir, s.name, controller.URL, controller.User, s.more))
+	s.write("pitcrew.yaml", fmt.Sprintf(configuration, s.dir, s.name, s.controller.URL, s.controller.User, s.more))
 }

@@ -35,11 +35,11 @@ verify:
 func (s *scene) resave(job string) (before, after string) {
 	s.Helper()
 	config := testbed.JobPath(job) + "/config.xml"
-	before = controller.Get(s.ctx, s, config)
+	before = s.controller.Get(s.ctx, s, config)
 	for _, action := range []string{"/disable", "/enable"} {
-		controller.Must(s.ctx, s, testbed.Request{Method: http.MethodPost, Path: testbed.JobPath(job) + action}, http.StatusFound)
+		s.controller.Must(s.ctx, s, testbed.Request{Method: http.MethodPost, Path: testbed.JobPath(job) + action}, http.StatusFound)
 	}
-	return before, controller.Get(s.ctx, s, config)
+	return before, s.controller.Get(s.ctx, s, config)
 }
 
 func (s *scene) digest(config string) string {

@@ -5,10 +5,12 @@
 package endtoend
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/url"
+	"regexp"
 	"sync"
 )
 
@@ -20,6 +22,7 @@ type wire struct {
 	listen net.Listener
 	mu     sync.Mutex
 	torn   bool              // guarded by mu
+	trap   *trap             // nil = none; guarded by mu
 	passes chan struct{}     // closed while anything passes; guarded by mu
 	ends   map[net.Conn]bool // of all connections; guarded by mu
 	under  sync.WaitGroup    // of what passes things on
@@ -67,8 +70,53 @@ func (w *wire) connect(near net.Conn) {
 		return
 	}
 	defer w.lets(near, far)
-	w.under.Go(func() { w.pass(near, far) })
-	w.pass(far, near)
+	answers := make(chan *trap, 1) // that what comes next from the far end springs
+	w.under.Go(func() {
+		w.pass(near, far, func(text []byte) {
+			switch t := w.springs(text); {
+			case t == nil:
+			case t.answered:
+				answers <- t
+			default:
+				t.spring()
+			}
+		})
+	})
+	w.pass(far, near, func([]byte) {
+		select {
+		case t := <-answers:
+			t.spring()
+		default:
+		}
+	})
+}
+
+// trap is sprung by a request on a wire: before it passes, or before its answer does, which waits for spring in either case.
+type trap struct {
+	line     *regexp.Regexp // method and path of the request
+	answered bool
+	spring   func()
+}
+
+// set sets a trap, which springs once, in place of the one that was there; nil removes that.
+func (w *wire) set(t *trap) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trap = t
+}
+
+// springs takes up the trap that is sprung by what passes, nil if none is. Clients write each request by itself.
+func (w *wire) springs(text []byte) *trap {
+	line, _, _ := bytes.Cut(text, []byte("\r\n"))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	line, isRequest := bytes.CutSuffix(line, []byte(" HTTP/1.1"))
+	t := w.trap
+	if !isRequest || t == nil || !t.line.Match(line) {
+		return nil
+	}
+	w.trap = nil
+	return t
 }
 
 // has takes a connection up, unless the wire is torn.
@@ -93,11 +141,12 @@ func (w *wire) lets(near, far net.Conn) {
 	_ = far.Close()
 }
 
-// pass passes on what comes, the end of it included, each only while the wire is whole.
-func (w *wire) pass(from, to net.Conn) {
+// pass passes on what comes, the end of it included, each only while the wire is whole. See sees it before.
+func (w *wire) pass(from, to net.Conn, see func(text []byte)) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
+		see(buffer[:n])
 		w.wait()
 		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
 			if errors.Is(err, io.EOF) {

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package endtoend
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins/testbed"
+)
+
+// mortals is a scene whose parts are killed while its agent is lent.
+type mortals struct {
+	*scene
+	wires  *wires
+	agent  *testbed.Agent
+	waits  string // a job of people that wants a clean agent
+	loan   string // that is under way
+	blames int    // builds that are called contaminated
+}
+
+// loanStep is a step of a loan, known by a request.
+type loanStep struct {
+	name       string
+	of         func(*wires) *wire
+	line       string // of the request; "" = none
+	back       bool   // the loan's return comes first
+	hasProgram bool   // the agent program runs
+}
+
+const grant = "the agent becomes clean"
+
+// steps are those of a loan, from its first to the agent's being clean again.
+var steps = []loanStep{
+	{name: "the agent becomes dirty", of: toLender, line: `POST .*/computer/[^/]+/config\.xml$`},
+	{name: "the node is made", of: toBorrower, line: `POST .*/computer/doCreateItem$`},
+	{name: "the job is made", of: toLender, line: `POST .*/createItem\?name=.*-loan-`},
+	{name: "the secret is read", of: toBorrower, line: `GET .*/jenkins-agent\.jnlp$`},
+	{name: "the build is asked for", of: toLender, line: `POST .*-loan-\d+/buildWithParameters`},
+	{name: "the agent is marked", of: toLender, line: `POST .*/changeOfflineCause$`},
+	{name: "the agent program starts", of: byAgent, line: `GET .*/login$`, hasProgram: true},
+	{name: "the agent program connects", of: byAgent, line: `GET .*/wsagents/$`, hasProgram: true},
+	{name: "the borrower has it", hasProgram: true},
+	{name: "the node is deleted", of: toBorrower, line: `POST .*/doDelete$`, back: true},
+	{name: "the mark is lifted", of: toLender, line: `POST .*/toggleOffline`, back: true},
+	{name: "the cleanup is asked for", of: toLender, line: `POST .*-slot-\d+/buildWithParameters`, back: true},
+	{name: grant, of: toLender, line: `POST .*/computer/[^/]+/config\.xml$`, back: true},
+}
+
+func toLender(w *wires) *wire   { return w.daemonToLender }
+func toBorrower(w *wires) *wire { return w.daemonToBorrower }
+func byAgent(w *wires) *wire    { return w.agentToBorrower }
+
+// victim is killed at every step. Revive, if not nil, does what a service manager does.
+type victim struct {
+	name         string
+	kill, revive func(*mortals)
+	isProgram    bool // it is there at few steps
+	spares       bool // its death ends no loan
+}
+
+var victims = []victim{
+	{
+		name: "the daemon",
+		kill: func(m *mortals) {
+			_ = m.daemon.command.Process.Kill() // it lives: nobody else ends it
+			<-m.daemon.ended
+		},
+		revive: func(m *mortals) { m.startDaemon() },
+		spares: true,
+	},
+	{name: "the lender", kill: func(m *mortals) { m.must(m.controller.Restart(m.ctx, testbed.Kill)) }},
+	{name: "the borrower", kill: func(m *mortals) { m.must(m.borrower.Restart(m.ctx, testbed.Kill)) }},
+	{name: "the lender's agent", kill: func(m *mortals) { m.agent.Kill() }},
+	{
+		name:      "the borrowed agent program",
+		kill:      func(m *mortals) { m.must(syscall.Kill(m.agentProgram(api.Loan{ID: m.loan}), syscall.SIGKILL)) },
+		isProgram: true,
+	},
+}
+
+// TestAKillAtEveryStepOfALoan kills one that has a part in loans after the other, each at every step of a loan of its own: before a
+// request passes or before its answer does. PITCREW_LONG=1 does both at every step.
+func TestAKillAtEveryStepOfALoan(t *testing.T) {
+	if testing.Short() {
+		t.Skip("mostly waits for other programs; left to the longer run")
+	}
+	for i, v := range victims {
+		t.Run(v.name, func(t *testing.T) {
+			m := mortal(t)
+			if !m.controller.Real {
+				t.Parallel() // nobody else has these controllers
+			} else if !m.controller.CanRestart() {
+				t.Skip("the controllers are not ours to kill")
+			}
+			m.lends()
+			m.wires, m.agent = m.wired()
+			m.waits = m.job("CLEAN")
+			for j, s := range steps {
+				switch odd := (i+j)%2 != 0; { // so that the victims differ in which steps have an answer
+				case v.isProgram && !s.hasProgram:
+				case s.line == "":
+					m.killed(v, s, false)
+				case os.Getenv("PITCREW_LONG") != "":
+					m.killed(v, s, !odd)
+					fallthrough
+				default:
+					m.killed(v, s, odd)
+				}
+			}
+			if messy := slices.DeleteFunc(m.read(m.agent, "builds"), func(b string) bool { return strings.HasSuffix(b, "-clean") }); len(messy) > 0 {
+				m.Errorf("builds met the mess of others: %v", messy)
+			}
+		})
+	}
+}
+
+func mortal(t *testing.T) *mortals {
+	t.Helper()
+	if absent != nil {
+		t.Skip(absent)
+	}
+	own := func(c *testbed.Controller, err error) *testbed.Controller {
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := c.Close(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
+		return c
+	}
+	lender := own(testbed.Open(t.Context(), "pck"))
+	return &mortals{scene: sceneAt(t, 5*sceneLimit, lender, own(testbed.OpenSecond(t.Context(), lender, "pckb")))}
+}
+
+// killed lends the agent, kills a victim at a step, and holds that the loan ends, that nothing of it is left, and that the agent has had
+// no build until it was proved clean.
+func (m *mortals) killed(v victim, s loanStep, answered bool) {
+	m.Helper()
+	m.Logf("at the step: %s, answered %t", s.name, answered)
+	m.await("an agent to lend", func() bool { return m.labels(m.agent) == "CLEANABLE CLEAN" && !there(m.agent, "mess") })
+	before := m.cleanups(m.agent)
+	_, err := m.controller.Send(m.ctx, testbed.Request{Method: "POST", Path: testbed.JobPath(m.name+"-loan-01") + "/doDelete"})
+	m.must(err) // so that each loan makes it
+	sprung, on := make(chan struct{}), make(chan struct{})
+	t := &trap{line: regexp.MustCompile(s.line), answered: answered, spring: func() {
+		close(sprung)
+		<-on
+	}}
+	if s.line != "" && !s.back {
+		s.of(m.wires).set(t)
+	}
+	m.loan = m.ask("--borrower", "staging", "--for", "20m")
+	if s.line == "" || s.back {
+		m.awaitLoan(m.loan, "attached")
+	}
+	if s.back {
+		s.of(m.wires).set(t)
+		m.pitcrew("loan", "return", m.loan)
+	}
+	if s.line != "" {
+		m.await("the step", func() bool {
+			select {
+			case <-sprung:
+				return true
+			default:
+				return false
+			}
+		})
+	}
+	v.kill(m)
+	close(on)
+	if v.revive != nil {
+		v.revive(m)
+	}
+	item := m.schedule(m.waits)
+	ends := v.isProgram || !v.spares && s.line == "" // a program that only begins to start may find its borrower alive again
+	var l api.Loan
+	over := func() bool { return l.State == "cleaned" || l.State == "failed" || l.State == "expired" }
+	m.await("what becomes of the loan", func() bool {
+		l = m.lent(m.loan)
+		return l.State == "attached" && !ends || over()
+	})
+	if !over() {
+		m.pitcrew("loan", "return", m.loan)
+	} else if v.spares && !s.back {
+		m.Errorf("it ended by itself, by %q: %s", l.Cause, l.Reason)
+	}
+	m.await("the end of the loan", func() bool {
+		l = m.lent(m.loan)
+		return over() && !l.NodeLeft
+	})
+	m.Logf("it ended by %q: %s", l.Cause, l.Reason)
+	if l.Node != "" && m.nodeAt(l) != 404 {
+		m.Errorf("its node at the borrower answers %d", m.nodeAt(l))
+	}
+	m.clear(l)
+	b := m.finish(m.waits, m.number(item))
+	if b.Result != "SUCCESS" {
+		m.Errorf("a build that waited for the agent is %+v", b)
+	}
+	m.polled(m.agent)
+	m.awaitLabels(m.agent, "CLEANABLE CLEAN")
+	m.toldWell(l, b, before)
+	got := m.contaminated()
+	if unheard := v.spares && s.name == grant; len(got) > m.blames && !unheard { // its store never called clean what a build has used by now
+		m.Errorf("contaminated are %v", got)
+	}
+	m.blames = len(got)
+}
+
+// toldWell holds that the events tell the story of a loan, and of a cleanup after it, before any build.
+func (m *mortals) toldWell(l api.Loan, b built, before int) {
+	m.Helper()
+	var story []string
+	var proved time.Time // for the first time since
+	for _, e := range m.events(m.agent) {
+		if e.Data["loan"] == l.ID {
+			story = append(story, e.Type)
+		}
+		if e.Type == "cleanup.proved" && e.At.After(l.Returned) {
+			proved = e.At
+		}
+	}
+	slices.Reverse(story)
+	if proved.IsZero() || m.cleanups(m.agent) == before {
+		m.Errorf("it was not cleaned since; the loan is told by %v", story)
+	}
+	if at := b.started(); at.After(l.Granted) && at.Before(proved.Truncate(time.Millisecond)) {
+		m.Errorf("a build began at %s; the agent was lent at %s and proved clean at %s", at, l.Granted, proved)
+	}
+	if n := len(story); n < 3 || story[0] != "loan.granted" || story[n-1] != "loan.cleaned" && story[n-1] != "loan.failed" {
+		m.Errorf("it is told by %v", story)
+	}
+}
