@@ -92,6 +92,21 @@ func (d *deskOf) Return(ctx context.Context, id, reason string) (rehearsal.Loan,
 	return rehearsalLoan(l), err
 }
 
+// mostLoans is how many loans are asked for at once, and as many as the API tells.
+const mostLoans = 1000
+
+// Nodes implements [rehearsal.Desk].
+func (d *deskOf) Nodes(ctx context.Context) (map[string]bool, error) {
+	loans, err := d.Loans(ctx, "", true, mostLoans)
+	nodes := make(map[string]bool, len(loans))
+	for _, l := range loans {
+		if l.Node != "" {
+			nodes[l.Node] = loan.State(l.State).Final()
+		}
+	}
+	return nodes, err
+}
+
 func rehearsalLoan(l api.Loan) rehearsal.Loan {
 	return rehearsal.Loan{ID: l.ID, State: loan.State(l.State), Reason: l.Reason, Account: l.Account}
 }

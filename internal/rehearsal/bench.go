@@ -4,10 +4,8 @@ package rehearsal
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
@@ -49,7 +47,7 @@ func (b *bench) say(format string, args ...any) {
 
 // open makes the node, borrows the agent for it, and waits until it is there. The returned context ends with the loan.
 func (b *bench) open(ctx context.Context) (context.Context, error) {
-	b.node = "pitcrew-rehearsal-" + strings.ToLower(rand.Text()) // never used before: a secret belongs to its name for ever
+	b.node = newNode(time.Now())
 	b.undo.Push("node "+b.node+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error { return b.Jenkins.DeleteNode(ctx, b.node) }))
 	err := untilAnswered(ctx, func(ctx context.Context) error {
 		return b.Jenkins.CreateInboundNode(ctx, jenkins.NodeSpec{

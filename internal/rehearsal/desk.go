@@ -23,6 +23,8 @@ type Desk interface {
 	Renew(ctx context.Context, id string, longer time.Duration) error
 	// Return ends a loan. One that is over is no error.
 	Return(ctx context.Context, id, reason string) (Loan, error)
+	// Nodes tells of the nodes that agents were lent as, as far as it is known, whether that is over.
+	Nodes(ctx context.Context) (map[string]bool, error)
 }
 
 // Offer is an agent that could be lent now.

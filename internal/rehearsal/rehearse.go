@@ -69,6 +69,7 @@ func (r *Rehearsal) Run(ctx context.Context) (*report.Report, error) {
 	if err := r.read(ctx, r.Wish.Pools); err != nil { // of a pool that lends nothing no agent is to be waited for
 		return found, err
 	}
+	r.sweep(ctx)
 	chosen, gaps, err := r.choose(ctx)
 	for _, g := range gaps {
 		found.Gaps = append(found.Gaps, g.String())

@@ -42,6 +42,8 @@ type workshop struct {
 	away   bool       // the desk does not answer
 	loan   rehearsal.Loan
 	ask    rehearsal.Ask
+	lent   map[string]bool // nodes of loans, whether these are over
+	silent bool            // the desk does not tell them
 	renews int
 	takes  time.Duration                   // of a program; 0 = ten seconds
 	term   time.Duration                   // of the loan if nobody asks for more; 0 = without end
@@ -225,6 +227,13 @@ func (w *workshop) Return(ctx context.Context, _, _ string) (rehearsal.Loan, err
 	}
 	w.turn(loan.Cleaned, "the agent is clean again")
 	return w.Show(ctx, "")
+}
+
+func (w *workshop) Nodes(context.Context) (map[string]bool, error) {
+	if w.silent {
+		return nil, errors.New("the daemon knows no such question")
+	}
+	return w.lent, w.open()
 }
 
 func (w *workshop) node() string {

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rehearsal
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// nodeDay is how the day stands in the name of a node.
+const nodeDay = "20060102"
+
+// newNode is a name for a node that was never used before: a secret belongs to its name for ever.
+func newNode(now time.Time) string {
+	return "pitcrew-rehearsal-" + now.UTC().Format(nodeDay) + "-" + strings.ToLower(rand.Text())
+}
+
+var ofRehearsal = regexp.MustCompile(`^pitcrew-rehearsal-([0-9]{8})-[a-z2-7]{26}$`)
+
+// strangeAfter is how old a node is that has no agent, and no loan that we know, before nobody is thought to want it: it may be that
+// of another daemon's loan.
+const strangeAfter = 48 * time.Hour
+
+// sweep removes what rehearsals that were killed have left at a controller that is not ours alone: nodes whose loans are over, and their
+// jobs. That it cannot is no reason not to rehearse.
+func (r *Rehearsal) sweep(ctx context.Context) {
+	if r.Controller != nil {
+		return // it is new
+	}
+	if err := r.removeLeft(ctx); err != nil && ctx.Err() == nil {
+		r.Say("leftovers of killed rehearsals: " + err.Error())
+	}
+}
+
+func (r *Rehearsal) removeLeft(ctx context.Context) error {
+	fleet, err := r.Jenkins.Fleet(ctx)
+	if err != nil {
+		return err
+	}
+	var alone []string // without an agent
+	for _, a := range fleet.Agents {
+		if ofRehearsal.MatchString(a.Name) && a.Offline {
+			alone = append(alone, a.Name)
+		}
+	}
+	if len(alone) == 0 {
+		return nil
+	}
+	lent, err := r.Desk.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, node := range alone {
+		if over, known := lent[node]; known && over || !known && isStrange(node, time.Now()) {
+			if err := r.remove(ctx, node); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			r.Say("removed what a killed rehearsal has left: node " + node)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isStrange(node string, now time.Time) bool {
+	day, err := time.Parse(nodeDay, ofRehearsal.FindStringSubmatch(node)[1])
+	return err == nil && now.Sub(day) > strangeAfter
+}
+
+// remove removes a node after its jobs.
+func (r *Rehearsal) remove(ctx context.Context, node string) error {
+	for j, err := range r.Jenkins.Jobs(ctx) {
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(j.FullName, node+"-") {
+			continue
+		}
+		if err := r.Jenkins.DeleteJob(ctx, j.FullName); err != nil {
+			return fmt.Errorf("remove job %s: %w", j.FullName, err)
+		}
+	}
+	return r.Jenkins.DeleteNode(ctx, node)
+}
