@@ -91,17 +91,9 @@ var victims = []victim{
 // TestAKillAtEveryStepOfALoan kills one that has a part in loans after the other, each at every step of a loan of its own: before a
 // request passes or before its answer does. PITCREW_LONG=1 does both at every step.
 func TestAKillAtEveryStepOfALoan(t *testing.T) {
-	if testing.Short() {
-		t.Skip("mostly waits for other programs; left to the longer run")
-	}
 	for i, v := range victims {
 		t.Run(v.name, func(t *testing.T) {
-			m := mortal(t)
-			if !m.controller.Real {
-				t.Parallel() // nobody else has these controllers
-			} else if !m.controller.CanRestart() {
-				t.Skip("the controllers are not ours to kill")
-			}
+			m := &mortals{scene: mortal(t)}
 			m.lends()
 			m.wires, m.agent = m.wired()
 			m.waits = m.job("CLEAN")
@@ -124,10 +116,18 @@ func TestAKillAtEveryStepOfALoan(t *testing.T) {
 	}
 }
 
-func mortal(t *testing.T) *mortals {
+// mortal is a scene at controllers of its own, which may be killed beside other tests.
+func mortal(t *testing.T) *scene {
 	t.Helper()
-	if absent != nil {
+	switch {
+	case testing.Short():
+		t.Skip("mostly waits for other programs; left to the longer run")
+	case absent != nil:
 		t.Skip(absent)
+	case controller.Real && !controller.CanRestart():
+		t.Skip("the controllers are not ours to kill")
+	case !controller.Real:
+		t.Parallel()
 	}
 	own := func(c *testbed.Controller, err error) *testbed.Controller {
 		if err != nil {
@@ -141,7 +141,7 @@ func mortal(t *testing.T) *mortals {
 		return c
 	}
 	lender := own(testbed.Open(t.Context(), "pck"))
-	return &mortals{scene: sceneAt(t, 5*sceneLimit, lender, own(testbed.OpenSecond(t.Context(), lender, "pckb")))}
+	return sceneAt(t, 5*sceneLimit, lender, own(testbed.OpenSecond(t.Context(), lender, "pckb")))
 }
 
 // killed lends the agent, kills a victim at a step, and holds that the loan ends, that nothing of it is left, and that the agent has had

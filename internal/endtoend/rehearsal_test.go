@@ -89,7 +89,7 @@ const (
 func (r *rehearser) command(wipe, furnish string, arguments ...string) *exec.Cmd {
 	r.Helper()
 	return r.commandAt([]string{
-		"--controller-url", borrower.URL, "--controller-user", borrower.User, "--controller-token-file", filepath.Join(r.dir, "controller.token"),
+		"--controller-url", r.borrower.URL, "--controller-user", r.borrower.User, "--controller-token-file", filepath.Join(r.dir, "controller.token"),
 	}, wipe, furnish, arguments...)
 }
 
@@ -150,7 +150,7 @@ func (r *rehearser) run(c *exec.Cmd, code int) (*rehearsed, string) {
 	if code != 1 {
 		r.must(json.Unmarshal(out.Bytes(), result))
 	}
-	for _, secret := range []string{r.token, borrower.Token} {
+	for _, secret := range []string{r.token, r.borrower.Token} {
 		if strings.Contains(out.String()+said.String(), secret) {
 			r.Error("a secret was shown")
 		}
@@ -175,7 +175,7 @@ func (r *rehearser) leavesNothing() {
 			r.Errorf("node %s answers %d", l.Node, got)
 		}
 		r.clear(l)
-		root := testbed.Read[struct{ Jobs []struct{ Name string } }](r.ctx, r, borrower, "/api/json?tree=jobs[name]")
+		root := testbed.Read[struct{ Jobs []struct{ Name string } }](r.ctx, r, r.borrower, "/api/json?tree=jobs[name]")
 		for _, j := range root.Jobs {
 			if strings.HasPrefix(j.Name, l.Node) {
 				r.Errorf("job %s is left", j.Name)
@@ -371,17 +371,23 @@ func TestWhatEndsARehearsalInTheMiddleReturnsEverything(t *testing.T) {
 	}
 }
 
+// restarts kills the daemon, and starts it where the rehearsal looks for it.
+func (r *rehearser) restarts() {
+	r.Helper()
+	text, err := os.ReadFile(r.file("pitcrew.yaml"))
+	r.must(err)
+	r.write("pitcrew.yaml", strings.Replace(string(text), "127.0.0.1:0", r.daemon.address(), 1))
+	_ = r.daemon.command.Process.Kill() // it lives: nobody else ends it
+	<-r.daemon.ended
+	r.startDaemon()
+}
+
 func TestARehearsalOutlivesAKillOfTheDaemon(t *testing.T) {
 	t.Parallel()
 	r := newRehearser(t, "")
 	c := r.command(wipes, furnish)
 	said, ended := r.awaitRun(c)
-	text, err := os.ReadFile(r.file("pitcrew.yaml"))
-	r.must(err)
-	r.write("pitcrew.yaml", strings.Replace(string(text), "127.0.0.1:0", r.daemon.address(), 1)) // where the rehearsal looks for it
-	_ = r.daemon.command.Process.Kill()
-	<-r.daemon.ended
-	r.startDaemon()
+	r.restarts()
 	r.must(os.Remove(filepath.Join(r.dir, "hold")))
 	<-ended
 	if got := c.ProcessState.ExitCode(); got != 0 {
