@@ -178,7 +178,7 @@ func poolOf(p *config.Pool, controller config.Controller, r compiled) (reconcile
 		pool.Domain = reconcile.Domain{Prefix: p.FailureDomain.LabelPrefix}
 	}
 	if p.SSH != nil {
-		pool.Target = targets(p.SSH)
+		pool.Target, pool.Way = targets(p.SSH), way(p.SSH)
 	}
 	return pool, nil
 }
@@ -222,7 +222,7 @@ func (a *App) newCrew(controller config.Controller, s reconcile.Settings) (*crew
 		return nil, fmt.Errorf("controller %s: %w", controller.Name, err)
 	}
 	crew := reconcile.New(reconcile.Deps{
-		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "controller", controller.Name)}), SSH: a.ssh, Turn: &a.turn, Machines: a.machines, Rollouts: a.rollouts,
+		Jenkins: client, Store: a.store, Engine: engine.NewInProcess(engine.Options{Logger: a.Log.With("component", "engine", "controller", controller.Name)}), SSH: a.ssh, Reach: reach, Turn: &a.turn, Machines: a.machines, Rollouts: a.rollouts,
 		Owner: a.owner(), Host: a.host(), Log: a.Log.With("component", "crew"), Watch: a.metrics,
 	}, s)
 	a.metrics.expect(s)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/pitcrew-ci/pitcrew/internal/config"
 	"github.com/pitcrew-ci/pitcrew/internal/sshexec"
 )
@@ -43,6 +45,38 @@ func targets(s *config.SSH) func(agent string) (sshexec.Target, error) {
 		}
 		return t, nil
 	}
+}
+
+// way is how the machine of one agent is reached, in words that a loan keeps: references to secrets, and none to a program, which
+// whoever writes to the database could have us run.
+func way(s *config.SSH) func(agent string) string {
+	return func(agent string) string {
+		if s.Key.Runs() || s.Passphrase.Runs() {
+			return ""
+		}
+		one := *s
+		one.Hosts = nil
+		if address, ok := s.Hosts[agent]; ok {
+			one.Host = address
+		}
+		text, err := yaml.Marshal(one)
+		if err != nil {
+			return "" // it is made of words and numbers alone
+		}
+		return string(text)
+	}
+}
+
+// reach reads what [way] has written.
+func reach(way, agent string) (sshexec.Target, error) {
+	var s config.SSH
+	if err := yaml.Unmarshal([]byte(way), &s); err != nil {
+		return sshexec.Target{}, fmt.Errorf("how agent %s was reached cannot be read: %w", agent, err)
+	}
+	if s.Key.Runs() || s.Passphrase.Runs() {
+		return sshexec.Target{}, fmt.Errorf("how agent %s was reached is not as it was stored: a program tells its key", agent)
+	}
+	return targets(&s)(agent)
 }
 
 func secretBytes(s config.Secret) sshexec.Secret {

@@ -73,6 +73,9 @@ func (s Secret) IsZero() bool { return s == Secret{} }
 // Equal reports whether s and o are the same reference.
 func (s Secret) Equal(o Secret) bool { return s == o }
 
+// Runs reports whether a program tells the secret.
+func (s Secret) Runs() bool { return s.scheme == "exec" }
+
 // String returns the reference.
 func (s Secret) String() string {
 	if s.IsZero() {

@@ -115,6 +115,47 @@ func TestALoanOverSSHWhoseAgentProgramIsKilledEndsAtOnce(t *testing.T) {
 	s.clear(l)
 }
 
+// What a daemon has lent over SSH comes back, too, when its configuration says no more how the machines are reached.
+func TestALoanOverSSHWhosePoolIsGoneIsEnded(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	s.overSSH("  delivery: ssh\n")
+	one, two := s.agent("-a", "CLEANABLE"), s.agent("-b", "CLEANABLE")
+	s.more = strings.Replace(s.more, "hosts: {"+s.name+": 127.0.0.1}", fmt.Sprintf("hosts: {%s: 127.0.0.1, %s: 127.0.0.1}", one.Name, two.Name), 1)
+	s.serve()
+	s.awaitLabels(one, "CLEANABLE CLEAN")
+	s.awaitLabels(two, "CLEANABLE CLEAN")
+	s.personsKey()
+	there := s.awaitLoan(s.ask("--borrower", "staging", "--agent", one.Name), "attached")
+	logged := s.lent(strings.TrimSpace(s.pitcrew("loan", "request", "--borrower", "others", "--to", "ssh", "--agent", two.Name, "--key", s.file("mine.pub"), "-o", "name")))
+	s.stopDaemon(s.daemon)
+	whole, err := os.ReadFile(s.file("pitcrew.yaml"))
+	s.must(err)
+	var without strings.Builder
+	for line := range strings.Lines(strings.Replace(string(whole), "- name: main\n  recipe: main\n", "- name: spare\n  agents: nowhere\n  recipe: main\n", 1)) {
+		if word := strings.TrimSpace(line); !strings.HasPrefix(word, "ssh:") && !strings.HasPrefix(word, "delivery:") && !strings.HasPrefix(word, "loans:") {
+			without.WriteString(line)
+		}
+	}
+	s.write("pitcrew.yaml", without.String())
+	s.startDaemon()
+	for _, l := range []api.Loan{there, logged} {
+		s.pitcrew("loan", "return", l.ID)
+	}
+	s.goneThere(there)
+	s.await("nobody to be let in", func() bool { _, err := s.login(logged); return err != nil })
+	s.isDirty(there, one)
+	s.isDirty(logged, two)
+	s.stopDaemon(s.daemon)
+	s.write("pitcrew.yaml", string(whole))
+	s.startDaemon()
+	for _, l := range []api.Loan{there, logged} {
+		s.clear(s.awaitLoan(l.ID, "cleaned"))
+	}
+	s.awaitLabels(one, "CLEANABLE CLEAN")
+	s.awaitLabels(two, "CLEANABLE CLEAN")
+}
+
 func TestAPersonGetsALoginForAsLongAsTheLoanLasts(t *testing.T) {
 	t.Parallel()
 	s := lends(t)

@@ -93,6 +93,7 @@ type Run struct {
 	Nonce   string    `json:"nonce,omitempty"`  // proves that the console is of this loan
 	Job     string    `json:"job,omitempty"`    // full name of the job whose build holds it; "" = none does
 	SSH     bool      `json:"ssh,omitempty"`    // the program is started over SSH, and nothing holds the executor
+	Way     string    `json:"way,omitempty"`    // how its machine is reached, by the word of the pool that lent it; without secrets
 	QueueID int64     `json:"queue_id,omitempty"`
 	Build   int64     `json:"build,omitempty"`
 	URL     string    `json:"url,omitempty"`

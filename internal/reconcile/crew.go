@@ -28,10 +28,11 @@ type Deps struct {
 	Engine   engine.Engine // of this crew alone
 	Turn     sync.Locker   // held while agents are chosen and claimed: pools may span controllers. nil = no other crew
 	SSH      *sshexec.Executor
-	Machines *Machines // shared by all crews of the daemon; nil = no other crew
-	Rollouts *Rollouts // shared by all crews of the daemon; nil = no pool rolls out
-	Owner    string    // this daemon's id, shown on the controller
-	Host     string    // where it runs, for the message to a second daemon
+	Reach    func(way, agent string) (sshexec.Target, error) // what [Pool.Way] tells; nil = nobody reads that
+	Machines *Machines                                       // shared by all crews of the daemon; nil = no other crew
+	Rollouts *Rollouts                                       // shared by all crews of the daemon; nil = no pool rolls out
+	Owner    string                                          // this daemon's id, shown on the controller
+	Host     string                                          // where it runs, for the message to a second daemon
 	Log      *slog.Logger
 	Watch    Watcher
 }

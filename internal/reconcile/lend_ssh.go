@@ -28,8 +28,14 @@ func (l *Lender) handOverSSH(ctx context.Context, c *Crew, one *loan.Loan) error
 			return err
 		}
 	}
-	if p := l.lending(ctx, c, one); p != nil {
-		one.Run.Account = p.Account // by which it is found again, whatever becomes of the configuration
+	// By these it is found again, whatever becomes of the configuration.
+	if p := l.pool(ctx, c, one); p != nil {
+		if p.Lend != nil {
+			one.Run.Account = p.Lend.Account
+		}
+		if p.Way != nil {
+			one.Run.Way = p.Way(one.Agent.Name)
+		}
 	}
 	starting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -154,13 +160,16 @@ func (l *Lender) remote(ctx context.Context, c *Crew, one *loan.Loan, verb loanj
 	return console, errors.Join(err, bad)
 }
 
-// target is how the machine of a loan's agent is reached.
+// target is how the machine of a loan's agent is reached: as its pool says, else as that said when the loan began.
 func (l *Lender) target(ctx context.Context, c *Crew, one *loan.Loan) (sshexec.Target, error) {
-	pool := l.pool(ctx, c, one)
-	if pool == nil || pool.Target == nil || c.SSH == nil {
-		return sshexec.Target{}, fmt.Errorf("the pool of %s has no ssh settings: %w", one.Agent.Name, errNoBorrower)
+	switch pool := l.pool(ctx, c, one); {
+	case c == nil || c.SSH == nil:
+	case pool != nil && pool.Target != nil:
+		return pool.Target(one.Agent.Name)
+	case one.Run.Way != "" && c.Reach != nil:
+		return c.Reach(one.Run.Way, one.Agent.Name)
 	}
-	return pool.Target(one.Agent.Name)
+	return sshexec.Target{}, fmt.Errorf("the pool of %s has no ssh settings: %w", one.Agent.Name, errNoBorrower)
 }
 
 // carried is the program with all that it needs for one verb. To look after a loan and to end it, it needs neither the borrower

@@ -50,6 +50,7 @@ type Pool struct {
 	Breaker     hygiene.BreakerPolicy
 	DeadMan     time.Duration
 	Target      func(agent string) (sshexec.Target, error) // for SSH; nil = none configured
+	Way         func(agent string) string                  // Target in words that are kept, without secrets; "" = they would tell some
 	Lend        *Lending                                   // nil = its agents are not lent
 }
 
