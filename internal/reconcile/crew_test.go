@@ -91,16 +91,21 @@ func compile(t *testing.T) *recipe.Program {
 // compileFor makes one of what it is to remove: each makes another revision.
 func compileFor(t *testing.T, what string) *recipe.Program {
 	t.Helper()
+	return compileAs(t, "test", what)
+}
+
+func compileAs(t *testing.T, name, what string) *recipe.Program {
+	t.Helper()
 	r, err := recipe.Parse("test.yaml", fmt.Appendf(nil, `
 version: 1
-name: test
+name: %[2]s
 clean:
   - name: sweep
     run: rm -rf "$WORKSPACE/../%[1]s"
 verify:
   - name: swept
     run: test ! -e "$WORKSPACE/../%[1]s"
-`, what), nil)
+`, what, name), nil)
 	must(t, err)
 	program, err := r.Compile()
 	must(t, err)

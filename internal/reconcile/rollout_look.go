@@ -40,7 +40,8 @@ func (c *Crew) rollOut(ctx context.Context, s *Settings, now time.Time) error {
 }
 
 // drop forgets the rollouts of pools that do not roll out any more: what is compiled is taken at once there, so that what
-// they pinned says nothing.
+// they pinned says nothing. A pool that came in place of another goes on with what that had: else a revision that nobody has proved,
+// or one that was rolled back, would be everywhere as soon as its pool is called otherwise.
 func (o *Rollouts) drop(ctx context.Context, now time.Time) error {
 	o.mu.Lock()
 	var gone []store.Rollout
@@ -51,13 +52,20 @@ func (o *Rollouts) drop(ctx context.Context, now time.Time) error {
 	}
 	o.tidy = true
 	o.mu.Unlock()
+	slices.SortFunc(gone, func(a, b store.Rollout) int { return strings.Compare(a.Pool, b.Pool) })
 	for i := range gone {
 		row := &gone[i]
+		heirs, err := o.inherit(ctx, row)
 		var events []hygiene.Event
-		if row.Open() {
-			events = []hygiene.Event{rolloutEvent(hygiene.EventRolloutDropped, row.Rollout, now, "pitcrew", "its pool does not roll out any more: all agents get what its recipe is")}
+		if err == nil {
+			if why := "its pool does not roll out any more: all agents get what its recipe is"; row.Open() {
+				if len(heirs) > 0 {
+					why = "its pool does not roll out any more; it goes on in pool " + strings.Join(heirs, ", ") + ", which is new and has its recipe"
+				}
+				events = []hygiene.Event{rolloutEvent(hygiene.EventRolloutDropped, row.Rollout, now, "pitcrew", why)}
+			}
+			err = o.Store.DropRollout(ctx, *row, events...)
 		}
-		err := o.Store.DropRollout(ctx, *row, events...)
 		if err != nil {
 			o.reread()
 			o.mu.Lock()
@@ -74,6 +82,37 @@ func (o *Rollouts) drop(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// inherit gives what a pool had to those that have had none yet and have its recipe, and returns their names.
+func (o *Rollouts) inherit(ctx context.Context, row *store.Rollout) (heirs []string, err error) {
+	had, err := o.Store.Program(ctx, string(row.Pinned()))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	for pool := range o.offers {
+		if o.pools[pool] == nil && o.offers[pool].Program.Recipe == had.Recipe {
+			heirs = append(heirs, pool)
+		}
+	}
+	o.mu.Unlock()
+	slices.Sort(heirs)
+	for _, pool := range heirs {
+		one := *row
+		one.Pool, one.Version = pool, 0
+		saved, err := o.Store.SaveRollout(ctx, one, nil)
+		if err != nil {
+			return nil, err
+		}
+		o.mu.Lock()
+		o.pools[pool] = &rolling{row: saved, stale: true}
+		o.mu.Unlock()
+	}
+	return heirs, nil
 }
 
 // due reports whether a pool is to be decided about now.

@@ -39,6 +39,7 @@ type fleet struct {
 	floor    func(int) int
 	ttl      time.Duration
 	rolls    bool // the pool has the section
+	pool     string
 	old, now *recipe.Program
 	told     *rolledWatcher
 
@@ -76,7 +77,7 @@ func inFleet(t *testing.T, agents, controllers int, f func(*fleet)) {
 		p := &pit{t: t, takes: 30 * time.Second, watch: &watcher{}, path: filepath.Join(t.TempDir(), "pitcrew.db"), owner: "pit", program: compile(t)}
 		f1 := &fleet{
 			pit: p, servers: map[hygiene.ControllerID]*jenkinstest.Jenkins{}, clients: map[hygiene.ControllerID]*jenkins.Client{},
-			policy: quick(), floor: func(int) int { return 0 }, rolls: true, old: p.program, now: p.program, told: &rolledWatcher{watcher: p.watch},
+			policy: quick(), floor: func(int) int { return 0 }, rolls: true, pool: "all", old: p.program, now: p.program, told: &rolledWatcher{watcher: p.watch},
 		}
 		ids := []hygiene.ControllerID{"ci", "b"}[:controllers]
 		for i, id := range ids {
@@ -109,7 +110,7 @@ func (f *fleet) settings(id hygiene.ControllerID) reconcile.Settings {
 	s := f.pit.settings()
 	s.ID = id
 	s.Pools[0].Program, s.Pools[0].Policy.Revision, s.Pools[0].Policy.TTL = f.now, f.now.Revision, f.ttl
-	s.Pools[0].Floor = f.floor
+	s.Pools[0].Name, s.Pools[0].Floor = f.pool, f.floor
 	return s
 }
 
@@ -117,7 +118,7 @@ func (f *fleet) offers() []reconcile.Offer {
 	if !f.rolls {
 		return nil
 	}
-	return []reconcile.Offer{{Pool: "all", Policy: f.policy, Floor: f.floor, Program: f.now, QuarantineLook: 24 * time.Hour}}
+	return []reconcile.Offer{{Pool: f.pool, Policy: f.policy, Floor: f.floor, Program: f.now, QuarantineLook: 24 * time.Hour}}
 }
 
 // counted counts the requests for real builds.
