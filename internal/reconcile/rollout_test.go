@@ -575,8 +575,8 @@ func TestARolloutGoesOnInAPoolThatIsRenamed(t *testing.T) {
 		f.reload()
 		f.wait(time.Minute, "the new name", func() bool { return f.stored().Pool == "renamed" })
 		f.use(10*time.Minute, "a look", func() bool { return f.has(next) > 0 })
-		if r := f.stored(); r.Number != before.Number || r.From != before.From || r.To != before.To || r.Salt != before.Salt || !slices.Equal(r.Canaries, before.Canaries) {
-			t.Errorf("it was %+v and is %+v", before, r)
+		if r := f.stored(); r.Number != before.Number || r.From != before.From || r.To != before.To || r.Salt != before.Salt || r.Canaries[0] != before.Canaries[0] {
+			t.Errorf("it was %+v and is %+v", before, r) // its canary is cleaned under the old name, so that another may be recruited
 		}
 		if e := f.events(hygiene.EventRolloutDropped); len(e) != 1 || !strings.Contains(e[0].Reason, "goes on in pool renamed") {
 			t.Errorf("told is %+v", e)
