@@ -56,6 +56,9 @@ func commandOfWords(words []*syntax.Word) command {
 	for len(words) > 0 {
 		c.name = path.Base(strings.TrimPrefix(literal(words[0]), `\`)) // that is, whatever alias there is
 		r, ok := runners[c.name]
+		if c.name == "runuser" && given(words[1:], 'u', "--user") { // otherwise it is a su
+			r, ok = runner{0, "uGg"}, true
+		}
 		n := 1
 		if ok {
 			n += r.own(words[1:])

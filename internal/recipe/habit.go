@@ -138,6 +138,11 @@ func (h *habits) binary(n *syntax.BinaryCmd) {
 	if n.Op != syntax.Pipe && n.Op != syntax.PipeAll {
 		return
 	}
+	if right.readsScript() {
+		if script, is := fed(n.X); is {
+			h.inner(n, script)
+		}
+	}
 	left := pipeline(n.X)
 	switch find := slices.IndexFunc(left, func(c command) bool { return c.does("find", "ls") }); {
 	case right.does("kill"), readsAndKills(n.Y):

@@ -61,9 +61,11 @@ func (c command) readsScript() bool {
 	switch {
 	case c.does("ssh"):
 		there := c.args[runner{1, "BbcDEeFIiJLlmOopQRSWw"}.own(c.args):]
-		return len(there) == 0 || commandOfWords(there).readsScript()
+		return len(there) == 0 || commandOfWords(there).readsScript() || len(there) == 1 && thatReads(there)
 	case c.does("su", "runuser"):
 		return len(c.script()) == 0
+	case c.does("sudo"): // nothing follows that it would run
+		return c.through('s', "--shell") || c.through('i', "--login")
 	case !c.does(readers...):
 		return false
 	}
@@ -81,6 +83,32 @@ func (c command) readsScript() bool {
 		}
 	}
 	return true
+}
+
+// thatReads reports whether a text that another shell runs is a single command that reads its script from its input.
+func thatReads(text []*syntax.Word) bool {
+	script, known := said(text)
+	if !known {
+		return false
+	}
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
+	return err == nil && len(file.Stmts) == 1 && commandOf(file.Stmts[0]).readsScript()
+}
+
+// fed returns the text that a statement prints for a shell behind it in a pipe to read: that of a here-document, or the words of an echo.
+func fed(s *syntax.Stmt) (script string, is bool) {
+	c := commandOf(s)
+	switch {
+	case c.does("cat") && (len(c.args) == 0 || len(c.args) == 1 && c.argument("-")):
+		for _, r := range s.Redirs {
+			if r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc {
+				return hereText(r), r.Hdoc != nil
+			}
+		}
+	case c.does("echo"):
+		return said(c.args)
+	}
+	return "", false
 }
 
 // hereText returns a here-document as the shell hands it on, but for what it would fill in.
