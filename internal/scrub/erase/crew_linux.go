@@ -85,12 +85,23 @@ func (c *crew) give(worker int, dirs ...*dir) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.queue(worker, dirs)
+	c.wake.Broadcast()
+}
+
+// keepNext queues a directory that the worker takes next itself. Nobody is woken for it: in a chain of directories that would be for each.
+func (c *crew) keepNext(worker int, d *dir) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue(worker, []*dir{d})
+}
+
+func (c *crew) queue(worker int, dirs []*dir) {
 	c.left += len(dirs)
 	if p := dirs[0].parent; p != nil {
 		p.pending += len(dirs)
 	}
 	c.stacks[worker] = append(c.stacks[worker], dirs...)
-	c.wake.Broadcast()
 }
 
 // take waits for a directory to visit; nil means that all is done, or that no more is to be.

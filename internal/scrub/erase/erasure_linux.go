@@ -79,7 +79,7 @@ func (e *erasure) run(ctx context.Context) (total Stats) {
 	all := make([]worker, len(e.stacks))
 	var group sync.WaitGroup
 	for i := range all {
-		all[i] = worker{erasure: e, number: i}
+		all[i] = worker{erasure: e, number: i, names: names{inOrder: !e.tree.inMemory && !e.measuring}}
 		group.Go(all[i].run)
 	}
 	group.Wait()

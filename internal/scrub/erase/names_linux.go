@@ -15,6 +15,8 @@ import (
 const (
 	firstRead = 32 << 10 // bytes asked for at first: most directories are small
 	bigRead   = 2 << 20  // bytes, some 60,000 names, that are read of a directory before any of them is removed
+	// vastRead is the same where their order matters, if few of them are directories: a disk's inodes are gone through once for each read.
+	vastRead = 32 << 20
 	// The longest record: a fixed part and a name of 255 bytes. Less room than that at the end of a read means there may be more.
 	record = 19 + 256 + 8
 )
@@ -34,11 +36,14 @@ type names struct {
 	next int64 // the position after what was read, for a descriptor opened anew
 	full bool  // there is probably more to read
 	end  bool  // there was nothing more to read
+
+	inOrder bool // names are to be removed in the order of their inodes
+	dirs    int  // directories in list
 }
 
 // read reads on from where the descriptor stands. No names means that the end was reached.
 func (n *names) read(fd int) error {
-	n.list, n.full, n.end = n.list[:0], false, false
+	n.list, n.dirs, n.full, n.end = n.list[:0], 0, false, false
 	if n.buf == nil {
 		n.buf = make([]byte, firstRead)
 	}
@@ -55,13 +60,15 @@ func (n *names) read(fd int) error {
 		if got+record < room {
 			return nil
 		}
-		if used == firstRead && len(n.buf) < bigRead {
-			n.buf = append(make([]byte, 0, bigRead), n.buf...)[:bigRead]
+		if len(n.buf)-used >= firstRead {
+			continue
 		}
-		if len(n.buf)-used < firstRead {
+		more := max(bigRead, 2*len(n.buf))
+		if more > bigRead && (!n.inOrder || n.dirs > maxAhead) || more > vastRead {
 			n.full = true
 			return nil
 		}
+		n.buf = append(make([]byte, 0, more), n.buf...)[:more]
 	}
 }
 
@@ -73,6 +80,9 @@ func (n *names) parse(from, to int) {
 		name := rec[19:size]
 		end := bytes.IndexByte(name, 0)
 		if !dots(name[:end]) {
+			if rec[18] == unix.DT_DIR {
+				n.dirs++
+			}
 			n.list = append(n.list, entry{
 				ino: binary.NativeEndian.Uint64(rec), off: int32(from + 19), size: int32(end), kind: rec[18], //nolint:gosec // below bigRead
 			})
@@ -85,9 +95,9 @@ func dots(name []byte) bool {
 	return len(name) == 1 && name[0] == '.' || len(name) == 2 && name[0] == '.' && name[1] == '.'
 }
 
-// sort puts many names in the order of their inodes, so that a cold disk is read from one end to the other.
+// sort puts many names in the order of their inodes, if that matters, so that a disk is read and written from one end to the other.
 func (n *names) sort() {
-	if len(n.list) > 1000 {
+	if n.inOrder && len(n.list) > 1000 {
 		slices.SortFunc(n.list, func(a, b entry) int { return cmp.Compare(a.ino, b.ino) })
 	}
 }

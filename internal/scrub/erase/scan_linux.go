@@ -61,12 +61,7 @@ func (w *worker) unreadable(d *dir, err error) {
 
 // queue gives the directories among the names to the crew: first, so that others have something to do.
 func (w *worker) queue(d *dir) int {
-	count := 0
-	for _, e := range w.names.list {
-		if e.kind == unix.DT_DIR {
-			count++
-		}
-	}
+	count := w.names.dirs
 	if count == 0 {
 		return 0
 	}
@@ -78,7 +73,11 @@ func (w *worker) queue(d *dir) int {
 			dirs = append(dirs, sub)
 		}
 	}
-	w.give(w.number, dirs...)
+	if count == 1 && len(w.names.list) == 1 {
+		w.keepNext(w.number, dirs[0])
+	} else {
+		w.give(w.number, dirs...)
+	}
 	return count
 }
 
@@ -93,9 +92,7 @@ func (w *worker) clear(d *dir, fd int) bool {
 	if w.measuring {
 		return w.weighAll(d, fd)
 	}
-	if !w.tree.inMemory {
-		w.names.sort()
-	}
+	w.names.sort()
 	for _, e := range w.names.list {
 		if e.kind == unix.DT_DIR {
 			continue
@@ -115,6 +112,7 @@ func (w *worker) clear(d *dir, fd int) bool {
 		w.stats.Files++
 		w.stats.Bytes += size
 		w.since++
+		w.yield()
 	}
 	return true
 }
