@@ -57,7 +57,7 @@ func (d *dwelling) inhabit(proc procfs.Root) {
 	parents := map[int]int{}
 	alive := []int{os.Getpid()}
 	var lock sync.Mutex
-	_ = proc.Walk(nil, func(s procfs.Stat) {
+	_ = proc.Walk(procfs.Listing{}, func(s procfs.Stat) {
 		agent := looks.isAgent(s, proc.Link(proc.Body(s), "exe"))
 		lock.Lock()
 		defer lock.Unlock()

@@ -29,15 +29,16 @@ type judge struct {
 	pidSpace   string
 	mountSpace string
 	userSpace  string
-	all        []procfs.Stat
-	exes       map[int]string // of those in all
+	listing    procfs.Listing
+	exes       map[int]string // of those in listing
 }
 
 func (p *processes) judge() (*judge, error) {
-	all, err := p.proc.List()
+	listing, err := p.proc.List()
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
+	all := listing.All
 	parents := make(map[int]int, len(all))
 	children := make(map[int][]int, len(all))
 	for _, s := range all {
@@ -45,7 +46,7 @@ func (p *processes) judge() (*judge, error) {
 		children[s.Parent] = append(children[s.Parent], s.PID)
 	}
 	j := &judge{
-		processes: p, all: all, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{}, cleanup: map[int]bool{}, agents: map[int]bool{},
+		processes: p, listing: listing, ours: map[int]bool{}, spared: map[int]bool{}, guarded: map[int]bool{}, cleanup: map[int]bool{}, agents: map[int]bool{},
 		agentUser: agentUser(), pidSpace: p.proc.Link(p.self, "ns/pid"), mountSpace: p.proc.Link(p.self, "ns/mnt"),
 		userSpace: p.proc.Link(p.self, "ns/user"), exes: make(map[int]string, len(all)),
 	}
@@ -73,7 +74,7 @@ func (p *processes) judge() (*judge, error) {
 // agent's account.
 func (j *judge) each(f func(procfs.Stat, *leftover)) error {
 	var lock sync.Mutex
-	err := j.proc.Walk(j.all, func(s procfs.Stat) {
+	err := j.proc.Walk(j.listing, func(s procfs.Stat) {
 		if l := j.verdict(s); l != nil {
 			lock.Lock()
 			defer lock.Unlock()

@@ -31,20 +31,53 @@ func (r Root) file(pid int, name string) string {
 // passes bounds how often a walk lists the processes.
 const passes = 20
 
-// Walk calls yield with every process that is no zombie. It lists until a listing brings nothing new, since a process
-// that keeps starting another and ends is in no single listing for long; those of the first listing are yielded on all
+// Listing is what the list of processes was at one time.
+type Listing struct {
+	All []Stat // that are no zombies, in the order of their numbers
+	complete
+}
+
+// complete tells whether a listing can have become incomplete.
+type complete struct {
+	forks uint64 // of before it
+	found int    // processes in it
+}
+
+// still reports whether no process was started since a listing was begun. Where the number of all that ever were is less than what is
+// there (gVisor tells 0), it means nothing.
+func (c complete) still(r Root) bool {
+	return c.found > 0 && c.forks >= uint64(c.found) && r.forks() == c.forks
+}
+
+// forks returns how many processes and threads the machine has started since it booted, in all its namespaces; 0 if that is not told.
+// The kernel counts one as soon as it is in the list (copy_process of its kernel/fork.c).
+func (r Root) forks() uint64 {
+	text, _ := os.ReadFile(string(r) + "/stat")
+	for line := range bytes.Lines(text) {
+		if number, is := bytes.CutPrefix(line, []byte("processes ")); is {
+			n, _ := strconv.ParseUint(string(bytes.TrimSpace(number)), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// Walk calls yield with every process that is no zombie. It lists until a listing brings nothing new, or nothing new can have come,
+// since a process that keeps starting another and ends is in no single listing for long; those of the first listing are yielded on all
 // processors at once, each later one as soon as it is seen. Those in known are taken from there for the first.
-func (r Root) Walk(known []Stat, yield func(Stat)) error {
-	seen := make(map[int]bool, len(known))
-	for _, s := range known {
+func (r Root) Walk(known Listing, yield func(Stat)) error {
+	seen := make(map[int]bool, len(known.All))
+	for _, s := range known.All {
 		seen[s.PID] = true
 	}
-	Each(len(known), func(i int) { yield(known[i]) })
-	for pass := range passes {
+	Each(len(known.All), func(i int) { yield(known.All[i]) })
+	for pass, last := 0, known.complete; pass < passes && !last.still(r); pass++ {
+		last.forks = r.forks()
 		pids, err := r.pids()
 		if err != nil {
 			return err
 		}
+		last.found = len(pids)
 		fresh := slices.DeleteFunc(pids, func(pid int) bool { return seen[pid] })
 		if len(fresh) == 0 {
 			return nil
@@ -57,7 +90,7 @@ func (r Root) Walk(known []Stat, yield func(Stat)) error {
 				yield(s)
 			}
 		}
-		if pass == 0 && len(known) == 0 {
+		if pass == 0 && len(known.All) == 0 {
 			Each(len(fresh), one)
 			continue
 		}
@@ -88,27 +121,30 @@ func (r Root) pids() ([]int, error) {
 	return pids, nil
 }
 
-// List returns every process of one listing that is no zombie, in the order of their numbers. Those that are started meanwhile are
-// left to a walk, which lists again: half of what a look at many processes takes is the kernel's time for listing them.
-func (r Root) List() ([]Stat, error) {
+// List lists the processes once. Those that are started meanwhile are left to a walk, which lists again: a good part of what a look at
+// many processes takes is the kernel's time for listing them, and one processor's alone.
+func (r Root) List() (Listing, error) {
+	l := Listing{complete: complete{forks: r.forks()}}
 	pids, err := r.pids()
 	if err != nil {
-		return nil, err
+		return l, err
 	}
+	l.found = len(pids)
 	all := make([]Stat, len(pids))
 	Each(len(pids), func(i int) {
 		if s, ok := r.Stat(pids[i]); ok && !s.Zombie() {
 			all[i] = s
 		}
 	})
-	return slices.DeleteFunc(all, func(s Stat) bool { return s.PID == 0 }), nil
+	l.All = slices.DeleteFunc(all, func(s Stat) bool { return s.PID == 0 })
+	return l, nil
 }
 
 // All returns every process that is no zombie, in the order of their numbers.
 func (r Root) All() ([]Stat, error) {
 	var all []Stat
 	var lock sync.Mutex
-	err := r.Walk(nil, func(s Stat) {
+	err := r.Walk(Listing{}, func(s Stat) {
 		lock.Lock()
 		defer lock.Unlock()
 		all = append(all, s)
