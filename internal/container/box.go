@@ -39,6 +39,8 @@ type box struct {
 	engine *engine
 	name   string
 	home   string
+	// volumes are the names of those that were made, or begun to be.
+	volumes []string
 
 	silence context.CancelFunc // ends the goroutines of observe
 	logged  chan struct{}      // closed when the log has ended; nil before observe
@@ -90,7 +92,7 @@ func (b *box) launch(ctx context.Context) (string, error) {
 	return url, nil
 }
 
-// create makes the container, labelled from its first moment on.
+// create makes the container and its volumes, labelled from their first moment on.
 func (b *box) create(ctx context.Context, image imageFacts) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("create container: %w", context.Cause(ctx))
@@ -106,16 +108,21 @@ func (b *box) create(ctx context.Context, image imageFacts) error {
 	limits, stop := b.spec.Image.Limits, stopSeconds
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), createWithin)
 	defer cancel()
+	mounts, err := b.makeVolumes(whole, image.volumes)
+	if err != nil {
+		return err
+	}
 	made, err := b.engine.ContainerCreate(whole, client.ContainerCreateOptions{
 		Name: b.name,
 		Config: &api.Config{
 			Image: image.id, Env: []string{"JAVA_OPTS=" + java}, StopTimeout: &stop,
-			Labels:       map[string]string{ownerLabel: b.spec.Owner.String(), runLabel: b.spec.Owner.Run},
+			Labels:       b.labels(),
 			ExposedPorts: network.PortSet{port: {}},
 		},
 		HostConfig: &api.HostConfig{
 			NetworkMode:  api.NetworkMode(b.spec.Image.Network),
 			PortBindings: host,
+			Mounts:       mounts,
 			Resources: api.Resources{
 				Memory: limits.Memory, NanoCPUs: int64(limits.CPUs * 1e9), PidsLimit: &limits.PIDs,
 			},
@@ -132,6 +139,11 @@ func (b *box) create(ctx context.Context, image imageFacts) error {
 		return fmt.Errorf("create container: %w", context.Cause(ctx))
 	}
 	return nil
+}
+
+// labels tell whose the container and its volumes are.
+func (b *box) labels() map[string]string {
+	return map[string]string{ownerLabel: b.spec.Owner.String(), runLabel: b.spec.Owner.Run}
 }
 
 // ports are the one inside, and what it is bound to outside unless the container has a network of its own.
@@ -199,6 +211,9 @@ func (b *box) remove(ctx context.Context) error {
 		return nil
 	}
 	err := b.engine.remove(ctx, b.name)
+	if err == nil {
+		err = b.engine.removeVolumes(ctx, b.volumes)
+	}
 	b.silence()
 	if b.ended != nil {
 		<-b.logged

@@ -61,8 +61,8 @@ func startRelay(t *testing.T, e engine, seen func(answered bool)) relay {
 	return r
 }
 
-// changes of a start are the making of the container, the seed, the start, and the root URL.
-const changes = 4
+// changes of a start are the making of the volume and of the container, the seed, the start, and the root URL.
+const changes = 5
 
 // cancelledAnywhere ends the context before and after each request that changes something, before all of them, and while a controller boots.
 func cancelledAnywhere(t *testing.T, e engine) {

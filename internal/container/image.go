@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -20,6 +22,8 @@ type imageFacts struct {
 	id   string
 	home string // JENKINS_HOME
 	java string // its own JAVA_OPTS
+	// volumes are the directories that it wants volumes for.
+	volumes []string
 }
 
 // provide has the engine have the image, and looks at it.
@@ -58,6 +62,7 @@ func (e *engine) look(ctx context.Context, name string) (imageFacts, error) {
 	if found.Config == nil {
 		return facts, nil
 	}
+	facts.volumes = slices.Sorted(maps.Keys(found.Config.Volumes))
 	for _, variable := range found.Config.Env {
 		switch key, value, _ := strings.Cut(variable, "="); key {
 		case "JENKINS_HOME":

@@ -54,7 +54,8 @@ func sweepBoxes(ctx context.Context, l Leftovers, me process, now time.Time) (re
 		}
 		removed = append(removed, "container "+trimName(name))
 	}
-	return removed, err
+	volumes, failed := e.sweepVolumes(ctx, l, me, now)
+	return append(removed, volumes...), errors.Join(err, failed)
 }
 
 // goes decides.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/client"
 
 	"github.com/pitcrew-ci/pitcrew/internal/container"
 )
@@ -31,9 +33,19 @@ func sweepOfDead(t *testing.T, e engine) {
 	if diff := cmp.Diff(before, e.has(t, "")); diff != "" {
 		t.Fatalf("it went with its owner, so this proves nothing:\n%s", diff)
 	}
+	dead := strings.Split(container.Self("").String(), "/")
+	dead[4] = "1" // another process has its number by now
+	const alone = "of-a-container-that-was-never-made"
+	_, err := e.client.VolumeCreate(t.Context(), client.VolumeCreateOptions{
+		Name: alone, Labels: map[string]string{"io.github.pitcrew-ci.ephemeral.owner": strings.Join(dead, "/")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	removed, err := container.Sweep(t.Context(), left)
-	if err != nil || len(removed) != 1 {
-		t.Fatalf("removed %q, %v; want the one container", removed, err)
+	slices.Sort(removed) // the container first
+	if err != nil || len(removed) != 3 || !slices.Contains(removed, "volume "+alone) || removed[2] != strings.Replace(removed[0], "container", "volume", 1)+"-0" {
+		t.Fatalf("removed %q, %v; want the one container, its volume and the one that is alone", removed, err)
 	}
 	after := e.has(t, "")
 	if len(after) != len(before)-1 || strings.Contains(strings.Join(after, " "), strings.TrimPrefix(removed[0], "container ")) {
@@ -50,7 +62,7 @@ func sweepOfDead(t *testing.T, e engine) {
 		t.Errorf("the second sweep: %q, %v", removed, err)
 	}
 	living.kill(t)
-	if removed, err := container.Sweep(t.Context(), left); err != nil || len(removed) != 1 {
+	if removed, err := container.Sweep(t.Context(), left); err != nil || len(removed) != 2 {
 		t.Errorf("a sweep after its death: %q, %v", removed, err)
 	}
 }

@@ -72,7 +72,7 @@ func TestARehearsalInAContainer(t *testing.T) {
 	t.Run("all", func(t *testing.T) { // returns when the parallel ones have ended
 		for name, part := range map[string]func(*box){
 			"engine killed": engineIsKilled, "container killed": containerIsKilled, "rehearsal killed": rehearsalIsKilled,
-			"engine gone": engineIsGone,
+			"engine gone": engineIsGone, "engine or container killed at any part": killedAtParts,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -131,6 +131,37 @@ func containerIsKilled(b *box) {
 		b.Error("it says that something is left behind")
 	}
 	b.leavesNothing()
+}
+
+// killedAtParts kills the engine, and in another rehearsal the container, at parts of a rehearsal; PITCREW_LONG=1 does so at all of them.
+func killedAtParts(b *box) {
+	socket := filepath.Join(filepath.Dir(b.engine.Socket), "fourth")
+	service := b.engine.Serve(b.t, socket)
+	for i, part := range append([]string{"starts a Jenkins"}, parts...) {
+		for j, victim := range []string{"engine", "container"} {
+			if i == 0 && victim == "container" || os.Getenv("PITCREW_LONG") == "" && (i+j)%6 != 0 {
+				continue // there is none yet, or it is left to the longer run
+			}
+			c := b.rehearsal(socket)
+			starts.RLock()
+			said := b.until(c, part)
+			starts.RUnlock()
+			if victim == "engine" {
+				service.Kill()
+				b.must(os.Remove(socket))
+				service = b.engine.Serve(b.t, socket)
+			} else {
+				b.engine.Run(b.t, "kill", "--signal", "KILL", b.container(c))
+			}
+			_ = c.Wait() // the code is looked at
+			code := c.ProcessState.ExitCode()
+			b.Logf("%s at %q: it ended with %d", victim, part, code)
+			if mayFail := victim == "container" || i == 0; code != 0 && (code != 1 || !mayFail) {
+				b.Errorf("%s at %q: it ended with %d:\n%s", victim, part, code, said)
+			}
+			b.leavesNothing()
+		}
+	}
 }
 
 // engineIsGone leaves what only an engine can remove, says so, and returns the rest.
