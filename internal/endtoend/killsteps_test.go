@@ -6,6 +6,7 @@ package endtoend
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -35,6 +36,7 @@ type loanStep struct {
 	line       string // of the request; "" = none
 	back       bool   // the loan's return comes first
 	hasProgram bool   // the agent program runs
+	byBuild    bool   // only where a build holds the agent
 }
 
 const grant = "the agent becomes clean"
@@ -43,16 +45,16 @@ const grant = "the agent becomes clean"
 var steps = []loanStep{
 	{name: "the agent becomes dirty", of: toLender, line: `POST .*/computer/[^/]+/config\.xml$`},
 	{name: "the node is made", of: toBorrower, line: `POST .*/computer/doCreateItem$`},
-	{name: "the job is made", of: toLender, line: `POST .*/createItem\?name=.*-loan-`},
+	{name: "the job is made", of: toLender, line: `POST .*/createItem\?name=.*-loan-`, byBuild: true},
 	{name: "the secret is read", of: toBorrower, line: `GET .*/jenkins-agent\.jnlp$`},
-	{name: "the build is asked for", of: toLender, line: `POST .*-loan-\d+/buildWithParameters`},
+	{name: "the build is asked for", of: toLender, line: `POST .*-loan-\d+/buildWithParameters`, byBuild: true},
 	{name: "the agent is marked", of: toLender, line: `POST .*/changeOfflineCause$`},
 	{name: "the agent program starts", of: byAgent, line: `GET .*/login$`, hasProgram: true},
 	{name: "the agent program connects", of: byAgent, line: `GET .*/wsagents/$`, hasProgram: true},
 	{name: "the borrower has it", hasProgram: true},
 	{name: "the node is deleted", of: toBorrower, line: `POST .*/doDelete$`, back: true},
 	{name: "the mark is lifted", of: toLender, line: `POST .*/toggleOffline`, back: true},
-	{name: "the cleanup is asked for", of: toLender, line: `POST .*-slot-\d+/buildWithParameters`, back: true},
+	{name: "the cleanup is asked for", of: toLender, line: `POST .*-slot-\d+/buildWithParameters`, back: true, byBuild: true},
 	{name: grant, of: toLender, line: `POST .*/computer/[^/]+/config\.xml$`, back: true},
 }
 
@@ -66,6 +68,7 @@ type victim struct {
 	kill, revive func(*mortals)
 	isProgram    bool // it is there at few steps
 	spares       bool // its death ends no loan
+	isLenders    bool // nor that of one, where no build holds the agent
 }
 
 var victims = []victim{
@@ -78,9 +81,9 @@ var victims = []victim{
 		revive: func(m *mortals) { m.startDaemon() },
 		spares: true,
 	},
-	{name: "the lender", kill: func(m *mortals) { m.must(m.controller.Restart(m.ctx, testbed.Kill)) }},
+	{name: "the lender", kill: func(m *mortals) { m.must(m.controller.Restart(m.ctx, testbed.Kill)) }, isLenders: true},
 	{name: "the borrower", kill: func(m *mortals) { m.must(m.borrower.Restart(m.ctx, testbed.Kill)) }},
-	{name: "the lender's agent", kill: func(m *mortals) { m.agent.Kill() }},
+	{name: "the lender's agent", kill: func(m *mortals) { m.agent.Kill() }, isLenders: true},
 	{
 		name:      "the borrowed agent program",
 		kill:      func(m *mortals) { m.must(syscall.Kill(m.agentProgram(api.Loan{ID: m.loan}), syscall.SIGKILL)) },
@@ -95,24 +98,71 @@ func TestAKillAtEveryStepOfALoan(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			m := &mortals{scene: mortal(t)}
 			m.lends()
-			m.wires, m.agent = m.wired()
-			m.waits = m.job("CLEAN")
-			for j, s := range steps {
-				switch odd := (i+j)%2 != 0; { // so that the victims differ in which steps have an answer
-				case v.isProgram && !s.hasProgram:
-				case s.line == "":
-					m.killed(v, s, false)
-				case os.Getenv("PITCREW_LONG") != "":
-					m.killed(v, s, !odd)
-					fallthrough
-				default:
-					m.killed(v, s, odd)
-				}
-			}
-			if messy := slices.DeleteFunc(m.read(m.agent, "builds"), func(b string) bool { return strings.HasSuffix(b, "-clean") }); len(messy) > 0 {
-				m.Errorf("builds met the mess of others: %v", messy)
-			}
+			m.dies(v, i, steps)
 		})
+	}
+}
+
+// TestAKillAtEveryStepOfALoanOverSSH is the same where no build holds the agent: neither the lender nor its agent is needed for the loan.
+func TestAKillAtEveryStepOfALoanOverSSH(t *testing.T) {
+	direct := slices.DeleteFunc(slices.Clone(steps), func(s loanStep) bool { return s.byBuild })
+	for i, v := range victims {
+		t.Run(v.name, func(t *testing.T) {
+			m := &mortals{scene: mortal(t)}
+			m.lends()
+			m.overSSH("  delivery: ssh\n")
+			v.spares = v.spares || v.isLenders
+			m.dies(v, i, direct)
+		})
+	}
+}
+
+// What builds and cleanups leave in the directory of a scene, wherever they run.
+const (
+	usedAnywhere = `#!/bin/sh -e
+state=clean
+[ ! -e %[1]s/mess ] || state=messy
+echo "$state" >>%[1]s/used
+echo mess >%[1]s/mess
+`
+	cleanedAnywhere = `  - name: anywhere
+    run: |
+      rm -f %[1]s/mess
+      echo "$PITCREW_ATTEMPT" >>%[1]s/swept
+`
+)
+
+// lines counts those of a file in the directory of the scene.
+func (m *mortals) lines(file string) int {
+	m.Helper()
+	text, err := os.ReadFile(m.file(file))
+	if !os.IsNotExist(err) {
+		m.must(err)
+	}
+	return strings.Count(string(text), "\n")
+}
+
+// dies kills a victim at each step of a loan. Odd ones differ from even ones in which steps have an answer.
+func (m *mortals) dies(v victim, number int, steps []loanStep) {
+	m.Helper()
+	m.steps = fmt.Sprintf(cleanedAnywhere, m.dir)
+	m.wires, m.agent = m.wired()
+	m.waits = m.controller.Unique("waits")
+	m.controller.Job(m.ctx, m, m.waits, fmt.Sprintf(realJob, m.clean, escaped(fmt.Sprintf(usedAnywhere, m.dir))))
+	for i, s := range steps {
+		switch odd := (number+i)%2 != 0; {
+		case v.isProgram && !s.hasProgram:
+		case s.line == "":
+			m.killed(v, s, false)
+		case os.Getenv("PITCREW_LONG") != "":
+			m.killed(v, s, !odd)
+			fallthrough
+		default:
+			m.killed(v, s, odd)
+		}
+	}
+	if used, err := os.ReadFile(m.file("used")); err != nil || strings.Contains(string(used), "messy") {
+		m.Errorf("builds met the mess of others, %v:\n%s", err, used)
 	}
 }
 
@@ -149,8 +199,8 @@ func mortal(t *testing.T) *scene {
 func (m *mortals) killed(v victim, s loanStep, answered bool) {
 	m.Helper()
 	m.Logf("at the step: %s, answered %t", s.name, answered)
-	m.await("an agent to lend", func() bool { return m.labels(m.agent) == "CLEANABLE CLEAN" && !there(m.agent, "mess") })
-	before := m.cleanups(m.agent)
+	m.await("an agent to lend", func() bool { return m.labels(m.agent) == "CLEANABLE CLEAN" && m.lines("mess") == 0 })
+	before := m.lines("swept")
 	_, err := m.controller.Send(m.ctx, testbed.Request{Method: "POST", Path: testbed.JobPath(m.name+"-loan-01") + "/doDelete"})
 	m.must(err) // so that each loan makes it
 	sprung, on := make(chan struct{}), make(chan struct{})
@@ -234,7 +284,7 @@ func (m *mortals) toldWell(l api.Loan, b built, before int) {
 		}
 	}
 	slices.Reverse(story)
-	if proved.IsZero() || m.cleanups(m.agent) == before {
+	if proved.IsZero() || m.lines("swept") == before {
 		m.Errorf("it was not cleaned since; the loan is told by %v", story)
 	}
 	if at := b.started(); at.After(l.Granted) && at.Before(proved.Truncate(time.Millisecond)) {
