@@ -106,13 +106,26 @@ type loanMetrics struct {
 	lasted *prometheus.HistogramVec
 	attach *prometheus.HistogramVec
 	back   *prometheus.HistogramVec
+	counts map[loanKind]int // what open says; one goroutine tells of loans
 }
 
-// Lent implements [reconcile.LoanWatcher].
+// loanKind is what loans are counted by.
+type loanKind struct {
+	borrower string
+	state    loan.State
+}
+
+// Lent implements [reconcile.LoanWatcher]. What was told once is told on, as 0: whoever reads in between must see neither nothing
+// nor a part.
 func (m *metrics) Lent(open []loan.Loan) {
-	m.loans.open.Reset()
+	for kind := range m.loans.counts {
+		m.loans.counts[kind] = 0
+	}
 	for i := range open {
-		m.loans.open.WithLabelValues(open[i].Borrower, string(open[i].State)).Inc()
+		m.loans.counts[loanKind{open[i].Borrower, open[i].State}]++
+	}
+	for kind, n := range m.loans.counts {
+		m.loans.open.WithLabelValues(kind.borrower, string(kind.state)).Set(float64(n))
 	}
 }
 

@@ -126,8 +126,8 @@ func TestLoansAreCountedByBorrowerStateAndCause(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	m.Lent(nil)
-	if got := exposed(t, m, "pitcrew_loans{"); got != "" {
-		t.Errorf("of none is told %s", got)
+	if got, want := exposed(t, m, "pitcrew_loans{"), `borrower="lab",state="attached"} 0; borrower="lab",state="waiting"} 0`; got != want {
+		t.Errorf("of none is told %s, want %s", got, want)
 	}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	m.Returned(loan.Loan{
