@@ -86,7 +86,7 @@ func (c *cli) asking(o *connection, f func(ctx context.Context, d *daemon, args 
 		if err != nil {
 			return err
 		}
-		return d.explain(f(cmd.Context(), d, args))
+		return d.explain(inFlags(cmd, f(cmd.Context(), d, args)))
 	}
 }
 

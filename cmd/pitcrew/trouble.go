@@ -9,7 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 )
@@ -32,6 +37,53 @@ func (d *daemon) explain(err error) error {
 		return exit(exitUsage, err)
 	}
 	return err
+}
+
+// fieldOf is the annotation of a flag that names the field of the API that it sets, where the flag is not called as the field is.
+const fieldOf = "pitcrew_field"
+
+// sets says which field of the API a flag sets.
+func sets(cmd *cobra.Command, flag, field string) {
+	cmd.Flags().Lookup(flag).Annotations = map[string][]string{fieldOf: {field}}
+}
+
+// inFlags names what the daemon found wrong as the command line does: nobody has typed a field of the API.
+func inFlags(cmd *cobra.Command, err error) error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok { // errors that were joined, one by one
+		for _, one := range all.Unwrap() {
+			_ = inFlags(cmd, one)
+		}
+		return err
+	}
+	refused, ok := errors.AsType[*client.Error](err)
+	if !ok {
+		return err
+	}
+	for i, f := range refused.Faults {
+		_, name, _ := strings.Cut(f.Location, ".") // such as body or query before it
+		if flag := flagOf(cmd, f.Location); flag != "" {
+			name = "--" + flag
+		}
+		refused.Faults[i].Location = name
+	}
+	return err
+}
+
+// flagOf is the flag of a command that sets a field of the API, such as body.to.key; "" if none does.
+func flagOf(cmd *cobra.Command, field string) string {
+	flag := ""
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if slices.Contains(f.Annotations[fieldOf], field) {
+			flag = f.Name
+		}
+	})
+	if flag != "" {
+		return flag
+	}
+	if f := cmd.Flags().Lookup(field[strings.LastIndex(field, ".")+1:]); f != nil && f.Annotations[fieldOf] == nil && f.Annotations[connectionFlag] == nil {
+		return f.Name
+	}
+	return ""
 }
 
 func (d *daemon) unreachable(err error) string {

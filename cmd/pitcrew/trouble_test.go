@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -63,7 +64,7 @@ func TestTroubleSaysWhatToDo(t *testing.T) {
 		{
 			"the request is wrong", answer(http.StatusUnprocessableEntity, "application/problem+json", `{"status":422,"detail":"no","errors":[{"message":"never closed","location":"query.labels"}]}`), nil, nil,
 			exitUsage,
-			[]string{"query.labels: never closed"},
+			[]string{"pitcrew: --labels: never closed"},
 		},
 		{
 			"the daemon has trouble", answer(http.StatusInternalServerError, "application/problem+json", `{"status":500,"detail":"its log says why"}`), nil, nil,
@@ -104,6 +105,40 @@ func TestTroubleSaysWhatToDo(t *testing.T) {
 				t.Errorf("the token is shown: %q", said)
 			}
 		})
+	}
+}
+
+// What the daemon refuses is named as it was typed.
+func TestARefusalNamesTheFlagThatWasTyped(t *testing.T) {
+	t.Parallel()
+	for field, want := range map[string]string{
+		"body.to.key": "--key", "body.to.kind": "--to", "body.to.url": "--url", "body.to.ca": "--ca", "body.to.labels": "--node-labels", "body.want.labels": "--labels",
+		"body.want.agent": "--agent", "body.want.pool": "--pool", "body.want.wait": "--wait", "body.node": "--node", "body.secret": "--secret-file",
+		"body.borrower": "--borrower", "body.count": "--count", "body.for": "--for", "body.config": "config", "body.to.controller": "to.controller", "body": "", "": "",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			fmt.Fprintf(w, `{"status":422,"detail":"no","errors":[{"message":"is wrong","location":%q}]}`, field)
+		}))
+		code, said := asked(t.Context(), server.URL, nil, "loan", "request", "--borrower", "lab")
+		server.Close()
+		if want = strings.TrimPrefix(want+": is wrong", ": "); code != exitUsage || said != "pitcrew: "+want+"\n" {
+			t.Errorf("%s: it ended with %d and said %q, want %q", field, code, said, want)
+		}
+	}
+}
+
+func TestEachOfSeveralRefusalsNamesTheFlag(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprint(w, `{"status":422,"detail":"no","errors":[{"message":"is too long","location":"body.reason"}]}`)
+	}))
+	defer server.Close()
+	if _, said := asked(t.Context(), server.URL, nil, "loan", "return", "l1", "l2", "-r", "x"); said != "pitcrew: --reason: is too long\n--reason: is too long\n" {
+		t.Errorf("it says %q", said)
 	}
 }
 
