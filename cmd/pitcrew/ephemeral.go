@@ -131,14 +131,24 @@ func (e *ephemeral) controller(ctx context.Context, undo *rehearsal.Undo, say fu
 
 // trust reads what is trusted at a Jenkins that is given.
 func (e *ephemeral) trust() error {
-	text, err := os.ReadFile(e.ca)
-	if err != nil {
+	var err error
+	if e.authorities, err = certificates(e.ca); err != nil {
 		return usage("--controller-ca: %w", err)
 	}
-	if e.authorities, err = loanjob.Certificates(text); err != nil {
-		return usage("--controller-ca %s: %w", e.ca, err)
-	}
 	return nil
+}
+
+// certificates are those in a file, as an agent is told them.
+func certificates(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	all, err := loanjob.Certificates(text)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	return all, nil
 }
 
 func (e *ephemeral) token() (string, error) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -117,17 +118,42 @@ func (r *loanRequest) complete() error {
 	for _, from := range []struct {
 		flag, file string
 		to         *string
-	}{{"secret-file", r.secretFile, &r.Secret}, {"key", r.key, &r.To.Key}, {"ca", r.ca, &r.To.CA}} {
+		read       func(string) (string, error)
+	}{{"secret-file", r.secretFile, &r.Secret, shortFile}, {"key", r.key, &r.To.Key, shortFile}, {"ca", r.ca, &r.To.CA, certificates}} {
 		if from.file == "" {
 			continue
 		}
-		text, err := os.ReadFile(from.file)
+		text, err := from.read(from.file)
 		if err != nil {
 			return usage("--%s: %w", from.flag, err)
 		}
-		*from.to = strings.TrimSpace(string(text))
+		*from.to = text
 	}
 	return nil
+}
+
+// mostOfFile is more than a request with what is in a file may have.
+const mostOfFile = 64 << 10
+
+// shortFile reads the text in a file without what is blank around it. One without text is not the same as none that was named.
+func shortFile(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, mostOfFile+1))
+	if err != nil {
+		return "", err
+	}
+	trimmed := strings.TrimSpace(string(text))
+	switch {
+	case len(text) > mostOfFile:
+		return "", fmt.Errorf("%s is larger than %d KiB: it is another file", file, mostOfFile>>10)
+	case trimmed == "":
+		return "", fmt.Errorf("%s is empty", file)
+	}
+	return trimmed, nil
 }
 
 // orEmpty spells a time as the API takes it.

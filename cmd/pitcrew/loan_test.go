@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -195,6 +197,32 @@ func TestLessThanOneAgentIsNoRequest(t *testing.T) {
 	for _, n := range []int{0, -1} {
 		if err := (&loanRequest{LoanRequest: api.LoanRequest{Count: n}}).complete(); err == nil || !strings.HasPrefix(err.Error(), "--count ") {
 			t.Errorf("%d agents: %v", n, err)
+		}
+	}
+}
+
+// A file that is named and says nothing must not be taken for none: the request would be another one.
+func TestAFileWithoutASecretIsNoRequest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ text, says string }{
+		"empty": {" \n", "empty is empty"},
+		"image": {strings.Repeat("x", mostOfFile+1), "image is larger than 64 KiB"},
+		"long":  {strings.Repeat("x", mostOfFile), ""},
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for flag, r := range map[string]*loanRequest{"--secret-file": {secretFile: file}, "--key": {key: file}} {
+			r.Count = 1
+			err := r.complete()
+			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.HasPrefix(err.Error(), flag+": ") || !strings.Contains(err.Error(), c.says)) {
+				t.Errorf("%s %s: %v, want %q", flag, name, err, c.says)
+			}
+		}
+		if err := (&loanRequest{LoanRequest: api.LoanRequest{Count: 1}, ca: file}).complete(); err == nil || !strings.HasPrefix(err.Error(), "--ca: "+file+": no certificate") {
+			t.Errorf("--ca %s: %v", name, err)
 		}
 	}
 }
