@@ -66,6 +66,8 @@ func (l *Lender) check(r *loan.Request, secret string) error {
 	}
 	known, ok := l.Borrowers.Named(r.Borrower)
 	switch {
+	case r.Borrower == "":
+		return bad("borrower", "say who borrows: the token is not that of a borrower")
 	case !ok:
 		return bad("borrower", "the configuration has no borrower %q", r.Borrower)
 	case r.Count < 1 || r.Count > mostAtOnce:
@@ -99,13 +101,16 @@ func (l *Lender) check(r *loan.Request, secret string) error {
 			return bad("to.ca", "%v", err)
 		}
 	}
+	if (r.To.Key != "") != (r.To.Kind == loan.ToSSH) {
+		return bad("to.key", "a loan by ssh needs a public key, and no other has one")
+	}
+	if len(r.To.Labels) > 0 && (r.To.Kind != loan.ToController || r.Node != "" || r.To.URL != "") {
+		return bad("to.labels", "only a node that pitcrew makes at the borrower gets labels")
+	}
 	switch {
 	case r.To.Kind != loan.ToController:
 		if r.Node != "" || secret != "" || r.To.URL != "" {
 			return bad("node", "only a loan to a controller has one")
-		}
-		if (r.To.Key != "") != (r.To.Kind == loan.ToSSH) {
-			return bad("to.key", "a loan by ssh needs a public key, and no other has one")
 		}
 		if r.To.Key != "" && !loanjob.IsKey(r.To.Key) {
 			return bad("to.key", "want one public key of OpenSSH, ssh-ed25519 for example, without options")

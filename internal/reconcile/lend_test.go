@@ -162,6 +162,9 @@ func TestARequestThatNoAgentCouldAnswerIsRefusedAtOnce(t *testing.T) {
 			{"secret", at(url), "own", "$(id)"},
 			{"to.labels", to(loan.ToController, func(t *loan.Target) { t.Labels = []string{"a", "b\x1b[2J"} }), "", ""},
 			{"to.labels", to(loan.ToController, func(t *loan.Target) { t.Labels = []string{""} }), "", ""},
+			{"to.labels", to(loan.ToHold, func(t *loan.Target) { t.Labels = []string{"a"} }), "", ""},
+			{"to.labels", to(loan.ToController, func(t *loan.Target) { t.Labels, t.URL = []string{"a"}, url }), "own", secret},
+			{"to.key", to(loan.ToController, func(t *loan.Target) { t.Key = key }), "", ""},
 			{"to.kind", by(key), "", ""}, // no pool has an account and ssh
 			{"to.kind", by("command=\"id\" " + key), "", ""},
 		} {
