@@ -34,6 +34,9 @@ type Match struct {
 	Offer Offer
 }
 
+// NoneOffered is why a loan waits that none of the offered agents answers.
+const NoneOffered = "waits for an agent that it wants to be clean and idle"
+
 // Choose says which waiting loans get which of the offered agents. The borrower with the fewest agents comes
 // first, among those the one that has waited longest; within a borrower, the oldest request. Fits says whether an
 // agent answers a loan, by what it wants and whom it is to. Quotas are by borrower; one without an entry has none. Active loans are those of all controllers.
@@ -106,7 +109,7 @@ func (c *chooser) take(l Loan) (o Offer, why string) {
 	if why := c.vain[w]; why != "" {
 		return Offer{}, why
 	}
-	why = "waits for an agent that it wants to be clean and idle"
+	why = NoneOffered
 	for i, offer := range c.left {
 		if !c.fits(l, offer) {
 			continue

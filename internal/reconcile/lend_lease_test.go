@@ -85,7 +85,7 @@ func TestALoanThatNoAgentIsFoundForExpires(t *testing.T) {
 			r.t.Errorf("before its time it is %s", got.State)
 		}
 		r.pass(21 * time.Minute)
-		if got := r.loan(l.ID); got.State != loan.Expired || r.story(l.ID) != "requested expired" || !strings.Contains(got.Reason, "no agent was found within 1h0m0s: it waits for an agent") {
+		if got := r.loan(l.ID); got.State != loan.Expired || r.story(l.ID) != "requested expired" || !strings.Contains(got.Reason, "no agent was found within 1h0m0s: it waits for what no lending pool has") {
 			r.t.Errorf("it is %s (%s): %s", got.State, got.Reason, r.story(l.ID))
 		}
 	})

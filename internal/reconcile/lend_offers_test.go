@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ func TestOffersAreWhatCouldBeLentWithTheFloorKept(t *testing.T) {
 
 // What is lent while nothing is cleaned does not come back: those that are clean are all that the pool has.
 func TestNothingIsLentWhileNothingIsCleaned(t *testing.T) {
+	says := map[string]string{"paused": "waits, because pool ", "held": loan.NoneOffered}
 	for what, stop := range map[string]func(*lendRig) (again func()){
 		"paused": func(r *lendRig) func() {
 			must(r.t, r.store.SetPause(r.t.Context(), pause(reconcile.ScopeAll, time.Now(), time.Time{})))
@@ -73,9 +75,45 @@ func TestNothingIsLentWhileNothingIsCleaned(t *testing.T) {
 				if got := r.loan(l.ID); got.State != loan.Waiting || len(r.offers()) != 0 {
 					r.t.Errorf("it is %s: %s", got.State, got.Reason)
 				}
+				if why := r.lender.Waits(l.ID); !strings.HasPrefix(why, says[what]) {
+					r.t.Errorf("it says that it %q, want %q", why, says[what])
+				}
 				again()
 				r.waitLoan(l.ID, loan.Attached)
 			})
 		})
 	}
+}
+
+// Who has mistyped what is wanted is told so: to wait for it to be clean and idle would be to wait for ever.
+func TestALoanThatWantsWhatThereIsNotSaysSo(t *testing.T) {
+	const nowhere = "waits for what no lending pool has"
+	inLendRig(t, setup{agents: one}, func(r *lendRig) {
+		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.offers()) == 1 })
+		ask := func(w loan.Want) string {
+			r.t.Helper()
+			loans, err := r.lender.Request(r.t.Context(), loan.Request{Borrower: "staging", By: "ci", Count: 1, Want: w, To: loan.Target{Kind: loan.ToHold}}, "")
+			must(r.t, err)
+			return loans[0].ID
+		}
+		wants := map[string]string{ask(loan.Want{Agent: "linux-70"}): nowhere, ask(loan.Want{Labels: "riscv"}): nowhere, ask(loan.Want{Isolated: true}): nowhere}
+		r.pass(10 * time.Second)
+		hold := func(id, want string) {
+			r.t.Helper()
+			if got := r.lender.Waits(id); got != want {
+				r.t.Errorf("it says %q, want %q", got, want)
+			}
+		}
+		for id, want := range wants {
+			hold(id, want)
+		}
+		first := ask(loan.Want{Labels: "!riscv"})
+		r.waitLoan(first, loan.Attached)
+		second := ask(loan.Want{Labels: "!riscv"})
+		r.pass(10 * time.Second)
+		hold(second, loan.NoneOffered)
+		for id, want := range wants {
+			hold(id, want)
+		}
+	})
 }

@@ -3,8 +3,10 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -186,16 +188,20 @@ func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 		offers = append(offers, o.Offer)
 	}
 	exprs := map[string]labelexpr.Expr{} // each is read once, not for each agent
-	fits := func(one loan.Loan, o loan.Offer) bool {
-		expr, ok := exprs[one.Want.Labels]
+	read := func(labels string) labelexpr.Expr {
+		expr, ok := exprs[labels]
 		if !ok {
-			expr = labelexpr.ParseLenient(one.Want.Labels)
-			exprs[one.Want.Labels] = expr
+			expr = labelexpr.ParseLenient(labels)
+			exprs[labels] = expr
 		}
-		return have.offers[o.Agent].answers(&one, expr)
+		return expr
+	}
+	fits := func(one loan.Loan, o loan.Offer) bool {
+		return have.offers[o.Agent].answers(&one, read(one.Want.Labels))
 	}
 	var errs []error
 	matches, waits := loan.Choose(waiting, open, offers, have.shelves, l.Borrowers.quotas(), fits)
+	l.explain(waiting, waits, read)
 	l.mu.Lock()
 	l.waits = waits
 	l.mu.Unlock()
@@ -208,6 +214,57 @@ func (l *Lender) choose(ctx context.Context, waiting, open []loan.Loan) error {
 		open = append(open, granted)
 	}
 	return errors.Join(errs...)
+}
+
+// explain says of loans that nothing offered answers whether anything could: who has mistyped a name would wait for ever. Each wish is
+// looked for once.
+func (l *Lender) explain(waiting []loan.Loan, waits map[string]string, read func(labels string) labelexpr.Expr) {
+	type wish struct {
+		want loan.Want
+		to   loan.Kind
+	}
+	told := map[wish]string{}
+	for i := range waiting {
+		one := &waiting[i]
+		if waits[one.ID] != loan.NoneOffered {
+			continue
+		}
+		w := wish{one.Want, one.To.Kind}
+		w.want.Patience = 0
+		if _, ok := told[w]; !ok {
+			told[w] = l.whyNone(one, read(one.Want.Labels))
+		}
+		waits[one.ID] = told[w]
+	}
+}
+
+// whyNone is why no agent is offered that answers a loan; expr is the label expression of that.
+func (l *Lender) whyNone(one *loan.Loan, expr labelexpr.Expr) string {
+	paused := ""
+	for _, c := range l.Crews() {
+		m := c.market.Load()
+		if m == nil {
+			if s := c.settings.Load(); !s.DryRun && slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Lend != nil }) {
+				return loan.NoneOffered // nobody has looked there yet
+			}
+			continue
+		}
+		for i := range m.offers {
+			if m.offers[i].answers(one, expr) {
+				return loan.NoneOffered // another loan has just got it
+			}
+		}
+		for i := range m.others {
+			switch o := &m.others[i]; {
+			case !o.answers(one, expr):
+			case o.paused == "":
+				return loan.NoneOffered
+			default:
+				paused = fmt.Sprintf("waits, because pool %s lends nothing meanwhile: %s", o.Pool, o.paused)
+			}
+		}
+	}
+	return cmp.Or(paused, "waits for what no lending pool has")
 }
 
 // Waits says what a loan waits for that has no agent yet, "" if that was not looked at.

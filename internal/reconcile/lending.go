@@ -59,13 +59,15 @@ func (p *Lending) lease(asked loan.Lease) loan.Lease {
 type offer struct {
 	loan.Offer
 	labels   []string
-	isolated bool // it can be lent to those that insist on an account of their own
-	letsIn   bool // and to persons, by ssh
+	isolated bool   // it can be lent to those that insist on an account of their own
+	letsIn   bool   // and to persons, by ssh
+	paused   string // why nothing of its pool is cleaned, "" if it is
 }
 
 // market is what a controller has to lend.
 type market struct {
 	offers  []offer
+	others  []offer // agents of the same pools that cannot be lent now
 	shelves map[string]loan.Shelf
 	lent    map[string]lent
 	unmet   []int // for each label expression of the queue, how many agents it wants beside those that are there or will be soon
@@ -117,13 +119,17 @@ func (c *Crew) noteMarket(s *Settings, look *Look, views []view) {
 			shelf.Clean++
 		}
 		m.shelves[v.pool.Name] = shelf
-		if v.lendable() {
-			m.offers = append(m.offers, offer{
-				Offer:    loan.Offer{Agent: loanAgent(v.agent.ID), Pool: v.pool.Name, CleanSince: v.agent.LastCleaned},
-				labels:   append(slices.Clone(v.labels), v.agent.ID.Name),
-				isolated: v.pool.Lend.Account != "" && v.pool.Lend.Isolation != loanjob.None,
-				letsIn:   v.pool.letsIn(),
-			})
+		one := offer{
+			Offer:    loan.Offer{Agent: loanAgent(v.agent.ID), Pool: v.pool.Name, CleanSince: v.agent.LastCleaned},
+			labels:   append(slices.Clone(v.labels), v.agent.ID.Name),
+			isolated: v.pool.Lend.Account != "" && v.pool.Lend.Isolation != loanjob.None,
+			letsIn:   v.pool.letsIn(), paused: v.policy.Paused,
+		}
+		switch {
+		case v.lendable():
+			m.offers = append(m.offers, one)
+		case v.sighting.Present:
+			m.others = append(m.others, one)
 		}
 	}
 	for pool, shelf := range m.shelves {
