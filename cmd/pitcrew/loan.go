@@ -249,7 +249,7 @@ func (c *cli) loanListCommand() *cobra.Command {
 	var f format
 	var borrower string
 	var all bool
-	limit := usualLimit
+	limit := 0
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List loans",
@@ -257,6 +257,12 @@ func (c *cli) loanListCommand() *cobra.Command {
 		Example: "  pitcrew loan list\n  pitcrew loan list --all --borrower staging",
 		Args:    none,
 		RunE: c.asking(&o, func(ctx context.Context, d *daemon, _ []string) error {
+			if limit == 0 {
+				limit = mostLoans // what goes on now is listed as a whole
+				if all {
+					limit = usualLimit
+				}
+			}
 			found, err := d.Loans(ctx, borrower, all, limit)
 			if err != nil {
 				return err
@@ -266,7 +272,7 @@ func (c *cli) loanListCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&borrower, "borrower", "", "only loans of this borrower")
 	cmd.Flags().BoolVar(&all, "all", false, "those that are over as well")
-	limited(cmd, &limit, "most loans to list")
+	cmd.Flags().Var(atMost{&limit}, "limit", fmt.Sprintf("most loans to list (default: %d of those that are not over, %d with --all)", mostLoans, usualLimit))
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -189,6 +191,23 @@ func TestALoanWithoutAnEndShowsNone(t *testing.T) {
 	var said bytes.Buffer
 	if shown := silentCLI(&said).loanTable([]api.Loan{{ID: "l1", State: "waiting", Reason: "because"}}, true, 0); strings.Contains(shown, "0001") {
 		t.Errorf("it shows\n%s", shown)
+	}
+}
+
+// What goes on now is listed as a whole: a script that returns what is listed must not leave the rest on loan.
+func TestAllLoansThatAreNotOverAreListed(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{"": "1000", "--all": "30", "--limit 7": "7", "--all --limit 200": "200"} {
+		var got string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.URL.Query().Get("limit")
+			fmt.Fprint(w, `{"items":[]}`)
+		}))
+		code, said := asked(t.Context(), server.URL, nil, append([]string{"loan", "list"}, strings.Fields(args)...)...)
+		server.Close()
+		if code != 0 || got != want {
+			t.Errorf("loan list %s: it asked for %s, want %s (%s)", args, got, want, said)
+		}
 	}
 }
 
