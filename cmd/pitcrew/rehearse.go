@@ -18,11 +18,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
+	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // rehearsing is what is asked of one rehearsal.
@@ -122,6 +124,13 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err := r.ephemeral.check(); err != nil {
 		return err
 	}
+	who, err := d.WhoAmI(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.checkRole(who); err != nil {
+		return err
+	}
 	// A terminal that is closed, or a reader that went away, is no reason to leave agents on loan.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
@@ -184,6 +193,22 @@ func (r *rehearsing) checkWish() error {
 		if err := writable(out.file); err != nil {
 			return usage("--%s: %w", out.flag, err)
 		}
+	}
+	return nil
+}
+
+// checkRole looks at what the token may do before a Jenkins is started: the result is told to the rollouts at the very end.
+func (r *rehearsing) checkRole(who api.Identity) error {
+	is := fmt.Sprintf("the token %s has the role %s", who.Name, who.Role)
+	switch role := store.Role(who.Role); {
+	case role == store.Viewer:
+		return exit(exitDenied, fmt.Errorf("a rehearsal borrows agents, which needs a token of the borrower, or the role operator; %s", is))
+	case role == store.Borrower && r.record:
+		return exit(exitDenied, fmt.Errorf("--record needs the token of an operator; %s", is))
+	case role == store.Borrower && r.borrower != "" && r.borrower != who.Borrower:
+		return exit(exitDenied, fmt.Errorf("--borrower %s: the token %s is that of %s", r.borrower, who.Name, who.Borrower))
+	case role != store.Borrower && r.borrower == "":
+		return usage("say with --borrower who borrows: %s, and is that of no borrower", is)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 )
 
@@ -55,6 +56,34 @@ func TestWhatIsWrongWithARehearsalIsSaidBeforeItBegins(t *testing.T) {
 }
 
 // A CI job that ends a rehearsal by timeout(1) interrupts it twice within microseconds.
+// What the token does not allow is said before agents are taken away from people, and not at the end.
+func TestWhatATokenDoesNotAllowIsSaidBeforeARehearsal(t *testing.T) {
+	t.Parallel()
+	borrower := api.Identity{Name: "ci", Role: "borrower", Borrower: "lab"}
+	operator := api.Identity{Name: "release", Role: "operator"}
+	for name, tc := range map[string]struct {
+		who  api.Identity
+		r    rehearsing
+		code int
+		want string // "" = nothing is wrong
+	}{
+		"its borrower":              {borrower, rehearsing{}, 0, ""},
+		"its borrower by name":      {borrower, rehearsing{borrower: "lab"}, 0, ""},
+		"another borrower":          {borrower, rehearsing{borrower: "others"}, exitDenied, "--borrower others: the token ci is that of lab"},
+		"a borrower that records":   {borrower, rehearsing{record: true}, exitDenied, "--record needs the token of an operator; the token ci has the role borrower"},
+		"who may look":              {api.Identity{Name: "eye", Role: "viewer"}, rehearsing{borrower: "lab"}, exitDenied, "the token eye has the role viewer"},
+		"an operator":               {operator, rehearsing{borrower: "lab", record: true}, 0, ""},
+		"an operator for nobody":    {operator, rehearsing{record: true}, exitUsage, "say with --borrower who borrows: "},
+		"an administrator, as well": {api.Identity{Name: "root", Role: "admin"}, rehearsing{borrower: "lab", record: true}, 0, ""},
+	} {
+		err := tc.r.checkRole(tc.who)
+		coded, _ := errors.AsType[*exitError](err)
+		if tc.want == "" && err != nil || tc.want != "" && (coded == nil || coded.code != tc.code || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
 func TestAnInterruptionThatComesTwiceAtOnceReturnsEverything(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
