@@ -73,11 +73,11 @@ func (o *Rollouts) rehearsed(ctx context.Context, r rollout.Rollout) (rollout.Re
 	case err != nil || stored.At.IsZero():
 		return rollout.Rehearsal{}, err
 	case stored.Passed:
-		return rollout.Rehearsal{Result: rollout.RehearsalPassed, Reason: stored.Report}, nil
+		return rollout.Rehearsal{Result: rollout.RehearsalPassed, Reason: stored.Report, At: stored.At}, nil
 	case stored.At.Before(r.Started) && r.By != "pitcrew":
 		return rollout.Rehearsal{Reason: "the one of " + stored.At.Format(time.RFC3339) + " failed: " + stored.Report}, nil
 	}
-	return rollout.Rehearsal{Result: rollout.RehearsalFailed, Reason: stored.Report}, nil
+	return rollout.Rehearsal{Result: rollout.RehearsalFailed, Reason: stored.Report, At: stored.At}, nil
 }
 
 // buildFailed says what the result of a real build tells about the agent that it ran on; known is false if nothing.

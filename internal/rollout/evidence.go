@@ -57,6 +57,7 @@ type Build struct {
 type Rehearsal struct {
 	Result RehearsalResult
 	Reason string // why it failed, or why there is no result yet
+	At     time.Time
 }
 
 // RehearsalResult is how a rehearsal ended. A rehearsal that could not be run has no result.

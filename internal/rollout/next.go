@@ -51,6 +51,7 @@ func Next(r Rollout, e Evidence, p Policy, now time.Time) Decision {
 		d.rehearse(r, e.Rehearsal, p, now)
 	case Canary, Share:
 		d.weigh(r, e.window(r, p, now), p, now)
+		d.hear(r, e.Rehearsal, p)
 	case Paused:
 		e = e.window(r, p, now)
 		d.Blames = Attribute(e.Cleanups, p)
@@ -78,6 +79,18 @@ func (d *Decision) rehearse(r Rollout, got Rehearsal, p Policy, now time.Time) {
 		why += ": " + got.Reason
 	}
 	d.wait(r, why, p, now)
+}
+
+// hear gives a rehearsal its due that failed while agents had the revision already, where one has to pass. As all evidence it counts
+// for the stage in which it came: whoever resumed or promoted the rollout after that knew of it.
+func (d *Decision) hear(r Rollout, got Rehearsal, p Policy) {
+	if !p.RehearsalRequired || got.Result != RehearsalFailed || got.At.Before(r.Since) {
+		return
+	}
+	d.Verdict, d.Reason, d.NextLook = RollBack, strings.TrimSuffix(r.Where()+": a rehearsal failed: "+got.Reason, ": "), time.Time{}
+	if p.OnFailure == PauseOnFailure {
+		d.Verdict = Pause
+	}
 }
 
 // minFailures is how many failures it takes to undo anything: a single one may always be a coincidence, whatever the

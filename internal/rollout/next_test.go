@@ -222,6 +222,39 @@ func TestNextInOtherStages(t *testing.T) {
 	}
 }
 
+// What a rehearsal finds when the first agents have the revision already stops it as well, where the pool wants one passed.
+func TestARehearsalThatFailsLaterStopsTheRollout(t *testing.T) {
+	t.Parallel()
+	rollouts := inEach(t)
+	for name, c := range map[string]struct {
+		stage  rollout.Stage
+		bend   func(*rollout.Policy)
+		after  time.Duration // the stage began
+		result rollout.RehearsalResult
+		want   rollout.Verdict
+		reason string
+	}{
+		"in canary":        {rollout.Canary, nil, time.Minute, rollout.RehearsalFailed, rollout.RollBack, "canary: a rehearsal failed: el9 is left dirty"},
+		"in a share":       {rollout.Share, nil, 0, rollout.RehearsalFailed, rollout.RollBack, "share 10%: a rehearsal failed: el9 is left dirty"},
+		"to be looked at":  {rollout.Canary, func(p *rollout.Policy) { p.OnFailure = rollout.PauseOnFailure }, time.Minute, rollout.RehearsalFailed, rollout.Pause, "canary: a rehearsal failed: el9 is left dirty"},
+		"known before":     {rollout.Canary, nil, -time.Minute, rollout.RehearsalFailed, rollout.Promote, "canary: 3 of 3 cleanups succeeded, goes to share 10%"},
+		"passed again":     {rollout.Canary, nil, time.Minute, rollout.RehearsalPassed, rollout.Promote, "canary: 3 of 3 cleanups succeeded, goes to share 10%"},
+		"not to be passed": {rollout.Canary, func(p *rollout.Policy) { p.RehearsalRequired = false }, time.Minute, rollout.RehearsalFailed, rollout.Promote, "canary: 3 of 3 cleanups succeeded, goes to share 10%"},
+		"in a pause":       {rollout.Paused, nil, time.Minute, rollout.RehearsalFailed, rollout.Stay, "paused at share 10% by ann: the mirror is down"},
+	} {
+		p, e := policy(), told("new a", "new b", "new c")
+		p.RehearsalRequired = true
+		if c.bend != nil {
+			c.bend(&p)
+		}
+		r := rollouts[c.stage]
+		e.Rehearsal = rollout.Rehearsal{Result: c.result, Reason: "el9 is left dirty", At: r.Since.Add(c.after)}
+		if d := rollout.Next(r, e, p, base.Add(2*time.Hour)); d.Verdict != c.want || d.Reason != c.reason {
+			t.Errorf("%s: %s: %s, want %s: %s", name, d.Verdict, d.Reason, c.want, c.reason)
+		}
+	}
+}
+
 func TestAPauseShowsTheEvidenceOfBefore(t *testing.T) {
 	t.Parallel()
 	r := started(t, policy(), fleet(10))
