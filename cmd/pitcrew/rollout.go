@@ -137,7 +137,7 @@ func (c *cli) seen(ctx context.Context, d *daemon, pool string, p *api.Promotion
 		return exit(exitFailed, fmt.Errorf("promote rollout of pool %s: it has had none", pool))
 	}
 	p.Revision, p.Where = r.To, r.Where
-	return c.confirm(ctx, fmt.Sprintf("Revision %s of pool %s is at %s: %s. Promote it from there?", short(r.To), pool, r.Where, strings.TrimPrefix(r.Waits, r.Where+": ")))
+	return c.confirm(ctx, fmt.Sprintf("Revision %s of pool %s is at %s: %s. Promote it from there?", short(r.To), pool, r.Where, waits(&r)))
 }
 
 // rolloutOrder makes the command of an order that takes a pool and no more.
@@ -202,13 +202,19 @@ func (c *cli) rolloutTable(all []api.Rollout) string {
 	for i := range all {
 		r := &all[i]
 		got := fmt.Sprintf("%d/%d", r.Agents.New, r.Agents.Total)
-		why := r.Waits
+		why := waits(r)
 		if r.Number == 0 {
 			got, why = "-", ""
 		}
-		rows[i] = []string{r.Pool, c.paintStage(r.Stage, r.Where), dash(short(r.From)), dash(short(r.To)), got, c.since(r.Since), oneLine(strings.TrimPrefix(why, r.Where+": "))}
+		rows[i] = []string{r.Pool, c.paintStage(r.Stage, r.Where), dash(short(r.From)), dash(short(r.To)), got, c.since(r.Since), oneLine(why)}
 	}
 	return tabular([]string{"POOL", "STAGE", "FROM", "TO", "HAVE", "FOR", "WHY"}, rows, c.width())
+}
+
+// waits is what the next decision waits for, or why there is none, without the stage that is shown beside it.
+func waits(r *api.Rollout) string {
+	why := strings.TrimPrefix(r.Waits, r.Where)
+	return strings.TrimPrefix(strings.TrimPrefix(why, " by "+r.By), ": ")
 }
 
 func (c *cli) paintStage(stage, where string) string {
@@ -236,9 +242,9 @@ func (c *cli) showRollout(f format, r api.Rollout) error {
 		facts = append(facts,
 			fact{"Rollout", fmt.Sprintf("%d, from %s to %s", r.Number, short(r.From), short(r.To))},
 			fact{"Started", c.moment(r.Started)}, fact{"In stage", "for " + c.since(r.Since) + ", by " + r.By}, fact{"Reason", r.Reason},
-			fact{"Decision", strings.TrimPrefix(r.Waits, r.Where+": ")},
+			fact{"Decision", waits(&r)},
 			fact{"Canaries", strings.Join(r.Canaries, ", ")}, fact{"Shares", percents(r.Shares)},
-			fact{"Agents", fmt.Sprintf("%d of %d have it, %d get it with their next cleanup", r.Agents.New, r.Agents.Total, r.Agents.Wants)},
+			fact{"Agents", fmt.Sprintf("%d of %d have it, and %d are to", r.Agents.New, r.Agents.Total, r.Agents.Wants)},
 			fact{"Rehearsal", strings.TrimSuffix(r.Rehearsal+": "+r.Report, ": ")})
 	}
 	if r.Offered != r.Pinned && r.Offered != r.To {

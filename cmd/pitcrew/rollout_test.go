@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/pitcrew-ci/pitcrew/internal/api"
 )
 
 func TestOrdersAboutARolloutAreGivenAsTheyAreSaid(t *testing.T) {
@@ -30,6 +32,20 @@ func TestOrdersAboutARolloutAreGivenAsTheyAreSaid(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), "el9") {
 			t.Errorf("%s shows %s", command, &out)
+		}
+	}
+}
+
+// Why it waits is shown without what stands beside it: at 80 columns nothing else would be left of it.
+func TestWhatARolloutWaitsForIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for says, want := range map[string]string{
+		"paused at share 50% by ann: the mirror is down":      "the mirror is down",
+		"paused at share 50%: 0 of 1 cleanups, 1 more wanted": "0 of 1 cleanups, 1 more wanted",
+		"no rollout: the pool pins revision 6aed54f2f368":     "no rollout: the pool pins revision 6aed54f2f368",
+	} {
+		if got := waits(&api.Rollout{Where: "paused at share 50%", By: "ann", Waits: says}); got != want {
+			t.Errorf("%q is shown as %q, want %q", says, got, want)
 		}
 	}
 }

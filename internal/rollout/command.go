@@ -74,7 +74,7 @@ func (r Rollout) Start(to Revision, salt string, p Policy, o Order) (Rollout, er
 	}
 	switch {
 	case r.Open():
-		return r, r.refuse("start", ErrUnderWay, "revision %s is %s: roll it back first", r.To.Short(), r.Where())
+		return r, r.refuse("start", ErrUnderWay, "revision %s is %s: roll it back first", r.To.Short(), r.stands())
 	case next.From == "":
 		return r, r.refuse("start", ErrUnpinned, "it pins no revision yet: there is nothing to roll out from")
 	case to == next.From || to == "":
@@ -118,6 +118,14 @@ func (r Rollout) Promote(seen Position, o Order) (Rollout, error) {
 	return r.enter(stage, step, o, o.hand("promoted by hand"))
 }
 
+// stands is what its revision is, in a sentence.
+func (r Rollout) stands() string {
+	if r.Stage == Canary || r.Stage == Share {
+		return "at " + r.Where()
+	}
+	return r.Where()
+}
+
 // Pause keeps further agents from getting the new revision. Those that have it keep it.
 func (r Rollout) Pause(o Order) (Rollout, error) {
 	if err := r.goesOn("pause"); err != nil {
@@ -133,7 +141,7 @@ func (r Rollout) Resume(o Order) (Rollout, error) {
 	case r.Stage == Pinned:
 		return r, r.refuse("resume", ErrNoRollout, "it has had none")
 	case r.Stage != Paused:
-		return r, r.refuse("resume", ErrNoRollout, "revision %s is %s, not paused", r.To.Short(), r.Where())
+		return r, r.refuse("resume", ErrNoRollout, "revision %s is %s, not paused", r.To.Short(), r.stands())
 	}
 	return r.enter(r.Before, r.Step, o, o.hand("resumed by hand"))
 }
