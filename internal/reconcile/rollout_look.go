@@ -165,7 +165,7 @@ func (o *Rollouts) look(ctx context.Context, pool string, now time.Time) error {
 	if d.Verdict != rollout.Stay { // what the new stage waits for
 		d = rollout.Next(row.Rollout, evidence, offer.Policy, now)
 	}
-	o.note(row, d, evidence.Rehearsal, ledger, now)
+	o.note(row, d, ledger, now)
 	return o.show(ctx, pool)
 }
 
@@ -308,7 +308,7 @@ func (o *Rollouts) tell(ctx context.Context, events []hygiene.Event) {
 }
 
 // note keeps what was stored and decided.
-func (o *Rollouts) note(row store.Rollout, d rollout.Decision, rehearsal rollout.Rehearsal, l ledger, now time.Time) {
+func (o *Rollouts) note(row store.Rollout, d rollout.Decision, l ledger, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.pools[row.Pool]
@@ -316,7 +316,7 @@ func (o *Rollouts) note(row store.Rollout, d rollout.Decision, rehearsal rollout
 		p = &rolling{}
 		o.pools[row.Pool] = p
 	}
-	p.row, p.decision, p.rehearsal, p.evidence = row, d, rehearsal, l
+	p.row, p.decision, p.evidence = row, d, l
 	p.looked, p.next, p.stale = now, now.Add(lookWhileOver), false
 	if row.Open() {
 		p.next = now.Add(lookWhileOpen)

@@ -104,7 +104,7 @@ func (o *Rollouts) ordered(ctx context.Context, offer Offer, f func(store.Rollou
 	if err != nil {
 		return err
 	}
-	o.note(row, rollout.Next(row.Rollout, evidence, offer.Policy, now), evidence.Rehearsal, l, now)
+	o.note(row, rollout.Next(row.Rollout, evidence, offer.Policy, now), l, now)
 	o.happened(offer.Pool)
 	return nil
 }
@@ -190,9 +190,13 @@ func (o *Rollouts) Status(ctx context.Context, pool string) (rollout.Status, err
 	s.Rollout.Pool = pool
 	o.mu.Lock()
 	if p := o.pools[pool]; p != nil {
-		s.Rollout, s.Decision, s.Decided, s.Rehearsal = p.row.Rollout, p.decision, p.looked, p.rehearsal
+		s.Rollout, s.Decision, s.Decided = p.row.Rollout, p.decision, p.looked
 	}
 	o.mu.Unlock()
+	var err error
+	if s.Rehearsal, err = o.rehearsed(ctx, s.Rollout); err != nil { // newer than the newest decision: whoever tells of one wants to see it
+		return s, err
+	}
 	agents, _, err := o.agents(ctx, pool)
 	for _, name := range agents {
 		id, parseErr := hygiene.ParseAgentID(string(name))

@@ -644,6 +644,16 @@ func TestARehearsalComesFirstWherePolicyWantsOne(t *testing.T) {
 		if got := f.got(bad); len(got) > 0 {
 			t.Errorf("%v got a revision whose rehearsal failed", got)
 		}
+		_, err = f.rollouts.Rehearsed(f.t.Context(), "all", good.Revision, false, "it leaves a mount", "ci")
+		must(t, err)
+		f.waitStage(rollout.RolledBack)
+		if r := f.stored(); r.Reason != "canary: a rehearsal failed: it leaves a mount" {
+			t.Errorf("the reason is %q", r.Reason)
+		}
+		status, err := f.rollouts.Rehearsed(f.t.Context(), "all", good.Revision, true, "the mount is gone", "ci")
+		if r := status.Rehearsal; err != nil || r.Result != rollout.RehearsalPassed || r.Reason != "the mount is gone" {
+			t.Errorf("whoever told it is shown %+v, %v", r, err)
+		}
 	})
 }
 

@@ -62,13 +62,12 @@ type Rollouts struct {
 
 // rolling is the rollout of one pool, with what was decided last.
 type rolling struct {
-	row       store.Rollout
-	decision  rollout.Decision
-	rehearsal rollout.Rehearsal
-	looked    time.Time // when it was decided about last
-	next      time.Time // when it is to be again, if nothing happens before
-	stale     bool      // something happened
-	evidence  ledger
+	row      store.Rollout
+	decision rollout.Decision
+	looked   time.Time // when it was decided about last
+	next     time.Time // when it is to be again, if nothing happens before
+	stale    bool      // something happened
+	evidence ledger
 }
 
 type keptProgram struct {
