@@ -239,10 +239,14 @@ func (c *cli) showRollout(f format, r api.Rollout) error {
 	if r.Number == 0 {
 		facts = append(facts, fact{"Pins", short(r.Pinned)})
 	} else {
+		decision := waits(&r)
+		if decision == r.Reason { // a decision that was carried out, or a person's word
+			decision = ""
+		}
 		facts = append(facts,
 			fact{"Rollout", fmt.Sprintf("%d, from %s to %s", r.Number, short(r.From), short(r.To))},
 			fact{"Started", c.moment(r.Started)}, fact{"In stage", "for " + c.since(r.Since) + ", by " + r.By}, fact{"Reason", r.Reason},
-			fact{"Decision", waits(&r)},
+			fact{"Decision", decision},
 			fact{"Canaries", strings.Join(r.Canaries, ", ")}, fact{"Shares", percents(r.Shares)},
 			fact{"Agents", fmt.Sprintf("%d of %d have it, and %d are to", r.Agents.New, r.Agents.Total, r.Agents.Wants)},
 			fact{"Rehearsal", strings.TrimSuffix(r.Rehearsal+": "+r.Report, ": ")})
