@@ -56,7 +56,7 @@ func newBox(s Spec, t *tail) *box {
 
 func (b *box) launch(ctx context.Context) (string, error) {
 	var err error
-	if b.engine, err = openEngine(ctx, b.spec.Image.Engine); err != nil {
+	if b.engine, err = openEngine(ctx, b.spec.Image.Engine, b.spec.Image.AnswerWithin); err != nil {
 		return "", err
 	}
 	host, _ := b.spec.bound()
@@ -71,15 +71,8 @@ func (b *box) launch(ctx context.Context) (string, error) {
 	if err := b.create(ctx, image); err != nil {
 		return "", err
 	}
-	seed := b.spec.Seed.files(b.spec.AdvertiseURL)
-	if err = b.put(ctx, seed); errdefs.IsNotFound(err) {
-		err = b.putNew(ctx, seed)
-	}
-	if err != nil {
+	if err := b.begin(ctx); err != nil {
 		return "", err
-	}
-	if _, err := b.engine.ContainerStart(ctx, b.name, client.ContainerStartOptions{}); err != nil {
-		return "", fmt.Errorf("start container %s: %w", b.name, err)
 	}
 	b.observe(ctx)
 	url, err := b.address(ctx)
@@ -90,6 +83,24 @@ func (b *box) launch(ctx context.Context) (string, error) {
 		return "", errors.Join(b.endSoon(ctx), err)
 	}
 	return url, nil
+}
+
+// begin seeds the container and starts it.
+func (b *box) begin(ctx context.Context) error {
+	ctx, cancel := b.engine.bound(ctx)
+	defer cancel()
+	seed := b.spec.Seed.files(b.spec.AdvertiseURL)
+	err := b.put(ctx, seed)
+	if errdefs.IsNotFound(err) {
+		err = b.putNew(ctx, seed)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := b.engine.ContainerStart(ctx, b.name, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("start container %s: %w", b.name, err)
+	}
+	return nil
 }
 
 // create makes the container and its volumes, labelled from their first moment on.
@@ -177,6 +188,8 @@ func javaOpts(own string, more []string) (string, error) {
 
 // address waits until the engine says where the container can be reached.
 func (b *box) address(ctx context.Context) (string, error) {
+	ctx, cancel := b.engine.bound(ctx)
+	defer cancel()
 	found, err := b.engine.ContainerInspect(ctx, b.name, client.ContainerInspectOptions{})
 	if err != nil {
 		return "", fmt.Errorf("look at container %s: %w", b.name, err)

@@ -3,6 +3,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,10 @@ import (
 // ErrNoEngine says that no container engine answers. The error tells where it was looked for.
 var ErrNoEngine = errors.New("no container engine answers")
 
-const pingWithin = 10 * time.Second
+const (
+	pingWithin          = 10 * time.Second
+	defaultAnswerWithin = time.Minute
+)
 
 // Sockets are the places where an engine is looked for when the spec names none: DOCKER_HOST alone if that is set, with DOCKER_CERT_PATH
 // and DOCKER_TLS_VERIFY; else the sockets of Docker and Podman that run as root, and then those of the user's own.
@@ -40,14 +44,26 @@ type engine struct {
 	*client.Client
 	// here says that its containers run on this machine, as far as a socket can tell.
 	here bool
+	// within is how long it may take to answer.
+	within time.Duration
 }
 
-// openEngine returns the first engine that answers, of the one that is named or of those that may be there.
-func openEngine(ctx context.Context, named string) (*engine, error) {
+// bound bounds one question to an engine that answers no more: it may well answer to a ping then.
+func (e *engine) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.within, fmt.Errorf("engine %s gives no answer within %s", e.DaemonHost(), e.within))
+}
+
+// openEngine returns the first engine that answers, of the one that is named or of those that may be there. Within is how long it may
+// take for each answer from then on.
+func openEngine(ctx context.Context, named string, within time.Duration) (*engine, error) {
 	places := Sockets()
 	if named != "" {
-		if filepath.IsAbs(named) {
-			named = "unix://" + named
+		if !strings.Contains(named, "://") {
+			socket, err := filepath.Abs(named)
+			if err != nil {
+				return nil, err
+			}
+			named = "unix://" + socket
 		}
 		places = []string{named}
 	}
@@ -55,6 +71,7 @@ func openEngine(ctx context.Context, named string) (*engine, error) {
 	for _, place := range places {
 		e, err := dialEngine(ctx, place)
 		if err == nil {
+			e.within = cmp.Or(within, defaultAnswerWithin)
 			return e, nil
 		}
 		if ctx.Err() != nil {

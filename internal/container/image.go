@@ -54,6 +54,8 @@ func (e *engine) provide(ctx context.Context, i Image) (imageFacts, error) {
 }
 
 func (e *engine) look(ctx context.Context, name string) (imageFacts, error) {
+	ctx, cancel := e.bound(ctx)
+	defer cancel()
 	found, err := e.ImageInspect(ctx, name)
 	if err != nil {
 		return imageFacts{}, fmt.Errorf("look at image %s: %w", name, err)

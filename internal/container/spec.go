@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -53,6 +54,8 @@ type Image struct {
 	Network string // of the engine: the container gets an address there, and no port is published
 	Port    int    // on which the controller listens inside; default 8080
 	Limits  Limits
+	// AnswerWithin is how long the engine may take to answer, but for what it loads or pulls; default 1 min.
+	AnswerWithin time.Duration
 }
 
 // Limits of a container. Zero is the default, anything negative is no limit.
@@ -88,7 +91,10 @@ func (s Spec) Check() error {
 		if err != nil || file == "" {
 			continue
 		}
-		_, err = os.Stat(file)
+		var found os.FileInfo
+		if found, err = os.Stat(file); err == nil && found.IsDir() {
+			err = fmt.Errorf("%s is a directory", file)
+		}
 	}
 	return err
 }
@@ -153,8 +159,8 @@ func (i Image) check() error {
 
 // checkAddresses also looks at what would only show after minutes.
 func (s Spec) checkAddresses() error {
-	host, _ := s.bound()
-	if net.ParseIP(host) == nil {
+	host, port := s.bound()
+	if _, err := strconv.ParseUint(port, 10, 16); net.ParseIP(host) == nil || port != "" && err != nil {
 		return fmt.Errorf("bind %q: want an IP address, with or without a port", s.Bind)
 	}
 	if s.AdvertiseURL == "" {

@@ -15,6 +15,8 @@ import (
 type Leftovers struct {
 	Engine string // as in [Image]; default: the same search
 	Dir    string // as in [War]; default: the same
+	// AnswerWithin is as in [Image].
+	AnswerWithin time.Duration
 	// Abandoned is the age at which things go whose owner cannot be judged, because it is of another machine or PID namespace. Zero: never.
 	Abandoned time.Duration
 }
@@ -29,12 +31,14 @@ func Sweep(ctx context.Context, l Leftovers) (removed []string, err error) {
 }
 
 func sweepBoxes(ctx context.Context, l Leftovers, me process, now time.Time) (removed []string, err error) {
-	e, err := openEngine(ctx, l.Engine)
+	e, err := openEngine(ctx, l.Engine, l.AnswerWithin)
 	if err != nil {
 		return nil, fmt.Errorf("sweep ephemeral controllers: %w", err)
 	}
 	defer e.Close()
-	found, err := e.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", ownerLabel)})
+	all, cancel := e.bound(ctx)
+	defer cancel()
+	found, err := e.ContainerList(all, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", ownerLabel)})
 	if err != nil {
 		return nil, fmt.Errorf("list ephemeral controllers: %w", err)
 	}
@@ -44,7 +48,7 @@ func sweepBoxes(ctx context.Context, l Leftovers, me process, now time.Time) (re
 		if !ours || !l.goes(me.fateOf(parseProcess(label), e.here), age) {
 			continue
 		}
-		if failed := e.remove(ctx, box.ID); failed != nil {
+		if failed := e.removeLeft(ctx, box.ID); failed != nil {
 			err = errors.Join(err, failed)
 			continue
 		}
@@ -56,6 +60,12 @@ func sweepBoxes(ctx context.Context, l Leftovers, me process, now time.Time) (re
 	}
 	volumes, failed := e.sweepVolumes(ctx, l, me, now)
 	return append(removed, volumes...), errors.Join(err, failed)
+}
+
+func (e *engine) removeLeft(ctx context.Context, id string) error {
+	ctx, cancel := e.bound(ctx)
+	defer cancel()
+	return e.remove(ctx, id)
 }
 
 // goes decides.
