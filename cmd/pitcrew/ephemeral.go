@@ -61,8 +61,11 @@ func (e *ephemeral) check() error {
 		return usage("say which Jenkins to rehearse with: one of --image (or --archive), --war and --controller-url")
 	case e.url != "" && e.user == "":
 		return usage("--controller-url needs --controller-user, and a token of that user")
-	case e.ca != "" && e.url == "":
-		return usage("--controller-ca goes with --controller-url")
+	}
+	if err := e.checkTogether(); err != nil {
+		return err
+	}
+	switch {
 	case e.ca != "":
 		return e.trust()
 	case e.url != "":
@@ -70,6 +73,30 @@ func (e *ephemeral) check() error {
 	}
 	if err := e.spec().Check(); err != nil {
 		return usage("%w", err)
+	}
+	return nil
+}
+
+// checkTogether refuses what would have no effect: whoever says it believes that it has.
+func (e *ephemeral) checkTogether() error {
+	image := e.image != "" || e.archive != ""
+	for _, f := range []struct {
+		flag        string
+		given, goes bool
+		with        string
+	}{
+		{"controller-user", e.user != "", e.url != "", "--controller-url"},
+		{"controller-token-file", e.tokenFile != "", e.url != "", "--controller-url"},
+		{"controller-ca", e.ca != "", e.url != "", "--controller-url"},
+		{"pull", e.pull, e.image != "" && e.archive == "", "--image, and without --archive"},
+		{"network", e.network != "", image, "--image or --archive"},
+		{"engine", e.engine != "", e.url == "", "a Jenkins that is started"}, // a war's leftovers may be there
+		{"java", e.java != "", e.war != "", "--war"},
+		{"bind", e.bind != "", e.url == "" && e.network == "", "a Jenkins that is started, and not into a --network"},
+	} {
+		if f.given && !f.goes {
+			return usage("--%s goes with %s", f.flag, f.with)
+		}
 	}
 	return nil
 }
@@ -117,7 +144,11 @@ func (e *ephemeral) controller(ctx context.Context, undo *rehearsal.Undo, say fu
 	for _, one := range removed {
 		say("removed what a killed rehearsal has left: " + one)
 	}
-	if err != nil && (e.war == "" || !errors.Is(err, container.ErrNoEngine)) {
+	noEngine := errors.Is(err, container.ErrNoEngine)
+	switch {
+	case noEngine && e.war == "":
+		return nil, err
+	case err != nil && !noEngine:
 		say("leftovers of killed rehearsals: " + err.Error())
 	}
 	say("starts a Jenkins")
