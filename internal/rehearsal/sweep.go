@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 )
 
 // nodeDay is how the day stands in the name of a node.
@@ -55,15 +58,24 @@ func (r *Rehearsal) removeLeft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	left := slices.DeleteFunc(alone, func(node string) bool {
+		over, known := lent[node]
+		return known && !over || !known && !isStrange(node, time.Now())
+	})
+	if len(left) == 0 {
+		return nil
+	}
+	jobs, err := r.jobsOf(ctx, left)
+	if err != nil {
+		return err
+	}
 	var errs []error
-	for _, node := range alone {
-		if over, known := lent[node]; known && over || !known && isStrange(node, time.Now()) {
-			if err := r.remove(ctx, node); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			r.Say("removed what a killed rehearsal has left: node " + node)
+	for _, node := range left {
+		if err := r.remove(ctx, node, jobs[node]); err != nil {
+			errs = append(errs, err)
+			continue
 		}
+		r.Say("removed what a killed rehearsal has left: node " + node)
 	}
 	return errors.Join(errs...)
 }
@@ -73,17 +85,28 @@ func isStrange(node string, now time.Time) bool {
 	return err == nil && now.Sub(day) > strangeAfter
 }
 
-// remove removes a node after its jobs.
-func (r *Rehearsal) remove(ctx context.Context, node string) error {
+// jobsOf are the jobs of each of the nodes. They are looked for once, as a controller may have any number, and before any is removed: what
+// is removed of one page of a list moves the next.
+func (r *Rehearsal) jobsOf(ctx context.Context, nodes []string) (map[string][]string, error) {
+	jobs := map[string][]string{}
 	for j, err := range r.Jenkins.Jobs(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !strings.HasPrefix(j.FullName, node+"-") {
-			continue
+		for _, node := range nodes {
+			if strings.HasPrefix(j.FullName, node+"-") {
+				jobs[node] = append(jobs[node], j.FullName)
+			}
 		}
-		if err := r.Jenkins.DeleteJob(ctx, j.FullName); err != nil {
-			return fmt.Errorf("remove job %s: %w", j.FullName, err)
+	}
+	return jobs, nil
+}
+
+// remove removes a node after its jobs, so that who is cut short in between finds it again. Others may be faster.
+func (r *Rehearsal) remove(ctx context.Context, node string, jobs []string) error {
+	for _, job := range jobs {
+		if err := r.Jenkins.DeleteJob(ctx, job); err != nil && !jenkins.IsNotFound(err) {
+			return fmt.Errorf("remove job %s: %w", job, err)
 		}
 	}
 	return r.Jenkins.DeleteNode(ctx, node)

@@ -3,6 +3,7 @@
 package rehearsal_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,24 @@ func TestWhatAKilledRehearsalLeftIsRemovedByTheNext(t *testing.T) {
 		for j, err := range w.client.Jobs(w.t.Context()) {
 			w.must(err)
 			w.must(w.client.DeleteJob(w.t.Context(), j.FullName))
+		}
+	})
+}
+
+// The controller of others may have any number of jobs: what is removed of one page of them must not hide what is on the next, and that
+// there are many nodes is no reason to list them all each time.
+func TestAllJobsThatAKilledRehearsalLeftAreRemoved(t *testing.T) {
+	inWorkshop(t, func(w *workshop) {
+		nodes := []string{"pitcrew-rehearsal-19990101-abcdefghijklmnopqrstuvwxyz", "pitcrew-rehearsal-19990102-abcdefghijklmnopqrstuvwxyz"}
+		for _, node := range nodes {
+			w.must(w.client.CreateInboundNode(w.t.Context(), jenkins.NodeSpec{Name: node, RemoteFS: "/tmp/x", Executors: 2}))
+		}
+		for i := range 502 {
+			w.must(w.client.CreateJob(w.t.Context(), fmt.Sprintf("%s-%03d", nodes[0], i), recipe.FreeStyle{Agent: nodes[0], Shell: "true"}.XML()))
+		}
+		result, err := w.rehearse(w.t.Context()) // and inWorkshop looks for what is left
+		if err != nil || result.Verdict != report.Passed {
+			w.t.Errorf("it is %s, %v", result.Verdict, err)
 		}
 	})
 }
