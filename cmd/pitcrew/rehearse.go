@@ -131,6 +131,9 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err := r.checkRole(who); err != nil {
 		return err
 	}
+	if err := r.removeOld(); err != nil {
+		return err
+	}
 	// A terminal that is closed, or a reader that went away, is no reason to leave agents on loan.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
@@ -141,7 +144,7 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	defer func() { err = errors.Join(err, r.takeAllBack(ctx, undo, p)) }()
 	controller, jenkins, err := r.ephemeral.start(ctx, undo, p.say)
 	if err != nil {
-		return err
+		return r.tellOfNone(report.Report{StartedAt: p.began, Recipe: report.Recipe{Name: program.Recipe, Revision: program.Revision}}, err)
 	}
 	r.wish.Isolated, r.wish.Root = !r.shared, candidate.RootSteps()
 	one := &rehearsal.Rehearsal{
@@ -156,7 +159,7 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	found, err := one.Run(ctx)
 	p.clear()
 	if err != nil && len(found.Agents) == 0 {
-		return err
+		return r.tellOfNone(*found, err)
 	}
 	found.Controller = r.ephemeral.kind()
 	told := r.tell(*found)
@@ -236,6 +239,18 @@ func writable(file string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// removeOld removes the reports of before: where this rehearsal comes to none, nobody is to take them for its own.
+func (r *rehearsing) removeOld() error {
+	for _, file := range []string{r.junit, r.report} {
+		if found, err := os.Stat(file); err == nil && found.Mode().IsRegular() {
+			if err := os.Truncate(file, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // comparison is what --against names; nil for what is in production.

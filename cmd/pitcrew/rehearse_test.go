@@ -15,6 +15,7 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 )
 
 func TestWhatIsWrongWithARehearsalIsSaidBeforeItBegins(t *testing.T) {
@@ -55,7 +56,36 @@ func TestWhatIsWrongWithARehearsalIsSaidBeforeItBegins(t *testing.T) {
 	}
 }
 
-// A CI job that ends a rehearsal by timeout(1) interrupts it twice within microseconds.
+// A CI job publishes what stands in the files: that must not be the result of the rehearsal before.
+func TestARehearsalThatComesToNothingLeavesNoReportOfBefore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var out bytes.Buffer
+	r := &rehearsing{cli: silentCLI(&out), junit: filepath.Join(dir, "j.xml"), report: filepath.Join(dir, "r.json")}
+	for _, file := range []string{r.junit, r.report} {
+		if err := os.WriteFile(file, []byte(strings.Repeat("all passed", 1000)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.removeOld(); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{r.junit, r.report} {
+		if text, err := os.ReadFile(file); err != nil || len(text) > 0 {
+			t.Errorf("%s has %.20q, %v", file, text, err)
+		}
+	}
+	why := errors.New("there is no agent")
+	if err := r.tellOfNone(report.Report{}, why); !errors.Is(err, why) || out.Len() > 0 {
+		t.Errorf("it ends with %v, and says %q", err, &out)
+	}
+	for file, want := range map[string]string{r.junit: `errors="1"`, r.report: `"verdict": "broken"`} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) || !strings.Contains(string(text), "everything: there is no agent") {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
+}
+
 // What the token does not allow is said before agents are taken away from people, and not at the end.
 func TestWhatATokenDoesNotAllowIsSaidBeforeARehearsal(t *testing.T) {
 	t.Parallel()
@@ -84,6 +114,7 @@ func TestWhatATokenDoesNotAllowIsSaidBeforeARehearsal(t *testing.T) {
 	}
 }
 
+// A CI job that ends a rehearsal by timeout(1) interrupts it twice within microseconds.
 func TestAnInterruptionThatComesTwiceAtOnceReturnsEverything(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -21,6 +21,26 @@ import (
 
 // tell writes what was found wherever it is wanted.
 func (r *rehearsing) tell(found report.Report) error {
+	text, err := []byte(report.Text(found, r.width())), error(nil)
+	if r.format.structured() {
+		text, err = report.JSON(found)
+	}
+	_, failed := r.out.Write(text)
+	return errors.Join(r.write(found), err, failed)
+}
+
+// tellOfNone tells programs and files of a rehearsal that came to nothing, and why. People read the error.
+func (r *rehearsing) tellOfNone(found report.Report, why error) error {
+	found.Verdict, found.Controller, found.Duration = report.Broken, r.ephemeral.kind(), r.now().Sub(found.StartedAt)
+	found.Gaps = append(found.Gaps, "everything: "+why.Error())
+	if r.format.structured() {
+		return errors.Join(r.tell(found), why)
+	}
+	return errors.Join(r.write(found), why)
+}
+
+// write writes what was found to the files that were named.
+func (r *rehearsing) write(found report.Report) error {
 	var errs []error
 	for _, f := range []struct {
 		file   string
@@ -35,12 +55,7 @@ func (r *rehearsing) tell(found report.Report) error {
 		}
 		errs = append(errs, err)
 	}
-	text, err := []byte(report.Text(found, r.width())), error(nil)
-	if r.format.structured() {
-		text, err = report.JSON(found)
-	}
-	_, failed := r.out.Write(text)
-	return errors.Join(append(errs, err, failed)...)
+	return errors.Join(errs...)
 }
 
 // page is what --report is rendered by.

@@ -98,6 +98,12 @@ type Step struct {
 // JSON returns r for programs.
 func JSON(r Report) ([]byte, error) {
 	r.Version = Version
+	if r.Gaps == nil {
+		r.Gaps = []string{}
+	}
+	if r.Agents == nil { // a list without anything is a list
+		r.Agents = []Agent{}
+	}
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("report of rehearsal %s: %w", r.ID, err)

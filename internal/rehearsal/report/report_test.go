@@ -122,6 +122,14 @@ func TestJSONComesBack(t *testing.T) {
 	}
 }
 
+func TestAReportOfNothingHasListsInJSON(t *testing.T) {
+	t.Parallel()
+	text, err := JSON(Report{Verdict: Broken})
+	if err != nil || !bytes.Contains(text, []byte(`"gaps": []`)) || !bytes.Contains(text, []byte(`"agents": []`)) {
+		t.Errorf("it is %s, %v", text, err)
+	}
+}
+
 func TestJUnitCountsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
