@@ -106,7 +106,9 @@ type loanMetrics struct {
 	lasted *prometheus.HistogramVec
 	attach *prometheus.HistogramVec
 	back   *prometheus.HistogramVec
-	counts map[loanKind]int // what open says; one goroutine tells of loans
+	// One goroutine tells of loans.
+	counts   map[loanKind]int // what open says
+	expected map[string]bool  // borrowers whose counters are there
 }
 
 // loanKind is what loans are counted by.
@@ -122,10 +124,29 @@ func (m *metrics) Lent(open []loan.Loan) {
 		m.loans.counts[kind] = 0
 	}
 	for i := range open {
-		m.loans.counts[loanKind{open[i].Borrower, open[i].State}]++
+		kind := loanKind{open[i].Borrower, open[i].State}
+		if !m.loans.expected[kind.borrower] {
+			m.expectLoans(kind.borrower)
+		}
+		m.loans.counts[kind]++
 	}
 	for kind, n := range m.loans.counts {
 		m.loans.open.WithLabelValues(kind.borrower, string(kind.state)).Set(float64(n))
+	}
+}
+
+// expectLoans makes the counters of a borrower begin at zero, as [metrics.expect] does for controllers: whoever watches for loans that
+// fail must not miss the first.
+func (m *metrics) expectLoans(borrower string) {
+	m.loans.expected[borrower] = true
+	for _, cause := range loan.Causes {
+		if cause == loan.ByPatience {
+			m.loans.ended.WithLabelValues(borrower, string(loan.Expired), string(cause))
+			continue
+		}
+		for _, state := range []loan.State{loan.Cleaned, loan.Failed} {
+			m.loans.ended.WithLabelValues(borrower, string(state), string(cause))
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func newMetrics() *metrics {
 		stage:  gauge("rollout_stage", "1 for the stage that the newest rollout of a pool is in, 0 for the others.", "pool", "stage"),
 	}
 	m.loans = loanMetrics{
-		counts: map[loanKind]int{},
+		counts: map[loanKind]int{}, expected: map[string]bool{},
 		open:   gauge("loans", "Loans that are not over by state, and those that are and have a node left at the borrower.", "borrower", "state"),
 		ended:  counter("loans_ended_total", "Loans that are over, by what ended them.", "borrower", "state", "cause"),
 		attach: histogram("loan_attach_seconds", "From the grant of a loan until the borrower had the agent.", prometheus.ExponentialBuckets(0.25, 2, 12), "borrower"),
