@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Change is how a thing differs.
@@ -45,7 +46,7 @@ func (d Difference) String() string {
 // quote shows a line that would not look like one in quotes.
 func quote(s string) string {
 	s = strings.TrimSuffix(s, "; ")
-	if q := fmt.Sprintf("%q", s); q != `"`+s+`"` && strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+	if q := fmt.Sprintf("%q", s); q != `"`+s+`"` && strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
 		return q
 	}
 	return s

@@ -276,3 +276,17 @@ func TestPatternsMatch(t *testing.T) {
 		}
 	}
 }
+
+// A name that shows itself as another one is shown as it is written.
+func TestNamesThatDeceiveAreQuoted(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"/srv/ci/gpj\u202eexe.x": `file "/srv/ci/gpj\u202eexe.x" is missing: file 0644`,
+		"/srv/ci/\u200bx":        `file "/srv/ci/\u200bx" is missing: file 0644`,
+		"/srv/ci/Übung 日本":       "file /srv/ci/Übung 日本 is missing: file 0644",
+	} {
+		if got := (Difference{Kind: File, Key: key, Change: Removed, Before: "file 0644"}).String(); got != want {
+			t.Errorf("%q is shown as %s, want %s", key, got, want)
+		}
+	}
+}
