@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,9 @@ func TestThePageFitsASmallScreen(t *testing.T) {
 	case program == "":
 		t.Skip("no chromium found: the page was not tried in a browser (Debian: apt-get install chromium)")
 	}
-	text, err := HTML(example())
+	r := example()
+	r.Agents[1].Cases[3].Log = strings.Repeat("a line of a log\n", 200)
+	text, err := HTML(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +52,19 @@ func TestThePageFitsASmallScreen(t *testing.T) {
 	ctx, stop := chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir())))
 	defer stop()
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatalf("browser: %v", err)
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate("file://"+file)); err != nil {
+		t.Fatalf("browser: %v", err)
+	}
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		t.Fatalf("browser: %v", err)
+	}
+	const cut = "document.querySelectorAll('details').forEach(d => d.open = true); [...document.querySelectorAll('pre')].filter(p => p.scrollHeight > p.clientHeight + 2).length"
+	if n, err := chromedp.Run(ctx, chromedp.Evaluate[int64](cut)); err != nil || n > 0 {
+		t.Errorf("of %d logs paper has the beginning only (%v)", n, err)
+	}
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{}); err != nil {
 		t.Fatalf("browser: %v", err)
 	}
 	for _, width := range []int64{320, 400, 1024} {

@@ -17,7 +17,9 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"short":      short,
 	"complaints": Case.complaints,
 	"reasons":    Report.reasons,
-	"valid":      valid,
+	"log": func(text string) string { // a line that was written over itself, as progress is, is as many lines
+		return valid(strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n"))
+	},
 	"about": func(a Agent) string {
 		return strings.Join(present("pool "+a.Pool, a.OS, a.Arch, a.Profile), " · ")
 	},

@@ -122,6 +122,16 @@ func TestJSONComesBack(t *testing.T) {
 	}
 }
 
+func TestALogIsShownInLines(t *testing.T) {
+	t.Parallel()
+	r := example()
+	r.Agents[1].Cases[3].Log = "fetch\r\n 10%\r100%\r\nend\x1b[0m\n"
+	page, err := HTML(r)
+	if want := "<pre>fetch\n 10%\n100%\nend\uFFFD[0m\n</pre>"; err != nil || !bytes.Contains(page, []byte(want)) {
+		t.Errorf("%v, or it is not shown as %q", err, want)
+	}
+}
+
 func TestAReportOfNothingHasListsInJSON(t *testing.T) {
 	t.Parallel()
 	text, err := JSON(Report{Verdict: Broken})

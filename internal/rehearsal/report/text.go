@@ -38,7 +38,7 @@ func Text(r Report, width int) string {
 		case len(a.Differences) == 0:
 			t.line("  ", "its end state is that of "+a.Against.String())
 		default:
-			t.line("  ", fmt.Sprintf("its end state differs from that of %s, %d times:", a.Against, len(a.Differences)))
+			t.line("  ", fmt.Sprintf("its end state differs from that of %s in %d:", a.Against, len(a.Differences)))
 			t.list("      - ", a.differences())
 		}
 	}
