@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,8 @@ func (s *Server) tellMachine(ctx context.Context, o *LoanOffer) error {
 		if len(record.Report) == 0 || json.Unmarshal(record.Report, &report) != nil {
 			continue // of an earlier version, or purged
 		}
-		o.OS, o.Arch, o.Profile = report.Machine.OS, report.Machine.Arch, profileOf(report)
+		system := slices.Compact(strings.Fields(report.Machine.OS)) // of a version without a dot both forms are the same word
+		o.OS, o.Arch, o.Profile = strings.Join(system, " "), report.Machine.Arch, profileOf(report)
 		return nil
 	}
 	return nil

@@ -57,7 +57,7 @@ func TestABorrowerSeesWhatItNeedsToChoose(t *testing.T) {
 	}}
 	h := setup(t, func(o *api.Options) { o.Lend = desk })
 	id := h.adopt(t, "el9-1")
-	h.cleaned(t, id, hygiene.NeedCleanup, `{"machine":{"os":"linux rhel rhel9","arch":"x86_64"},"steps":[
+	h.cleaned(t, id, hygiene.NeedCleanup, `{"machine":{"os":"linux rhel rhel9 rhel9","arch":"x86_64"},"steps":[
 		{"name":"files","outcome":"ok"},{"name":"vms","outcome":"skipped","reason":"no virsh here"},
 		{"name":"caches","outcome":"skipped","reason":"runs from depth deep on; this is standard"}]}`)
 	h.cleaned(t, id, hygiene.NeedVerify, `{"machine":{"os":"changed","arch":"changed"}}`)
