@@ -189,6 +189,9 @@ func (r *rehearsing) checkWish() error {
 			return usage("--agents: %w", err)
 		}
 	}
+	if ttl := r.ttl.Std(); ttl > 0 && ttl < shortestTTL {
+		return usage("--ttl %s: want %s or more: signs of life come every sixth of it, and each second at most", ttl, shortestTTL)
+	}
 	if r.wish.Most < 0 {
 		return usage("--most %d: want a number of agents, or 0 for as many as are representative", r.wish.Most)
 	}
@@ -199,6 +202,9 @@ func (r *rehearsing) checkWish() error {
 	}
 	return nil
 }
+
+// shortestTTL leaves some signs of life to be lost.
+const shortestTTL = 10 * time.Second
 
 // checkRole looks at what the token may do before a Jenkins is started: the result is told to the rollouts at the very end.
 func (r *rehearsing) checkRole(who api.Identity) error {

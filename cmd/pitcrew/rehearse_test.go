@@ -27,10 +27,12 @@ func TestWhatIsWrongWithARehearsalIsSaidBeforeItBegins(t *testing.T) {
 		"all is well": {func(r *rehearsing, dir string) {
 			r.wish.Agents, r.junit, r.report = "el9 && kvm", filepath.Join(dir, "old.xml"), filepath.Join(dir, "new.html")
 		}, ""},
-		"no label expression":       {func(r *rehearsing, _ string) { r.wish.Agents = "el9 &&" }, "--agents: "},
-		"less than no agents":       {func(r *rehearsing, _ string) { r.wish.Most = -1 }, "--most -1: "},
-		"no directory for JUnit":    {func(r *rehearsing, dir string) { r.junit = filepath.Join(dir, "no", "j.xml") }, "--junit: "},
-		"a directory as the report": {func(r *rehearsing, dir string) { r.report = dir }, "--report: "},
+		"no label expression":        {func(r *rehearsing, _ string) { r.wish.Agents = "el9 &&" }, "--agents: "},
+		"less than no agents":        {func(r *rehearsing, _ string) { r.wish.Most = -1 }, "--most -1: "},
+		"a TTL that nobody can keep": {func(r *rehearsing, _ string) { _ = r.ttl.Set("9s") }, "--ttl 9s: want 10s or more"},
+		"a short TTL":                {func(r *rehearsing, _ string) { _ = r.ttl.Set("10s") }, ""},
+		"no directory for JUnit":     {func(r *rehearsing, dir string) { r.junit = filepath.Join(dir, "no", "j.xml") }, "--junit: "},
+		"a directory as the report":  {func(r *rehearsing, dir string) { r.report = dir }, "--report: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

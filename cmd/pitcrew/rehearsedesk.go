@@ -108,5 +108,5 @@ func (d *deskOf) Nodes(ctx context.Context) (map[string]bool, error) {
 }
 
 func rehearsalLoan(l api.Loan) rehearsal.Loan {
-	return rehearsal.Loan{ID: l.ID, State: loan.State(l.State), Reason: l.Reason, Account: l.Account}
+	return rehearsal.Loan{ID: l.ID, State: loan.State(l.State), Reason: l.Reason, Cause: loan.Cause(l.Cause), Account: l.Account}
 }

@@ -139,7 +139,7 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 	for pause(ctx, max(time.Second, b.TTL/6)) == nil {
 		l, err := b.Desk.Show(ctx, b.loan.ID)
 		if err == nil && l.State != loan.Attached {
-			lost(fmt.Errorf("the loan ended in the middle: %s", l.Reason))
+			lost(fmt.Errorf("the loan ended in the middle (%s): %s", l.Cause, l.Reason))
 			return
 		}
 		if err == nil {

@@ -65,5 +65,6 @@ type Loan struct {
 	ID      string
 	State   loan.State
 	Reason  string
-	Account string // what the borrowed program runs as
+	Cause   loan.Cause // of its end
+	Account string     // what the borrowed program runs as
 }
