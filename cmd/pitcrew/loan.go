@@ -105,6 +105,7 @@ agents by WebSocket, and give its address, name and secret.
 	c.offerForAgent(cmd, &o)
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
+	refuseEmpty(cmd)
 	return cmd
 }
 

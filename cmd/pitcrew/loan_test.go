@@ -211,6 +211,19 @@ func TestAllLoansThatAreNotOverAreListed(t *testing.T) {
 	}
 }
 
+// What a script makes of a variable that nobody has set is not any agent, nor any address.
+func TestFlagsThatSayNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"loan", "request", "--borrower", "lab", "--agent", "", "--pool="}, {"rehearse", "cleanup.yaml", "--image", "jenkins", "--bind", "", "--ref", ""},
+	} {
+		code, said := asked(t.Context(), "http://daemon.test", nil, args...)
+		if want := map[string]string{"loan": "--agent, --pool", "rehearse": "--bind, --ref"}[args[0]]; code != exitUsage || said != "pitcrew: nothing is given with "+want+": give a value, or leave it out\n" {
+			t.Errorf("%q: %d: %s", args, code, said)
+		}
+	}
+}
+
 func TestLessThanOneAgentIsNoRequest(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, -1} {

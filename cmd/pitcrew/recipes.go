@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/carried"
@@ -255,6 +256,24 @@ func requireFlags(cmd *cobra.Command, flags ...string) {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if missing := missingFlags(cmd); len(missing) > 0 {
 			return usage("missing: %s\nSee %s --help", strings.Join(missing, ", "), cmd.CommandPath())
+		}
+		return run(cmd, args)
+	}
+}
+
+// refuseEmpty refuses flags that are given and say nothing, which is what a variable that nobody has set makes of them in a script: the
+// command would not be the one that was meant.
+func refuseEmpty(cmd *cobra.Command) {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var empty []string
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if f.Value.Type() == "string" && f.Value.String() == "" {
+				empty = append(empty, "--"+f.Name)
+			}
+		})
+		if len(empty) > 0 {
+			return usage("nothing is given with %s: give a value, or leave it out", strings.Join(empty, ", "))
 		}
 		return run(cmd, args)
 	}

@@ -90,6 +90,7 @@ It ends with 0 if the candidate passed, 3 if it failed, and 1 if it could not be
 	f.BoolVar(&r.keep, "keep", false, "leave the Jenkins up with its jobs until Ctrl-C, for you to look at")
 	r.format.flag(cmd, formatText, formatJSON)
 	o.flags(cmd, usualTimeout)
+	refuseEmpty(cmd)
 	return cmd
 }
 
