@@ -151,6 +151,25 @@ func TestASecretIsTakenOverTLSOrFromThisMachineOnly(t *testing.T) {
 	}
 }
 
+// What is wrong with a request is told without what else stands in it.
+func TestNoRefusalRepeatsASecret(t *testing.T) {
+	t.Parallel()
+	const secret = "5ec4e7ca9a41"
+	for name, body := range map[string]string{
+		"a name that is misspelt":     `{"borrower": "others", "too": {"url": "https://b/"}, "node": "n1", "secret": "` + secret + `"}`,
+		"a secret of another kind":    `{"borrower": "others", "secret": ["` + secret + `"]}`,
+		"a secret that is too long":   `{"borrower": "others", "secret": "` + strings.Repeat(secret, 100) + `"}`,
+		"no JSON":                     `{"borrower": "others", "secret": "` + secret + `"`,
+		"a secret in place of a name": `{"borrower": "others", "count": "` + secret + `"}`,
+	} {
+		h, _ := withDesk(t)
+		w := h.from(t, "127.0.0.1:4711", store.Operator, http.MethodPost, "http://pitcrew.test/api/v1/loans", body)
+		if w.Code/100 != 4 || strings.Contains(w.Body.String(), secret) {
+			t.Errorf("%s: %d: %s", name, w.Code, w.Body)
+		}
+	}
+}
+
 func TestWhatIsWrongWithARequestIsToldByItsField(t *testing.T) {
 	t.Parallel()
 	h, d := withDesk(t)

@@ -16,6 +16,7 @@ func humaConfig(v Version) huma.Config {
 	c := huma.DefaultConfig("pitcrew", v.Version)
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil // no "$schema" in bodies
+	c.Transformers = append(c.Transformers, repeatNoBody)
 	c.Info.Description = "Services Jenkins agents out of band. Times are RFC 3339 in UTC; absent means never or unknown."
 	c.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

@@ -32,6 +32,19 @@ func invalid(location, message string, value any) error {
 		&huma.ErrorDetail{Location: location, Message: message, Value: value})
 }
 
+// repeatNoBody drops what stood in the body of a request from the answer that says what is wrong with it: the whole of it where only a name
+// is misspelt. A secret may be in it, and the console of a CI job shows answers.
+func repeatNoBody(_ huma.Context, _ string, v any) (any, error) {
+	if model, ok := v.(*huma.ErrorModel); ok {
+		for _, fault := range model.Errors {
+			if strings.HasPrefix(fault.Location, "body") {
+				fault.Value = nil
+			}
+		}
+	}
+	return v, nil
+}
+
 // problem translates an error for the client. It is the only place that decides so; what it does
 // not know is logged and answered without details.
 func (s *Server) problem(ctx context.Context, operation string, err error) error {
