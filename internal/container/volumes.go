@@ -41,7 +41,9 @@ func (e *engine) removeVolumes(ctx context.Context, names []string) error {
 
 // sweepVolumes removes the volumes of dead owners, after their containers.
 func (e *engine) sweepVolumes(ctx context.Context, l Leftovers, me process, now time.Time) (removed []string, err error) {
-	found, err := e.VolumeList(ctx, client.VolumeListOptions{Filters: make(client.Filters).Add("label", ownerLabel)})
+	all, cancel := e.bound(ctx)
+	defer cancel()
+	found, err := e.VolumeList(all, client.VolumeListOptions{Filters: make(client.Filters).Add("label", ownerLabel)})
 	if err != nil {
 		return nil, fmt.Errorf("list volumes of ephemeral controllers: %w", err)
 	}
