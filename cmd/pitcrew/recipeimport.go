@@ -27,9 +27,9 @@ existing file is not overwritten. With "--output -" it is printed instead.`,
 		Example: "  pitcrew recipe import cleanup_slave.sh\n  pitcrew recipe import ci/cleanup.sh --output -",
 		Args:    one("script"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			script, err := os.ReadFile(args[0])
+			script, err := readScript(args[0])
 			if err != nil {
-				return exit(exitUsage, fmt.Errorf("read script: %w", err))
+				return exit(exitUsage, err)
 			}
 			habits, err := recipe.Habits(string(script))
 			if err != nil {
@@ -50,6 +50,19 @@ existing file is not overwritten. With "--output -" it is printed instead.`,
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, - for standard output (default: beside the script)")
 	return cmd
+}
+
+// readScript reads a file that a recipe beside it can carry: no device or named pipe, which might never end.
+func readScript(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no shell script: it is no regular file", path)
+	}
+	script, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read script: %w", err)
+	}
+	return script, nil
 }
 
 // writeWrapped writes the recipe where output says, and checks what it wrote as "recipe check" does.

@@ -353,6 +353,9 @@ func TestAWrappedScriptIsARecipe(t *testing.T) {
 		"cleanup.sh":    "#!/bin/bash\nx=(a b)\necho \"${x[@]}\"\n",
 		"no first line": "[[ -e x ]] && rm x\n",
 		`odd "name".sh`: "echo hello\n",
+		"true.sh":       "echo hello\n",
+		"007.sh":        "echo hello\n",
+		"null":          "echo hello\n",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {

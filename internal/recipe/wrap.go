@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"path"
-	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -16,7 +15,7 @@ import (
 // afterwards. File is the script's path as seen from the recipe's directory, with slashes.
 func Wrap(file string, script []byte) []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, wrapping, strings.ReplaceAll(path.Base(file), "\n", " "), nameAfter(file), strconv.Quote(file))
+	fmt.Fprintf(&b, wrapping, strings.ReplaceAll(path.Base(file), "\n", " "), nameAfter(file), file)
 	if needsBash(script) {
 		b.WriteString("    interpreter: bash # it has no #! line, and only bash understands it\n")
 	}
@@ -24,11 +23,11 @@ func Wrap(file string, script []byte) []byte {
 	return []byte(b.String())
 }
 
-// wrapping is a recipe up to where the step may need an interpreter.
+// wrapping is a recipe up to where the step may need an interpreter. Its name stands in quotes: true.sh and 007.sh are names of files too.
 const wrapping = `# Made from %s. One step runs all of it as before, with a limit and a report. What follows is how to go
 # on: give what the script does to goals (docs/recipes.md), one kind at a time, and take it out of the script.
 version: 1
-name: %s
+name: %q
 # What on a machine belongs to CI. Goals touch nothing else; the script is not bound by it.
 # owns:
 #   paths: [/var/lib/ci]
@@ -37,7 +36,7 @@ clean:
   # - name: nothing of earlier builds runs
   #   processes: {}
   - name: the script
-    file: %s
+    file: %q
     timeout: 30m
 `
 
