@@ -253,13 +253,22 @@ func TestInstallingWaitsForTheLock(t *testing.T) {
 	here := scrub.Here{Tools: []string{dir, "/usr/bin"}}
 	holder := locking(t, "/var/lib/dpkg/lock-frontend")
 	results := make(chan spec.Result)
-	go func() {
-		results <- reachAt(t, packagesOf(spec.Packages{Present: []string{"pitcrew-probe"}}), here, time.Now())
-	}()
-	until(t, func() bool {
-		said, _ := os.ReadFile(dir + "/said")
-		return strings.Contains(string(said), "Waiting for cache lock")
-	})
+	install := func(ctx context.Context) {
+		_ = os.Remove(dir + "/said") // of the last time
+		go func() {
+			r, _ := scrub.Reach(ctx, spec.KindPackages, scrub.NewPackagesAt(packagesOf(spec.Packages{Present: []string{"pitcrew-probe"}}), here, time.Now()), scrub.Do)
+			results <- r
+		}()
+		until(t, func() bool {
+			said, _ := os.ReadFile(dir + "/said")
+			return strings.Contains(string(said), "Waiting for cache lock")
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	install(ctx)
+	cancel()
+	want(t, <-results, spec.Unmet, "/var/lib/dpkg/lock-frontend is locked by process "+shell(t, "pgrep -n python3")+" (python3)")
+	install(t.Context())
 	_ = holder.Process.Kill()
 	want(t, <-results, spec.Changed, "")
 	if !slices.Contains(installed(t), "pitcrew-probe") {

@@ -59,7 +59,7 @@ func (m packager) patient(ctx context.Context, here Here, name string, args []st
 		case failed && slices.Contains(m.fine, exit.Code):
 			return string(out), nil
 		case !failed:
-			return string(out), err
+			return string(out), m.late(ctx, err)
 		case !slices.ContainsFunc(m.busy, func(text string) bool { return strings.Contains(exit.Text, text) }):
 			return exit.Text, err
 		}
@@ -79,6 +79,17 @@ func (m packager) patient(ctx context.Context, here Here, name string, args []st
 			return exit.Text, waited
 		}
 	}
+}
+
+// late has an error after the end of a step's time say who holds a lock: apt-get waits for it itself, and says nothing of that.
+func (m packager) late(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	if why := m.holder(); why != "" {
+		return fmt.Errorf("%s (%w)", why, err)
+	}
+	return err
 }
 
 func nothingBroken(context.Context, Here) (map[string]string, error) { return map[string]string{}, nil }
