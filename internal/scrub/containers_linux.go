@@ -160,7 +160,7 @@ func (c *containers) ask(ctx context.Context, socket string) ([]inmate, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := stock{containers: c, engine: engine, socket: socket}
+	s := stock{containers: c, engine: engine, socket: socket, details: map[string]dockerapi.Details{}}
 	if err := s.take(ctx); err != nil {
 		return nil, err
 	}

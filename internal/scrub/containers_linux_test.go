@@ -158,6 +158,31 @@ var engineCases = map[string]engineCase{
 		goal: spec.Containers{All: true, Images: &spec.Images{Older: 3600 * 48}},
 		want: []string{"image base:1", "image pulled:1", "image young:1"},
 	},
+	"what BuildKit built an image from is told by its layers": {
+		build: func(e *fakeEngine) {
+			e.addImages(
+				fakeImage{id: "base", tags: []string{"base:1"}, layers: []string{"a", "b"}}, fakeImage{id: "scratch", tags: []string{"scratch:1"}},
+				fakeImage{id: "app", tags: []string{"quay.io/ci/app:1"}, layers: []string{"a", "b", "c"}},
+				fakeImage{id: "twin", tags: []string{"twin:1"}, layers: []string{"a", "b", "c"}},
+				fakeImage{id: "sibling", tags: []string{"sibling:1"}, layers: []string{"a", "b", "d"}},
+				fakeImage{id: "other", tags: []string{"other:1"}, layers: []string{"b"}},
+			)
+		},
+		goal: spec.Containers{All: true, Images: &spec.Images{Keep: []string{"quay.io/ci/"}}},
+		want: []string{"image base:1", "image quay.io/ci/app:1"},
+	},
+	"layers tell of what stays for its age too": {
+		build: func(e *fakeEngine) {
+			old := time.Now().Add(-100 * time.Hour)
+			e.addImages(
+				fakeImage{id: "base", tags: []string{"base:1"}, layers: []string{"a"}, built: old},
+				fakeImage{id: "middle", layers: []string{"a", "b"}, built: old},
+				fakeImage{id: "app", tags: []string{"app:1"}, parent: "middle", layers: []string{"a", "b", "c"}},
+			)
+		},
+		goal: spec.Containers{All: true, Images: &spec.Images{Older: 3600 * 48}},
+		want: []string{"image ", "image app:1", "image base:1"},
+	},
 	"old images go, and more until there is room": {
 		build: func(e *fakeEngine) {
 			for i := range 5 {

@@ -34,6 +34,7 @@ type fakeImage struct {
 	labels        map[string]string
 	built, tagged time.Time
 	size, shared  int64
+	layers        []string
 }
 
 // fakeEngine does what a container engine does, as far as it can be seen through its socket; above all it refuses as
@@ -307,7 +308,7 @@ func (e *fakeEngine) tellImages(w http.ResponseWriter, name string) {
 		refuse(w, 404, "no such image")
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"Id": p.id, "Metadata": map[string]any{"LastTagTime": p.tagged}})
+	_ = json.NewEncoder(w).Encode(map[string]any{"Id": p.id, "Metadata": map[string]any{"LastTagTime": p.tagged}, "RootFS": map[string]any{"Layers": p.layers}})
 }
 
 // removeImage takes a name off an image, or removes the image of an identity.

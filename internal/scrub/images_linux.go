@@ -107,6 +107,21 @@ func (s *stock) chosen(ctx context.Context, candidates map[string]bool) (map[str
 		chosen[i.ID] = true
 		excess -= own[i.ID]
 	}
+	return chosen, s.keepAncestors(ctx, chosen)
+}
+
+// keepAncestors takes from chosen what others are built from.
+func (s *stock) keepAncestors(ctx context.Context, chosen map[string]bool) error {
+	s.keepParents(chosen)
+	if err := s.keepFoundations(ctx, chosen); err != nil {
+		return err
+	}
+	s.keepParents(chosen)
+	return nil
+}
+
+// keepParents goes by what the engine tells of an image's parent.
+func (s *stock) keepParents(chosen map[string]bool) {
 	for changed := true; changed; {
 		changed = false
 		for _, i := range s.images {
@@ -116,7 +131,59 @@ func (s *stock) chosen(ctx context.Context, candidates map[string]bool) (map[str
 			}
 		}
 	}
-	return chosen, nil
+}
+
+// keepFoundations goes by layers: of what BuildKit or a build without a cache has made no engine tells the parent.
+func (s *stock) keepFoundations(ctx context.Context, chosen map[string]bool) error {
+	if len(chosen) == 0 {
+		return nil
+	}
+	there := map[string]bool{}
+	for _, i := range s.images {
+		there[i.ID] = true
+	}
+	var stay [][]string
+	for _, i := range s.images {
+		if chosen[i.ID] || there[i.Parent] { // its layers begin with those of its parent
+			continue
+		}
+		d, err := s.detailsOf(ctx, i)
+		if err != nil {
+			return err
+		}
+		stay = append(stay, d.Layers)
+	}
+	for _, i := range s.images {
+		if len(stay) == 0 || !chosen[i.ID] {
+			continue
+		}
+		d, err := s.detailsOf(ctx, i)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(stay, func(layers []string) bool { return standsOn(layers, d.Layers) }) {
+			delete(chosen, i.ID)
+		}
+	}
+	return nil
+}
+
+// standsOn reports whether layers are those below and more. Of two images with the same ones neither is known to be the older.
+func standsOn(layers, below []string) bool {
+	return len(below) > 0 && len(below) < len(layers) && slices.Equal(layers[:len(below)], below)
+}
+
+// detailsOf asks the engine once.
+func (s *stock) detailsOf(ctx context.Context, i dockerapi.Image) (dockerapi.Details, error) {
+	if d, asked := s.details[i.ID]; asked {
+		return d, nil
+	}
+	d, err := s.engine.Details(ctx, i.ID)
+	if err != nil {
+		return d, fmt.Errorf("image %s: %w", called(i), err)
+	}
+	s.details[i.ID] = d
+	return d, nil
 }
 
 // oldestFirst orders candidates by how long ago they were built, or where the engine tells and a policy asks, pulled or
@@ -133,11 +200,11 @@ func (s *stock) oldestFirst(ctx context.Context, candidates map[string]bool) ([]
 		if s.goal.Images.Older == 0 && s.goal.Images.Size == 0 {
 			continue
 		}
-		tagged, err := s.engine.Tagged(ctx, i.ID)
+		d, err := s.detailsOf(ctx, i)
 		if err != nil {
-			return nil, nil, fmt.Errorf("image %s: %w", called(i), err)
+			return nil, nil, err
 		}
-		ages[i.ID] = min(ages[i.ID], s.now().Sub(tagged))
+		ages[i.ID] = min(ages[i.ID], s.now().Sub(d.Tagged))
 	}
 	slices.SortStableFunc(order, func(a, b dockerapi.Image) int { return cmp.Compare(ages[b.ID], ages[a.ID]) })
 	return order, ages, nil

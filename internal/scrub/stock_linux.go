@@ -24,6 +24,8 @@ type stock struct {
 	volumes  []dockerapi.Volume
 	networks []dockerapi.Network
 	images   []dockerapi.Image
+	// details are of images that the engine was asked about one by one, by their identities.
+	details map[string]dockerapi.Details
 	// stay says of containers and pods that are owned why they stay all the same, going which go, by their identities.
 	stay  map[string]string
 	going map[string]bool

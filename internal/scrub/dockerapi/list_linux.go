@@ -255,16 +255,25 @@ func named(names []string) []string {
 // bare takes the name of the digest off an identity: engines write it in some of their answers only.
 func bare(id string) string { return strings.TrimPrefix(id, "sha256:") }
 
-// Tagged returns when an image was last pulled or given a name; the zero time where the engine does not tell.
-func (e *Engine) Tagged(ctx context.Context, id string) (time.Time, error) {
+// Details is what an engine tells of one image only.
+type Details struct {
+	// Tagged is when it was last pulled or given a name; the zero time where the engine does not tell.
+	Tagged time.Time
+	// Layers are the digests of its layers, the lowest first.
+	Layers []string
+}
+
+// Details returns nothing of an image that is gone.
+func (e *Engine) Details(ctx context.Context, id string) (Details, error) {
 	var i struct {
 		Metadata struct{ LastTagTime time.Time }
+		RootFS   struct{ Layers []string }
 	}
 	err := e.get(ctx, e.prefix+"/images/"+unixhttp.Escape(id)+"/json", &i)
 	if gone(err) {
 		err = nil
 	}
-	return i.Metadata.LastTagTime, err
+	return Details{i.Metadata.LastTagTime, i.RootFS.Layers}, err
 }
 
 // Usage is what an engine says of the room that it takes.
