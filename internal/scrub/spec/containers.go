@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 )
 
 // Containers asks that the container engines of this machine hold nothing that is owned: containers and Podman's pods,
@@ -66,7 +67,7 @@ func (o Ownership) Labelled(labels map[string]string) bool {
 //	quay.io/ci/tools            a repository of another registry
 //	quay.io/ci/                 everything below a prefix, which ends with a slash
 //	quay.io/ci/*:lts            a pattern (as in path.Match) of either part
-//	tools@sha256:0123...        one digest
+//	tools@sha256:0123...        one digest; with a tag as well, the digest counts
 //	sha256:0123...              a digest or identity wherever it comes from
 type Reference struct {
 	repository, tag, digest string
@@ -86,6 +87,12 @@ func ParseReference(text string) (Reference, error) {
 	}
 	r := Reference{digest: digest}
 	r.repository, r.tag = cutTag(name)
+	if _, more := cutTag(r.repository); more != "" {
+		return Reference{}, errors.New("it has two tags")
+	}
+	if capital := strings.IndexFunc(withoutRegistry(r.repository), unicode.IsUpper); capital >= 0 {
+		return Reference{}, errors.New("names of repositories are in small letters: it would mean no image")
+	}
 	switch {
 	case strings.HasSuffix(r.repository, "/") && r.tag == "" && !byDigest:
 		if r.prefix = true; strings.ContainsAny(r.repository, "*?[\\") {
@@ -103,7 +110,19 @@ func ParseReference(text string) (Reference, error) {
 	if trimmed == "" || path.Clean(trimmed) != trimmed || trimmed[0] == '/' || trimmed[0] == '.' || strings.ContainsAny(text, " \t\n") || strings.Contains(text, "://") {
 		return Reference{}, errors.New("want an image as in centos:7, quay.io/ci/tools, quay.io/ci/, or name@sha256: and a digest")
 	}
+	if byDigest {
+		r.tag = "" // engines pass over the tag of a:1@sha256:... too, and do not name it with the digest
+	}
 	return r, nil
+}
+
+// withoutRegistry takes the host off a name that has one.
+func withoutRegistry(repository string) string {
+	first, rest, several := strings.Cut(repository, "/")
+	if several && (strings.ContainsAny(first, ".:") || first == "localhost") {
+		return rest
+	}
+	return repository
 }
 
 func checkDigest(digest string) error {

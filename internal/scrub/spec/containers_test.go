@@ -26,6 +26,8 @@ func TestReferencesMeanWholeParts(t *testing.T) {
 		"quay.io/ci/*:lts-?":       {[]string{"quay.io/ci/a:lts-1"}, []string{"quay.io/ci/a/b:lts-1", "quay.io/ci/a:lts-10"}},
 		"host:5000/a":              {[]string{"host:5000/a:1"}, []string{"host:5001/a:1", "host/a:5000"}},
 		"a@" + digest:              {[]string{"a@" + digest}, []string{"b@" + digest, "a:1"}},
+		"quay.io/a:1@" + digest:    {[]string{"quay.io/a@" + digest}, []string{"b@" + digest, "quay.io/a:1"}},
+		"Host:5000/a_b/c-d":        {[]string{"Host:5000/a_b/c-d:1"}, []string{"Host:5000/a_b:1"}},
 		digest:                     {[]string{"a@" + digest, "quay.io/b@" + digest}, []string{"a:1", "a@sha256:" + strings.Repeat("0b", 32)}},
 	} {
 		r, err := spec.ParseReference(reference)
@@ -47,7 +49,7 @@ func TestReferencesMeanWholeParts(t *testing.T) {
 
 func TestWhatIsNoReferenceIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "/", "/a", "a//b", "a:", "a b", "a[", "a:[", "../a", "sha256:1", "a@md5:1", "a@", "https://quay.io/a", "qu*/"} {
+	for _, text := range []string{"", "/", "/a", "a//b", "a:", "a b", "a[", "a:[", "../a", "sha256:1", "a@md5:1", "a@", "a:1:2", "quay.io/a:1:2", "CentOS:7", "quay.io/CI/", "CI/tools", "https://quay.io/a", "qu*/"} {
 		if r, err := spec.ParseReference(text); err == nil {
 			t.Errorf("%q is read as %+v", text, r)
 		}
