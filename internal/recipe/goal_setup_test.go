@@ -72,7 +72,7 @@ func TestWrongPlacesAreRefused(t *testing.T) {
 	got := problemsOf(`
   - {name: a, place: [{path: etc/a, content: x}, {content: x}, {path: /etc/c}]}
   - {name: b, place: [{path: /proc/x, content: x}, {path: /etc/a, content: x, absent: true}, {path: /etc/b, absent: true, mode: 0644}]}
-  - {name: c, place: [{path: /etc/a, content: "${HOME}", template: true}, {path: /etc/b, content: "$${HOME} ${HOME}"}]}
+  - {name: c, place: [{path: /etc/a, content: "${HOME}/x ${agent}\n", template: true}, {path: /etc/b, content: "$${HOME} ${HOME}"}]}
   - {name: d, place: [{path: /etc/a, content: x, mode: 0999, owner: "a b", group: "-x"}, {path: /etc/b, directory: true, template: true}]}
   - {name: e, place: [{path: /etc/a, content: x}, {path: /etc/a, content: x}]}
   - {name: f, mounts: {}}

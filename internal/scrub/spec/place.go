@@ -80,8 +80,11 @@ func Fill(text string, value func(fact string) (string, error)) (string, error) 
 		}
 		name, rest, closed := strings.Cut(after, "}")
 		if !closed || !slices.Contains(facts, name) {
-			return "", fmt.Errorf("${%s is no fact: want one of %s in braces, or $${ for the characters ${",
-				after[:min(len(after), 20)], strings.Join(facts, ", "))
+			name, _, _ = strings.Cut(name, "\n")
+			if closed {
+				name += "}"
+			}
+			return "", fmt.Errorf("${%.40s is no fact: want one of %s in braces, or $${ for the characters ${", name, strings.Join(facts, ", "))
 		}
 		v, err := value(name)
 		if err != nil {
