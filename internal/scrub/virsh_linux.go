@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // virsh asks libvirt by its own program: its protocol changes with its versions, that program's words hardly do.
@@ -111,7 +113,11 @@ func noSuch(err error) bool {
 }
 
 // volume is a piece of storage in a pool of libvirt. Its paths are those of the files themselves, whatever links lead there.
-type volume struct{ pool, name, path, backing string }
+type volume struct {
+	pool, name, path, backing string
+	bytes                     int64     // what it holds on the disk
+	written                   time.Time // zero where libvirt does not tell
+}
 
 // volumes are those of the active pools.
 func (v virsh) volumes(ctx context.Context) ([]volume, error) {
@@ -147,6 +153,7 @@ func (v virsh) volume(ctx context.Context, pool, line string) (volume, error) {
 		text, err := v.ask(ctx, "vol-dumpxml", "--pool", pool, one.name)
 		if err == nil && element(text, "target", "path") == one.path {
 			one.path, one.backing = real(one.path), real(element(text, "backingStore", "path"))
+			one.bytes, one.written = allocated(text), written(text)
 			return one, nil
 		}
 		next := strings.Index(line[i+1:], " /")
@@ -156,6 +163,24 @@ func (v virsh) volume(ctx context.Context, pool, line string) (volume, error) {
 		i += 1 + next
 	}
 	return volume{}, fmt.Errorf("virsh lists a volume of pool %s as %q: that cannot be read", pool, line)
+}
+
+// allocated reads from the description of a volume what it holds, 0 if that is not there.
+func allocated(text string) int64 {
+	_, text, _ = strings.Cut(text, "<allocation unit='bytes'>")
+	text, _, _ = strings.Cut(text, "<")
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
+}
+
+// written reads from the description of a volume when it was written for the last time: seconds since 1970, with a fraction.
+func written(text string) time.Time {
+	seconds, _, _ := strings.Cut(element(text, "timestamps", "mtime"), ".")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
 }
 
 // real follows all links in a path, for comparing what leads to the same file; what is not there stays as it is.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
@@ -20,6 +21,7 @@ type vms struct {
 	goal  spec.VMs
 	owned spec.Ownership
 	here  Here
+	now   func() time.Time
 	virsh virsh
 	// known is what the last look found, by kind and name; machines are named by what cannot be mistaken.
 	known map[string]guest
@@ -33,7 +35,7 @@ type guest struct {
 }
 
 func newVMs(s spec.Spec, here Here) Step {
-	v := &vms{goal: *s.VMs, owned: s.Owned, here: here}
+	v := &vms{goal: *s.VMs, owned: s.Owned, here: here, now: time.Now}
 	if v.goal.URI == "" {
 		v.goal.URI = "qemu:///system"
 	}
@@ -126,7 +128,12 @@ func (v *vms) volumes(ctx context.Context, staying []domain) ([]Deviation, error
 	var found []Deviation
 	for _, one := range childrenFirst(all) {
 		if goes(one) {
-			found = append(found, v.found(aVolume, one.path, "volume "+shown(one.name)+" of pool "+shown(one.pool), why[one.path], guest{volume: one}))
+			d := v.found(aVolume, one.path, "volume "+shown(one.name)+" of pool "+shown(one.pool), why[one.path], guest{volume: one})
+			d.Bytes = one.bytes
+			if !one.written.IsZero() {
+				d.Age = spec.Seconds(max(0, v.now().Sub(one.written)) / time.Second)
+			}
+			found = append(found, d)
 		}
 	}
 	return found, nil

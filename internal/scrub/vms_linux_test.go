@@ -194,6 +194,7 @@ func TestOwnedMachinesGo(t *testing.T) {
 		}
 		l.image(file(name), backing)
 	}
+	must(t, os.Chtimes(file("ci-free.img"), time.Time{}, time.Now().Add(-time.Hour)))
 	outside := filepath.Join(l.dir, "outside.img")
 	l.image(outside, file("ci-far.img"))
 	l.image(file("theirs.img"), file("ci-mid.img"))
@@ -232,6 +233,11 @@ func TestOwnedMachinesGo(t *testing.T) {
 	result, err := scrub.Reach(t.Context(), spec.KindVMs, vmsStep(t, owned, goal), scrub.Do)
 	if err != nil || result.State != spec.Unmet || result.Removed != 6+2+4 {
 		t.Errorf("%v, %+v", err, result)
+	}
+	for _, f := range result.Found {
+		if strings.HasSuffix(f.ID, "/ci-free.img") && (f.Bytes < 4096 || f.Bytes > 1<<20 || f.Age < 3600 || f.Age > 7200) {
+			t.Errorf("a volume is told as %+v", f)
+		}
 	}
 	// What staying machines use stays, and is said with the reason.
 	why := map[string]string{}
