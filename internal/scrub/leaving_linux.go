@@ -109,13 +109,41 @@ func (l *leaving) holds(m mountinfo.Mount) bool {
 			return true
 		}
 	}
-	for _, twin := range l.tree.Twins(m) {
-		if why, ours := l.stays[twin.ID]; !ours || why != "" {
-			l.stays[m.ID] = fmt.Sprintf("unmounting it would unmount %s too, which shares its directory and is not to go", shown(twin.Point))
-			return true
-		}
+	if twin, stays := l.stayingTwin(m); stays && !l.goes(m.Parent) {
+		l.stays[m.ID] = fmt.Sprintf("unmounting it would unmount %s too, which shares its directory and is not to go", shown(twin.Point))
+		return true
 	}
 	return false
+}
+
+func (l *leaving) goes(id int) bool {
+	why, ours := l.stays[id]
+	return ours && why == ""
+}
+
+// stayingTwin returns a mount that would go together with m, and that is not to go.
+func (l *leaving) stayingTwin(m mountinfo.Mount) (twin mountinfo.Mount, stays bool) {
+	for _, twin := range l.tree.Twins(m) {
+		if !l.goes(twin.ID) {
+			return twin, true
+		}
+	}
+	return mountinfo.Mount{}, false
+}
+
+// parting returns which mount has to be parted from its peers, with all that is mounted in it, before m is unmounted: the
+// outermost of those that bear m and go. The one that holds the point of m may be hidden by m itself, so that no path leads to it.
+func (l *leaving) parting(m mountinfo.Mount) (top mountinfo.Mount, needed bool) {
+	if _, stays := l.stayingTwin(m); !stays {
+		return mountinfo.Mount{}, false
+	}
+	for _, up := range l.tree.Chain(m)[1:] {
+		if !l.goes(up.ID) {
+			break
+		}
+		top, needed = up, true
+	}
+	return top, needed
 }
 
 // notes tells of mounts elsewhere that show owned directories, and of those that are hidden.

@@ -25,13 +25,14 @@ type mounts struct {
 	tree  mountinfo.Tree
 	known map[string]mountinfo.Mount // what the last look found, by the identity of its deviation
 	calls map[int]*unmounting        // what the kernel has not answered yet, by the number of the mount
+	parts map[int]mountinfo.Mount    // what is to be parted from its peers before a mount goes, by the number of that
 	notes []string
 }
 
 func newMounts(s spec.Spec, here Here) Step {
 	return &mounts{
 		goal: *s.Mounts, owned: s.Owned, here: here, proc: procfs.Machine,
-		known: map[string]mountinfo.Mount{}, calls: map[int]*unmounting{},
+		known: map[string]mountinfo.Mount{}, calls: map[int]*unmounting{}, parts: map[int]mountinfo.Mount{},
 	}
 }
 
@@ -51,6 +52,7 @@ func (m *mounts) Look(context.Context) ([]Deviation, error) {
 	l.decide()
 	m.notes = l.notes()
 	clear(m.known)
+	clear(m.parts)
 	found, names := m.unanswered(), names(m.tree)
 	for _, mount := range m.tree.Down() {
 		why, ours := l.stays[mount.ID]
@@ -64,6 +66,9 @@ func (m *mounts) Look(context.Context) ([]Deviation, error) {
 			d.Owner = user
 		}
 		m.known[d.ID] = mount
+		if top, needed := l.parting(mount); needed {
+			m.parts[mount.ID] = top
+		}
 		found = append(found, d)
 	}
 	return found, nil

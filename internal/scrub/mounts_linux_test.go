@@ -97,7 +97,15 @@ func TestMountsGoOnlyBelowOwnedPaths(t *testing.T) {
 		},
 		"not the peers of what goes": {
 			build: "mkdir $O/a $X/peer; mount -t tmpfs t $O/a; mount --make-shared $O/a; mount --bind $O/a $X/peer; mkdir $O/a/b; mount -t tmpfs t $X/peer/b",
-			gone:  []string{"O/a"}, stay: []string{"X/peer", "X/peer/b"}, state: spec.Unmet, says: "would unmount",
+			gone:  []string{"O/a", "O/a/b"}, stay: []string{"X/peer", "X/peer/b"},
+		},
+		"a shared tree from elsewhere, which stays, with mounts over others": {
+			build: "mkdir -p $X/t $O/a; mount -t tmpfs t $X/t; mount --make-shared $X/t; mkdir $X/t/u; for i in 1 2 3; do mount -t tmpfs t $X/t/u; mount --make-shared $X/t/u; done; mkdir $X/t/u/v; mount -t tmpfs t $X/t/u/v; mount --rbind $X/t $O/a",
+			gone:  []string{"O/a", "O/a/u", "O/a/u/v"}, stay: []string{"X/t", "X/t/u", "X/t/u/v"},
+		},
+		"the peers of an owned path that stays are not parted from it": {
+			build: "mount -t tmpfs t $O; mount --make-shared $O; mkdir $X/peer; mount --bind $O $X/peer; mkdir $O/b; mount -t tmpfs t $O/b; mkdir $O/b/c; mount -t tmpfs t $O/b/c",
+			stay:  []string{"O", "O/b", "X/peer", "X/peer/b"}, gone: []string{"O/b/c"}, state: spec.Unmet, says: "would unmount",
 		},
 		"what shows twice in owned directories": {
 			build: "mkdir $O/a $O/p; mount -t tmpfs t $O/a; mount --make-shared $O/a; mount --bind $O/a $O/p; mkdir $O/a/b; mount -t tmpfs t $O/p/b",

@@ -113,9 +113,15 @@ func (m *mounts) call(ctx context.Context, mount mountinfo.Mount) error {
 		}
 		u = &unmounting{mount: mount, began: time.Now(), done: make(chan struct{})}
 		m.calls[mount.ID] = u
+		top, shares := m.parts[mount.ID]
 		go func() {
 			defer close(u.done)
-			u.err = unmountAt(mount.Point, bearer.ID)
+			if shares {
+				u.err = m.part(top, mount)
+			}
+			if u.err == nil {
+				u.err = unmountAt(mount.Point, bearer.ID)
+			}
 		}()
 	}
 	limit := time.NewTimer(allowed(ctx, mount))
@@ -181,6 +187,30 @@ func unmountAt(point string, bearer int) error {
 		return errors.New("something else has been mounted on the way to it")
 	}
 	return unix.Unmount(fmt.Sprintf("/proc/self/fd/%d/%s", dir, path.Base(point)), unix.UMOUNT_NOFOLLOW)
+}
+
+// part takes a mount, and all that is mounted in it, out of their peer groups, so that nothing that is unmounted there is unmounted
+// elsewhere too. It goes on only when the kernel's table says so of the one that holds the point of what is to be unmounted.
+func (m *mounts) part(top, mount mountinfo.Mount) error {
+	dir, err := openDir(top.Point)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", shown(top.Point), err)
+	}
+	defer unix.Close(dir)
+	if id, ok := mountOf(dir); ok && id != top.ID {
+		return fmt.Errorf("something else has been mounted at %s", shown(top.Point))
+	}
+	if err := unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", dir), "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("part %s from where it shows too: %w", shown(top.Point), err)
+	}
+	tree, err := mountTree(m.proc, os.Getpid())
+	if err != nil {
+		return err
+	}
+	if holder, there := tree.Mount(mount.Parent); there && holder.Shared != 0 {
+		return fmt.Errorf("%s shares its directory with others, and cannot be parted from them", shown(holder.Point))
+	}
+	return nil
 }
 
 // openDir opens a directory as a place only, without following a link anywhere on the way.
