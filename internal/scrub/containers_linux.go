@@ -32,6 +32,8 @@ type containers struct {
 	notes []string
 	// silent are engines that did not answer in time: they are not asked again.
 	silent map[string]error
+	// told is what engines had at the last look at which they answered, by their sockets.
+	told map[string][]Deviation
 	// known is how to remove what the last look found, by the key of its deviation.
 	known map[string]removing
 }
@@ -45,7 +47,7 @@ type removing struct {
 func newContainers(s spec.Spec, _ Here) Step {
 	c := &containers{
 		goal: *s.Containers, owned: s.Owned, usual: usualSockets(), self: selfInContainers, now: time.Now,
-		silent: map[string]error{}, known: map[string]removing{},
+		silent: map[string]error{}, told: map[string][]Deviation{}, known: map[string]removing{},
 	}
 	if c.goal.Images != nil {
 		for _, keep := range c.goal.Images.Keep {
@@ -82,23 +84,38 @@ func (c *containers) Look(ctx context.Context) ([]Deviation, error) {
 	barred := 0
 	for _, socket := range sockets {
 		things, err := c.lookAt(ctx, socket)
+		_, told := c.told[socket]
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, fmt.Errorf("%w, and the engine at %s has not answered", stopped(ctx), socket)
-		case errors.Is(err, fs.ErrPermission) && len(c.goal.Sockets) == 0:
+		case errors.Is(err, fs.ErrPermission) && len(c.goal.Sockets) == 0 && !told:
 			barred++
 			c.notes = append(c.notes, fmt.Sprintf("the engine at %s does not serve this user; it is left alone", socket))
 		case err != nil:
 			found = append(found, Deviation{Residue: spec.Residue{Kind: "engine", ID: socket}, Stays: err.Error()})
-		}
-		for _, t := range things {
-			found = append(found, c.deviation(t, socket, len(sockets) > 1))
+			found = append(found, c.untold(socket)...)
+		default:
+			var there []Deviation
+			for _, t := range things {
+				there = append(there, c.deviation(t, socket, len(sockets) > 1))
+			}
+			c.told[socket] = there
+			found = append(found, there...)
 		}
 	}
 	if barred == len(sockets) {
 		return nil, Absent{Reason: "no container engine serves this user: not allowed to use " + strings.Join(sockets, ", ")}
 	}
 	return found, nil
+}
+
+// untold is what an engine had before it ceased to answer. That it does not show it any more proves nothing.
+func (c *containers) untold(socket string) []Deviation {
+	all := slices.Clone(c.told[socket])
+	for i := range all {
+		all[i].Stays = "whether it is gone is not known: the engine does not tell any more"
+	}
+	return all
 }
 
 // deviation makes what is found known by a name that tells it from that of another engine.
@@ -124,7 +141,10 @@ func (c *containers) sockets() ([]string, error) {
 		var s unix.Stat_t
 		err := unix.Stat(socket, &s)
 		id := identity{uint64(s.Dev), s.Ino} //nolint:unconvert // 32 bits on some platforms
+		_, told := c.told[socket]
 		switch {
+		case err != nil && told: // an engine that was there at an earlier look
+			there = append(there, socket)
 		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
 		case errors.Is(err, fs.ErrPermission) && len(c.goal.Sockets) == 0: // of a directory of somebody else
 		case err != nil:
@@ -149,7 +169,7 @@ func (c *containers) lookAt(ctx context.Context, socket string) ([]inmate, error
 	if errors.Is(err, dockerapi.ErrSilent) {
 		c.silent[socket] = err
 	}
-	if errors.Is(err, unix.ECONNREFUSED) {
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 		err = errors.New("nobody listens at the socket: start the engine, or remove the socket if there is none any more")
 	}
 	return things, err

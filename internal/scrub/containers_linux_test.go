@@ -382,6 +382,36 @@ func TestARemovalInProgressIsAwaited(t *testing.T) {
 	}
 }
 
+// TestWhatAnEngineHadIsNotGoneBecauseItDies has it killed by its removal of one of two containers.
+func TestWhatAnEngineHadIsNotGoneBecauseItDies(t *testing.T) {
+	t.Parallel()
+	for name, take := range map[string]bool{"its socket stays": false, "its socket goes as well": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newFakeEngine(t)
+			e.add(box{name: "a", labels: ci}, box{name: "b", labels: ci})
+			for _, b := range []string{"a", "b"} {
+				e.faults["DELETE /v1.41/containers/"+idOf(b)] = func(http.ResponseWriter, *http.Request) {
+					if take {
+						_ = os.Remove(e.socket)
+					}
+					e.stop()
+				}
+			}
+			s := engineCase{owned: spec.Ownership{Labels: []string{"ci"}}}.spec(e)
+			r, err := scrub.Reach(t.Context(), spec.KindContainers, scrub.NewContainersIn(s, nil, nil, false), scrub.Do)
+			if err != nil || r.State != spec.Unmet || r.Removed != 0 {
+				t.Errorf("%v, %+v; want it unmet, and nothing to be gone", err, r)
+			}
+			if !slices.ContainsFunc(r.Problems, func(p spec.Problem) bool {
+				return strings.HasPrefix(p.ID, "a ") && strings.Contains(p.Why, "whether it is gone is not known")
+			}) {
+				t.Errorf("problems are %+v; want the container among them", r.Problems)
+			}
+		})
+	}
+}
+
 func TestAnEngineThatHangsEndsWithItsTime(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"GET /_ping", "GET /v1.41/volumes", "DELETE /v1.41/containers/" + idOf("a")} {

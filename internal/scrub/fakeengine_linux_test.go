@@ -48,6 +48,7 @@ type fakeEngine struct {
 	volumes, networks map[string]map[string]string
 	images            map[string]fakeImage // by ID
 	cache             []map[string]any
+	stop              func() // ends it as if it were killed
 	// faults answer instead, by method and path.
 	faults map[string]http.HandlerFunc
 	did    []string // what it was asked to change
@@ -72,9 +73,11 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // as with an engine that is killed
 	server := &http.Server{Handler: e}
 	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { server.Close() })
+	e.stop = func() { server.Close() }
+	t.Cleanup(e.stop)
 	return e
 }
 

@@ -64,7 +64,11 @@ func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Resu
 	t := tally{result: spec.Result{Kind: kind}, seen: map[string]bool{}, bytes: map[string]int64{}}
 	err := t.reach(ctx, step, mode)
 	if a, ok := errors.AsType[Absent](err); ok {
-		t.result.State, t.result.Reason, err = spec.Skipped, a.Reason, nil
+		if len(t.seen) == 0 {
+			t.result.State, t.result.Reason, err = spec.Skipped, a.Reason, nil
+		} else { // that there was something to look after has been seen
+			err = fmt.Errorf("what was found cannot be looked at any more: %s", a.Reason)
+		}
 	}
 	if err != nil {
 		t.result.State, t.result.Reason = spec.Unmet, strings.TrimSuffix(err.Error()+"; "+t.result.Reason, "; ")

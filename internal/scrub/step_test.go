@@ -226,6 +226,25 @@ func TestWhatDoesNotExistHereIsSkipped(t *testing.T) {
 	}
 }
 
+// vanishing is there at the first look only.
+type vanishing struct{ looks int }
+
+func (v *vanishing) Look(context.Context) ([]scrub.Deviation, error) {
+	if v.looks++; v.looks > 1 {
+		return nil, scrub.Absent{Reason: "no engine here"}
+	}
+	return []scrub.Deviation{{Residue: spec.Residue{Kind: "thing", ID: "a"}}}, nil
+}
+func (*vanishing) Mend(context.Context, []scrub.Deviation) []error { return []error{nil} }
+
+func TestWhatWasSeenIsNotSkipped(t *testing.T) {
+	t.Parallel()
+	got, err := scrub.Reach(t.Context(), "thing", &vanishing{}, scrub.Do)
+	if err == nil || got.State != spec.Unmet || got.Removed != 0 || got.Reason != "what was found cannot be looked at any more: no engine here" {
+		t.Errorf("result %+v, error %v; want it unmet for that reason", got, err)
+	}
+}
+
 func TestDiskIsJudged(t *testing.T) {
 	t.Parallel()
 	for want, bytes := range map[spec.State]int64{spec.Unchanged: 1, spec.Unmet: 1 << 62} {
