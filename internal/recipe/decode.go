@@ -19,6 +19,8 @@ type decoder struct {
 	named  map[string]place // where each step is named
 	// ownedIn is the file in which something is first said to be owned.
 	ownedIn map[string]string
+	// misowned says that something cannot be owned that the recipe says is.
+	misowned bool
 	// top is the recipe's own file, chain are the files being read, from that one on; read are all that were begun.
 	top         source
 	chain, read []string

@@ -172,6 +172,15 @@ func TestAGraceThatTheLimitCutsShortIsRefused(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeOwnedIsOneProblem(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("r.yaml", []byte("version: 1\nname: wrong\nowns: {paths: [/]}\nclean:\n  - {name: f, files: {}}\nverify:\n  - {name: v, run: 'true'}\n"), opener(nil))
+	problems, _ := errors.AsType[Problems](err)
+	if len(problems) != 1 || problems[0].Path != "$.owns.paths[0]" {
+		t.Errorf("problems are %v; want the path alone", problems)
+	}
+}
+
 func TestWrongGoalsAreRefusedWhereTheyStand(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("r.yaml", []byte(`version: 1

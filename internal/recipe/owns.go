@@ -48,6 +48,7 @@ func (d *decoder) owned(to *[]string) func(path string, n ast.Node) {
 			}
 			if len(problems) > before {
 				*to = slices.Delete(*to, len(*to)-1, len(*to))
+				d.misowned = true
 			}
 		})
 	}
@@ -73,8 +74,11 @@ func (d *decoder) platforms(path string, n ast.Node) {
 	}
 }
 
-// ownsSomething notes steps whose goal has nothing to be about.
+// ownsSomething notes steps whose goal has nothing to be about. It may be that what was refused was to be that.
 func (d *decoder) ownsSomething(s *stepSource) {
+	if d.misowned {
+		return
+	}
 	o := d.recipe.Owned
 	users := len(o.Users) + len(o.SystemUsers)
 	switch g := s.Goal; {
