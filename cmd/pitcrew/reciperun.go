@@ -3,11 +3,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -88,8 +86,9 @@ func (c *cli) recipePlanCommand() *cobra.Command {
 		Use:   "plan FILE",
 		Short: "Show what a recipe would do, without doing it",
 		Long: `Show which steps of a recipe would run, and why the others would not. Without facts the
-program itself looks at this machine, and changes nothing; with any of them it is told
-for a machine that has these facts and no others.`,
+program itself looks at this machine, and changes nothing; below each step that has a
+goal stands what would go or be changed, as far as you may see it. With any fact it is
+told which steps would run on a machine that has these facts and no others.`,
 		Example: `  pitcrew recipe plan recipes/linux.yaml --labels 'el9 big'
   pitcrew recipe plan linux.yaml --os linux=3.10,rhel,centos=7.9 --arch s390x`,
 		Args: one("recipe"),
@@ -107,7 +106,7 @@ for a machine that has these facts and no others.`,
 			if err != nil {
 				return err
 			}
-			return c.planHere(cmd.Context(), p, facts.Labels, depth)
+			return p.PlanHere(cmd.Context(), facts.Labels, recipe.Depth(depth), c.out)
 		},
 	}
 	cmd.Flags().StringSliceVar(&facts.Labels, "labels", nil, "labels of the agent")
@@ -125,19 +124,6 @@ for a machine that has these facts and no others.`,
 
 // machineFlags are the flags that describe another machine than this one.
 var machineFlags = []string{"os", "arch", "virtualisation", "package-manager", "container", "tools", "root", "sudo"}
-
-// planHere lets the program itself say what it would do on this machine.
-func (c *cli) planHere(ctx context.Context, p *recipe.Program, labels []string, depth string) error {
-	cmd := exec.CommandContext(ctx, "sh", "-s", "--", "--plan", "--labels", strings.Join(labels, " "), "--depth", depth)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(p.Text), c.out, c.err
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("plan recipe %s: %w", p.Recipe, err)
-	}
-	return nil
-}
 
 func (c *cli) showPlanned(steps []recipe.Planned) error {
 	rows := make([][]string, len(steps))

@@ -93,7 +93,7 @@ func (r *Recipe) goals() []spec.Spec {
 	var all []spec.Spec
 	for _, s := range r.Steps {
 		if s.Goal != nil {
-			all = append(all, spec.Spec{Name: s.Name, Owned: r.Owned, Goal: *s.Goal})
+			all = append(all, spec.Spec{Version: spec.Version, Name: s.Name, Owned: r.Owned, Goal: *s.Goal})
 		}
 	}
 	return all
