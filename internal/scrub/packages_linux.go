@@ -31,6 +31,9 @@ func newPackages(s spec.Spec, here Here) Step {
 	}
 }
 
+// Adds reports whether packages have to be there: one that is missing is no residue.
+func (p *packages) Adds() bool { return len(p.goal.Present) > 0 }
+
 // Notes returns remarks on what the last look saw and leaves alone.
 func (p *packages) Notes() []string { return p.notes }
 

@@ -61,7 +61,10 @@ const (
 // could not be looked at; the result is worth reading either way.
 func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Result, error) {
 	began := time.Now()
-	t := tally{result: spec.Result{Kind: kind}, seen: map[string]bool{}, bytes: map[string]int64{}}
+	t := tally{result: spec.Result{Kind: kind}, cleans: kind.Cleans(), seen: map[string]bool{}, bytes: map[string]int64{}}
+	if a, ok := step.(adder); ok && a.Adds() {
+		t.cleans = false
+	}
 	err := t.reach(ctx, step, mode)
 	if a, ok := errors.AsType[Absent](err); ok {
 		if len(t.seen) == 0 {
@@ -77,9 +80,13 @@ func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Resu
 	return t.finish(), err
 }
 
+// adder is a step of a kind that cleans, which asks for something to be there instead.
+type adder interface{ Adds() bool }
+
 // tally is a result while it is being made.
 type tally struct {
 	result spec.Result
+	cleans bool // what is found is residue; or else it is what the goal asks and the machine lacks
 	found  []spec.Residue
 	seen   map[string]bool
 	bytes  map[string]int64 // what things held, as far as that was learnt by mending
@@ -289,7 +296,7 @@ func (t *tally) gone(there []Deviation) {
 	for i, r := range t.found {
 		r.Bytes = max(r.Bytes, t.bytes[Deviation{Residue: r}.key()])
 		t.found[i] = r
-		if !still[Deviation{Residue: r}.key()] && t.result.Kind.Cleans() {
+		if !still[Deviation{Residue: r}.key()] && t.cleans {
 			t.result.Removed++
 			t.result.Bytes += r.Bytes
 		}
@@ -316,7 +323,7 @@ func (t *tally) unmet(there []Deviation, causes map[string]error) {
 	}
 	for _, d := range there {
 		p := spec.Problem{ID: d.ID, Why: "it is there"}
-		if d.What != "" && !t.result.Kind.Cleans() {
+		if d.What != "" && !t.cleans {
 			p.Why = d.What
 		}
 		switch cause := causes[d.key()]; {
@@ -324,7 +331,7 @@ func (t *tally) unmet(there []Deviation, causes map[string]error) {
 			p.Why = d.Stays
 		case cause != nil:
 			p.Why = cause.Error()
-		case causes != nil && !t.result.Kind.Cleans():
+		case causes != nil && !t.cleans:
 			p.Why += ", although nothing refused to change it"
 		case causes != nil:
 			p.Why = "it came back, or was not removed although nothing refused it"
@@ -349,7 +356,7 @@ func (t *tally) finish() spec.Result {
 	r := t.result
 	r.Found = t.found[:min(len(t.found), spec.MaxFound)]
 	r.More = len(t.found) - len(r.Found)
-	if !r.Kind.Cleans() {
+	if !t.cleans {
 		r.Found, r.Differs = nil, r.Found
 	}
 	r.Problems = r.Problems[:min(len(r.Problems), spec.MaxProblems)]
