@@ -25,7 +25,7 @@ func say(w io.Writer, r spec.Result) {
 	for _, f := range r.Differs {
 		fmt.Fprintf(w, "%s: %s\n", differs, difference(f))
 	}
-	if !r.Kind.Cleans() || len(r.Differs) > 0 {
+	if !r.Kind.Cleans() || r.Kind.Judges() || len(r.Differs) > 0 {
 		stays = wrong
 	}
 	for _, f := range r.Found {

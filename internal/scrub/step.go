@@ -61,7 +61,7 @@ const (
 // could not be looked at; the result is worth reading either way.
 func Reach(ctx context.Context, kind spec.Kind, step Step, mode Mode) (spec.Result, error) {
 	began := time.Now()
-	t := tally{result: spec.Result{Kind: kind}, cleans: kind.Cleans(), seen: map[string]bool{}, bytes: map[string]int64{}}
+	t := tally{result: spec.Result{Kind: kind}, cleans: kind.Cleans() && !kind.Judges(), seen: map[string]bool{}, bytes: map[string]int64{}}
 	if a, ok := step.(adder); ok && a.Adds() {
 		t.cleans = false
 	}

@@ -253,8 +253,12 @@ func TestDiskIsJudged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := scrub.Reach(t.Context(), s.Kind(), step, scrub.Do); err != nil || got.State != want {
+		got, err := scrub.Reach(t.Context(), s.Kind(), step, scrub.Do)
+		if err != nil || got.State != want {
 			t.Errorf("%d bytes wanted: %+v, %v; want %s", bytes, got, err, want)
+		}
+		if len(got.Found) > 0 || len(got.Differs) != len(got.Problems) {
+			t.Errorf("%+v; room that is missing is no residue", got)
 		}
 	}
 }
