@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
@@ -20,6 +21,7 @@ import (
 type cron struct {
 	owned spec.Ownership
 	here  Here
+	now   func() time.Time
 	users users
 	known map[string]later // what the last look found, by its key
 }
@@ -28,7 +30,8 @@ type cron struct {
 type later struct {
 	file string // in a spool directory, "" if that cannot be read
 	user string
-	job  string // the number of a job of at, "" for a crontab
+	job  string      // the number of a job of at, "" for a crontab
+	info fs.FileInfo // of the file
 }
 
 // The spool directories of Debian and Alpine, SUSE, and of Red Hat: of crontabs, and of jobs of at.
@@ -37,7 +40,7 @@ var (
 	atDirs      = []string{"/var/spool/cron/atjobs", "/var/spool/atjobs", "/var/spool/at"}
 )
 
-func newCron(s spec.Spec, here Here) Step { return &cron{owned: s.Owned, here: here} }
+func newCron(s spec.Spec, here Here) Step { return &cron{owned: s.Owned, here: here, now: time.Now} }
 
 // Look finds the crontabs and jobs of owned users. Those who are not root are told of their own by the programs.
 func (c *cron) Look(ctx context.Context) ([]Deviation, error) {
@@ -48,6 +51,9 @@ func (c *cron) Look(ctx context.Context) ([]Deviation, error) {
 	var found []Deviation
 	add := func(kind, id string, l later) {
 		d := Deviation{Residue: spec.Residue{Kind: kind, ID: id, Owner: l.user}}
+		if l.info != nil {
+			d.Bytes, d.Age = l.info.Size(), spec.Seconds(max(0, c.now().Sub(l.info.ModTime()))/time.Second)
+		}
 		c.known[d.key()] = l
 		found = append(found, d)
 	}
@@ -83,7 +89,7 @@ func (c *cron) crontabs(name string, add func(kind, id string, l later)) error {
 			return fmt.Errorf("cannot look for crontabs: %w", err)
 		}
 		if err == nil && info.Mode().IsRegular() {
-			add("crontab", file, later{file: file, user: name})
+			add("crontab", file, later{file: file, user: name, info: info})
 		}
 	}
 	return nil
@@ -104,7 +110,7 @@ func (c *cron) jobs(add func(kind, id string, l later)) error {
 			}
 			if name, owned := c.users.names[ownerOf(info)]; owned {
 				file := filepath.Join(dir, e.Name())
-				add("job", file, later{file: file, user: name, job: number})
+				add("job", file, later{file: file, user: name, job: number, info: info})
 			}
 		}
 	}

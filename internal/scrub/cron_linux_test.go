@@ -55,7 +55,7 @@ func TestWhatOwnedUsersOrderedForLaterGoes(t *testing.T) {
 	if !ownRoot(t) {
 		return
 	}
-	shell(t, spools)
+	shell(t, spools+"; find /var/spool/at /var/spool/cron -type f -exec touch -d '1 hour ago' {} +")
 	list := func() string {
 		return shell(t, "for d in /var/spool/at /var/spool/cron /var/spool/cron/atjobs /var/spool/cron/crontabs /var/spool/cron/tabs; do echo $d:; ls -A $d; echo; done")
 	}
@@ -68,6 +68,11 @@ func TestWhatOwnedUsersOrderedForLaterGoes(t *testing.T) {
 	}
 	r := reach(t, s, scrub.Here{}, scrub.Do)
 	want(t, r, spec.Changed, "")
+	for _, f := range r.Found {
+		if f.Bytes == 0 || f.Age < 3600 || f.Age > 7200 {
+			t.Errorf("%+v; want its size, and that it is an hour old", f)
+		}
+	}
 	if r.Removed != 6 {
 		t.Errorf("%d gone; want three crontabs and three jobs: %+v", r.Removed, r.Found)
 	}
