@@ -51,3 +51,12 @@ func TestTheResultIsThereBeforeAnythingIsSaid(t *testing.T) {
 		t.Errorf("when it was said, there were: %q", l.had)
 	}
 }
+
+func TestAgesAreReadable(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[spec.Seconds]string{90: "for 1m30s", 47 * 3600: "for 47h0m0s", 48 * 3600: "for 2 days", 99*24*3600 + 7: "for 99 days"} {
+		if got := residue(spec.Residue{Kind: "file", ID: "/f", Age: age}); got != "file /f "+want {
+			t.Errorf("%d seconds: %q; want %q", age, got, want)
+		}
+	}
+}

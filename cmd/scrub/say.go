@@ -71,7 +71,7 @@ func residue(r spec.Residue) string {
 		parts = append(parts, size(r.Bytes))
 	}
 	if r.Age > 0 {
-		parts = append(parts, "for "+r.Age.Duration().Round(time.Second).String())
+		parts = append(parts, "for "+age(r.Age.Duration()))
 	}
 	if c := r.Culprit; c != nil && c.Job != "" {
 		parts = append(parts, fmt.Sprintf("left by %s #%d", name(c.Job), c.Build))
@@ -96,4 +96,13 @@ func size(n int64) string {
 		return fmt.Sprintf("%.1f MB", float64(n)/(k*k))
 	}
 	return fmt.Sprintf("%.1f GB", float64(n)/(k*k*k))
+}
+
+// age is in days from the third day on: hundreds of hours tell nobody anything.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.Round(time.Second).String()
 }
