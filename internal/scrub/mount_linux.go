@@ -73,6 +73,13 @@ func judgeMount(tree mountinfo.Tree, w spec.WantedMount) (d Deviation, differs b
 		}
 		return d, true
 	}
+	if lasting := otherLasting(w, there); len(lasting) > 0 {
+		d.Kind, d.What = otherMount, strings.Join(lasting, "; ")+", and only a new mount takes it"
+		if !w.Replace {
+			d.Stays = d.What + "; say \"replace: true\" if this one may be unmounted"
+		}
+		return d, true
+	}
 	flags, options := otherOptionsOf(w, there)
 	d.Kind, d.What = otherOptions, strings.Join(append(flags, options...), "; ")
 	if _, readOnly := there.Option("ro"); readOnly && !slices.Contains(w.Options, "ro") {
@@ -158,6 +165,22 @@ func otherOptionsOf(w spec.WantedMount, there mountinfo.Mount) (flags, options [
 		}
 	}
 	return flags, options
+}
+
+// otherLasting says which options are other than wanted that a tmpfs has for as long as it is mounted: told to change them,
+// the kernel says yes and leaves them.
+func otherLasting(w spec.WantedMount, there mountinfo.Mount) (others []string) {
+	if there.Type != "tmpfs" {
+		return nil
+	}
+	for _, option := range w.Options {
+		key, value, _ := strings.Cut(option, "=")
+		shows, told := there.Option(key)
+		if slices.Contains([]string{"mode", "uid", "gid"}, key) && told && !sameValue(key, value, shows) {
+			others = append(others, fmt.Sprintf("%s is %s, not %s", key, shown(shows), value))
+		}
+	}
+	return others
 }
 
 // hasFlag reports whether a mount with these flags is as an option says. The kernel writes what is not usual only.
