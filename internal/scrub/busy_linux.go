@@ -169,6 +169,10 @@ func busyMount(ctx context.Context, proc procfs.Root, tree mountinfo.Tree, m mou
 	for _, file := range madeOf(proc, m.Point) {
 		who = strings.TrimPrefix(who+", "+file, ", ")
 	}
+	if number, of := strings.CutPrefix(m.Device, "0:"); who == "" && of && strings.HasPrefix(m.Type, "fuse") {
+		return Final{fmt.Errorf("it is busy, and no process shows why: its server (%s) may owe an answer that a process waits for in the kernel; "+
+			"end the server, or write 1 to /sys/fs/fuse/connections/%s/abort", shown(m.Source), number)}
+	}
 	if who == "" {
 		return errors.New("it is busy, and no process shows why: the kernel itself uses it, or a process that is hidden from us")
 	}

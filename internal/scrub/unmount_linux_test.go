@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -203,6 +204,32 @@ func TestAServerThatHangsIsNamed(t *testing.T) {
 	found, err := step.Look(t.Context())
 	if err != nil || len(found) == 0 || !strings.Contains(found[0].Stays, "does not answer") {
 		t.Errorf("a second look: %+v, %v", found, err)
+	}
+}
+
+// TestAServerThatOwesAnAnswerIsNamed has a process wait in the kernel for a server: it has nothing open that shows.
+func TestAServerThatOwesAnAnswerIsNamed(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	p := newPlot(t)
+	p.run(t, "mkdir $O/hung")
+	fd := connect(t, "theirs", p.path("O/hung"), "fuse", 0)
+	greet(t, fd)
+	c := exec.Command("stat", p.path("O/hung"))
+	must(t, c.Start())
+	if _, err := unix.Read(fd, make([]byte, 1<<20)); err != nil { // it waits for the answer to that
+		t.Fatal(err)
+	}
+	r := do(t, mountsOf(p, spec.Mounts{}), scrub.Do)
+	if r.State != spec.Unmet || !strings.Contains(said(r), "its server (theirs) may owe an answer") || !strings.Contains(said(r), "/abort") {
+		t.Errorf("%s: %s; want it to say what ends that", r.State, said(r))
+	}
+	null, err := os.Open(os.DevNull)
+	must(t, err, unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC), null.Close()) // the server ends, and so does what waits for it
+	_ = c.Wait()
+	if r := do(t, mountsOf(p, spec.Mounts{}), scrub.Do); r.State != spec.Changed {
+		t.Errorf("%s: %s", r.State, said(r))
 	}
 }
 
