@@ -38,11 +38,15 @@ existing file is not overwritten. With "--output -" it is printed instead.`,
 			if output == "" {
 				output = strings.TrimSuffix(args[0], filepath.Ext(args[0])) + ".yaml"
 			}
-			if err := c.writeWrapped(args[0], output, script); err != nil {
+			problems, err := c.writeWrapped(args[0], output, script)
+			if err != nil {
 				return err
 			}
 			c.showHabits(args[0], habits)
-			if output != "-" {
+			switch {
+			case problems > 0:
+				return exit(exitFound, fmt.Errorf("%s is written, and cannot be used yet: %s", output, count(problems, "problem")))
+			case output != "-":
 				fmt.Fprintf(c.err, "%s is written.\n", output)
 			}
 			return nil
@@ -66,22 +70,23 @@ func readScript(path string) ([]byte, error) {
 }
 
 // writeWrapped writes the recipe where output says, and checks what it wrote as "recipe check" does.
-func (c *cli) writeWrapped(script, output string, text []byte) error {
+func (c *cli) writeWrapped(script, output string, text []byte) (problems int, err error) {
 	if output == "-" {
 		_, err := c.out.Write(recipe.Wrap(filepath.Base(script), text))
-		return err
+		return 0, err
 	}
 	file, err := filepath.Rel(filepath.Dir(absolute(output)), absolute(script))
 	if err != nil || !filepath.IsLocal(file) {
-		return exit(exitUsage, fmt.Errorf("a recipe in %s cannot carry %s: the script has to be beside the recipe or below", filepath.Dir(output), script))
+		return 0, exit(exitUsage, fmt.Errorf("a recipe in %s cannot carry %s: the script has to be beside the recipe or below", filepath.Dir(output), script))
 	}
 	if err := writeNew(output, recipe.Wrap(filepath.ToSlash(file), text)); err != nil {
-		return exit(exitUsage, fmt.Errorf("write recipe: %w", err))
+		return 0, exit(exitUsage, fmt.Errorf("write recipe: %w", err))
 	}
-	for _, p := range recipe.Check(output) {
+	found := recipe.Check(output)
+	for _, p := range found {
 		c.problem(p.String(), p.Excerpt)
 	}
-	return nil
+	return len(found), nil
 }
 
 // writeNew writes a file that must not be there yet.
