@@ -193,6 +193,28 @@ var engineCases = map[string]engineCase{
 		goal: spec.Containers{All: true, Images: &spec.Images{Size: 150, Older: 3600*3 + 1800}},
 		want: []string{"image 0:1"},
 	},
+	"what images share counts once": {
+		build: func(e *fakeEngine) {
+			e.addImages(fakeImage{id: "base", tags: []string{"base:1"}, size: 100, shared: 100, layers: []string{"a"}, built: time.Now().Add(-9 * time.Hour)})
+			for i := range 4 {
+				name := strconv.Itoa(i)
+				e.addImages(fakeImage{id: name, tags: []string{name + ":1"}, size: 110, shared: 100, layers: []string{"a", name}, built: time.Now().Add(time.Duration(-i) * time.Hour)})
+			}
+		},
+		goal: spec.Containers{All: true, Images: &spec.Images{Size: 125}},
+		want: []string{"image 0:1", "image 1:1", "image base:1"},
+	},
+	"what images share is free when the last of them has gone": {
+		build: func(e *fakeEngine) {
+			for i := range 2 {
+				name := strconv.Itoa(i)
+				e.addImages(fakeImage{id: name, tags: []string{name + ":1"}, size: 110, shared: 100, layers: []string{"a", name}, built: time.Now().Add(-9 * time.Hour)})
+			}
+			e.addImages(fakeImage{id: "young", tags: []string{"young:1"}, size: 50, layers: []string{"b"}})
+		},
+		goal: spec.Containers{All: true, Images: &spec.Images{Size: 60}},
+		want: []string{"image young:1"},
+	},
 	"the oldest images go until there is room": {
 		build: func(e *fakeEngine) {
 			for i := range 5 {

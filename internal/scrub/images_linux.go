@@ -94,18 +94,18 @@ func (s *stock) chosen(ctx context.Context, candidates map[string]bool) (map[str
 	if err != nil {
 		return nil, err
 	}
-	excess, own, err := s.excess(ctx)
+	room, err := s.roomOfImages(ctx)
 	if err != nil {
 		return nil, err
 	}
 	chosen := map[string]bool{}
 	for _, i := range order {
 		old := policy.Older > 0 && ages[i.ID] >= policy.Older.Duration()
-		if !old && excess <= 0 && policy.Older+spec.Seconds(policy.Size) > 0 {
+		if !old && room.excess <= 0 && policy.Older+spec.Seconds(policy.Size) > 0 {
 			break
 		}
 		chosen[i.ID] = true
-		excess -= own[i.ID]
+		room.without(i.ID)
 	}
 	return chosen, s.keepAncestors(ctx, chosen)
 }
@@ -210,22 +210,59 @@ func (s *stock) oldestFirst(ctx context.Context, candidates map[string]bool) ([]
 	return order, ages, nil
 }
 
-// excess returns how much more the images hold than the policy wants, and what each holds that no other does.
-func (s *stock) excess(ctx context.Context) (excess int64, own map[string]int64, err error) {
+// imageRoom is the room that images take. They share layers from the lowest up, so that those with the same lowest one hold together,
+// beside what each holds for itself, at least what any of them shares.
+type imageRoom struct {
+	excess int64            // how much more it is than the policy wants
+	own    map[string]int64 // what an image holds that no other does
+	lowest map[string]string
+	shared map[string]int64 // what those with a lowest layer share
+	left   map[string]int   // how many there are of them
+}
+
+// without counts what is free once an image has gone.
+func (r *imageRoom) without(id string) {
+	r.excess -= r.own[id]
+	if lowest := r.lowest[id]; lowest != "" {
+		if r.left[lowest]--; r.left[lowest] == 0 {
+			r.excess -= r.shared[lowest]
+		}
+	}
+}
+
+// roomOfImages asks the engine what its images hold. Not every one tells what they hold together.
+func (s *stock) roomOfImages(ctx context.Context) (imageRoom, error) {
+	r := imageRoom{own: map[string]int64{}, lowest: map[string]string{}, shared: map[string]int64{}, left: map[string]int{}}
 	if s.goal.Images.Size == 0 {
-		return 0, nil, nil
+		return r, nil
 	}
 	usage, err := s.engine.Usage(ctx, dockerapi.OfImages)
 	if err != nil {
-		return 0, nil, fmt.Errorf("ask what images hold: %w", err)
+		return r, fmt.Errorf("ask what images hold: %w", err)
 	}
-	own = map[string]int64{}
+	if usage.Layers > 0 && usage.Layers <= s.goal.Images.Size {
+		return r, nil
+	}
 	total := int64(0)
 	for _, i := range usage.Images {
-		own[i.ID] = i.Size - max(0, i.Shared)
-		total += own[i.ID]
+		d, err := s.detailsOf(ctx, i)
+		if err != nil {
+			return r, err
+		}
+		shared := max(0, i.Shared)
+		r.own[i.ID] = i.Size - shared
+		total += r.own[i.ID]
+		if len(d.Layers) == 0 {
+			continue
+		}
+		lowest := d.Layers[0]
+		r.lowest[i.ID] = lowest
+		r.left[lowest]++
+		total += max(0, shared-r.shared[lowest])
+		r.shared[lowest] = max(r.shared[lowest], shared)
 	}
-	return max(total, usage.Layers) - s.goal.Images.Size, own, nil
+	r.excess = max(total, usage.Layers) - s.goal.Images.Size
+	return r, nil
 }
 
 // imageDepths returns of each image how many others have to go one after the other before it.
