@@ -91,7 +91,8 @@ type Program struct {
 	// Notes are remarks for the operator, such as that a step carries a large file.
 	Notes []string
 
-	goals []spec.Spec
+	goals  []spec.Spec
+	limits map[string]time.Duration // of steps, by their names
 }
 
 // Carried is scrub for one platform as a program carries it.
@@ -124,13 +125,14 @@ func (r *Recipe) Compile() (*Program, error) {
 	revision := sha256Hex([]byte(draft))
 	text, notes := r.text(revision, scrubs)
 	p := &Program{
-		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes, goals: r.goals(),
+		Recipe: r.Name, Text: []byte(text), Digest: sha256Hex([]byte(text)), Revision: revision, Notes: notes, goals: r.goals(), limits: map[string]time.Duration{},
 	}
 	for _, s := range scrubs {
 		p.Carried = append(p.Carried, Carried{Platform: s.platform, Size: s.Size, Packed: len(s.Packed), Digest: s.Digest})
 	}
 	for _, s := range r.Steps {
 		p.Steps = append(p.Steps, StepName{s.Phase, s.Name})
+		p.limits[s.Name] = s.Limits.Timeout
 	}
 	return p, nil
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/carried"
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
@@ -62,10 +63,11 @@ type seer struct {
 	dir     string // of the executable, "" if there is none for this machine
 	agent   string
 	planned map[string]spec.Spec
+	limits  map[string]time.Duration
 }
 
 func newSeer(p *Program) (*seer, error) {
-	s := &seer{agent: os.Getenv("NODE_NAME"), planned: map[string]spec.Spec{}}
+	s := &seer{agent: os.Getenv("NODE_NAME"), planned: map[string]spec.Spec{}, limits: p.limits}
 	if s.agent == "" {
 		s.agent, _ = os.Hostname()
 	}
@@ -112,7 +114,9 @@ func (s *seer) tell(ctx context.Context, step string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, s.program(), "plan", "-")
+	limited, cancel := context.WithTimeout(ctx, s.limits[step])
+	defer cancel()
+	cmd := exec.CommandContext(limited, s.program(), "plan", "-")
 	cmd.Dir = s.dir // what it stands in stays
 	cmd.Env = append(os.Environ(), "PITCREW_AGENT="+s.agent)
 	cmd.Stdin = bytes.NewReader(text)
@@ -122,7 +126,7 @@ func (s *seer) tell(ctx context.Context, step string, out io.Writer) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended && limited.Err() == nil {
 		return fmt.Errorf("run scrub: %w; TMPDIR names another directory to run it from", err)
 	}
 	for line := range strings.Lines(string(said)) {
