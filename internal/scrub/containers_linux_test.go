@@ -404,6 +404,32 @@ func TestARemovalInProgressIsAwaited(t *testing.T) {
 	}
 }
 
+func TestVolumesAndNetworksTellWhoLeftThem(t *testing.T) {
+	t.Parallel()
+	e := newFakeEngine(t)
+	e.add(box{name: "a", env: []string{"JOB_NAME=app", "BUILD_NUMBER=17"}, volumes: []string{"of-a"}, networks: []string{"net-of-a"}})
+	labels := map[string]string{"JOB_NAME": "lib", "BUILD_NUMBER": "9"}
+	e.volumes["of-a"], e.volumes["labelled"], e.volumes["nobody's"] = nil, labels, nil
+	e.networks["net-of-a"], e.networks["net"] = nil, labels
+	e.addImages(fakeImage{id: "i", tags: []string{"i:1"}, labels: labels}) // it may have them from what it was built from
+	goal := spec.Containers{All: true, Images: &spec.Images{}}
+	r, err := scrub.Reach(t.Context(), spec.KindContainers, scrub.NewContainersIn(engineCase{goal: goal}.spec(e), nil, nil, false), scrub.Plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]spec.Culprit{}
+	for _, f := range r.Found {
+		name, _, _ := strings.Cut(f.ID, " (")
+		if f.Culprit != nil {
+			got[name] = *f.Culprit
+		}
+	}
+	app, lib := spec.Culprit{Job: "app", Build: 17, By: "environment"}, spec.Culprit{Job: "lib", Build: 9, By: "label"}
+	if diff := cmp.Diff(map[string]spec.Culprit{"a": app, "of-a": app, "net-of-a": app, "labelled": lib, "net": lib}, got); diff != "" {
+		t.Errorf("culprits (-want +got):\n%s", diff)
+	}
+}
+
 // TestWhatAnEngineHadIsNotGoneBecauseItDies has it killed by its removal of one of two containers.
 func TestWhatAnEngineHadIsNotGoneBecauseItDies(t *testing.T) {
 	t.Parallel()

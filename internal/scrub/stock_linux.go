@@ -263,12 +263,27 @@ func culpritOf(c dockerapi.Container) *spec.Culprit {
 	if by := culprit([]byte(strings.Join(c.Env, "\x00"))); by != nil {
 		return by
 	}
-	job := c.Labels["JOB_NAME"]
+	return labelled(c.Labels)
+}
+
+func labelled(labels map[string]string) *spec.Culprit {
+	job := labels["JOB_NAME"]
 	if job == "" {
 		return nil
 	}
-	number, _ := strconv.ParseInt(c.Labels["BUILD_NUMBER"], 10, 64)
+	number, _ := strconv.ParseInt(labels["BUILD_NUMBER"], 10, 64)
 	return &spec.Culprit{Job: job, Build: number, By: "label"}
+}
+
+// culprit returns the build that made what containers use: by labels of its own, or else by those of a container.
+func (s *stock) culprit(labels map[string]string, uses func(dockerapi.Container) bool) *spec.Culprit {
+	by := labelled(labels)
+	for _, c := range s.all {
+		if by == nil && uses(c) {
+			by = culpritOf(c)
+		}
+	}
+	return by
 }
 
 func (s *stock) goingPods() []inmate {
@@ -311,6 +326,7 @@ func (s *stock) goingVolumes() []inmate {
 			continue
 		}
 		r := spec.Residue{Kind: "volume", ID: v.Name, Age: s.since(v.CreatedAt)}
+		r.Culprit = s.culprit(v.Labels, func(c dockerapi.Container) bool { return slices.Contains(c.Volumes, v.Name) })
 		all = append(all, inmate{r, waveRest, func(ctx context.Context) error { return s.engine.RemoveVolume(ctx, v.Name) }})
 	}
 	return all
@@ -327,6 +343,9 @@ func (s *stock) goingNetworks() []inmate {
 			continue
 		}
 		r := spec.Residue{Kind: "network", ID: title(n.Name, n.ID), Age: s.since(n.Created)}
+		r.Culprit = s.culprit(n.Labels, func(c dockerapi.Container) bool {
+			return slices.Contains(c.Networks, n.Name) || slices.Contains(c.Networks, n.ID)
+		})
 		all = append(all, inmate{r, waveRest, func(ctx context.Context) error { return s.engine.RemoveNetwork(ctx, n.ID) }})
 	}
 	return all
