@@ -22,6 +22,8 @@ func TestVMsWantOwnedNames(t *testing.T) {
 		"all: yes please":        "want true or false",
 		"all: true, vols: 1":     `unknown field "vols"`,
 		"all: true, keep: [a/b]": "without directories",
+		"all: true, uri: 'qemu+ssh://root@other/system'": "want a connection to this machine",
+		"all: true, uri: alias":                          "want a connection to this machine",
 	} {
 		if _, err := parse(goal); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want an error with %q", goal, err, want)

@@ -5,6 +5,7 @@ package recipe
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
@@ -18,11 +19,12 @@ type kept struct {
 	Carried  []Carried
 	Steps    []StepName
 	Goals    []spec.Spec
+	Limits   map[string]time.Duration `json:",omitempty"`
 }
 
 // Pack returns p as it can be stored; its notes are for whoever compiles it, and are left out.
 func (p *Program) Pack() ([]byte, error) {
-	body, err := json.Marshal(kept{p.Recipe, p.Text, p.Digest, p.Revision, p.Carried, p.Steps, p.goals})
+	body, err := json.Marshal(kept{p.Recipe, p.Text, p.Digest, p.Revision, p.Carried, p.Steps, p.goals, p.limits})
 	if err != nil {
 		return nil, fmt.Errorf("pack program of recipe %s: %w", p.Recipe, err)
 	}
@@ -39,5 +41,5 @@ func Unpack(body []byte) (*Program, error) {
 	if sum := sha256Hex(k.Text); sum != k.Digest {
 		return nil, fmt.Errorf("unpack program of recipe %s, revision %.12s: its digest is %.12s, not %.12s: it was changed where it is stored", k.Recipe, k.Revision, sum, k.Digest)
 	}
-	return &Program{Recipe: k.Recipe, Text: k.Text, Digest: k.Digest, Revision: k.Revision, Carried: k.Carried, Steps: k.Steps, goals: k.Goals}, nil
+	return &Program{Recipe: k.Recipe, Text: k.Text, Digest: k.Digest, Revision: k.Revision, Carried: k.Carried, Steps: k.Steps, goals: k.Goals, limits: k.Limits}, nil
 }
