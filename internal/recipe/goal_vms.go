@@ -16,7 +16,7 @@ func (d *decoder) vms(g *spec.Goal, path string, n ast.Node) {
 	d.options(path, n, []field{
 		{"uri", func(path string, n ast.Node) {
 			text, ok := d.text(path, n)
-			if _, rest, is := strings.Cut(text, "://"); ok && !(is && strings.HasPrefix(rest, "/")) {
+			if _, rest, is := strings.Cut(text, "://"); ok && (!is || !strings.HasPrefix(rest, "/")) {
 				d.fail(n, path, "want a connection to this machine, as in qemu:///system: what another one has is not to be cleaned from here")
 				return
 			}

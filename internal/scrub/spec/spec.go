@@ -194,6 +194,9 @@ func next(d *json.Decoder) (Spec, error) {
 	case s.Kind() == "":
 		return Spec{}, fmt.Errorf("%d goals; want one", len(s.Kinds()))
 	}
+	if err := s.check(); err != nil {
+		return Spec{}, err
+	}
 	if s.Containers != nil && s.Containers.Images != nil {
 		for _, keep := range s.Containers.Images.Keep {
 			if _, err := ParseReference(keep); err != nil {
