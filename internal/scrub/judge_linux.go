@@ -56,11 +56,9 @@ func (p *processes) judge() (*judge, error) {
 		roots = append(roots, p.here.Engine)
 	}
 	below(roots, children, j.cleanup)
-	exes := make([]string, len(all))
-	procfs.Each(len(all), func(i int) { exes[i] = p.proc.Link(p.proc.Body(all[i]), "exe") })
 	for i, s := range all {
-		j.exes[s.PID] = exes[i]
-		if p.isAgent(s, exes[i]) {
+		j.exes[s.PID] = listing.Exes[i]
+		if p.isAgent(s, listing.Exes[i]) {
 			roots = append(roots, s.PID)
 			above(s.PID, parents, j.spared)
 			j.agents[s.PID] = true

@@ -33,7 +33,8 @@ const passes = 20
 
 // Listing is what the list of processes was at one time.
 type Listing struct {
-	All []Stat // that are no zombies, in the order of their numbers
+	All  []Stat   // that are no zombies, in the order of their numbers
+	Exes []string // what each of them runs; "" if it may not be read
 	complete
 }
 
@@ -130,13 +131,20 @@ func (r Root) List() (Listing, error) {
 		return l, err
 	}
 	l.found = len(pids)
-	all := make([]Stat, len(pids))
+	l.All, l.Exes = make([]Stat, len(pids)), make([]string, len(pids))
 	Each(len(pids), func(i int) {
 		if s, ok := r.Stat(pids[i]); ok && !s.Zombie() {
-			all[i] = s
+			l.All[i], l.Exes[i] = s, r.Link(r.Body(s), "exe")
 		}
 	})
-	l.All = slices.DeleteFunc(all, func(s Stat) bool { return s.PID == 0 })
+	n := 0
+	for i, s := range l.All {
+		if s.PID != 0 {
+			l.All[n], l.Exes[n] = s, l.Exes[i]
+			n++
+		}
+	}
+	l.All, l.Exes = l.All[:n], l.Exes[:n]
 	return l, nil
 }
 
