@@ -170,6 +170,12 @@ func (c *child) gone() bool {
 	}
 }
 
+// dies waits for the daemon's death.
+func (c *child) dies() {
+	c.t.Helper()
+	c.news.await(c.t, "the daemon's death", c.gone)
+}
+
 // serves waits until the daemon does.
 func (c *child) serves() {
 	c.t.Helper()

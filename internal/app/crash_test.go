@@ -37,7 +37,7 @@ func TestCrashAtEveryRequest(t *testing.T) {
 				doomed := s.killAtRequest(n+1, served)
 				c := s.startChild()
 				doomed <- c
-				<-c.ended
+				c.dies()
 				s.recovers()
 			})
 		}
@@ -57,7 +57,7 @@ func TestCrashAtEveryEvent(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, siteSpec{})
 			c := s.startChild(fmt.Sprintf("%s=%d", childDeath, n+1))
-			<-c.ended
+			c.dies()
 			s.recovers()
 		})
 	}
@@ -127,7 +127,7 @@ func TestCrashAgainAndAgain(t *testing.T) {
 		})
 		c := s.startChild()
 		dead <- c
-		<-c.ended
+		c.dies()
 		remove()
 	}
 	c := s.startChild()
