@@ -17,6 +17,6 @@ export GORACE="log_path=$races/report ${GORACE-}"
 # -count=1: tests use processes, sshd and a JDK, so a cached result proves nothing.
 status=0
 # shellcheck disable=SC2086 # PACKAGES is a list
-"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 20m "$@" ${PACKAGES:-./...} || status=$?
+"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg -- -count=1 -timeout 30m "$@" ${PACKAGES:-./...} || status=$?
 find "$races" -type f -exec cat {} +
 exit "$status"
