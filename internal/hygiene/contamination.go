@@ -109,7 +109,7 @@ type scene struct {
 }
 
 // story puts everything into the order of time. Of what the feed shows in one second, its own order
-// tells; cleanups that it does not show, over SSH or deleted since, come before that.
+// tells; cleanups that it does not show, over SSH or deleted since, come before that, see [Feed.place].
 func (f Feed) story() []scene {
 	all := []scene{{at: f.Adopted.Truncate(FeedTick), lost: true}}
 	byURL, sweptBy := make(map[string]*Attempt, len(f.Attempts)), map[string]*Attempt{}
@@ -119,13 +119,13 @@ func (f Feed) story() []scene {
 			if f.shows(swept.URL) {
 				sweptBy[swept.URL] = t
 			} else {
-				all = append(all, scene{at: swept.Began.Truncate(FeedTick), swept: t})
+				all = append(all, scene{at: f.place(t, swept.Began), swept: t})
 			}
 		}
 		if f.shows(t.Run.URL) {
 			byURL[t.Run.URL] = t
 		} else if began := t.began(); !began.IsZero() {
-			all = append(all, scene{at: began.Truncate(FeedTick), proof: t})
+			all = append(all, scene{at: f.place(t, began), proof: t})
 		}
 		if !t.Lost.IsZero() && !f.shows(t.UsedBy) { // a block of a Pipeline stands in no feed
 			all = append(all, scene{at: f.lossOf(t), lost: true})
@@ -136,6 +136,19 @@ func (f Feed) story() []scene {
 	}
 	slices.SortStableFunc(all, func(a, b scene) int { return a.at.Compare(b.at) })
 	return all
+}
+
+// place is when a cleanup began that the feed does not show: before the builds of the same second, unless one of them is known to have
+// used up what an earlier cleanup had made clean. That one came first.
+func (f Feed) place(t *Attempt, began time.Time) time.Time {
+	second := began.Truncate(FeedTick)
+	for i := range f.Attempts {
+		earlier := &f.Attempts[i]
+		if earlier.Number < t.Number && earlier.UsedBy != "" && slices.ContainsFunc(f.Starts, func(s Start) bool { return s.URL == earlier.UsedBy && s.At.Equal(second) }) {
+			return began
+		}
+	}
+	return second
 }
 
 // lossOf is when what an attempt gave was lost: before the next attempt began, whose beginning is taken to the second.

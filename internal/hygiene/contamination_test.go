@@ -65,6 +65,14 @@ func TestFeedsAreJudged(t *testing.T) {
 			}, used: "a",
 		},
 		{
+			// It is over, and the next cleanup began over SSH, in the second in which it started.
+			name: "a build before a cleanup over SSH that followed at once", starts: []hygiene.Start{real("a", 10)},
+			attempts: []hygiene.Attempt{
+				numbered(2, hygiene.Attempt{Delivery: hygiene.BySSH, Began: at(10).Add(800 * time.Millisecond), Proved: epoch}),
+				numbered(1, lost(remote(5), 10, "a")),
+			},
+		},
+		{
 			name: "the second is not", starts: []hygiene.Start{ours("1", 1), real("a", 2), real("b", 3)},
 			attempts: []hygiene.Attempt{granted("1")}, want: []string{"b"}, used: "b",
 		},
