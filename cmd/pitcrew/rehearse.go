@@ -24,7 +24,6 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/report"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal/state"
-	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 // rehearsing is what is asked of one rehearsal.
@@ -210,14 +209,14 @@ const shortestTTL = 10 * time.Second
 // checkRole looks at what the token may do before a Jenkins is started: the result is told to the rollouts at the very end.
 func (r *rehearsing) checkRole(who api.Identity) error {
 	is := fmt.Sprintf("the token %s has the role %s", who.Name, who.Role)
-	switch role := store.Role(who.Role); {
-	case role == store.Viewer:
+	switch role := who.Role; {
+	case role == "viewer":
 		return exit(exitDenied, fmt.Errorf("a rehearsal borrows agents, which needs a token of the borrower, or the role operator; %s", is))
-	case role == store.Borrower && r.record:
+	case role == "borrower" && r.record:
 		return exit(exitDenied, fmt.Errorf("--record needs the token of an operator; %s", is))
-	case role == store.Borrower && r.borrower != "" && r.borrower != who.Borrower:
+	case role == "borrower" && r.borrower != "" && r.borrower != who.Borrower:
 		return exit(exitDenied, fmt.Errorf("--borrower %s: the token %s is that of %s", r.borrower, who.Name, who.Borrower))
-	case role != store.Borrower && r.borrower == "":
+	case role != "borrower" && r.borrower == "":
 		return usage("say with --borrower who borrows: %s, and is that of no borrower", is)
 	}
 	return nil
