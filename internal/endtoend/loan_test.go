@@ -251,6 +251,33 @@ func TestStoppingTheBuildEndsTheLoan(t *testing.T) {
 	s.clear(l)
 }
 
+// A term that ends while the agent is cleaned after its return changes nothing.
+func TestALoanExpiresWhileItsAgentIsCleaned(t *testing.T) {
+	t.Parallel()
+	s := lends(t)
+	a := s.cleanAgent()
+	before := s.cleanups(a)
+	l := s.borrow()
+	s.holds(a)
+	s.take(a, "begun")
+	s.pitcrew("loan", "renew", l.ID, "--for", "3s")
+	ends := time.Now().Add(3 * time.Second)
+	s.pitcrew("loan", "return", l.ID)
+	s.await("the cleanup's start", func() bool { return there(a, "begun") })
+	s.await("the end of the term", func() bool { return time.Now().After(ends) })
+	s.polled(a)
+	if got := s.lent(l.ID); got.State != "returning" || s.labels(a) != "CLEANABLE DIRTY" {
+		t.Errorf("while it is cleaned it is %s, and its agent is labelled %q", got.State, s.labels(a))
+	}
+	s.take(a, "hold")
+	l = s.awaitLoan(l.ID, "cleaned")
+	s.awaitLabels(a, "CLEANABLE CLEAN")
+	if n := s.cleanups(a) - before; n != 1 || l.Cause != "returned" || s.nodeAt(l) != 404 {
+		t.Errorf("it ended by %q, was cleaned %d times, and its node answers %d", l.Cause, n, s.nodeAt(l))
+	}
+	s.clear(l)
+}
+
 // TestABorrowerMakesItsNodeItself is the loan between two trust zones: the lender's daemon knows nothing of the borrower
 // but an address, a name and a secret, and takes the latter by a token that is for nothing else.
 func TestABorrowerMakesItsNodeItself(t *testing.T) {
