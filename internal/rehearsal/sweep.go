@@ -15,15 +15,18 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 )
 
-// nodeDay is how the day stands in the name of a node.
-const nodeDay = "20060102"
+// Names of nodes begin with nodePrefix and the day that they are of.
+const (
+	nodePrefix = "pitcrew-rehearsal-"
+	nodeDay    = "20060102"
+)
 
 // newNode is a name for a node that was never used before: a secret belongs to its name for ever.
 func newNode(now time.Time) string {
-	return "pitcrew-rehearsal-" + now.UTC().Format(nodeDay) + "-" + strings.ToLower(rand.Text())
+	return nodePrefix + now.UTC().Format(nodeDay) + "-" + strings.ToLower(rand.Text())
 }
 
-var ofRehearsal = regexp.MustCompile(`^pitcrew-rehearsal-([0-9]{8})-[a-z2-7]{26}$`)
+var ofRehearsal = regexp.MustCompile(`^` + nodePrefix + `([0-9]{8})-[a-z2-7]{26}$`)
 
 // strangeAfter is how old a node is that has no agent, and no loan that we know, before nobody is thought to want it: it may be that
 // of another daemon's loan.

@@ -83,7 +83,7 @@ func TestAWalkListsAgainUnlessNothingCanHaveStarted(t *testing.T) {
 }
 
 // The machine that this runs on counts what it starts.
-func TestEveryProcessThatIsStartedDuringAWalkIsSeen(t *testing.T) { //nolint:paralleltest // it is about a moment
+func TestEveryProcessThatIsStartedDuringAWalkIsSeen(t *testing.T) { //nolint:paralleltest // what others start would have the list read again in any case
 	for range 20 {
 		listing, err := procfs.Machine.List()
 		if err != nil {
