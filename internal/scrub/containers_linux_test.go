@@ -272,33 +272,6 @@ func TestContainersReachTheirGoal(t *testing.T) {
 	}
 }
 
-func TestContainersTellWhoLeftThem(t *testing.T) {
-	t.Parallel()
-	e := newFakeEngine(t)
-	e.add(
-		box{name: "a", env: []string{"PATH=/bin", "JOB_NAME=folder/app", "BUILD_NUMBER=17"}},
-		box{name: "b", labels: map[string]string{"JOB_NAME": "lib", "BUILD_NUMBER": "x"}}, box{name: "c"},
-	)
-	r, err := scrub.Reach(t.Context(), spec.KindContainers, scrub.NewContainersIn(engineCase{goal: spec.Containers{All: true}}.spec(e), nil, nil, false), scrub.Plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]spec.Culprit{}
-	for _, f := range r.Found {
-		name, _, _ := strings.Cut(f.ID, " (")
-		if f.Culprit != nil {
-			got[name] = *f.Culprit
-		}
-		if f.Age < 7000 || f.Age > 9000 {
-			t.Errorf("%s is said to be %d s old; want two hours", f.ID, f.Age)
-		}
-	}
-	want := map[string]spec.Culprit{"a": {Job: "folder/app", Build: 17, By: "environment"}, "b": {Job: "lib", By: "label"}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("culprits (-want +got):\n%s", diff)
-	}
-}
-
 func TestTheBuildCacheGoesByItsPolicy(t *testing.T) {
 	t.Parallel()
 	record := func(id, parent string, age time.Duration, inUse bool) map[string]any {
@@ -401,32 +374,6 @@ func TestARemovalInProgressIsAwaited(t *testing.T) {
 	r, err := scrub.Reach(t.Context(), spec.KindContainers, scrub.NewContainersIn(s, nil, nil, false), scrub.Do)
 	if err != nil || r.State != spec.Changed || asked != 3 {
 		t.Errorf("%+v, %v, asked %d times; want it awaited", r, err, asked)
-	}
-}
-
-func TestVolumesAndNetworksTellWhoLeftThem(t *testing.T) {
-	t.Parallel()
-	e := newFakeEngine(t)
-	e.add(box{name: "a", env: []string{"JOB_NAME=app", "BUILD_NUMBER=17"}, volumes: []string{"of-a"}, networks: []string{"net-of-a"}})
-	labels := map[string]string{"JOB_NAME": "lib", "BUILD_NUMBER": "9"}
-	e.volumes["of-a"], e.volumes["labelled"], e.volumes["nobody's"] = nil, labels, nil
-	e.networks["net-of-a"], e.networks["net"] = nil, labels
-	e.addImages(fakeImage{id: "i", tags: []string{"i:1"}, labels: labels}) // it may have them from what it was built from
-	goal := spec.Containers{All: true, Images: &spec.Images{}}
-	r, err := scrub.Reach(t.Context(), spec.KindContainers, scrub.NewContainersIn(engineCase{goal: goal}.spec(e), nil, nil, false), scrub.Plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]spec.Culprit{}
-	for _, f := range r.Found {
-		name, _, _ := strings.Cut(f.ID, " (")
-		if f.Culprit != nil {
-			got[name] = *f.Culprit
-		}
-	}
-	app, lib := spec.Culprit{Job: "app", Build: 17, By: "environment"}, spec.Culprit{Job: "lib", Build: 9, By: "label"}
-	if diff := cmp.Diff(map[string]spec.Culprit{"a": app, "of-a": app, "net-of-a": app, "labelled": lib, "net": lib}, got); diff != "" {
-		t.Errorf("culprits (-want +got):\n%s", diff)
 	}
 }
 
