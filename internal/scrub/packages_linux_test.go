@@ -249,7 +249,7 @@ func TestInstallingWaitsForTheLock(t *testing.T) {
 	}
 	shell(t, repository+"apt-get -q update")
 	dir := open(t)
-	script(t, dir, "apt-get", "exec /usr/bin/apt-get \"$@\" -o quiet=1 >"+dir+"/said")
+	script(t, dir, "apt-get", "exec /usr/bin/apt-get \"$@\" -o Debug::Locking=true 2>"+dir+"/said") // at times it does not say that it waits
 	here := scrub.Here{Tools: []string{dir, "/usr/bin"}}
 	holder := locking(t, "/var/lib/dpkg/lock-frontend")
 	results := make(chan spec.Result)
@@ -260,8 +260,13 @@ func TestInstallingWaitsForTheLock(t *testing.T) {
 			results <- r
 		}()
 		until(t, func() bool {
+			select {
+			case r := <-results:
+				t.Fatalf("it did not wait: %+v", r)
+			default:
+			}
 			said, _ := os.ReadFile(dir + "/said")
-			return strings.Contains(string(said), "Waiting for cache lock")
+			return strings.Contains(string(said), "Lock: /var/lib/dpkg/lock-frontend wait -1")
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
