@@ -23,6 +23,8 @@ const readAgain = time.Minute
 
 // read brings a ledger up to now, of one controller or of all (""). It forgets what ended before since.
 func (l ledger) read(ctx context.Context, s *store.Store, pool string, of hygiene.ControllerID, since, now time.Time) (ledger, error) {
+	// Of the time that passes by a clock that nobody can set, what is stored knows nothing.
+	since, now = since.Round(0), now.Round(0)
 	from := l.until.Add(-readAgain)
 	if since.Before(l.since) || from.Before(since) || l.until.After(now) { // wanted from earlier on, nothing to add to, or our clock was set back
 		l, from = ledger{}, since

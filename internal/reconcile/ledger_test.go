@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -97,6 +98,41 @@ func TestALedgerHoldsWhatReadingAllOfItWould(t *testing.T) {
 	attempted(t, db, hygiene.AgentID{Controller: "a", Name: "other"}, true, now.Add(-5*time.Minute))
 	look("after our clock was set back", noon, now.Add(-5*time.Minute))
 	look("from later on", now.Add(-time.Minute), now)
+}
+
+// TestALedgerStandsAClockThatIsSetForth reads it again a second later, by a clock that is two hours ahead by then.
+func TestALedgerStandsAClockThatIsSetForth(t *testing.T) {
+	t.Parallel()
+	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "pit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const jump, within = 2 * time.Hour, time.Hour
+	now := time.Now()
+	for _, ago := range []time.Duration{3 * time.Minute, 2 * time.Minute, time.Second} {
+		attempted(t, db, hygiene.AgentID{Controller: "a", Name: "agent" + ago.String()}, false, now.Add(-ago))
+	}
+	l, err := ledger{}.read(t.Context(), db, "el7", "a", now.Add(-within), now)
+	if err != nil || len(l.ended) != 3 {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	now = setForth(now.Add(time.Second), jump)
+	if l, err = l.read(t.Context(), db, "el7", "a", now.Add(-within), now); err != nil || len(l.ended) > 0 {
+		t.Errorf("got %+v, %v; want none of two hours ago", l, err)
+	}
+}
+
+// setForth is the same moment by a clock that was set forth: only the program's own clock has gone on as before.
+func setForth(at time.Time, by time.Duration) time.Time {
+	at = at.Add(by)
+	parts := (*struct { // as in package time
+		wall uint64
+		own  int64
+		loc  *time.Location
+	})(unsafe.Pointer(&at))
+	parts.own -= int64(by)
+	return at
 }
 
 // TestALedgerReadsWhatIsNew holds that the breaker of a pool which spans controllers costs each of them what ended lately, and
