@@ -65,7 +65,8 @@ func (s *scene) startDaemon() {
 func (s *scene) startFrom(file string) *daemon {
 	s.Helper()
 	d := &daemon{ended: make(chan struct{}), log: &journal{}}
-	d.command = exec.Command(program, "serve", "-c", s.file(file))
+	all := append(slices.Clone(s.under), program, "serve", "-c", s.file(file))
+	d.command = exec.Command(all[0], all[1:]...)
 	d.command.Stderr = d.log
 	s.must(d.command.Start())
 	go func() {

@@ -30,9 +30,11 @@ type scene struct {
 	name                    string          // begins the name of everything that is made here
 	dir                     string
 	controller, borrower    *testbed.Controller
-	cleanable, dirty, clean string // this scene's labels
-	steps                   string // steps of the clean phase before the recipe's own
-	more                    string // of the configuration, at the end of the pool
+	cleanable, dirty, clean string   // this scene's labels
+	steps                   string   // steps of the clean phase before the recipe's own
+	more                    string   // of the configuration, at the end of the pool
+	under                   []string // what the daemon is run by, with arguments, to have a clock of its own; nil = nothing
+	java                    string   // what agents are run by; "" = java
 	daemon                  *daemon
 }
 
@@ -124,7 +126,9 @@ func (s *scene) agent(tail, labels string) *testbed.Agent {
 
 func (s *scene) node(tail, labels string) testbed.NodeSpec {
 	s.Helper()
-	return testbed.NodeSpec{Name: s.name + tail, Labels: s.words(labels), RemoteFS: s.TempDir(), Description: `<label>not one</label> & "more"`}
+	return testbed.NodeSpec{
+		Name: s.name + tail, Labels: s.words(labels), RemoteFS: s.TempDir(), Java: s.java, Description: `<label>not one</label> & "more"`,
+	}
 }
 
 // words puts the labels of this scene in for their usual names in capitals.
