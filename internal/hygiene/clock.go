@@ -4,13 +4,17 @@ package hygiene
 
 import "time"
 
-// clockSlack is how far in the future a stored time may lie before our clock must have been set
-// back: times are stored rounded up.
+// clockSlack is how far in the future the end of an attempt may lie before our clock must have been set back.
 const clockSlack = time.Minute
 
+// aheadSlack is the same of what is stored about an agent. It may have been stored since now was asked for, a moment ago. A clock that was
+// set back by less hides builds for no longer than a poll would.
+const aheadSlack = time.Second
+
 // Ahead reports whether something about an agent was stored by a clock that has been set back since.
-// Until now catches up, no look would be newer than what was stored, and nothing would happen.
-func Ahead(a Agent, now time.Time) bool { return ahead(a, now) > clockSlack }
+// Until now catches up, no look would be newer than what was stored, and nothing would happen: a build that uses a clean agent up would
+// not be seen.
+func Ahead(a Agent, now time.Time) bool { return ahead(a, now) > aheadSlack }
 
 func ahead(a Agent, now time.Time) time.Duration {
 	var most time.Duration
