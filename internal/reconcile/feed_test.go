@@ -349,6 +349,30 @@ func TestCertificatesOfCleanBuildsAreKept(t *testing.T) {
 	})
 }
 
+// TestABuildThatBeginsBeforeItsGrantIsAnsweredIsClean has the controller write the label clean at once, and say so after two polls.
+func TestABuildThatBeginsBeforeItsGrantIsAnsweredIsClean(t *testing.T) {
+	inRig(t, setup{agents: one}, func(r *rig) {
+		r.waitState("linux-7", hygiene.Running)
+		r.jenkins.Inject(jenkinstest.Fault{
+			Method: http.MethodPost, Path: "/computer/linux-7/config.xml", Count: 1,
+			After: func(*http.Request) { <-time.After(12 * time.Second) },
+		})
+		r.runBuild("app", "clean")
+		r.pass(7 * time.Second)
+		if a := r.agent("linux-7"); a.State != hygiene.Granting {
+			t.Fatalf("it is %s, and nothing is tried", a.State)
+		}
+		if got := r.known(1); len(got) > 0 {
+			t.Errorf("contaminated: %q", got)
+		}
+		r.wait(10*time.Minute, "the next cleanup", func() bool { return len(r.cleanups()) == 2 })
+		r.waitState("linux-7", hygiene.Clean)
+		if a := r.agent("linux-7"); a.Attempt != 2 {
+			t.Errorf("it is at attempt %d", a.Attempt)
+		}
+	})
+}
+
 func TestAClockThatWasSetBackStopsNothing(t *testing.T) {
 	t.Parallel()
 	for _, state := range []hygiene.State{hygiene.Due, hygiene.Running, hygiene.Granting, hygiene.Clean} {
@@ -391,6 +415,21 @@ func TestAClockThatJumpsBesideAnyRequestStopsNothing(t *testing.T) {
 				if a := r.agent("linux-7"); a.Attempt != int64(len(r.cleanups())) {
 					t.Errorf("%d attempts, %d programs", a.Attempt, len(r.cleanups()))
 				}
+			})
+		})
+	}
+}
+
+// TestAClockThatWasSetBackALittleHidesNoBuild sets it back by less than a build lasts, as a clock is corrected.
+func TestAClockThatWasSetBackALittleHidesNoBuild(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{3 * time.Second, 30 * time.Second, time.Minute} {
+		t.Run(jump.String(), func(t *testing.T) {
+			inRig(t, setup{agents: one}, func(r *rig) {
+				r.waitState("linux-7", hygiene.Clean)
+				r.wereAhead(r.store, jump)
+				r.runBuild("app", "el7")
+				r.wait(11*time.Second, "the second look after it began", func() bool { return r.labels("linux-7") == "cleanable" })
 			})
 		})
 	}

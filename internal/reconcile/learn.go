@@ -221,7 +221,7 @@ func (c *Crew) noteUses(ctx context.Context, s *Settings, views []view, now time
 				return err
 			}
 		}
-		if v.agent.State.InProgress() && v.sighting.At.After(v.agent.Since) {
+		if v.agent.State.InProgress() && v.sighting.At.After(v.agent.Since) && !v.letIn() {
 			if err := c.noteUse(ctx, v, now); err != nil {
 				return err
 			}
@@ -260,7 +260,7 @@ func (c *Crew) needAll(ctx context.Context, id hygiene.AgentID, reason string, n
 // intruder is the real build that was seen to start on an agent that was not clean, if there is one.
 func (v *view) intruder() (store.Build, bool) {
 	a, s := v.agent, v.sighting
-	if !s.Real || !a.Managed() || a.State == hygiene.Clean || a.Used != nil && a.Used.URL == s.RealURL {
+	if !s.Real || !a.Managed() || a.State == hygiene.Clean || v.letIn() || a.Used != nil && a.Used.URL == s.RealURL {
 		return store.Build{}, false
 	}
 	if a.Used != nil && a.Used.Item != 0 {
@@ -280,6 +280,12 @@ func (v *view) intruder() (store.Build, bool) {
 		}
 	}
 	return b, true
+}
+
+// letIn reports whether the build that is seen on the agent is the one that its grant lets in. A controller shows the label clean before it
+// answers that it was written, and may take its time between; nobody else writes it while the agent is granting.
+func (v *view) letIn() bool {
+	return v.agent.State == hygiene.Granting && v.sighting.Labels.Has(hygiene.LabelClean)
 }
 
 // firstSeen reports whether a build is witnessed for the first time by this process.
