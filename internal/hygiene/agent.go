@@ -290,6 +290,8 @@ type Run struct {
 	Away   time.Time `json:"away,omitzero"`
 	// Used is a real build that was seen on the agent between the clean phase's end and the grant.
 	Used string `json:"used,omitempty"`
+	// LetIn says that the label clean was shown by then: the grant, which the controller had not answered yet, let it in.
+	LetIn bool `json:"let_in,omitempty"`
 	// Swept is the run of the clean phase of an attempt that went on in a new session.
 	Swept Swept `json:"swept,omitzero"`
 }

@@ -260,12 +260,17 @@ func quarantine(old *Quarantine, v Verdict, failures int, now time.Time, p Polic
 
 // Grant ends attempt t as a success: the label clean was written and read back. Epoch is the
 // store's; a restored backup starts a new one, in which no earlier grant counts. After a
-// person's word or a build in the meantime it refuses with [ErrOvertaken].
+// person's word or a build in the meantime it refuses with [ErrOvertaken], but not after a build that the label has let in: that uses up
+// what is granted, see [Run.LetIn].
 func Grant(a Agent, t Attempt, epoch string, now time.Time) (Agent, Attempt, error) {
 	if t.Number != a.Attempt || !t.Ended.IsZero() || t.Proved.IsZero() {
 		return a, t, fmt.Errorf("agent %s: attempt %d proves nothing: %w", a.ID, t.Number, ErrStale)
 	}
-	if why := overtaken(a, t, now); why != "" {
+	before := t
+	if t.Run.LetIn {
+		before.Run.Used = "" // it came after the label
+	}
+	if why := overtaken(a, before, now); why != "" {
 		return a, t, fmt.Errorf("agent %s, attempt %d: %w: %s", a.ID, t.Number, ErrOvertaken, why)
 	}
 	a, err := a.To(Clean, fmt.Sprintf("cleaned and verified by attempt %d", t.Number), now)

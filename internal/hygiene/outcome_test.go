@@ -232,6 +232,29 @@ func TestVerificationAloneIsNotGrantedWhenAWholeCleanupIsDueSince(t *testing.T) 
 	}
 }
 
+// TestABuildBeforeTheGrantForbidsItUnlessItsLabelLetItIn: one that came without the label found an agent that nobody had opened.
+func TestABuildBeforeTheGrantForbidsItUnlessItsLabelLetItIn(t *testing.T) {
+	t.Parallel()
+	for _, letIn := range []bool{false, true} {
+		a, attempt := running(t, agentIn(hygiene.Due), epoch)
+		a, attempt, err := hygiene.Judge(a, attempt, good(attempt), pool, epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempt.Run.Used, attempt.Run.LetIn = "http://ci.test/job/app/1/", letIn
+		if ready, _ := hygiene.MayGrant(a, attempt, hygiene.Sighting{At: epoch.Add(1)}, pool, epoch); ready != hygiene.GrantNever {
+			t.Errorf("let in %t: the label may be written %s", letIn, ready)
+		}
+		granted, attempt, err := hygiene.Grant(a, attempt, "e", epoch)
+		if letIn && (err != nil || granted.State != hygiene.Clean || attempt.Outcome != hygiene.Cleaned || attempt.Run.Used == "") {
+			t.Errorf("got %s, %+v, %v", granted.State, attempt, err)
+		}
+		if !letIn && !errors.Is(err, hygiene.ErrOvertaken) {
+			t.Errorf("granted: %v", err)
+		}
+	}
+}
+
 func TestAnAttemptIsForWhatItsAgentNeedsWhenItIsHandedOver(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

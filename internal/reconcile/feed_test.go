@@ -373,6 +373,35 @@ func TestABuildThatBeginsBeforeItsGrantIsAnsweredIsClean(t *testing.T) {
 	})
 }
 
+// TestABlockThatBeginsBeforeItsGrantIsAnsweredTakesItAway has only a poll before the answer see it, and no feed.
+func TestABlockThatBeginsBeforeItsGrantIsAnsweredTakesItAway(t *testing.T) {
+	inRig(t, setup{agents: one, jenkins: pipelines}, func(r *rig) {
+		r.withPipeline()
+		r.waitState("linux-7", hygiene.Running)
+		r.jenkins.Inject(jenkinstest.Fault{
+			Method: http.MethodPost, Path: "/computer/linux-7/config.xml", Count: 1,
+			After: func(*http.Request) {
+				_, err := r.jenkins.Schedule("pipe", nil)
+				if err != nil {
+					t.Error(err)
+				}
+				<-time.After(12 * time.Second)
+			},
+		})
+		r.waitState("linux-7", hygiene.Granting)
+		r.pass(11 * time.Second)
+		r.set(blind)
+		r.wait(10*time.Second, "its label to be taken", func() bool { return r.labels("linux-7") == "cleanable dirty" })
+		if a := r.agent("linux-7"); a.State != hygiene.Due || a.Used == nil || a.Need != hygiene.NeedCleanup {
+			t.Errorf("the agent is %+v", a)
+		}
+		r.wait(time.Hour, "the next cleanup", func() bool { return len(r.cleanups()) == 2 })
+		if got := r.contaminated(); len(got) > 0 {
+			t.Errorf("contaminated: %q", got)
+		}
+	})
+}
+
 func TestAClockThatWasSetBackStopsNothing(t *testing.T) {
 	t.Parallel()
 	for _, state := range []hygiene.State{hygiene.Due, hygiene.Running, hygiene.Granting, hygiene.Clean} {

@@ -377,10 +377,18 @@ func (c *Crew) granted(ctx context.Context, w *work) error {
 		if released {
 			events = append(events, event(hygiene.EventReleased, a, "cleaned"))
 		}
+		if url := t.Run.Used; url != "" { // let in by the label, and perhaps gone before the next look
+			l := loss{need: hygiene.NeedCleanup, use: &hygiene.Use{URL: url, At: now}, reason: "used by " + url}
+			lost, err := l.take(ch, c.theirs(now), now)
+			return append(events, lost...), err
+		}
 		return events, nil
 	})
 	if err != nil {
 		return err
+	}
+	if w.attempt.Run.Used != "" {
+		c.unlabel(ctx, w.agent.ID.Name)
 	}
 	c.release(ctx, w)
 	return nil

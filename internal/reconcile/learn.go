@@ -221,7 +221,7 @@ func (c *Crew) noteUses(ctx context.Context, s *Settings, views []view, now time
 				return err
 			}
 		}
-		if v.agent.State.InProgress() && v.sighting.At.After(v.agent.Since) && !v.letIn() {
+		if v.agent.State.InProgress() && v.sighting.At.After(v.agent.Since) {
 			if err := c.noteUse(ctx, v, now); err != nil {
 				return err
 			}
@@ -238,7 +238,7 @@ func (c *Crew) noteUse(ctx context.Context, v *view, now time.Time) error {
 			ch.Agent.State != hygiene.Granting && t.Reconnect == 0 {
 			return nil, store.ErrUnchanged
 		}
-		t.Run.Used = v.sighting.RealURL
+		t.Run.Used, t.Run.LetIn = v.sighting.RealURL, v.letIn()
 		return nil, nil
 	})
 }

@@ -224,22 +224,27 @@ func (c *Crew) lose(ctx context.Context, id hygiene.AgentID, l loss, now time.Ti
 		if ch.Agent.State != hygiene.Clean {
 			return nil, store.ErrUnchanged
 		}
-		a, err := ch.Agent.To(hygiene.Due, l.reason, now)
-		if err != nil {
-			return nil, err
-		}
-		a.Need = l.need
-		if l.wait > 0 {
-			a.NextLook = now.Add(l.wait)
-		}
-		usedBy := ""
-		if l.use != nil {
-			a.Used, usedBy = l.use, l.use.URL
-		}
-		ch.Attempt.Lose(theirs, usedBy)
-		ch.Agent = a
-		return l.events(a), nil
+		return l.take(ch, theirs, now)
 	})
+}
+
+// take takes the cleanliness from a clean agent. Theirs is the time of the loss by its controller's clock.
+func (l *loss) take(ch *store.Change, theirs, now time.Time) ([]hygiene.Event, error) {
+	a, err := ch.Agent.To(hygiene.Due, l.reason, now)
+	if err != nil {
+		return nil, err
+	}
+	a.Need = l.need
+	if l.wait > 0 {
+		a.NextLook = now.Add(l.wait)
+	}
+	usedBy := ""
+	if l.use != nil {
+		a.Used, usedBy = l.use, l.use.URL
+	}
+	ch.Attempt.Lose(theirs, usedBy)
+	ch.Agent = a
+	return l.events(a), nil
 }
 
 // withdraw stops managing an agent: its program is stopped, our labels are taken off once, and
