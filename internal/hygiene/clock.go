@@ -7,8 +7,8 @@ import "time"
 // clockSlack is how far in the future the end of an attempt may lie before our clock must have been set back.
 const clockSlack = time.Minute
 
-// aheadSlack is the same of what is stored about an agent. It may have been stored since now was asked for, a moment ago. A clock that was
-// set back by less hides builds for no longer than a poll would.
+// aheadSlack is the same of what is stored about an agent, in whose last digit it may be rounded up. A clock that was set back by less hides
+// builds for no longer than a poll would.
 const aheadSlack = time.Second
 
 // Ahead reports whether something about an agent was stored by a clock that has been set back since.

@@ -76,7 +76,7 @@ func (c *Crew) decideOnce(ctx context.Context) error {
 		return err
 	}
 	m.stored = stored
-	unstored := errors.Join(c.breakers(ctx, s, now), c.setBack(ctx, s, stored, now), c.endHolds(ctx, s, stored, now))
+	unstored := errors.Join(c.breakers(ctx, s, now), c.setBack(ctx, s, stored, time.Now()), c.endHolds(ctx, s, stored, now))
 	views, err := c.see(ctx, s, look, m, now)
 	if err != nil {
 		return errors.Join(unstored, err)
