@@ -46,32 +46,20 @@ func (c *clock) set(by time.Duration) {
 // jump is how far clocks are set: more than any loan of the test lasts.
 const jump = time.Hour
 
-// TestAClockThatIsSetAtAnyStepOfALoan sets the clock of the daemon, or that of the agent's machine, forth or back, each time further, as
-// [TestAKillAtEveryStepOfALoan] kills. One that is set forth may end a loan before its time, none lets one last.
-func TestAClockThatIsSetAtAnyStepOfALoan(t *testing.T) {
-	for i, c := range []struct {
-		name  string
-		goes  func(*scene, *clock)
-		shows func(*mortals) time.Duration // how far the clock is ahead
-		jump  time.Duration
-		ends  bool
-	}{
-		{"the daemon's forth", daemonGoesBy, daemonIsAhead, jump, true},
-		{"the daemon's back", daemonGoesBy, daemonIsAhead, -jump, false},
-		{"the agent's forth", agentGoesBy, agentIsAhead, jump, false},
-		{"the agent's back", agentGoesBy, agentIsAhead, -jump, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			m := &mortals{scene: mortal(t)}
-			m.lends()
-			clock := m.clock()
-			c.goes(m.scene, clock)
-			m.dies(victim{name: c.name, kill: func(*mortals) { clock.set(c.jump) }, spares: !c.ends}, i, steps, 4)
-			if got := c.shows(m); (got-clock.ahead).Abs() > jump+patience || clock.ahead.Abs() < 2*jump { // one may come after all that shows it
-				t.Errorf("it is %s ahead; want %s", got, clock.ahead)
-			}
-		})
-	}
+// settings are ways to set a clock. One of the daemon that is set forth may end a loan before its time, none lets one last.
+var settings = []struct {
+	name  string
+	goes  func(*scene, *clock)         // has somebody go by it
+	shows func(*mortals) time.Duration // how far ahead somebody is
+	jump  time.Duration
+	ends  bool
+}{
+	{"the daemon's forth", daemonGoesBy, daemonIsAhead, jump, true},
+	{"the daemon's back", daemonGoesBy, daemonIsAhead, -jump, false},
+	{"the agent's forth", agentGoesBy, agentIsAhead, jump, false},
+	{"the agent's back", agentGoesBy, agentIsAhead, -jump, false},
+	{"the rehearsal's forth", nil, nil, jump, false},
+	{"the rehearsal's back", nil, nil, -jump, false},
 }
 
 func daemonGoesBy(s *scene, c *clock) { s.under = []string{c.program, c.file} }
@@ -94,36 +82,43 @@ func agentIsAhead(m *mortals) time.Duration {
 	return time.Unix(seconds, 0).Sub(info.ModTime())
 }
 
-// TestAClockThatIsSetAtAnyPartOfARehearsal does the same to that of a rehearsal, whose own clock is one more. Everything is returned, and
-// only the daemon's clock, set forth, can end the rehearsal.
+// TestAClockThatIsSetAtAnyStepOfALoan sets the clock of the daemon, or that of the agent's machine, forth or back, each time further, as
+// [TestAKillAtEveryStepOfALoan] kills.
+func TestAClockThatIsSetAtAnyStepOfALoan(t *testing.T) {
+	for i, c := range settings {
+		if c.goes == nil {
+			continue // there is no rehearsal
+		}
+		t.Run(c.name, func(t *testing.T) {
+			m := &mortals{scene: mortal(t)}
+			m.lends()
+			clock := m.clock()
+			c.goes(m.scene, clock)
+			m.dies(victim{name: c.name, kill: func(*mortals) { clock.set(c.jump) }, spares: !c.ends}, i, steps, 4)
+			if got := c.shows(m); (got-clock.ahead).Abs() > jump+patience || clock.ahead.Abs() < 2*jump { // one may come after all that shows it
+				t.Errorf("it is %s ahead; want %s", got, clock.ahead)
+			}
+		})
+	}
+}
+
+// TestAClockThatIsSetAtAnyPartOfARehearsal does the same to that of a rehearsal, whose own clock is one more. Everything is returned.
 func TestAClockThatIsSetAtAnyPartOfARehearsal(t *testing.T) {
-	own := func(*scene, *clock) {}
-	for i, c := range []struct {
-		name string
-		goes func(*scene, *clock)
-		own  bool
-		jump time.Duration
-		ends bool
-	}{
-		{"the daemon's forth", daemonGoesBy, false, jump, true},
-		{"the daemon's back", daemonGoesBy, false, -jump, false},
-		{"the agent's forth", agentGoesBy, false, jump, false},
-		{"the agent's back", agentGoesBy, false, -jump, false},
-		{"its own forth", own, true, jump, false},
-		{"its own back", own, true, -jump, false},
-	} {
+	for i, c := range settings {
 		t.Run(c.name, func(t *testing.T) {
 			s := mortal(t)
 			s.lends()
 			clock := s.clock()
-			c.goes(s, clock)
+			if c.goes != nil {
+				c.goes(s, clock)
+			}
 			r := s.rehearser(0o700)
 			for j, part := range parts {
 				if os.Getenv("PITCREW_LONG") == "" && (2*i+j)%len(parts) != 0 {
 					continue
 				}
 				run := r.command(wipes, furnish)
-				if c.own {
+				if c.goes == nil {
 					run.Args = append([]string{clock.program, clock.file}, run.Args...)
 					run.Path = clock.program
 				}

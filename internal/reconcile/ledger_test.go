@@ -52,14 +52,21 @@ func attempted(t *testing.T, db *store.Store, id hygiene.AgentID, failed bool, a
 	}
 }
 
-// TestALedgerHoldsWhatReadingAllOfItWould moves a window over attempts of two controllers that end, some of them stored late.
-func TestALedgerHoldsWhatReadingAllOfItWould(t *testing.T) {
-	t.Parallel()
+// emptyStore is closed at the end of the test.
+func emptyStore(t *testing.T) *store.Store {
+	t.Helper()
 	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "pit"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// TestALedgerHoldsWhatReadingAllOfItWould moves a window over attempts of two controllers that end, some of them stored late.
+func TestALedgerHoldsWhatReadingAllOfItWould(t *testing.T) {
+	t.Parallel()
+	db := emptyStore(t)
 	const within = 10 * time.Minute
 	ledgers := map[hygiene.ControllerID]ledger{"": {}, "a": {}, "b": {}}
 	look := func(what string, since, now time.Time) {
@@ -103,11 +110,7 @@ func TestALedgerHoldsWhatReadingAllOfItWould(t *testing.T) {
 // TestALedgerStandsAClockThatIsSetForth reads it again a second later, by a clock that is two hours ahead by then.
 func TestALedgerStandsAClockThatIsSetForth(t *testing.T) {
 	t.Parallel()
-	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "pit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := emptyStore(t)
 	const jump, within = 2 * time.Hour, time.Hour
 	now := time.Now()
 	for _, ago := range []time.Duration{3 * time.Minute, 2 * time.Minute, time.Second} {
@@ -139,11 +142,7 @@ func setForth(at time.Time, by time.Duration) time.Time {
 // not what ended in its window.
 func TestALedgerReadsWhatIsNew(t *testing.T) {
 	t.Parallel()
-	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "pit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := emptyStore(t)
 	id := hygiene.AgentID{Controller: "a", Name: "agent"}
 	attempted(t, db, id, false, noon)
 	l, err := ledger{}.read(t.Context(), db, "el7", "a", noon.Add(-time.Hour), noon.Add(2*time.Minute))

@@ -4,7 +4,6 @@ package reconcile
 
 import (
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/pitcrew-ci/pitcrew/internal/engine"
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
-	"github.com/pitcrew-ci/pitcrew/internal/store"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -126,11 +124,7 @@ func (k *keys) Enqueue(_, key string)                                  { k.asked
 
 func TestADisplacedNeighbourIsWorkedByTheCrewOfItsController(t *testing.T) {
 	t.Parallel()
-	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "pitcrew.db"), Owner: "pit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := emptyStore(t)
 	for neighbour, want := range map[string][]string{"b": {"ci/b"}, "lab/b": nil} {
 		k := &keys{}
 		c := New(Deps{Store: db, Engine: k, Log: slog.New(slog.DiscardHandler)}, Settings{ID: "ci"})
