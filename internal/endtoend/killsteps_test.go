@@ -83,7 +83,18 @@ var victims = []victim{
 	},
 	{name: "the lender", kill: func(m *mortals) { m.must(m.controller.Restart(m.ctx, testbed.Kill)) }, isLenders: true},
 	{name: "the borrower", kill: func(m *mortals) { m.must(m.borrower.Restart(m.ctx, testbed.Kill)) }},
-	{name: "the lender's agent", kill: func(m *mortals) { m.agent.Kill() }, isLenders: true},
+	{
+		name: "the lender's agent",
+		kill: func(m *mortals) { // a build that begins on it before Jenkins has noticed would fail by the kill, not by us
+			m.agent.Hold()
+			m.agent.Kill()
+			m.await("Jenkins to notice", func() bool {
+				return testbed.Read[struct{ Offline bool }](m.ctx, m, m.controller, m.agent.Path+"/api/json?tree=offline").Offline
+			})
+			m.agent.Release()
+		},
+		isLenders: true,
+	},
 	{
 		name:      "the borrowed agent program",
 		kill:      func(m *mortals) { m.must(syscall.Kill(m.agentProgram(api.Loan{ID: m.loan}), syscall.SIGKILL)) },
