@@ -87,6 +87,7 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 	kept, lost := context.WithCancelCause(ctx)
 	b.undo.Push("signs of life for loan "+id, func(context.Context) error { lost(errRehearsed); return nil })
 	b.keeping.Go(func() { b.keep(kept, lost) })
+	b.keeping.Go(func() { b.watch(kept, lost) })
 	return kept, nil
 }
 
@@ -131,12 +132,12 @@ func (b *bench) attached(ctx context.Context) error {
 // pool has the last word.
 const lastsFor = 30 * time.Minute
 
-// keep renews the loan until ctx ends. It calls lost when the loan does, and when its agent, the lender or the controller has been
-// away for so long that they do not come back: an agent of a loan does not connect twice.
+// keep renews the loan until ctx ends. It calls lost when the loan does, and when the lender has been away for a TTL.
 func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
-	lender, controller, agent := absence{limit: 6}, absence{limit: 6}, absence{limit: 2} // six make a TTL
-	var lasts time.Time                                                                  // what was asked for last
-	for pause(ctx, max(time.Second, b.TTL/6)) == nil {
+	lender := absence{limit: b.TTL}
+	var lasts time.Time // what was asked for last
+	for pause(ctx, b.lookEvery()) == nil {
+		began := time.Now()
 		l, err := b.Desk.Show(ctx, b.loan.ID)
 		if err == nil && l.State != loan.Attached {
 			lost(fmt.Errorf("the loan ended in the middle (%s): %s", l.Cause, l.Reason))
@@ -151,22 +152,35 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 				lasts = time.Now().Add(longer)
 			}
 		}
-		a, failed := b.Jenkins.Agent(ctx, b.node)
+		if ctx.Err() == nil && lender.passed(err != nil, began) {
+			lost(fmt.Errorf("the lender cannot be told that this lives: %w", err))
+			return
+		}
+	}
+}
+
+// watch looks at the agent until ctx ends. It calls lost when the agent or the controller has been away for so long that it does not
+// come back: an agent of a loan does not connect twice. The loan is renewed apart: a controller that keeps a request waiting must not cost it.
+func (b *bench) watch(ctx context.Context, lost context.CancelCauseFunc) {
+	controller, agent := absence{limit: b.TTL}, absence{limit: b.lookEvery()}
+	for pause(ctx, b.lookEvery()) == nil {
+		began := time.Now()
+		a, err := b.Jenkins.Agent(ctx, b.node)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case lender.passed(err != nil):
-			lost(fmt.Errorf("the lender cannot be told that this lives: %w", err))
+		case controller.passed(err != nil && !jenkins.IsNotFound(err), began):
+			lost(fmt.Errorf("the controller does not answer: %w", err))
 			return
-		case controller.passed(failed != nil && !jenkins.IsNotFound(failed)):
-			lost(fmt.Errorf("the controller does not answer: %w", failed))
-			return
-		case agent.passed(gone(a, failed)):
+		case agent.passed(gone(a, err), began):
 			lost(errGone)
 			return
 		}
 	}
 }
+
+// lookEvery is how often lender and controller are asked: a TTL has six looks.
+func (b *bench) lookEvery() time.Duration { return max(time.Second, b.TTL/6) }
 
 var errGone = errors.New("the agent has gone away")
 
@@ -175,17 +189,21 @@ func gone(a jenkins.Agent, err error) bool {
 	return jenkins.IsNotFound(err) || err == nil && a.Offline && !a.TemporarilyOffline
 }
 
-// absence counts how often in a row something was missing.
-type absence struct{ times, limit int }
+// absence is how long something has been missing.
+type absence struct {
+	limit time.Duration
+	since time.Time // zero = it is there
+}
 
-// passed counts one more look, and reports whether that was the last that counts.
-func (a *absence) passed(missing bool) bool {
-	if !missing {
-		a.times = 0
-		return false
+// passed takes up one more look, and reports whether the limit has passed since the first of those in a row that missed it began.
+func (a *absence) passed(missing bool, began time.Time) bool {
+	switch {
+	case !missing:
+		a.since = time.Time{}
+	case a.since.IsZero():
+		a.since = began
 	}
-	a.times++
-	return a.times == a.limit
+	return missing && time.Since(a.since) >= a.limit
 }
 
 // giveBack returns the agent and waits until the production recipe has proved it. That it does not is the candidate's fault as like

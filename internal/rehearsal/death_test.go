@@ -84,6 +84,47 @@ func TestWhateverDiesUnderARehearsalIsNoFaultOfTheCandidate(t *testing.T) {
 	}
 }
 
+// A controller that keeps requests waiting for longer than the TTL is no reason for the lender to believe that nobody wants the loan.
+func TestASilentControllerCostsNoLoan(t *testing.T) { //nolint:paralleltest // inWorkshop says it
+	const ttl = 10 * time.Second
+	inWorkshop(t, func(w *workshop) {
+		w.ttl = ttl
+		w.after(20*time.Second, func() {
+			mend := w.server.Inject(jenkinstest.Fault{Latency: 2 * ttl})
+			w.after(5*time.Second, mend)
+		})
+		if result, err := w.rehearse(w.t.Context()); err != nil || result.Verdict != report.Passed {
+			w.t.Errorf("it is %s, %v: %s", result.Verdict, err, reasons(result))
+		}
+	})
+}
+
+// It ends a rehearsal once it has been silent for a TTL, as soon as a request has told so.
+func TestAControllerThatIsSilentForGoodEndsTheRehearsal(t *testing.T) { //nolint:paralleltest // inWorkshop says it
+	const ttl, request, stop, run = 10 * time.Second, 30 * time.Second, 30 * time.Second, 10 * time.Second
+	inWorkshop(t, func(w *workshop) {
+		w.ttl = ttl
+		var back func()
+		cut := time.Now().Add(20 * time.Second)
+		w.after(time.Until(cut), func() { back = w.server.Inject(jenkinstest.Fault{Latency: time.Hour}) })
+		result, err := w.rehearse(w.t.Context())
+		var died time.Duration
+		for _, c := range result.Agents[0].Cases {
+			if strings.Contains(c.Reason, "the controller does not answer") {
+				died += c.Duration
+			}
+		}
+		if most := run + ttl/6 + max(ttl, request) + stop; err == nil || result.Verdict != report.Broken || died == 0 || died > most {
+			w.t.Errorf("it is %s after %s of at most %s, %v: %s", result.Verdict, died, most, err, reasons(result))
+		}
+		back()
+		time.Sleep(2 * time.Minute) // until requests are not held back any more
+		if err := w.undo.Run(w.t.Context()); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
 // mortal is a controller that dies once.
 type mortal struct{ done chan struct{} }
 

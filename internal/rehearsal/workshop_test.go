@@ -37,6 +37,7 @@ type workshop struct {
 	unable                bool  // production does not clean the machine
 	unknown               error // why the desk tells no program
 	wish                  rehearsal.Wish
+	ttl                   time.Duration // of the loan, which ends after it; 0 = the usual one, and nobody looks
 
 	mu     sync.Mutex // guards what follows
 	away   bool       // the desk does not answer
@@ -45,6 +46,7 @@ type workshop struct {
 	lent   map[string]bool // nodes of loans, whether these are over
 	silent bool            // the desk does not tell them
 	renews int
+	signed time.Time                       // when the last sign of life came
 	takes  time.Duration                   // of a program; 0 = ten seconds
 	term   time.Duration                   // of the loan if nobody asks for more; 0 = without end
 	until  time.Time                       // when it ends then
@@ -116,7 +118,7 @@ func inWorkshop(t *testing.T, f func(*workshop)) {
 // rehearse runs the rehearsal to its end, and undoes what it left.
 func (w *workshop) rehearse(ctx context.Context) (*report.Report, error) {
 	r := &rehearsal.Rehearsal{
-		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", AgentCA: "ours", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo, Wish: w.wish,
+		Desk: w, Jenkins: w.client, AgentURL: "http://rehearsal.test/", AgentCA: "ours", Candidate: w.candidate, MessDirs: []string{"/srv/ci"}, Undo: w.undo, Wish: w.wish, TTL: w.ttl,
 		Say: func(line string) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -211,7 +213,10 @@ func (w *workshop) Renew(_ context.Context, _ string, longer time.Duration) erro
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.renews++
+	if gap := time.Since(w.signed); w.ttl > 0 && w.renews > 0 && gap > w.ttl && w.loan.State == loan.Attached {
+		w.t.Errorf("a sign of life comes %s after the one before", gap)
+	}
+	w.renews, w.signed = w.renews+1, time.Now()
 	if longer > 0 {
 		w.until = time.Now().Add(longer)
 	}
