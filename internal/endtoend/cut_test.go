@@ -18,11 +18,11 @@ import (
 // wires are those of a loan. Each can be cut alone.
 type wires struct{ daemonToLender, daemonToBorrower, agentToLender, agentToBorrower *wire }
 
-// wired has everybody reach everybody by a wire of its own in a scene that lends, and returns its one agent, which is clean.
-func (s *scene) wired() (*wires, *testbed.Agent) {
+// wired has everybody reach everybody by a wire of its own in a scene that lends, and returns its one agent, which is clean and has more labels.
+func (s *scene) wired(more string) (*wires, *testbed.Agent) {
 	s.Helper()
 	w := &wires{s.wire(s.controller.URL), s.wire(s.borrower.URL), s.wire(s.controller.URL), s.wire(s.borrower.URL)}
-	spec := s.node("", "CLEANABLE")
+	spec := s.node("", "CLEANABLE"+more)
 	spec.URL = w.agentToLender.url
 	a := s.controller.Agent(s.ctx, s, spec)
 	s.configure()
@@ -35,7 +35,7 @@ func (s *scene) wired() (*wires, *testbed.Agent) {
 	).Replace(string(text)))
 	s.Cleanup(s.removeJobs)
 	s.startDaemon()
-	s.awaitLabels(a, "CLEANABLE CLEAN")
+	s.awaitLabels(a, "CLEANABLE"+more+" CLEAN")
 	return w, a
 }
 
@@ -102,7 +102,7 @@ func TestACutBetweenAnyTwoLosesNothing(t *testing.T) {
 			t.Run(between+" "+how, func(t *testing.T) {
 				t.Parallel()
 				s := lends(t)
-				w, a := s.wired()
+				w, a := s.wired("")
 				before := s.cleanups(a)
 				l := s.borrow()
 				s.leave(l)
@@ -152,7 +152,7 @@ func TestACutWhileAnAgentIsBeingLentLosesNothing(t *testing.T) {
 			t.Run(between+" "+how, func(t *testing.T) {
 				t.Parallel()
 				s := lends(t)
-				w, a := s.wired()
+				w, a := s.wired("")
 				before := s.cleanups(a)
 				id := s.ask("--borrower", "staging", "--for", "20m")
 				s.await("an agent for the loan", func() bool { return s.lent(id).State != "waiting" })

@@ -159,7 +159,7 @@ func (m *mortals) lines(file string) int {
 func (m *mortals) dies(v victim, number int, steps []loanStep, stride int) {
 	m.Helper()
 	m.steps = fmt.Sprintf(cleanedAnywhere, m.dir)
-	m.wires, m.agent = m.wired()
+	m.wires, m.agent = m.wired("")
 	m.waits = m.controller.Unique("waits")
 	m.controller.Job(m.ctx, m, m.waits, fmt.Sprintf(realJob, m.clean, escaped(fmt.Sprintf(usedAnywhere, m.dir))))
 	for i, s := range steps {

@@ -64,12 +64,25 @@ func newRehearser(tb testing.TB, more string) *rehearser {
 // rehearser starts the daemon of a scene that lends. Mode is that of what candidates own.
 func (s *scene) rehearser(mode os.FileMode) *rehearser {
 	s.Helper()
-	r := &rehearser{scene: s, agent: s.agent("", "CLEANABLE el7")}
+	a := s.agent("", "CLEANABLE el7")
+	s.owned(mode)
+	s.serve()
+	s.awaitLabels(a, "CLEANABLE el7 CLEAN")
+	return s.rehearserOn(a)
+}
+
+// owned makes the directory that candidates own, which the production recipe furnishes, too.
+func (s *scene) owned(mode os.FileMode) {
+	s.Helper()
 	s.must(os.Mkdir(filepath.Join(s.dir, "owned"), mode))
 	s.must(os.Chmod(filepath.Join(s.dir, "owned"), mode))
 	s.steps = fmt.Sprintf("  - name: owned\n    run: |\n      find %[1]s/owned -mindepth 1 -delete\n      touch %[1]s/owned/there\n", s.dir)
-	s.serve()
-	s.awaitLabels(r.agent, "CLEANABLE el7 CLEAN")
+}
+
+// rehearserOn makes the token of a borrower at a daemon that serves.
+func (s *scene) rehearserOn(a *testbed.Agent) *rehearser {
+	s.Helper()
+	r := &rehearser{scene: s, agent: a}
 	file := filepath.Join(s.dir, "others.token")
 	s.pitcrew("token", "create", "ci of others", "--role", "borrower", "--borrower", "others", "--file", file)
 	text, err := os.ReadFile(file)
@@ -334,7 +347,10 @@ func (r *rehearser) awaitRun(c *exec.Cmd) (said *journal, ended chan error) {
 	r.must(os.WriteFile(hold, nil, 0o600))
 	r.Cleanup(func() { _ = os.Remove(hold) })
 	said, ended = &journal{}, make(chan error, 1)
-	c.Stderr, c.Stdout = said, said
+	c.Stderr = said
+	if c.Stdout == nil {
+		c.Stdout = said
+	}
 	r.must(c.Start())
 	go func() { ended <- c.Wait() }()
 	r.Cleanup(func() {
