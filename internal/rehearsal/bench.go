@@ -83,10 +83,13 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 		return ctx, err
 	}
 	b.found.Account = b.loan.Account
-	b.say("is here, as node %s", b.node)
 	kept, lost := context.WithCancelCause(ctx)
 	b.undo.Push("signs of life for loan "+id, func(context.Context) error { lost(errRehearsed); return nil })
 	b.keeping.Go(func() { b.keep(kept, lost) })
+	if err := b.online(kept); err != nil {
+		return ctx, err
+	}
+	b.say("is here, as node %s", b.node)
 	b.keeping.Go(func() { b.watch(kept, lost) })
 	return kept, nil
 }
@@ -96,9 +99,9 @@ var errRehearsed = errors.New("the rehearsal of this agent is over")
 // onlineWithin bounds the time from the loan being attached, as the lender sees it, to the agent being online at the controller.
 const onlineWithin = time.Minute
 
-// attached waits until the agent is at our controller. How long that takes is the lender's business, as long as it answers.
+// attached waits until the agent is lent. How long that takes is the lender's business, as long as it answers.
 func (b *bench) attached(ctx context.Context) error {
-	heard, since := time.Now(), time.Time{}
+	heard := time.Now()
 	for {
 		l, err := b.Desk.Show(ctx, b.loan.ID)
 		switch {
@@ -110,17 +113,24 @@ func (b *bench) attached(ctx context.Context) error {
 		switch b.loan.State {
 		case loan.Waiting, loan.Granted:
 		case loan.Attached:
-			if a, err := b.Jenkins.Agent(ctx, b.node); err == nil && !a.Offline {
-				return nil
-			}
-			if since.IsZero() {
-				since = time.Now()
-			}
-			if time.Since(since) > onlineWithin {
-				return fmt.Errorf("borrow %s: loan %s is attached, and its agent is not at %s", b.offer.Name(), b.loan.ID, b.Jenkins.URL())
-			}
+			return nil
 		case loan.Returning, loan.Cleaned, loan.Expired, loan.Failed:
 			return fmt.Errorf("borrow %s: loan %s is %s: %s", b.offer.Name(), b.loan.ID, b.loan.State, b.loan.Reason)
+		}
+		if err := pause(ctx, buildPoll); err != nil {
+			return fmt.Errorf("borrow %s: %w", b.offer.Name(), err)
+		}
+	}
+}
+
+// online waits until an agent that is lent is at our controller.
+func (b *bench) online(ctx context.Context) error {
+	for since := time.Now(); ; {
+		if a, err := b.Jenkins.Agent(ctx, b.node); err == nil && !a.Offline {
+			return nil
+		}
+		if time.Since(since) > onlineWithin {
+			return fmt.Errorf("borrow %s: loan %s is attached, and its agent is not at %s", b.offer.Name(), b.loan.ID, b.Jenkins.URL())
 		}
 		if err := pause(ctx, buildPoll); err != nil {
 			return fmt.Errorf("borrow %s: %w", b.offer.Name(), err)

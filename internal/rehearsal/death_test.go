@@ -84,19 +84,25 @@ func TestWhateverDiesUnderARehearsalIsNoFaultOfTheCandidate(t *testing.T) {
 	}
 }
 
-// A controller that keeps requests waiting for longer than the TTL is no reason for the lender to believe that nobody wants the loan.
-func TestASilentControllerCostsNoLoan(t *testing.T) { //nolint:paralleltest // inWorkshop says it
+// A controller that keeps requests waiting for longer than the TTL is no reason for the lender to believe that nobody wants the loan:
+// neither while a program runs, nor before the agent has been seen there.
+func TestASilentControllerCostsNoLoan(t *testing.T) {
+	t.Parallel()
 	const ttl = 10 * time.Second
-	inWorkshop(t, func(w *workshop) {
-		w.ttl = ttl
-		w.after(20*time.Second, func() {
-			mend := w.server.Inject(jenkinstest.Fault{Latency: 2 * ttl})
-			w.after(5*time.Second, mend)
+	for _, at := range []time.Duration{4 * time.Second, 20 * time.Second} {
+		t.Run(at.String(), func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				w.ttl = ttl
+				w.after(at, func() {
+					mend := w.server.Inject(jenkinstest.Fault{Latency: 2 * ttl})
+					w.after(5*time.Second, mend)
+				})
+				if result, err := w.rehearse(w.t.Context()); err != nil || result.Verdict != report.Passed {
+					w.t.Errorf("it is %s, %v: %s", result.Verdict, err, reasons(result))
+				}
+			})
 		})
-		if result, err := w.rehearse(w.t.Context()); err != nil || result.Verdict != report.Passed {
-			w.t.Errorf("it is %s, %v: %s", result.Verdict, err, reasons(result))
-		}
-	})
+	}
 }
 
 // It ends a rehearsal once it has been silent for a TTL, as soon as a request has told so.

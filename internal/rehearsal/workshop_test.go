@@ -46,7 +46,7 @@ type workshop struct {
 	lent   map[string]bool // nodes of loans, whether these are over
 	silent bool            // the desk does not tell them
 	renews int
-	signed time.Time                       // when the last sign of life came
+	signed time.Time                       // when the last sign of life came, or the loan was attached
 	takes  time.Duration                   // of a program; 0 = ten seconds
 	term   time.Duration                   // of the loan if nobody asks for more; 0 = without end
 	until  time.Time                       // when it ends then
@@ -169,7 +169,7 @@ func (w *workshop) Request(ctx context.Context, a rehearsal.Ask) (rehearsal.Loan
 		time.Sleep(5 * time.Second)
 		if agent := w.server.Agent(a.Node); agent != nil && agent.Connect() == nil {
 			w.mu.Lock()
-			w.until = time.Now().Add(w.term)
+			w.until, w.signed = time.Now().Add(w.term), time.Now()
 			w.mu.Unlock()
 			w.turn(loan.Attached, "")
 			w.expire(ctx)
@@ -213,7 +213,7 @@ func (w *workshop) Renew(_ context.Context, _ string, longer time.Duration) erro
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if gap := time.Since(w.signed); w.ttl > 0 && w.renews > 0 && gap > w.ttl && w.loan.State == loan.Attached {
+	if gap := time.Since(w.signed); w.ttl > 0 && gap > w.ttl && w.loan.State == loan.Attached {
 		w.t.Errorf("a sign of life comes %s after the one before", gap)
 	}
 	w.renews, w.signed = w.renews+1, time.Now()
