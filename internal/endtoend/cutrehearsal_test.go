@@ -25,10 +25,12 @@ type rehearsalWires struct {
 // cutRehearsal is a rehearsal that runs while one of its wires is cut.
 type cutRehearsal struct {
 	*rehearser
-	wires *rehearsalWires
-	said  *journal
-	ended chan error
-	loan  string
+	wires   *rehearsalWires
+	command *exec.Cmd
+	out     bytes.Buffer
+	said    *journal
+	ended   chan error
+	loan    string
 }
 
 // rehearsalTTL is the shortest that a rehearsal may have.
@@ -122,74 +124,112 @@ func TestACutBetweenAnyTwoOfARehearsalLosesNothing(t *testing.T) {
 		}
 		t.Run(cut.name, func(t *testing.T) {
 			t.Parallel()
-			s := lends(t)
-			s.owned(0o700)
-			lent, a := s.wired(" el7")
-			w := &rehearsalWires{wires: lent, toDaemon: s.wire("http://" + s.daemon.address()), toJenkins: s.wire(s.borrower.URL)}
-			c := &cutRehearsal{rehearser: s.rehearserOn(a), wires: w}
-			before := c.cleanups(a)
-			junit, page := c.file("junit.xml"), c.file("report.html")
-			command := c.commandAt([]string{
-				"--controller-url", w.toJenkins.url, "--advertise-url", w.agentToBorrower.url,
-				"--controller-user", c.borrower.User, "--controller-token-file", c.file("controller.token"),
-			}, wipes, furnish, "--server", w.toDaemon.url, "--ttl", rehearsalTTL.String(), "--timeout", "5s", "--junit", junit, "--report", page, "-o", "json")
-			var out bytes.Buffer
-			command.Stdout = &out
-			c.said, c.ended = c.awaitRun(command)
-			loans, err := c.daemon.Loans(c.ctx, "", true, 1)
-			c.must(err)
-			c.loan = loans[0].ID
-			job := c.job("CLEAN")
-			item := c.schedule(job)
-			began := time.Now()
-			if cut.noticed {
-				cut.of(w).tear()
-			} else {
-				cut.of(w).silence()
-			}
-			cut.meanwhile(c)
-			t.Logf("it was cut for %s", time.Since(began).Round(time.Second))
-			cut.of(w).mend()
-			_ = os.Remove(c.file("hold")) // it may have gone on before
-			c.await("the end of the rehearsal", func() bool {
-				select {
-				case <-c.ended:
-					return true
-				default:
-					return false
-				}
-			})
-			t.Logf("it took %s since the cut", time.Since(began).Round(time.Second))
-			c.isTold(command, out.Bytes(), cut.reasons, junit, page)
-			c.leavesNothing()
-			c.isStory()
-			if n := c.cleanups(a) - before; n < 1 {
-				t.Errorf("it was cleaned %d times since", n)
-			}
-			proved := c.provedSince()
-			if b := c.finish(job, c.number(item)); b.Result != "SUCCESS" || b.started().Before(proved) {
-				t.Errorf("the agent was proved clean at %s, and a build that waited for that is %+v", proved, b)
-			}
-			if got := c.contaminated(); len(got) > 0 {
-				t.Errorf("contaminated are %v", got)
-			}
+			c := newCutRehearsal(t)
+			c.said, c.ended = c.awaitRun(c.command)
+			c.whileCut(cut.of(c.wires), cut.noticed, func() { cut.meanwhile(c) })
+			c.isTold(len(cut.reasons) == 0, cut.reasons)
 		})
 	}
 }
 
+// TestACutBetweenAnyTwoWhileARehearsalBorrowsLosesNothing cuts each wire when the agent is asked for, for as long as a TTL.
+func TestACutBetweenAnyTwoWhileARehearsalBorrowsLosesNothing(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("PITCREW_LONG") == "" {
+		t.Skip("PITCREW_LONG=1 runs it")
+	}
+	for _, cut := range rehearsalCuts {
+		if cut.long {
+			continue // the wire has been cut before
+		}
+		t.Run(cut.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCutRehearsal(t)
+			c.said = c.until(c.command, " is asked for")
+			c.ended = make(chan error, 1)
+			go func() { c.ended <- c.command.Wait() }()
+			c.whileCut(cut.of(c.wires), cut.noticed, func() {
+				over := time.Now().Add(rehearsalTTL)
+				c.await("a cut of a TTL", func() bool { return time.Now().After(over) })
+			})
+			c.isTold(c.command.ProcessState.Success(), []string{"borrow ", noLender, noController, noAgent, loanOver})
+		})
+	}
+}
+
+// newCutRehearsal is one that has not begun.
+func newCutRehearsal(t *testing.T) *cutRehearsal {
+	t.Helper()
+	s := lends(t)
+	s.owned(0o700)
+	lent, a := s.wired(" el7")
+	w := &rehearsalWires{wires: lent, toDaemon: s.wire("http://" + s.daemon.address()), toJenkins: s.wire(s.borrower.URL)}
+	c := &cutRehearsal{rehearser: s.rehearserOn(a), wires: w}
+	c.command = c.commandAt([]string{
+		"--controller-url", w.toJenkins.url, "--advertise-url", w.agentToBorrower.url,
+		"--controller-user", c.borrower.User, "--controller-token-file", c.file("controller.token"),
+	}, wipes, furnish, "--server", w.toDaemon.url, "--ttl", rehearsalTTL.String(), "--timeout", "5s",
+		"--junit", c.file("junit.xml"), "--report", c.file("report.html"), "-o", "json")
+	c.command.Stdout = &c.out
+	return c
+}
+
+// whileCut cuts a wire of a rehearsal that has its loan, does what is to be done meanwhile, mends it, and waits for the end: nothing is left
+// then, and a build that wants a clean agent has come after the proof that it is.
+func (c *cutRehearsal) whileCut(w *wire, noticed bool, meanwhile func()) {
+	c.Helper()
+	before := c.cleanups(c.agent)
+	loans, err := c.daemon.Loans(c.ctx, "", true, 1)
+	c.must(err)
+	c.loan = loans[0].ID
+	job := c.job("CLEAN")
+	item := c.schedule(job)
+	began := time.Now()
+	if noticed {
+		w.tear()
+	} else {
+		w.silence()
+	}
+	meanwhile()
+	c.Logf("it was cut for %s", time.Since(began).Round(time.Second))
+	w.mend()
+	_ = os.Remove(c.file("hold")) // it may have gone on before
+	c.await("the end of the rehearsal", func() bool {
+		select {
+		case <-c.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	c.Logf("it took %s since the cut", time.Since(began).Round(time.Second))
+	c.leavesNothing()
+	c.isStory()
+	if n := c.cleanups(c.agent) - before; n < 1 {
+		c.Errorf("it was cleaned %d times since", n)
+	}
+	proved := c.provedSince()
+	if b := c.finish(job, c.number(item)); b.Result != "SUCCESS" || b.started().Before(proved) {
+		c.Errorf("the agent was proved clean at %s, and a build that waited for that is %+v", proved, b)
+	}
+	if got := c.contaminated(); len(got) > 0 {
+		c.Errorf("contaminated are %v", got)
+	}
+}
+
 // isTold holds that code, words and reports say the same, and what is true.
-func (c *cutRehearsal) isTold(command *exec.Cmd, out []byte, reasons []string, junit, page string) {
+func (c *cutRehearsal) isTold(passes bool, reasons []string) {
 	c.Helper()
 	want, code := "passed", 0
-	if len(reasons) > 0 {
+	if !passes {
 		want, code = "broken", 1
 	}
-	said := c.said.String()
+	said, out := c.said.String(), c.out.Bytes()
 	var result rehearsed
 	if err := json.Unmarshal(out, &result); err != nil {
 		c.Fatalf("it reports %v: %s\n%s", err, out, said)
 	}
-	if got := command.ProcessState.ExitCode(); got != code || result.Verdict != want {
+	if got := c.command.ProcessState.ExitCode(); got != code || result.Verdict != want {
 		c.Errorf("it ended with %d, and says %s: want %d, %s\n%s", got, result.Verdict, code, want, said)
 	}
 	reason := ""
@@ -204,14 +244,14 @@ func (c *cutRehearsal) isTold(command *exec.Cmd, out []byte, reasons []string, j
 		}
 	}
 	known := func(r string) bool { return strings.Contains(reason, r) }
-	if len(reasons) > 0 && !slices.ContainsFunc(reasons, known) || len(reasons) == 0 && reason != "" {
+	if !passes && !slices.ContainsFunc(reasons, known) || passes && reason != "" {
 		c.Errorf("its reason is %q, want one of %q", reason, reasons)
 	}
-	c.Logf("it ended with %d: %s", command.ProcessState.ExitCode(), reason)
+	c.Logf("it ended with %d: %s", c.command.ProcessState.ExitCode(), reason)
 	if strings.Contains(said, "left behind") {
 		c.Errorf("all could be taken back, and it said\n%s", said)
 	}
-	for file, verdict := range map[string]string{junit: "<error message=", page: `<span class="badge broken">broken</span>`} {
+	for file, verdict := range map[string]string{c.file("junit.xml"): "<error message=", c.file("report.html"): `<span class="badge broken">broken</span>`} {
 		text, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(html.UnescapeString(string(text)), reason) || strings.Contains(string(text), verdict) != (code != 0) {
 			c.Errorf("%s, with the reason %q: %v\n%.3000s", file, reason, err, text)
