@@ -8,10 +8,33 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // notNames are taken by hudson.model.ComputerSet itself, so that an agent of that name has no address.
 var notNames = []string{".", "..", "api", "new", "createItem", "doCreateItem", "configure", "configSubmit", "updateNow"}
+
+// illegalInNames are the characters that jenkins.model.Jenkins#checkGoodName refuses.
+const illegalInNames = `?*/\%!@#$^&|<>[]:;`
+
+// CheckAgentName says why Jenkins makes no agent of that name, or takes it for its built-in node (jenkins.model.Jenkins#checkGoodName
+// and #getComputer); nil if nothing stands against it.
+func CheckAgentName(name string) error {
+	trimmed := strings.TrimSpace(name)
+	switch {
+	case trimmed == "":
+		return errors.New("an agent's name may not be blank")
+	case isBuiltIn(name):
+		return errors.New("that is the built-in node, and no agent")
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return errors.New("an agent's name may hold no control characters")
+	case strings.ContainsAny(name, illegalInNames):
+		return errors.New("an agent's name may hold none of " + illegalInNames)
+	case strings.HasSuffix(trimmed, "."):
+		return errors.New("an agent's name may not end with a dot")
+	}
+	return nil
+}
 
 // computerPath returns the address of an agent below the root. Only %XX is decoded there: a plus sign stays one, which
 // is how url.PathEscape leaves it.
@@ -19,8 +42,8 @@ func computerPath(agent string) (string, error) {
 	switch {
 	case isBuiltIn(agent):
 		return "", ErrBuiltIn
-	case slices.Contains(notNames, agent) || strings.ContainsAny(agent, `?*/\%!@#$^&|<>[]:;`):
-		return "", errors.New("not the name of an agent") // hudson.model.Jenkins#checkGoodName, and notNames
+	case slices.Contains(notNames, agent) || strings.ContainsAny(agent, illegalInNames):
+		return "", errors.New("not the name of an agent")
 	}
 	return "/computer/" + url.PathEscape(agent), nil
 }

@@ -4,6 +4,7 @@ package jenkins
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -35,6 +36,24 @@ func TestNamesThatAreNoAgentAreRefusedBeforeAnyRequest(t *testing.T) {
 	for _, name := range []string{"", "(built-in)", "(master)"} {
 		if _, err := computerPath(name); !errors.Is(err, ErrBuiltIn) {
 			t.Errorf("%q: got %v", name, err)
+		}
+	}
+}
+
+func TestNamesThatJenkinsRefusesAreRefusedInWords(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"linux-7", "mac (old)", `it's "new"`, "a+b=c,d", "büro-日本", "v1.2", "new", " x"} {
+		if err := CheckAgentName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for name, why := range map[string]string{
+		"": "blank", " ": "blank", "(built-in)": "built-in node", "(master)": "built-in node",
+		".": "dot", "..": "dot", "lent.": "dot", "lent. ": "dot", "a\x00b": "control", "a\u0085b": "control",
+		"a/b": "none of", `a\b`: "none of", "a%2Fb": "none of", "a:b": "none of", "a;b": "none of", "@a": "none of", "a@b": "none of", "[a]": "none of",
+	} {
+		if err := CheckAgentName(name); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: got %v, want a word about %q", name, err, why)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pitcrew-ci/pitcrew/internal/hygiene"
+	"github.com/pitcrew-ci/pitcrew/internal/jenkins"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/loanjob"
@@ -125,6 +126,9 @@ func (l *Lender) check(r *loan.Request, secret string) error {
 	case r.Count != 1:
 		return bad("count", "a node that you have made is for one agent")
 	default:
+		if err := jenkins.CheckAgentName(r.Node); err != nil {
+			return bad("node", "%v", err)
+		}
 		if part, problem := loanjob.CheckNode(r.To.URL, r.Node, secret); part != "" {
 			return bad(part, "%s", problem)
 		}
