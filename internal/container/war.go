@@ -3,6 +3,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,14 +53,12 @@ func (w *war) launch(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look at war: %w", err)
 	}
-	if err := w.makeDir(); err != nil {
+	host, port := w.spec.bound()
+	if port, err = freePort(ctx, host, port); err != nil {
 		return "", err
 	}
-	host, port := w.spec.bound()
-	if port == "" {
-		if port, err = freePort(ctx, host); err != nil {
-			return "", err
-		}
+	if err := w.makeDir(); err != nil {
+		return "", err
 	}
 	url := root(reachable(host), port)
 	advertised := w.spec.AdvertiseURL
@@ -143,10 +142,14 @@ func plant(home string, files map[string][]byte) error {
 	return nil
 }
 
-// freePort is one that nobody listens on now. Somebody may before java does; see [errPortTaken].
-func freePort(ctx context.Context, host string) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
+// freePort is one that nobody listens on now: the one that is wanted, or any if that is "". Somebody may before java does; see [errPortTaken].
+func freePort(ctx context.Context, host, wanted string) (string, error) {
+	address := net.JoinHostPort(host, cmp.Or(wanted, "0"))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case err != nil && wanted != "":
+		return "", fmt.Errorf("%s is not free to listen on: %w", address, err)
+	case err != nil:
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
 	_, port, err := net.SplitHostPort(l.Addr().String())

@@ -188,16 +188,25 @@ func TestWarTakesAnotherPortWhenItsOwnWasTaken(t *testing.T) {
 	if starts := strings.Count(out.String(), "Running from"); starts != 2 {
 		t.Errorf("it was started %d times, want 2", starts)
 	}
+}
 
+// Whoever listens there would be asked whether it is ready, with the token of the controller that is to come.
+func TestWarIsNotStartedWhereItsPortIsTaken(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	fixed := warSpec(t)
-	fixed.Bind = l.Addr().String()
-	if _, err := container.Start(t.Context(), fixed); err == nil || !strings.Contains(err.Error(), "taken by somebody else") {
-		t.Errorf("with a port that is taken it says %v", err)
+	s := warSpec(t)
+	var out log
+	s.Bind, s.Log = l.Addr().String(), &out
+	_, err = container.Start(t.Context(), s)
+	if err == nil || !strings.Contains(err.Error(), s.Bind+" is not free") || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("it says %v, want that %s is not free", err, s.Bind)
+	}
+	if left := homes(t, s); out.String() != "" || len(left) != 0 {
+		t.Errorf("java was started, and said %q; left: %q", out.String(), left)
 	}
 }
 
