@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 	"github.com/pitcrew-ci/pitcrew/internal/labelexpr"
 	"github.com/pitcrew-ci/pitcrew/internal/recipe"
 	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
@@ -131,6 +133,9 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if err := r.checkRole(who); err != nil {
 		return err
 	}
+	if err := r.checkDesk(ctx, desk, who); err != nil {
+		return err
+	}
 	if err := r.removeOld(); err != nil {
 		return err
 	}
@@ -218,6 +223,23 @@ func (r *rehearsing) checkRole(who api.Identity) error {
 		return exit(exitDenied, fmt.Errorf("--borrower %s: the token %s is that of %s", r.borrower, who.Name, who.Borrower))
 	case role != "borrower" && r.borrower == "":
 		return usage("say with --borrower who borrows: %s, and is that of no borrower", is)
+	}
+	return nil
+}
+
+// checkDesk asks the daemon for what it would refuse after a Jenkins was started: loans of a borrower, and the recipe of a pool.
+func (r *rehearsing) checkDesk(ctx context.Context, desk *deskOf, who api.Identity) error {
+	if _, err := desk.LoanOffers(ctx, cmp.Or(r.borrower, who.Borrower)); err != nil {
+		return err
+	}
+	for _, pool := range r.wish.Pools {
+		_, err := desk.Program(ctx, pool)
+		if client.IsNotFound(err) {
+			return usage("--pool %s: %w", pool, err)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +159,54 @@ func TestAnInterruptionThatComesTwiceAtOnceReturnsEverything(t *testing.T) {
 				time.Sleep(time.Minute) // what was left is undone in this process, which would be gone
 			})
 		})
+	}
+}
+
+// A Jenkins takes a minute to start: what the daemon would refuse after that, it is asked for before.
+func TestWhatTheDaemonRefusesOfARehearsalIsSaidBeforeAJenkinsIsStarted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	recipe := write("r.yaml", "version: 1\nname: r\nclean:\n  - {name: old, run: ':'}\nverify:\n  - {name: well, run: ':'}\n", 0o600)
+	started := filepath.Join(dir, "started")
+	java := write("java", "#!/bin/sh\n: > '"+started+"'\nexit 1\n", 0o700)
+	problem := func(w http.ResponseWriter, status int, body string) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body)) // the client says what it misses
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/whoami", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"name":"release","role":"operator"}`))
+	})
+	mux.HandleFunc("GET /api/v1/loans/offers", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("borrower") != "lab" {
+			problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"location":"query.borrower","message":"is unknown"}]}`)
+			return
+		}
+		_, _ = w.Write([]byte(`{"items":[]}`))
+	})
+	mux.HandleFunc("GET /api/v1/pools/{pool}/program", func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, http.StatusNotFound, `{"detail":"no pool that lends its agents is called so"}`)
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	for want, flags := range map[string][]string{
+		"--borrower: is unknown": {"--borrower", "nope"},
+		"--pool el8: no pool that lends its agents is called so": {"--borrower", "lab", "--pool", "el8"},
+	} {
+		code, said := asked(t.Context(), server.URL, nil, append([]string{"rehearse", recipe, "--war", recipe, "--java", java}, flags...)...)
+		if code != exitUsage || said != "pitcrew: "+want+"\n" {
+			t.Errorf("%q: it ended with %d and said %q, want %q", flags, code, said, want)
+		}
+		if _, err := os.Stat(started); err == nil {
+			t.Errorf("%q: a Jenkins was started", flags)
+		}
 	}
 }

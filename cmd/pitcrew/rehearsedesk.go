@@ -23,7 +23,7 @@ type deskOf struct {
 
 // Offers implements [rehearsal.Desk].
 func (d *deskOf) Offers(ctx context.Context) ([]rehearsal.Offer, error) {
-	found, err := d.LoanOffers(ctx)
+	found, err := d.LoanOffers(ctx, "")
 	offers := make([]rehearsal.Offer, len(found))
 	for i, o := range found {
 		ignore, err := state.ParseIgnore(o.Ignore)

@@ -16,8 +16,8 @@ import (
 type LoanDesk interface {
 	Request(ctx context.Context, r loan.Request, secret string) ([]loan.Loan, error)
 	Return(ctx context.Context, id, actor, reason string) (loan.Loan, error)
-	// Offers lists the agents that could be lent now.
-	Offers(ctx context.Context) ([]loan.Listing, error)
+	// Offers lists the agents that could be lent now. It is an error if there is no such borrower; "" is nobody in particular.
+	Offers(ctx context.Context, borrower string) ([]loan.Listing, error)
 	Renew(ctx context.Context, id, actor string, longer time.Duration, idle *bool) (loan.Loan, error)
 	// Waits says what a loan without an agent waits for, "" if nobody knows.
 	Waits(id string) string

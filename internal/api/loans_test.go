@@ -187,7 +187,7 @@ func TestWhatIsWrongWithARequestIsToldByItsField(t *testing.T) {
 	status(t, setup(t).ask(t, store.Operator, http.MethodPost, "/api/v1/loans", `{"borrower": "others"}`), http.StatusConflict)
 }
 
-func (d *desk) Offers(context.Context) ([]loan.Listing, error) { return nil, nil }
+func (d *desk) Offers(context.Context, string) ([]loan.Listing, error) { return nil, nil }
 
 func (d *desk) Waits(string) string { return d.waits }
 

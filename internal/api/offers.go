@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -44,6 +45,11 @@ type PoolProgram struct {
 	Program  string `json:"program" doc:"For a POSIX shell"`
 }
 
+type offersInput struct {
+	strict
+	Borrower string `query:"borrower" maxLength:"63" doc:"Who is to borrow, to be told now if there is no such borrower; the agents are the same for all"`
+}
+
 type poolProgramInput struct {
 	strict
 	Pool string `path:"pool" maxLength:"63"`
@@ -60,13 +66,21 @@ func (s *Server) offerRoutes() {
 	}, s.poolProgram)
 }
 
-func (s *Server) listOffers(ctx context.Context, _ *none) (*answer[Page[LoanOffer]], error) {
+func (s *Server) listOffers(ctx context.Context, in *offersInput) (*answer[Page[LoanOffer]], error) {
+	if in.Borrower != "" {
+		if _, err := mayLend(caller(ctx), in.Borrower); err != nil {
+			return nil, err
+		}
+	}
 	desk, err := s.desk()
 	if err != nil {
 		return nil, err
 	}
 	page := Page[LoanOffer]{Items: []LoanOffer{}}
-	offers, err := desk.Offers(ctx)
+	offers, err := desk.Offers(ctx, in.Borrower)
+	if wrong, ok := errors.AsType[*loan.RequestError](err); ok {
+		return nil, invalid("query."+wrong.Field, wrong.Problem, in.Borrower)
+	}
 	if err != nil {
 		return nil, err
 	}

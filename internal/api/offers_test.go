@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
@@ -22,7 +23,12 @@ type shelf struct {
 	offers []loan.Listing
 }
 
-func (s shelf) Offers(context.Context) ([]loan.Listing, error) { return s.offers, nil }
+func (s shelf) Offers(_ context.Context, borrower string) ([]loan.Listing, error) {
+	if borrower == "nobody" {
+		return nil, &loan.RequestError{Field: "borrower", Problem: "is unknown"}
+	}
+	return s.offers, nil
+}
 
 func offered(name string, root loan.Root) loan.Listing {
 	return loan.Listing{
@@ -78,6 +84,20 @@ func TestABorrowerSeesWhatItNeedsToChoose(t *testing.T) {
 	var keys []map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &struct{ Items *[]map[string]any }{&keys}); err != nil || len(keys[0]) > 13 {
 		t.Errorf("more is told than is needed: %v", keys)
+	}
+}
+
+// Whoever is about to start something long for a loan is told now that there will be none.
+func TestWhoAsksForOffersIsToldOfABorrowerThatThereIsNot(t *testing.T) {
+	t.Parallel()
+	h := setup(t, func(o *api.Options) { o.Lend = &shelf{} })
+	const offers = "/api/v1/loans/offers?borrower="
+	status(t, h.ask(t, store.Operator, http.MethodGet, offers+"staging", ""), http.StatusOK)
+	status(t, h.ask(t, store.Borrower, http.MethodGet, offers+"nobody", ""), http.StatusForbidden) // whoever that is
+	w := h.ask(t, store.Operator, http.MethodGet, offers+"nobody", "")
+	status(t, w, http.StatusUnprocessableEntity)
+	if !strings.Contains(w.Body.String(), `"query.borrower"`) || !strings.Contains(w.Body.String(), "is unknown") {
+		t.Errorf("it says %s", w.Body)
 	}
 }
 

@@ -12,8 +12,11 @@ import (
 )
 
 // Offers lists the agents that could be lent now, by controller and name, for those who choose which to ask for. It is no
-// promise: whoever asks first has them.
-func (l *Lender) Offers(ctx context.Context) ([]loan.Listing, error) {
+// promise: whoever asks first has them. A borrower that is named is told here already that there is none of that name.
+func (l *Lender) Offers(ctx context.Context, borrower string) ([]loan.Listing, error) {
+	if _, ok := l.Borrowers.Named(borrower); !ok && borrower != "" {
+		return nil, noBorrower(borrower)
+	}
 	open, err := l.Store.OpenLoans(ctx)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 func (r *lendRig) offers() []loan.Listing {
 	r.t.Helper()
-	all, err := r.lender.Offers(r.t.Context())
+	all, err := r.lender.Offers(r.t.Context(), "staging")
 	must(r.t, err)
 	return all
 }
@@ -29,6 +30,10 @@ func TestOffersAreWhatCouldBeLentWithTheFloorKept(t *testing.T) {
 		if got := r.offers(); len(got) != 0 {
 			r.t.Errorf("before anything is clean, offered are %+v", got)
 		}
+		_, err := r.lender.Offers(r.t.Context(), "nobody")
+		if e, ok := errors.AsType[*loan.RequestError](err); !ok || e.Field != "borrower" {
+			r.t.Errorf("to a borrower that there is not: %v", err)
+		}
 		r.wait(time.Hour, "a cleanup", func() bool { return r.has("linux-7", isClean) && len(r.offers()) == 1 })
 		got := r.offers()[0]
 		if got.Agent.Name != "linux-7" || got.Spare != 1 || got.Root.Rule != loan.RootReimage || got.Isolated {
@@ -41,7 +46,7 @@ func TestOffersAreWhatCouldBeLentWithTheFloorKept(t *testing.T) {
 		if got := r.offers(); len(got) != 0 {
 			r.t.Errorf("what is lent is offered: %+v", got)
 		}
-		_, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
+		_, err = r.lender.Return(r.t.Context(), l.ID, "ann", "enough")
 		must(r.t, err)
 		r.backInOrder(l.ID, loan.Cleaned)
 		_, attempt, err := r.store.Agent(r.t.Context(), hygiene.AgentID{Controller: "ci", Name: "linux-7"})

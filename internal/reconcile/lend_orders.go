@@ -70,7 +70,7 @@ func (l *Lender) check(r *loan.Request, secret string) error {
 	case r.Borrower == "":
 		return bad("borrower", "say who borrows: the token is not that of a borrower")
 	case !ok:
-		return bad("borrower", "the configuration has no borrower %q", r.Borrower)
+		return noBorrower(r.Borrower)
 	case r.Count < 1 || r.Count > mostAtOnce:
 		return bad("count", "want 1 to %d", mostAtOnce)
 	case known.Quota > 0 && r.Count > known.Quota:
@@ -134,6 +134,10 @@ func (l *Lender) check(r *loan.Request, secret string) error {
 		}
 	}
 	return nil
+}
+
+func noBorrower(name string) error {
+	return &loan.RequestError{Field: "borrower", Problem: fmt.Sprintf("the configuration has no borrower %q", name)}
 }
 
 // bound refuses a borrower that asks on and on for what it does not get.

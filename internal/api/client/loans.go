@@ -28,9 +28,13 @@ func (c *Client) Loan(ctx context.Context, id string) (api.Loan, error) {
 	return get[api.Loan](ctx, c, where("loans", id), nil)
 }
 
-// LoanOffers returns the agents that could be lent now.
-func (c *Client) LoanOffers(ctx context.Context) ([]api.LoanOffer, error) {
-	return list[api.LoanOffer](ctx, c, "/loans/offers", nil)
+// LoanOffers returns the agents that could be lent now. A borrower that is named and that there is not is an error.
+func (c *Client) LoanOffers(ctx context.Context, borrower string) ([]api.LoanOffer, error) {
+	q := url.Values{}
+	if borrower != "" {
+		q.Set("borrower", borrower)
+	}
+	return list[api.LoanOffer](ctx, c, "/loans/offers", q)
 }
 
 // PoolProgram returns the program that cleans the agents of a pool that lends them.
