@@ -101,7 +101,7 @@ func (a *App) certificates(borrower, file string) string {
 
 // loanMetrics are those of loans. Borrowers are few, and are label values.
 type loanMetrics struct {
-	open   *prometheus.GaugeVec
+	open   *gauges
 	ended  *prometheus.CounterVec
 	lasted *prometheus.HistogramVec
 	attach *prometheus.HistogramVec
@@ -117,8 +117,7 @@ type loanKind struct {
 	state    loan.State
 }
 
-// Lent implements [reconcile.LoanWatcher]. What was told once is told on, as 0: whoever reads in between must see neither nothing
-// nor a part.
+// Lent implements [reconcile.LoanWatcher]. What was told once is told on, as 0: that there are none is worth a word.
 func (m *metrics) Lent(open []loan.Loan) {
 	for kind := range m.loans.counts {
 		m.loans.counts[kind] = 0
@@ -130,9 +129,11 @@ func (m *metrics) Lent(open []loan.Loan) {
 		}
 		m.loans.counts[kind]++
 	}
+	var all []prometheus.Metric
 	for kind, n := range m.loans.counts {
-		m.loans.open.WithLabelValues(kind.borrower, string(kind.state)).Set(float64(n))
+		all = append(all, m.loans.open.series(n, kind.borrower, string(kind.state)))
 	}
+	m.loans.open.tell("", all...)
 }
 
 // expectLoans makes the counters of a borrower begin at zero, as [metrics.expect] does for controllers: whoever watches for loans that

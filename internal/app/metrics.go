@@ -23,8 +23,8 @@ import (
 // names would be too many, and the API has them.
 type metrics struct {
 	registry      *prometheus.Registry
-	agents        *prometheus.GaugeVec
-	stuck         *prometheus.GaugeVec
+	agents        *gauges
+	stuck         *gauges
 	cleanups      *prometheus.CounterVec
 	failedSteps   *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
@@ -62,14 +62,19 @@ func newMetrics() *metrics {
 		m.registry.MustRegister(v)
 		return v
 	}
+	together := func(name, help string, labels ...string) *gauges {
+		g := newGauges(name, help, labels...)
+		m.registry.MustRegister(g)
+		return g
+	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "pitcrew", Name: name, Help: help, Buckets: buckets}, labels)
 		m.registry.MustRegister(v)
 		return v
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.agents = gauge("agents", "Managed agents by pool, hygiene and occupancy.", "controller", "pool", "hygiene", "occupancy")
-	m.stuck = gauge("stuck_agents", "Agents whose labels cannot be written, by pool.", "controller", "pool")
+	m.agents = together("agents", "Managed agents by pool, hygiene and occupancy.", "controller", "pool", "hygiene", "occupancy")
+	m.stuck = together("stuck_agents", "Agents whose labels cannot be written, by pool.", "controller", "pool")
 	m.cleanups = counter("cleanups_total", "Ended cleanups by outcome.", "controller", "pool", "outcome")
 	m.failedSteps = counter("cleanup_failed_steps_total", "Failed cleanups by the step that failed.", "controller", "pool", "step")
 	m.duration = histogram("cleanup_duration_seconds", "From the start of a cleanup's program to its end, by how deep it cleans.", prometheus.ExponentialBuckets(1, 2, 13), "controller", "pool", "depth")
@@ -92,12 +97,12 @@ func newMetrics() *metrics {
 	m.gateLedger = gauge("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
 	m.gateLaunched = gauge("gate_launched_agents", "Agents of the gate that the controller launches itself: after a restart they may take a build before the gate is up.", "controller")
 	m.rollouts = rolloutMetrics{
-		agents: gauge("rollout_agents", "Agents of a pool that rolls out, by the revision of their newest cleanup; role is what that revision is in the newest rollout.", "pool", "revision", "role"),
-		stage:  gauge("rollout_stage", "1 for the stage that the newest rollout of a pool is in, 0 for the others.", "pool", "stage"),
+		agents: together("rollout_agents", "Agents of a pool that rolls out, by the revision of their newest cleanup; role is what that revision is in the newest rollout.", "pool", "revision", "role"),
+		stage:  together("rollout_stage", "1 for the stage that the newest rollout of a pool is in, 0 for the others.", "pool", "stage"),
 	}
 	m.loans = loanMetrics{
 		counts: map[loanKind]int{}, expected: map[string]bool{},
-		open:   gauge("loans", "Loans that are not over by state, and those that are and have a node left at the borrower.", "borrower", "state"),
+		open:   together("loans", "Loans that are not over by state, and those that are and have a node left at the borrower.", "borrower", "state"),
 		ended:  counter("loans_ended_total", "Loans that are over, by what ended them.", "borrower", "state", "cause"),
 		attach: histogram("loan_attach_seconds", "From the grant of a loan until the borrower had the agent.", prometheus.ExponentialBuckets(0.25, 2, 12), "borrower"),
 		lasted: histogram("loan_duration_seconds", "From when the borrower had the agent until it was clean again.", prometheus.ExponentialBuckets(16, 2, 14), "borrower"),
@@ -135,8 +140,10 @@ func (m *metrics) expect(s reconcile.Settings) {
 // forget ends what is shown of a controller that is not serviced any more: an alarm about its age would never end. What was
 // counted stays.
 func (m *metrics) forget(controller string) {
+	m.agents.tell(controller)
+	m.stuck.tell(controller)
 	for _, v := range []*prometheus.GaugeVec{
-		m.agents, m.stuck, m.lastSweep, m.heartbeat, m.findings, m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger, m.gateLaunched,
+		m.lastSweep, m.heartbeat, m.findings, m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger, m.gateLaunched,
 	} {
 		v.DeletePartialMatch(prometheus.Labels{"controller": controller})
 	}
@@ -169,14 +176,15 @@ func (m *metrics) Decided(controller hygiene.ControllerID, decisions []reconcile
 			stuck[d.Pool] += 0 // a series that begins with its first agent alarms nobody who watches for a change
 		}
 	}
-	m.agents.DeletePartialMatch(prometheus.Labels{"controller": string(controller)})
+	agents, stuckAgents := []prometheus.Metric(nil), []prometheus.Metric(nil)
 	for k, n := range counts {
-		m.agents.WithLabelValues(string(controller), k.pool, string(k.h), string(k.o)).Set(float64(n))
+		agents = append(agents, m.agents.series(n, string(controller), k.pool, string(k.h), string(k.o)))
 	}
-	m.stuck.DeletePartialMatch(prometheus.Labels{"controller": string(controller)})
 	for pool, n := range stuck {
-		m.stuck.WithLabelValues(string(controller), pool).Set(float64(n))
+		stuckAgents = append(stuckAgents, m.stuck.series(n, string(controller), pool))
 	}
+	m.agents.tell(string(controller), agents...)
+	m.stuck.tell(string(controller), stuckAgents...)
 }
 
 // Changed implements [reconcile.Watcher].

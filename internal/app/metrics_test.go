@@ -3,10 +3,13 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/loan"
 	"github.com/pitcrew-ci/pitcrew/internal/notify"
 	"github.com/pitcrew-ci/pitcrew/internal/reconcile"
+	"github.com/pitcrew-ci/pitcrew/internal/rollout"
 )
 
 // exposed are the series whose names begin so, without that beginning.
@@ -149,6 +153,64 @@ func TestLoansAreCountedByBorrowerStateAndCause(t *testing.T) {
 		}
 		if got := exposed(t, m, name+"count"); got != `{borrower="lab"} 1` {
 			t.Errorf("%s is counted %s", series, got)
+		}
+	}
+}
+
+// A scrape that comes between two words about the same agents sees all of them, as they were or as they are: an alert on agents that are
+// missing would go off, and a sum would be wrong.
+func TestAScrapeSeesAllAgentsAtAnyTime(t *testing.T) {
+	t.Parallel()
+	const many = 30
+	m := newMetrics()
+	var decisions [2][]reconcile.Decision
+	var rollouts [2]rollout.Status
+	var open [2][]loan.Loan
+	for i := range many {
+		name := hygiene.AgentID{Controller: "ci", Name: strconv.Itoa(i)}
+		for turn := range 2 {
+			h, at := hygiene.IsDue, rollout.Revision("old")
+			if i%2 == turn {
+				h, at = hygiene.IsClean, "new"
+			}
+			decisions[turn] = append(decisions[turn], reconcile.Decision{Agent: name, Pool: "el7", Hygiene: h, Occupancy: hygiene.IsIdle, Stuck: true})
+			rollouts[turn].Agents = append(rollouts[turn].Agents, rollout.Standing{Has: at})
+			open[turn] = append(open[turn], loan.Loan{Borrower: "lab" + strconv.Itoa((i+turn)%many), State: loan.Attached})
+		}
+	}
+	for turn, stage := range []rollout.Stage{rollout.Canary, rollout.Share} {
+		rollouts[turn].Rollout = rollout.Rollout{Pool: "el7", From: "old", To: "new", Stage: stage}
+	}
+	tell := func(turn int) {
+		m.Decided("ci", decisions[turn])
+		m.Rolled(rollouts[turn])
+		m.Lent(open[turn])
+	}
+	tell(0)
+	ctx, stop := context.WithCancel(t.Context())
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for turn := 1; ctx.Err() == nil; turn = 1 - turn {
+			tell(turn)
+		}
+	})
+	defer telling.Wait()
+	defer stop()
+	want := map[string]int{"agents": many, "stuck_agents": many, "rollout_agents": many, "rollout_stage": 1, "loans": many}
+	for range 100 {
+		got := map[string]int{}
+		for series := range strings.SplitSeq(exposed(t, m, "pitcrew_"), "; ") {
+			name, rest, _ := strings.Cut(series, "{")
+			if _, ok := want[name]; ok {
+				n, err := strconv.Atoi(rest[strings.LastIndex(rest, " ")+1:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[name] += n
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("a scrape counts (-want +got):\n%s", diff)
 		}
 	}
 }

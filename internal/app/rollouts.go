@@ -60,43 +60,49 @@ func (a *App) purgeRollouts(ctx context.Context, before time.Time) error {
 	return errors.Join(err, more)
 }
 
-// rolloutMetrics are those of rollouts. Few revisions of a pool are in use at once.
+// rolloutMetrics are those of rollouts, by pool. Few revisions of a pool are in use at once.
 type rolloutMetrics struct {
-	agents *prometheus.GaugeVec
-	stage  *prometheus.GaugeVec
+	agents *gauges
+	stage  *gauges
 }
 
 // Rolled implements [reconcile.RolloutWatcher].
 func (m *metrics) Rolled(s rollout.Status) {
-	m.Unrolled(s.Rollout.Pool)
+	pool := s.Rollout.Pool
+	var stages []prometheus.Metric
 	for _, stage := range rollout.Stages {
-		is := 0.0
+		is := 0
 		if stage == s.Rollout.Stage {
 			is = 1
 		}
-		m.rollouts.stage.WithLabelValues(s.Rollout.Pool, stage.Name()).Set(is)
+		stages = append(stages, m.rollouts.stage.series(is, pool, stage.Name()))
 	}
-	count := func(v rollout.Revision, role string) prometheus.Gauge {
-		return m.rollouts.agents.WithLabelValues(s.Rollout.Pool, v.Short(), role)
-	}
-	count(s.Rollout.From, "from")
+	m.rollouts.stage.tell(pool, stages...)
+
+	type kind struct{ revision, role string }
+	counts := map[kind]int{{s.Rollout.From.Short(), "from"}: 0} // both begin at zero
 	if s.Rollout.To != "" {
-		count(s.Rollout.To, "to") // both begin at zero
+		counts[kind{s.Rollout.To.Short(), "to"}] = 0
 	}
 	for _, a := range s.Agents {
 		switch a.Has {
 		case s.Rollout.From:
-			count(a.Has, "from").Inc()
+			counts[kind{a.Has.Short(), "from"}]++
 		case s.Rollout.To:
-			count(a.Has, "to").Inc()
+			counts[kind{a.Has.Short(), "to"}]++
 		default:
-			count(a.Has, "other").Inc()
+			counts[kind{a.Has.Short(), "other"}]++
 		}
 	}
+	var agents []prometheus.Metric
+	for k, n := range counts {
+		agents = append(agents, m.rollouts.agents.series(n, pool, k.revision, k.role))
+	}
+	m.rollouts.agents.tell(pool, agents...)
 }
 
 // Unrolled implements [reconcile.RolloutWatcher].
 func (m *metrics) Unrolled(pool string) {
-	m.rollouts.agents.DeletePartialMatch(prometheus.Labels{"pool": pool})
-	m.rollouts.stage.DeletePartialMatch(prometheus.Labels{"pool": pool})
+	m.rollouts.agents.tell(pool)
+	m.rollouts.stage.tell(pool)
 }
