@@ -151,6 +151,11 @@ func (m *metrics) expectLoans(borrower string) {
 	}
 }
 
+// Attached implements [reconcile.LoanWatcher].
+func (m *metrics) Attached(l loan.Loan) {
+	m.loans.attach.WithLabelValues(l.Borrower).Observe(l.Attached.Sub(l.Granted).Seconds())
+}
+
 // Returned implements [reconcile.LoanWatcher].
 func (m *metrics) Returned(l loan.Loan) {
 	m.loans.ended.WithLabelValues(l.Borrower, string(l.State), string(l.Cause)).Inc()
@@ -159,7 +164,6 @@ func (m *metrics) Returned(l loan.Loan) {
 	}
 	m.loans.back.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Returned).Seconds())
 	if !l.Attached.IsZero() {
-		m.loans.attach.WithLabelValues(l.Borrower).Observe(l.Attached.Sub(l.Granted).Seconds())
 		m.loans.lasted.WithLabelValues(l.Borrower).Observe(l.Ended.Sub(l.Attached).Seconds())
 	}
 }

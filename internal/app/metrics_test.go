@@ -137,6 +137,10 @@ func TestLoansAreCountedByBorrowerStateAndCause(t *testing.T) {
 		t.Errorf("of none is told %s, want %s", got, want)
 	}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	m.Attached(loan.Loan{Borrower: "lab", State: loan.Attached, Granted: at, Attached: at.Add(2 * time.Second)})
+	if got := exposed(t, m, "pitcrew_loan_attach_seconds_sum"); got != `{borrower="lab"} 2` {
+		t.Errorf("while the borrower has the agent is told %s", got)
+	}
 	m.Returned(loan.Loan{
 		Borrower: "lab", State: loan.Cleaned, Cause: loan.ByTerm,
 		Granted: at, Attached: at.Add(2 * time.Second), Returned: at.Add(time.Hour), Ended: at.Add(time.Hour + 5*time.Second),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ type lendRig struct {
 	hasty    bool              // what stops its build ends the borrowed program before it, guarded by holds
 	secrets  map[string]bool   // that programs were given, guarded by holds
 	lives    map[string]string // borrowed programs that live, node by agent; guarded by holds
-	returned []loan.Loan       // guarded by holds
+	counted  []string          // what the watcher was told of loans, guarded by holds
 	refuse   string            // why the program does nothing, guarded by holds
 	ran      []string          // the agent programs that were run, guarded by holds
 }
@@ -51,11 +52,27 @@ func (r *lendRig) Lent([]loan.Loan) {}
 // Changed implements [reconcile.LoanWatcher].
 func (r *lendRig) Changed(e hygiene.Event) { r.watch.Changed(e) }
 
+// Attached implements [reconcile.LoanWatcher].
+func (r *lendRig) Attached(l loan.Loan) {
+	r.note("attached as " + l.Node.Name)
+}
+
 // Returned implements [reconcile.LoanWatcher].
 func (r *lendRig) Returned(l loan.Loan) {
+	r.note(string(l.State))
+}
+
+func (r *lendRig) note(what string) {
 	r.holds.Lock()
 	defer r.holds.Unlock()
-	r.returned = append(r.returned, l)
+	r.counted = append(r.counted, what)
+}
+
+// hasCounted is what the watcher was told of loans until now.
+func (r *lendRig) hasCounted() string {
+	r.holds.Lock()
+	defer r.holds.Unlock()
+	return strings.Join(r.counted, ", ")
 }
 
 // lends makes the pool of a rig lend.

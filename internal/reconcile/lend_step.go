@@ -203,7 +203,11 @@ func (l *Lender) act(ctx context.Context, c *Crew, one *loan.Loan, act loan.Acti
 		if err != nil {
 			return err
 		}
-		return l.save(ctx, &attached, now, loanEvent(hygiene.EventLoanAttached, &attached, act.Reason))
+		if err := l.save(ctx, &attached, now, loanEvent(hygiene.EventLoanAttached, &attached, act.Reason)); err != nil {
+			return err
+		}
+		l.Watch.Attached(attached)
+		return nil
 	case loan.Release: // its mark stays until it is cleaned
 		return l.giveUp(ctx, c, one, *one, hygiene.EventLoanReleased, act.Reason, now)
 	case loan.Finish:

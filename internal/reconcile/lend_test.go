@@ -40,6 +40,8 @@ func TestALoanGoesOutAndComesBackClean(t *testing.T) {
 		if len(builds) != 1 || builds[0].Params["PITCREW_LOAN_CERT"] != authority {
 			r.t.Errorf("its builds are told %+v, and are to trust\n%s", builds, authority)
 		}
+		attached := "attached as " + l.Node.Name
+		r.wait(time.Second, "that it is counted as attached while it is", func() bool { return r.hasCounted() == attached })
 		ended := time.Now()
 		if _, err := r.lender.Return(r.t.Context(), l.ID, "ann", "enough"); err != nil {
 			r.t.Fatal(err)
@@ -49,6 +51,7 @@ func TestALoanGoesOutAndComesBackClean(t *testing.T) {
 		if l.Cause != loan.ByReturn || l.Run.Proof == "" {
 			r.t.Errorf("it ended by %q with proof %q", l.Cause, l.Run.Proof)
 		}
+		r.wait(time.Second, "that its end is counted", func() bool { return r.hasCounted() == attached+", cleaned" })
 		var story []string
 		for _, e := range r.events(
 			hygiene.EventLoanRequested, hygiene.EventLoanGranted, hygiene.EventLoanAttached, hygiene.EventLoanReturning,

@@ -37,6 +37,8 @@ type LoanWatcher interface {
 	Changed(e hygiene.Event)
 	// Lent is told of all loans that are not over, now and then.
 	Lent(open []loan.Loan)
+	// Attached is told of each loan that the borrower has the agent of, once.
+	Attached(l loan.Loan)
 	// Returned is told of each loan that is over.
 	Returned(l loan.Loan)
 }
