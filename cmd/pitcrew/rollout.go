@@ -126,15 +126,15 @@ func (c *cli) seen(ctx context.Context, d *daemon, pool string, p *api.Promotion
 		return nil
 	case p.Revision != "" || p.Where != "":
 		return usage("give both --revision and --from, or neither")
-	case !c.interactive():
-		return usage("nobody can be asked here: say with --revision and --from what is promoted, as rollout status shows it")
 	}
 	r, err := d.Rollout(ctx, pool)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if r.Number == 0 {
+	case r.Number == 0:
 		return exit(exitFailed, fmt.Errorf("promote rollout of pool %s: it has had none", pool))
+	case !c.interactive():
+		return usage("nobody can be asked here: say with --revision and --from what is promoted, as rollout status shows it")
 	}
 	p.Revision, p.Where = r.To, r.Where
 	return c.confirm(ctx, fmt.Sprintf("Revision %s of pool %s is at %s: %s. Promote it from there?", short(r.To), pool, r.Where, waits(&r)))

@@ -4,6 +4,8 @@ package main
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -32,6 +34,37 @@ func TestOrdersAboutARolloutAreGivenAsTheyAreSaid(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), "el9") {
 			t.Errorf("%s shows %s", command, &out)
+		}
+	}
+}
+
+// What is wrong with the pool is said before what a script has left out: to give that would not help.
+func TestWithoutATerminalAnUnknownPoolIsPromotedWithAWordAboutIt(t *testing.T) {
+	t.Parallel()
+	answers := map[string]string{
+		"/api/v1/rollouts/new": `{"pool":"new","number":0}`,
+		"/api/v1/rollouts/el9": `{"pool":"el9","number":3,"to":"4591526002aa","where":"canary"}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body := answers[r.URL.Path]; body != "" {
+			_, _ = w.Write([]byte(body)) // the client says what it misses
+			return
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"detail":"pool NOPE: no pool of this name rolls out"}`))
+	}))
+	defer server.Close()
+	for pool, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"NOPE": {exitFailed, "no pool of this name rolls out"},
+		"new":  {exitFailed, "it has had none"},
+		"el9":  {exitUsage, "nobody can be asked here: say with --revision and --from"},
+	} {
+		if code, said := asked(t.Context(), server.URL, nil, "rollout", "promote", pool); code != want.code || !strings.Contains(said, want.says) {
+			t.Errorf("%s: it ended with %d and said %q, want %d and %q", pool, code, said, want.code, want.says)
 		}
 	}
 }
