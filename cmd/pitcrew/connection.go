@@ -31,6 +31,7 @@ type connection struct {
 	server, tokenFile, config string
 	plainHTTP                 bool // let the token travel in clear
 	timeout                   time.Duration
+	field                     func(string) string // what a field of the API is called by who typed the command
 }
 
 // usualTimeout bounds the wait for an answer; commands that make the daemon ask controllers for a
@@ -63,6 +64,7 @@ func (o *connection) flags(cmd *cobra.Command, timeout time.Duration) {
 	own.StringVarP(&o.config, "config", "c", "", "configuration file of a daemon on this machine ("+envConfig+"; default: "+usualConfig+")")
 	own.BoolVar(&o.plainHTTP, "plain-http", false, "send the token over plain http to another machine, where it can be read on the way ("+envPlain+"=true)")
 	own.DurationVar(&o.timeout, "timeout", timeout, "longest wait for an answer")
+	o.field = func(field string) string { return typed(cmd, field) }
 	own.VisitAll(func(f *pflag.Flag) {
 		f.Annotations = map[string][]string{connectionFlag: {"true"}}
 		cmd.Flags().AddFlag(f)
@@ -86,7 +88,7 @@ func (c *cli) asking(o *connection, f func(ctx context.Context, d *daemon, args 
 		if err != nil {
 			return err
 		}
-		return d.explain(inFlags(cmd, f(cmd.Context(), d, args)))
+		return d.explain(f(cmd.Context(), d, args))
 	}
 }
 
@@ -121,7 +123,7 @@ func (c *cli) reach(o *connection, here localDaemon) (*daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Client, err = client.New(client.Options{URL: d.url, Token: token, Transport: transport, UserAgent: "pitcrew/" + version().Version})
+	d.Client, err = client.New(client.Options{URL: d.url, Token: token, Transport: transport, UserAgent: "pitcrew/" + version().Version, Field: o.field})
 	if err != nil {
 		return nil, exit(exitUsage, err)
 	}

@@ -198,7 +198,7 @@ func TestWhatTheDaemonRefusesOfARehearsalIsSaidBeforeAJenkinsIsStarted(t *testin
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	for want, flags := range map[string][]string{
-		"--borrower: is unknown": {"--borrower", "nope"},
+		"--borrower: is unknown":                                 {"--borrower", "nope"},
 		"--pool el8: no pool that lends its agents is called so": {"--borrower", "lab", "--pool", "el8"},
 	} {
 		code, said := asked(t.Context(), server.URL, nil, append([]string{"rehearse", recipe, "--war", recipe, "--java", java}, flags...)...)

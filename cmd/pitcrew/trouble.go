@@ -47,38 +47,25 @@ func sets(cmd *cobra.Command, flag, field string) {
 	cmd.Flags().Lookup(flag).Annotations = map[string][]string{fieldOf: {field}}
 }
 
-// inFlags names what the daemon found wrong as the command line does: nobody has typed a field of the API.
-func inFlags(cmd *cobra.Command, err error) error {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { // errors that were joined, one by one
-		for _, one := range all.Unwrap() {
-			_ = inFlags(cmd, one)
-		}
-		return err
+// typed is what a field of the API is called on the command line, where nobody has typed such a field.
+func typed(cmd *cobra.Command, field string) string {
+	if flag := flagOf(cmd, field); flag != "" {
+		return "--" + flag
 	}
-	refused, ok := errors.AsType[*client.Error](err)
-	if !ok {
-		return err
-	}
-	for i, f := range refused.Faults {
-		_, name, _ := strings.Cut(f.Location, ".") // such as body or query before it
-		if flag := flagOf(cmd, f.Location); flag != "" {
-			name = "--" + flag
-		}
-		refused.Faults[i].Location = name
-	}
-	return err
+	_, name, _ := strings.Cut(field, ".") // such as body or query before it
+	return name
 }
 
-// flagOf is the flag of a command that sets a field of the API, such as body.to.key; "" if none does.
+// flagOf is the flag of a command that sets a field of the API, such as body.to.key, if possible one that was given; "" if none does.
 func flagOf(cmd *cobra.Command, field string) string {
-	flag := ""
+	var flag *pflag.Flag
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(f.Annotations[fieldOf], field) {
-			flag = f.Name
+		if slices.Contains(f.Annotations[fieldOf], field) && (flag == nil || f.Changed && !flag.Changed) {
+			flag = f
 		}
 	})
-	if flag != "" {
-		return flag
+	if flag != nil {
+		return flag.Name
 	}
 	if f := cmd.Flags().Lookup(field[strings.LastIndex(field, ".")+1:]); f != nil && f.Annotations[fieldOf] == nil && f.Annotations[connectionFlag] == nil {
 		return f.Name

@@ -13,6 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pitcrew-ci/pitcrew/internal/rehearsal"
 )
 
 // asked runs a command against a server; only what it says about trouble is returned.
@@ -139,6 +143,52 @@ func TestEachOfSeveralRefusalsNamesTheFlag(t *testing.T) {
 	defer server.Close()
 	if _, said := asked(t.Context(), server.URL, nil, "loan", "return", "l1", "l2", "-r", "x"); said != "pitcrew: --reason: is too long\n--reason: is too long\n" {
 		t.Errorf("it says %q", said)
+	}
+}
+
+// A rehearsal puts what the daemon refuses into its report, and other words around it: that is no reason to name what nobody has typed.
+func TestARefusalThatIsQuotedNamesTheFlagThatWasTyped(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprint(w, `{"status":422,"detail":"no","errors":[{"message":"is too long","location":"body.want.wait"}]}`)
+	}))
+	defer server.Close()
+	c := silentCLI(&bytes.Buffer{})
+	var o connection
+	var wait time.Duration
+	cmd := &cobra.Command{}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "")
+	o.flags(cmd, usualTimeout)
+	o.server = server.URL
+	d, err := c.connect(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = (&deskOf{daemon: d}).Request(t.Context(), rehearsal.Ask{})
+	if got := fmt.Sprintf("borrow: %v", err); got != "borrow: --wait: is too long" {
+		t.Errorf("it says %q", got)
+	}
+}
+
+// What a rehearsal asks for in the name of its user is named by the flags of rehearse.
+func TestARefusalOfALoanNamesTheFlagsOfARehearsal(t *testing.T) {
+	t.Parallel()
+	cmd := silentCLI(&bytes.Buffer{}).rehearseCommand()
+	for field, want := range map[string]string{
+		"body.want.wait": "--wait", "body.for": "--for", "body.ttl": "--ttl", "body.borrower": "--borrower", "query.borrower": "--borrower",
+		"body.to.url": "--advertise-url", "body.to.ca": "--controller-ca", "body.want.agent": "want.agent", "body.node": "node", "body": "",
+	} {
+		if got := typed(cmd, field); got != want {
+			t.Errorf("%s is called %q, want %q", field, got, want)
+		}
+	}
+	if err := cmd.Flags().Set("controller-url", "https://ci@jenkins.test/"); err != nil {
+		t.Fatal(err)
+	}
+	if got := typed(cmd, "body.to.url"); got != "--controller-url" {
+		t.Errorf("the address that was given is called %q", got)
 	}
 }
 

@@ -21,6 +21,8 @@ type Options struct {
 	Token     string            // "" = none
 	Transport http.RoundTripper // nil: the default one
 	UserAgent string
+	// Field is what a part of a request, such as body.for, is called by whoever typed it; nil: as the API calls it.
+	Field func(location string) string
 }
 
 // Client asks one daemon. Make it with [New].
@@ -28,6 +30,7 @@ type Client struct {
 	base  *url.URL
 	token string
 	agent string
+	field func(string) string
 	http  *http.Client
 }
 
@@ -41,7 +44,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("read address of the daemon: want http://host:port, got %q", base.Redacted())
 	}
 	return &Client{
-		base: base, token: o.Token, agent: o.UserAgent,
+		base: base, token: o.Token, agent: o.UserAgent, field: o.Field,
 		// The token must not follow a redirect to another host, and no answer of the daemon is one.
 		http: &http.Client{Transport: o.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
@@ -78,7 +81,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	}
 	if res.StatusCode >= http.StatusMultipleChoices {
 		defer res.Body.Close()
-		return nil, refused(res)
+		return nil, c.refused(res)
 	}
 	return res, nil
 }

@@ -22,7 +22,7 @@ type Error struct {
 // Fault is one of the things that are wrong with a request.
 type Fault struct {
 	Message  string `json:"message"`
-	Location string `json:"location"` // such as body.reason or query.labels
+	Location string `json:"location"` // such as body.reason or query.labels, or what [Options.Field] makes of it
 	Value    any    `json:"value"`
 }
 
@@ -81,7 +81,7 @@ func has(err error, status int) bool {
 const maxProblem = 1 << 20
 
 // refused reads the error out of an answer. Proxies in between answer in words of their own.
-func refused(res *http.Response) error {
+func (c *Client) refused(res *http.Response) error {
 	e := &Error{}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxProblem))
 	if err != nil || json.Unmarshal(body, e) != nil {
@@ -90,6 +90,11 @@ func refused(res *http.Response) error {
 	e.Status = res.StatusCode
 	if e.Title == "" {
 		e.Title = http.StatusText(res.StatusCode)
+	}
+	for i := range e.Faults {
+		if c.field != nil {
+			e.Faults[i].Location = c.field(e.Faults[i].Location)
+		}
 	}
 	if e.Detail == "" {
 		e.Detail = fmt.Sprintf("answered %d %s, without saying why", res.StatusCode, e.Title)
