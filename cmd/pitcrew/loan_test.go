@@ -273,3 +273,28 @@ func TestWhoseAnAccountIsIsToldWhenItIsKnown(t *testing.T) {
 		}
 	}
 }
+
+// A loan is named by its number: of a long name of its agent some is enough on a terminal, and what is read by programs is whole.
+func TestAListOfLoansFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	const agent = "el9-builder-0007.west.lab.example.org"
+	loans := []api.Loan{
+		{ID: "k3v9q2mxwd", Borrower: "staging", State: "attached", Controller: "production", Agent: agent, Since: noon, Reason: "online at the borrower as pitcrew-loan-7"},
+		{ID: "a3v9q2mxwd", Borrower: "staging", State: "waiting", Since: noon, Reason: "asked for by ann"},
+	}
+	c := silentCLI(&bytes.Buffer{})
+	c.now = func() time.Time { return noon.Add(time.Hour) }
+	for line := range strings.Lines(c.loanTable(loans, false, 80)) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if got := c.loanTable(loans, false, 80); !strings.Contains(got, "production/el9-builder-0") || !strings.Contains(got, "  online at t…") {
+		t.Errorf("what is left is\n%s", got)
+	}
+	for _, whole := range []string{c.loanTable(loans, false, 0), c.loanTable(loans, true, 0), c.loanTable(loans, false, 200)} {
+		if !strings.Contains(whole, "production/"+agent+"  ") || !strings.Contains(whole, loans[0].Reason) {
+			t.Errorf("there was room for all of\n%s", whole)
+		}
+	}
+}

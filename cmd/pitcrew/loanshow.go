@@ -94,7 +94,9 @@ func (c *cli) loanTable(loans []api.Loan, wide bool, width int) string {
 	if wide {
 		head = append(head, "NODE", "WANTS", "BY", "ENDS", "ENDED BY")
 	}
-	return tabular(append(head, "WHY"), rows, width)
+	head = append(head, "WHY")
+	spare(head, rows, slices.Index(head, "AGENT"), width)
+	return tabular(head, rows, width)
 }
 
 func (c *cli) loanState(l *api.Loan) string {

@@ -38,6 +38,24 @@ func tabular(head []string, rows [][]string, width int) string {
 	return w.Render() + "\n"
 }
 
+// spare cuts a column of rows as far as the least of the last column would else have no room in width columns. It is for names that
+// nobody has to type: there is another by which commands know the row.
+func spare(head []string, rows [][]string, column, width int) {
+	if width <= 0 {
+		return
+	}
+	last := len(head) - 1
+	others := len(gap)*last + min(leastLast, widest(head, rows, last))
+	for i := range last {
+		if i != column {
+			others += widest(head, rows, i)
+		}
+	}
+	for _, r := range rows {
+		r[column] = snip(r[column], max(width-others, leastLast))
+	}
+}
+
 func tableRow(cells []string) table.Row {
 	row := make(table.Row, len(cells))
 	for i, cell := range cells {
@@ -53,13 +71,18 @@ func roomForLast(head []string, rows [][]string, width int) int {
 	last := len(head) - 1
 	taken := len(gap) * last
 	for i := range last {
-		widest := text.StringWidthWithoutEscSequences(head[i])
-		for _, r := range rows {
-			widest = max(widest, text.StringWidthWithoutEscSequences(r[i]))
-		}
-		taken += widest
+		taken += widest(head, rows, i)
 	}
 	return max(width-taken, leastLast)
+}
+
+// widest is how wide a column is.
+func widest(head []string, rows [][]string, column int) int {
+	wide := text.StringWidthWithoutEscSequences(head[column])
+	for _, r := range rows {
+		wide = max(wide, text.StringWidthWithoutEscSequences(r[column]))
+	}
+	return wide
 }
 
 func tableStyle() table.Style {
