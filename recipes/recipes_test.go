@@ -106,7 +106,9 @@ func runs(t *testing.T, name string, f recipe.Facts) map[recipe.Phase][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Versioned()
+	if err := f.Complete(); err != nil {
+		t.Fatal(err)
+	}
 	all := map[recipe.Phase][]string{}
 	for _, step := range r.Plan(f, recipe.Standard) {
 		word := step.Name

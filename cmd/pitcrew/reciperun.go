@@ -95,10 +95,15 @@ told which steps would run on a machine that has these facts and no others.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			facts.Labels = words(facts.Labels)
 			if slices.ContainsFunc(machineFlags, cmd.Flags().Changed) {
-				facts.Versioned()
+				if err := facts.Complete(); err != nil {
+					return usage("--%w", err)
+				}
 				r, err := c.loadRecipe(args[0])
 				if err != nil {
 					return err
+				}
+				for _, word := range r.Misspelt(facts) {
+					fmt.Fprintf(c.err, "No step asks for %s\n", word)
 				}
 				return c.showPlanned(r.Plan(facts, recipe.Depth(depth)))
 			}
@@ -113,8 +118,8 @@ told which steps would run on a machine that has these facts and no others.`,
 	chooseDepth(cmd, &depth)
 	cmd.Flags().StringSliceVar(&facts.OS, "os", nil, "words for the system, with versions, such as linux=3.10,rhel,centos=7.9")
 	cmd.Flags().StringVar(&facts.Arch, "arch", "", "machine, as uname -m names it")
-	cmd.Flags().StringSliceVar(&facts.Virtualisation, "virtualisation", nil, "what the machine is: none, or vm and what kind")
-	cmd.Flags().StringVar(&facts.PackageManager, "package-manager", "", "what installs packages, such as apt or dnf")
+	choosing(cmd, &facts.Virtualisation, "virtualisation", "what the machine is: none, vm, or what kind of vm, such as kvm", recipe.Virtualisations()...)
+	choose(cmd, &facts.PackageManager, "package-manager", "what installs packages", recipe.PackageManagers()...)
 	cmd.Flags().BoolVar(&facts.Container, "container", false, "the program runs in a container")
 	cmd.Flags().StringSliceVar(&facts.Tools, "tools", nil, "commands that are there")
 	cmd.Flags().BoolVar(&facts.Root, "root", false, "the program runs as root")

@@ -19,6 +19,12 @@ const maxConditionLabels = 10
 // that systemd-detect-virt has for them.
 var virtualisations = []string{"none", "vm", "kvm", "qemu", "vmware", "microsoft", "xen", "oracle", "amazon", "google", "zvm", "powervm"}
 
+// Virtualisations returns the words that a condition may use for what a machine is.
+func Virtualisations() []string { return slices.Clone(virtualisations) }
+
+// PackageManagers returns the words that a condition may use for what installs packages.
+func PackageManagers() []string { return slices.Clone(packageManagers) }
+
 // packageManagers are the words for what installs packages.
 var packageManagers = []string{"apt", "dnf", "yum", "zypper", "apk", "pacman"}
 

@@ -33,30 +33,6 @@ type Facts struct {
 	Root, Sudo bool
 }
 
-// Versioned takes apart the words for the system that have a version, as "centos=7.9": they become what the program would
-// gather, the words centos, centos7.9 and centos7, and the version of centos.
-func (f *Facts) Versioned() {
-	var words []string
-	for _, word := range f.OS {
-		name, version, has := strings.Cut(word, "=")
-		words = append(words, name)
-		if !has {
-			continue
-		}
-		if f.Versions == nil {
-			f.Versions = map[string]string{}
-		}
-		f.Versions[name] = version
-		major, _, _ := strings.Cut(version, ".")
-		for _, more := range []string{name + version, name + major} {
-			if !slices.Contains(words, more) {
-				words = append(words, more)
-			}
-		}
-	}
-	f.OS = words
-}
-
 // Holds reports whether w holds for f, and if not, why.
 func (w When) Holds(f Facts) (holds bool, why string) {
 	if !w.Labels.IsZero() && !w.Labels.Matches(labelexpr.Has(f.Labels...)) {

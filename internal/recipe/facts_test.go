@@ -133,12 +133,80 @@ func TestConditionsThatCanNeverHoldAreFound(t *testing.T) {
 func TestAMachineIsDescribedByWordsWithVersions(t *testing.T) {
 	t.Parallel()
 	f := Facts{OS: []string{"linux=3.10.0-1160.el7", "rhel", "centos=7.9", "alpine3.19"}}
-	f.Versioned()
+	if err := f.Complete(); err != nil {
+		t.Fatal(err)
+	}
 	w := When{OS: []string{"centos7", "!linux>=4", "!rhel>=1"}}
 	if holds, why := w.Holds(f); !holds {
 		t.Errorf("%v does not hold: %s", w.OS, why)
 	}
 	if holds, why := (When{OS: []string{"centos>=8"}}).Holds(f); holds || why != "os is none of centos>=8" {
 		t.Errorf("centos>=8 on centos 7.9: %v, %q", holds, why)
+	}
+}
+
+// A machine that a person describes has what the program would find there, and one that no machine is is refused: a plan for it
+// would say that steps are skipped which run.
+func TestAMachineThatIsDescribedIsAsTheProgramWouldFindIt(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		said Facts
+		w    When
+	}{
+		"another name of its architecture": {Facts{Arch: "amd64"}, When{Arch: []string{"x86_64"}}},
+		"a kind of virtual machine":        {Facts{Virtualisation: []string{"kvm"}}, When{Virtualisation: []string{"vm"}}},
+		"none":                             {Facts{Virtualisation: []string{"none"}}, When{Virtualisation: []string{"!vm"}}},
+	} {
+		if err := tc.said.Complete(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if holds, why := tc.w.Holds(tc.said); !holds {
+			t.Errorf("%s: %s", name, why)
+		}
+	}
+	for want, said := range map[string]Facts{
+		`os "centos>=7": want a word`:         {OS: []string{"centos>=7"}},
+		`os "centos<7": want a word`:          {OS: []string{"linux", "centos<7"}},
+		`os "centos=": want a word`:           {OS: []string{"centos="}},
+		`os "": want a word`:                  {OS: []string{""}},
+		`arch "!s390x": want a word`:          {Arch: "!s390x"},
+		`tools "/usr/bin/podman": want names`: {Tools: []string{"/usr/bin/podman"}},
+		`virtualisation none, kvm: `:          {Virtualisation: []string{"none", "kvm"}},
+	} {
+		if err := said.Complete(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", said, err, want)
+		}
+	}
+}
+
+// What systems are called is open, so a misspelt word is no error; it is told where the recipe asks for one like it.
+func TestAWordThatIsLikeOneTheRecipeAsksForIsTold(t *testing.T) {
+	t.Parallel()
+	const conditions = `
+- {name: a, run: ls, when: {os: ["centos>=7", debian, "!sles15"], tools: docker}}
+- {name: b, run: ls, when: {arch: [s390x, amd64]}, required: {os: alpine}}
+`
+	r, err := Parse("r.yaml", []byte(recipeOf(conditions)), opener(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, said := range map[string]Facts{
+		`os "centso"; did you mean "centos"?`:    {OS: []string{"linux", "centso=7.9"}},
+		`os "CentOS"; did you mean "centos"?`:    {OS: []string{"CentOS"}},
+		`os "alpin"; did you mean "alpine"?`:     {OS: []string{"alpin"}},
+		`arch "x86-64"; did you mean "x86_64"?`:  {Arch: "x86-64"},
+		`arch "s390"; did you mean "s390x"?`:     {Arch: "s390"},
+		`tools "dokcer"; did you mean "docker"?`: {Tools: []string{"dokcer"}},
+		"centos has another version":             {OS: []string{"linux=3.10", "centos=8"}},
+		"what it is like is there":               {OS: []string{"devian", "debian"}},
+		"nothing like it is asked for":           {OS: []string{"fedora"}, Arch: "ppc64le", Tools: []string{"git", "rpm"}},
+	} {
+		if err := said.Complete(); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(r.Misspelt(said), " ")
+		if is := strings.Contains(want, ";"); is && got != want || !is && got != "" {
+			t.Errorf("%+v: %q, want %q", said, got, want)
+		}
 	}
 }
