@@ -210,3 +210,14 @@ func TestWhatTheDaemonRefusesOfARehearsalIsSaidBeforeAJenkinsIsStarted(t *testin
 		}
 	}
 }
+
+func TestAnUnknownKindOfMessIsAnsweredByThoseThatThereAre(t *testing.T) {
+	t.Parallel()
+	if kinds, err := messKinds([]string{"files", "loop devices"}); err != nil || len(kinds) != 2 {
+		t.Errorf("%q, %v", kinds, err)
+	}
+	const want = `--mess: no mess is of the kind "loops": want some of files, processes, mounts, loop devices, containers, `
+	if _, err := messKinds([]string{"files", "loops"}); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("it says %v, want %s", err, want)
+	}
+}

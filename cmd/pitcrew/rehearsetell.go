@@ -101,12 +101,18 @@ func (r *rehearsing) tellRollouts(ctx context.Context, d *daemon, found report.R
 
 // messKinds reads what the flag --mess says.
 func messKinds(names []string) ([]mess.Kind, error) {
+	var known []string
+	for _, m := range mess.All() {
+		if !slices.Contains(known, string(m.Kind)) {
+			known = append(known, string(m.Kind))
+		}
+	}
 	kinds := make([]mess.Kind, len(names))
 	for i, name := range names {
-		kinds[i] = mess.Kind(name)
-		if !slices.ContainsFunc(mess.All(), func(m mess.Maker) bool { return m.Kind == kinds[i] }) {
-			return nil, usage("--mess: no mess is of the kind %q", name)
+		if !slices.Contains(known, name) {
+			return nil, usage("--mess: no mess is of the kind %q: want some of %s", name, strings.Join(known, ", "))
 		}
+		kinds[i] = mess.Kind(name)
 	}
 	return kinds, nil
 }
