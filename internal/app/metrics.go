@@ -44,7 +44,7 @@ type metrics struct {
 	gateUp        *prometheus.GaugeVec
 	gateAtBoot    *prometheus.GaugeVec
 	gateFaults    *prometheus.GaugeVec
-	gateLedger    *prometheus.GaugeVec
+	gateLedger    *gauges
 	gateLaunched  *prometheus.GaugeVec
 	loans         loanMetrics
 	rollouts      rolloutMetrics
@@ -94,7 +94,7 @@ func newMetrics() *metrics {
 	m.gateUp = gauge("gate_up", "1 where a gate keeps builds off agents, 0 where it is lost; absent where labels alone do.", "controller")
 	m.gateAtBoot = gauge("gate_at_boot", "1 if the gate will be there when the controller starts the next time, 0 if only the console registered it.", "controller")
 	m.gateFaults = gauge("gate_faults", "Faults of the gate since it was loaded.", "controller")
-	m.gateLedger = gauge("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
+	m.gateLedger = together("gate_agents", "Agents in the gate's ledger by state; drifted are clean and changed since, so that nothing starts there.", "controller", "state")
 	m.gateLaunched = gauge("gate_launched_agents", "Agents of the gate that the controller launches itself: after a restart they may take a build before the gate is up.", "controller")
 	m.rollouts = rolloutMetrics{
 		agents: together("rollout_agents", "Agents of a pool that rolls out, by the revision of their newest cleanup; role is what that revision is in the newest rollout.", "pool", "revision", "role"),
@@ -140,11 +140,10 @@ func (m *metrics) expect(s reconcile.Settings) {
 // forget ends what is shown of a controller that is not serviced any more: an alarm about its age would never end. What was
 // counted stays.
 func (m *metrics) forget(controller string) {
-	m.agents.tell(controller)
-	m.stuck.tell(controller)
-	for _, v := range []*prometheus.GaugeVec{
-		m.lastSweep, m.heartbeat, m.findings, m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger, m.gateLaunched,
-	} {
+	for _, g := range []*gauges{m.agents, m.stuck, m.gateLedger} {
+		g.tell(controller)
+	}
+	for _, v := range []*prometheus.GaugeVec{m.lastSweep, m.heartbeat, m.findings, m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLaunched} {
 		v.DeletePartialMatch(prometheus.Labels{"controller": controller})
 	}
 }
@@ -225,11 +224,14 @@ func (m *metrics) Beat(controller hygiene.ControllerID, loop string, at time.Tim
 func (m *metrics) Gated(controller hygiene.ControllerID, sight reconcile.GateSight) {
 	name, s := prometheus.Labels{"controller": string(controller)}, sight.Status
 	if s == nil {
-		for _, v := range []*prometheus.GaugeVec{m.gateUp, m.gateAtBoot, m.gateFaults, m.gateLedger, m.gateLaunched} {
-			v.DeletePartialMatch(name)
+		for _, v := range []*prometheus.GaugeVec{m.gateAtBoot, m.gateFaults, m.gateLaunched} {
+			v.Delete(name)
 		}
+		m.gateLedger.tell(string(controller))
 		if sight.Lost {
-			m.gateUp.With(name).Set(0)
+			m.gateUp.With(name).Set(0) // without deleting it first: a scrape in between would find no gate to be missed
+		} else {
+			m.gateUp.Delete(name)
 		}
 		return
 	}
@@ -249,9 +251,11 @@ func (m *metrics) Gated(controller hygiene.ControllerID, sight reconcile.GateSig
 			counts[string(a.State)]++
 		}
 	}
+	var ledger []prometheus.Metric
 	for state, n := range counts {
-		m.gateLedger.WithLabelValues(string(controller), state).Set(float64(n))
+		ledger = append(ledger, m.gateLedger.series(n, string(controller), state))
 	}
+	m.gateLedger.tell(string(controller), ledger...)
 }
 
 // observe counts the requests to one controller.

@@ -161,9 +161,9 @@ func TestLoansAreCountedByBorrowerStateAndCause(t *testing.T) {
 	}
 }
 
-// A scrape that comes between two words about the same agents sees all of them, as they were or as they are: an alert on agents that are
+// A scrape that comes between two words about the same agents, or a gate, sees all of them, as they were or as they are: an alert on agents that are
 // missing would go off, and a sum would be wrong.
-func TestAScrapeSeesAllAgentsAtAnyTime(t *testing.T) {
+func TestAScrapeSeesAllOfThemAtAnyTime(t *testing.T) {
 	t.Parallel()
 	const many = 30
 	m := newMetrics()
@@ -185,7 +185,10 @@ func TestAScrapeSeesAllAgentsAtAnyTime(t *testing.T) {
 	for turn, stage := range []rollout.Stage{rollout.Canary, rollout.Share} {
 		rollouts[turn].Rollout = rollout.Rollout{Pool: "el7", From: "old", To: "new", Stage: stage}
 	}
+	ledgers := [2]map[string]gate.Agent{{"a": {State: gate.Clean}, "b": {State: gate.Used}}, {"a": {State: gate.Used}, "b": {State: gate.Clean}}}
 	tell := func(turn int) {
+		m.Gated("ci", reconcile.GateSight{Status: &gate.Status{Agents: ledgers[turn]}})
+		m.Gated("lost", reconcile.GateSight{Lost: true})
 		m.Decided("ci", decisions[turn])
 		m.Rolled(rollouts[turn])
 		m.Lent(open[turn])
@@ -200,10 +203,17 @@ func TestAScrapeSeesAllAgentsAtAnyTime(t *testing.T) {
 	})
 	defer telling.Wait()
 	defer stop()
-	want := map[string]int{"agents": many, "stuck_agents": many, "rollout_agents": many, "rollout_stage": 1, "loans": many}
+	want := map[string]int{
+		"gate_agents": 2, "gate_up": 1, // of ci; that of the other is 0, and is there
+		"agents": many, "stuck_agents": many, "rollout_agents": many, "rollout_stage": 1, "loans": many,
+	}
 	for range 100 {
 		got := map[string]int{}
-		for series := range strings.SplitSeq(exposed(t, m, "pitcrew_"), "; ") {
+		all := exposed(t, m, "pitcrew_")
+		if !strings.Contains(all, `gate_up{controller="lost"} 0`) {
+			t.Fatal("a scrape misses the gate that is lost")
+		}
+		for series := range strings.SplitSeq(all, "; ") {
 			name, rest, _ := strings.Cut(series, "{")
 			if _, ok := want[name]; ok {
 				n, err := strconv.Atoi(rest[strings.LastIndex(rest, " ")+1:])
