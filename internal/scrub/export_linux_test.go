@@ -179,3 +179,6 @@ func IsUserService(proc string, pid int) bool {
 	s, _ := j.proc.Stat(pid)
 	return j.userService(suspect{name: s.Name, pid: pid, exe: j.proc.Link(pid, "exe")})
 }
+
+// AgentName is the name that an agent with these arguments goes by, "" if it was told none.
+func AgentName(args ...string) string { return nameOf(args) }

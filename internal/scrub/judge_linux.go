@@ -23,6 +23,7 @@ type judge struct {
 	ours, spared, guarded map[int]bool
 	cleanup               map[int]bool // the recipe's program and this one, with all that descends from them
 	agents                map[int]bool
+	neighbour             bool // an agent other than ours runs here
 	// agentUser is the user that builds of this agent run as, pidSpace the process number space that we see, mountSpace
 	// the mounts, userSpace the users.
 	agentUser  int
@@ -65,6 +66,7 @@ func (p *processes) judge() (*judge, error) {
 		}
 	}
 	below(roots, children, j.guarded)
+	j.neighbour = j.hasNeighbour(parents)
 	return j, nil
 }
 
@@ -126,7 +128,7 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		return nil
 	}
 	body := j.proc.Body(s)
-	var earlier, lent bool
+	var earlier, lent, others bool
 	var by *spec.Culprit
 	j.proc.Environ(body, func(e procfs.Environ) {
 		if lent = j.lent(e); lent {
@@ -134,6 +136,7 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 			return
 		}
 		earlier, by = j.goal.Cookies && j.earlierBuild(e), culprit(e)
+		others = j.neighbour && j.othersBuild(e)
 	})
 	ofCleanup := j.within(j.cleanup, s)
 	lent = lent && !ofCleanup
@@ -160,8 +163,11 @@ func (j *judge) verdict(s procfs.Stat) *leftover {
 		return nil
 	}
 	l := &leftover{program: program, evidence: evidence, uid: uid, culprit: by}
-	if stays {
+	switch {
+	case stays:
 		l.stays = j.onAccount(s)
+	case others:
+		l.stays = "a build of another agent has started it, and another agent runs here"
 	}
 	return l
 }
