@@ -157,7 +157,7 @@ func (b backups) giveBack(k kept, s spot) error {
 
 // isThere reports whether what is at a path is what was there.
 func (b backups) isThere(k kept, s spot) bool {
-	there, err := s.see()
+	there, err := s.look()
 	k.Was.size = there.size // which is not noted
 	if err != nil || there != k.Was {
 		return false

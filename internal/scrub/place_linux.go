@@ -155,10 +155,23 @@ func (p *place) want(ctx context.Context, f spec.Placed, there thing) (thing, er
 	if f.Group != "" {
 		want.GID, err = p.here.number(ctx, group, f.Group)
 	}
-	if f.Mode == "" && there.Type == isFile && (want.UID != there.UID || want.GID != there.GID) {
-		want.Mode &^= unix.S_ISUID | unix.S_ISGID // as chown(2) does: one user's bits give nobody the rights of another
+	if there.Type == isFile && (want.UID != there.UID || want.GID != there.GID) {
+		want.disown(f.Mode != "")
 	}
+	want.Capability = "" // it was given to what the file held
 	return want, err
+}
+
+// disown takes from a file that goes to somebody else what the one before him has given away: set-user-ID and set-group-ID as chown(2) does,
+// the ACL, and with it the mode of the group, which is then the most that the ACL gives anybody (acl(5)). A mode that is said stays.
+func (t *thing) disown(said bool) {
+	if !said {
+		t.Mode &^= unix.S_ISUID | unix.S_ISGID
+		if t.ACL != "" {
+			t.Mode &^= unix.S_IRWXG
+		}
+	}
+	t.ACL = ""
 }
 
 func (p *place) content(f spec.Placed) ([]byte, error) {
@@ -206,7 +219,7 @@ func (p *place) put(ctx context.Context, f spec.Placed) error {
 		return err
 	}
 	defer s.close()
-	there, err := s.see()
+	there, err := s.look()
 	if err != nil {
 		return err
 	}

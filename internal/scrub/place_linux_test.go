@@ -463,6 +463,80 @@ func TestAFileOfAnotherOwnerIsPlacedWithoutTheirRights(t *testing.T) {
 	}
 }
 
+// acl is one as acl(5) describes it and the kernel has it (linux/posix_acl_xattr.h): user 7 may read and write, the group nothing.
+const acl = "\x02\x00\x00\x00" + "\x01\x00\x06\x00\xff\xff\xff\xff" + "\x02\x00\x06\x00\x07\x00\x00\x00" + "\x04\x00\x00\x00\xff\xff\xff\xff" +
+	"\x10\x00\x06\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+
+// capability is CAP_NET_RAW, permitted and effective (linux/capability.h, revision 2).
+const capability = "\x01\x00\x00\x02" + "\x00\x20\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
+
+// rights are the mode, the ACL and the capability of a file.
+func rights(t *testing.T, path string) string {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := info.Mode().String()
+	for name, want := range map[string]string{"system.posix_acl_access": acl, "security.capability": capability} {
+		value := make([]byte, 1024)
+		switch n, err := unix.Getxattr(path, name, value); {
+		case errors.Is(err, unix.ENODATA):
+		case err != nil:
+			t.Fatal(err)
+		case string(value[:n]) == want:
+			said += " " + name
+		default:
+			said += fmt.Sprintf(" another %s", name)
+		}
+	}
+	words := strings.Fields(said)
+	slices.Sort(words[1:])
+	return strings.Join(words, " ")
+}
+
+// TestWhatAnACLGivesIsKeptWhereItsOwnerIs: a capability was given to a program, and one user's ACL says nothing of another's file.
+func TestWhatAnACLGivesIsKeptWhereItsOwnerIs(t *testing.T) {
+	if !ownNamespaces(t) {
+		return
+	}
+	tmpfs(t, "/var/lib")
+	dir := open(t)
+	nobody := int(uidOf(t, "nobody"))
+	at := func(name string) string { return filepath.Join(dir, name) }
+	plant(t, dir, "same", "moded", "theirs", "said")
+	for name, owner := range map[string]int{"same": nobody, "moded": 0, "theirs": nobody, "said": nobody} {
+		if err := errors.Join(os.Chown(at(name), owner, owner), unix.Setxattr(at(name), "system.posix_acl_access", []byte(acl), 0),
+			unix.Setxattr(at(name), "security.capability", []byte(capability), 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const both = "-rw-rw---- security.capability system.posix_acl_access"
+	if got := rights(t, at("same")); got != both {
+		t.Fatalf("the file is made with %q", got)
+	}
+	reached(t, placing(
+		spec.Placed{Path: at("same"), State: spec.PlaceFile, Content: "new"},
+		spec.Placed{Path: at("moded"), State: spec.PlaceFile, Content: "new", Mode: "0640"},
+		spec.Placed{Path: at("theirs"), State: spec.PlaceFile, Content: "new", Owner: "0"},
+		spec.Placed{Path: at("said"), State: spec.PlaceFile, Content: "new", Owner: "0", Mode: "0664"},
+	), scrub.Here{}, spec.Changed)
+	for name, want := range map[string]string{
+		"same": "-rw-rw---- system.posix_acl_access", "moded": "-rw-r----- another system.posix_acl_access", // its mask, no more
+		"theirs": "-rw-------", "said": "-rw-rw-r--",
+	} {
+		if got := rights(t, at(name)); got != want {
+			t.Errorf("%s has %q; want %q", name, got, want)
+		}
+	}
+	reached(t, placing(), scrub.Here{}, spec.Changed)
+	for _, name := range []string{"same", "moded", "theirs", "said"} {
+		if got := rights(t, at(name)); got != both {
+			t.Errorf("%s is given back with %q; want %q", name, got, both)
+		}
+	}
+}
+
 // TestAKilledPlacingIsTakenUp kills the placing after each change that it makes to the disk: the file is the old or the
 // new one, whole, and afterwards the same end is reached and can be gone back from.
 func TestAKilledPlacingIsTakenUp(t *testing.T) {

@@ -74,7 +74,10 @@ type thing struct {
 	GID  int    `json:"gid"`
 	// Target is where a link leads.
 	Target string `json:"target,omitempty"`
-	size   int64
+	// ACL and Capability are the attributes of a file that say more of who may do what with it, as [seen] has read them.
+	ACL        attribute `json:"acl,omitempty"`
+	Capability attribute `json:"capability,omitempty"`
+	size       int64
 }
 
 func (s spot) see() (thing, error) {
@@ -110,7 +113,29 @@ func seen(f *os.File) (thing, error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return thing{}, err
 	}
-	return thing{Type: isFile, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid), size: st.Size}, nil
+	t := thing{Type: isFile, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid), size: st.Size}
+	var err error
+	if t.ACL, err = readAttribute(f, aclName); err == nil && os.Geteuid() == 0 { // nobody else could give a capability back
+		t.Capability, err = readAttribute(f, capabilityName)
+	}
+	return t, err
+}
+
+// look is see, with the attributes of a file that we may read.
+func (s spot) look() (thing, error) {
+	t, err := s.see()
+	if err != nil || t.Type != isFile {
+		return t, err
+	}
+	f, err := s.open()
+	if errors.Is(err, unix.EACCES) {
+		return t, nil
+	}
+	if err != nil {
+		return t, err
+	}
+	defer f.Close()
+	return seen(f)
 }
 
 // open opens the file at the spot for reading.
@@ -150,7 +175,8 @@ func (s spot) write(content io.Reader, like thing) (err error) {
 	}
 	f := os.NewFile(uintptr(fd), temp)
 	_, err = io.Copy(f, content)
-	err = errors.Join(err, like.dress(fd), s.relabel(fd), f.Sync(), f.Close())
+	// A change of the owner takes the capability away, and the mode is the last word on what the ACL allows at most.
+	err = errors.Join(err, like.ACL.write(fd, aclName), like.dress(fd), like.Capability.write(fd, capabilityName), s.relabel(fd), f.Sync(), f.Close())
 	if err == nil {
 		err = s.replace(temp)
 	}
