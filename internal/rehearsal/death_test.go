@@ -110,9 +110,8 @@ func TestAControllerThatIsSilentForGoodEndsTheRehearsal(t *testing.T) { //nolint
 	const ttl, request, stop, run = 10 * time.Second, 30 * time.Second, 30 * time.Second, 10 * time.Second
 	inWorkshop(t, func(w *workshop) {
 		w.ttl = ttl
-		var back func()
-		cut := time.Now().Add(20 * time.Second)
-		w.after(time.Until(cut), func() { back = w.server.Inject(jenkinstest.Fault{Latency: time.Hour}) })
+		mends := make(chan func(), 1)
+		w.after(20*time.Second, func() { mends <- w.server.Inject(jenkinstest.Fault{Latency: time.Hour}) })
 		result, err := w.rehearse(w.t.Context())
 		var died time.Duration
 		for _, c := range result.Agents[0].Cases {
@@ -123,7 +122,8 @@ func TestAControllerThatIsSilentForGoodEndsTheRehearsal(t *testing.T) { //nolint
 		if most := run + ttl/6 + max(ttl, request) + stop; err == nil || result.Verdict != report.Broken || died == 0 || died > most {
 			w.t.Errorf("it is %s after %s of at most %s, %v: %s", result.Verdict, died, most, err, reasons(result))
 		}
-		back()
+		mend := <-mends
+		mend()
 		time.Sleep(2 * time.Minute) // until requests are not held back any more
 		if err := w.undo.Run(w.t.Context()); err != nil {
 			w.t.Error(err)
