@@ -93,8 +93,8 @@ const (
 )
 
 var rehearsalCuts = []rehearsalCut{
-	{name: "the rehearsal and the daemon, torn", of: ofDaemon, noticed: true, meanwhile: (*cutRehearsal).cleaned, reasons: []string{noLender, noAgent}},
-	{name: "the rehearsal and the daemon, silent", of: ofDaemon, meanwhile: (*cutRehearsal).cleaned, reasons: []string{noLender, noAgent}},
+	{name: "the rehearsal and the daemon, torn", of: ofDaemon, noticed: true, meanwhile: (*cutRehearsal).cleaned, reasons: []string{noLender, loanOver}},
+	{name: "the rehearsal and the daemon, silent", of: ofDaemon, meanwhile: (*cutRehearsal).cleaned, reasons: []string{noLender, loanOver}},
 	{name: "the rehearsal and its Jenkins, torn", of: ofJenkins, noticed: true, meanwhile: (*cutRehearsal).cleaned, reasons: []string{noController}},
 	{name: "the rehearsal and its Jenkins, silent", of: ofJenkins, meanwhile: (*cutRehearsal).cleaned, reasons: []string{noController}},
 	{name: "the daemon and the lender, torn", of: ofLender, noticed: true, meanwhile: (*cutRehearsal).goesOn},

@@ -150,7 +150,7 @@ func (b *bench) keep(ctx context.Context, lost context.CancelCauseFunc) {
 		began := time.Now()
 		l, err := b.Desk.Show(ctx, b.loan.ID)
 		if err == nil && l.State != loan.Attached {
-			lost(fmt.Errorf("the loan ended in the middle (%s): %s", l.Cause, l.Reason))
+			lost(over(l))
 			return
 		}
 		if err == nil {
@@ -183,7 +183,7 @@ func (b *bench) watch(ctx context.Context, lost context.CancelCauseFunc) {
 			lost(fmt.Errorf("the controller does not answer: %w", err))
 			return
 		case agent.passed(gone(a, err), began):
-			lost(errGone)
+			lost(b.whyGone(ctx))
 			return
 		}
 	}
@@ -197,6 +197,37 @@ var errGone = errors.New("the agent has gone away")
 // gone reports whether an agent, as it was asked for, has no connection any more. One that a monitor takes offline, as on a full disk, has.
 func gone(a jenkins.Agent, err error) bool {
 	return jenkins.IsNotFound(err) || err == nil && a.Offline && !a.TemporarilyOffline
+}
+
+// over is the end of a loan that nobody here has asked for.
+func over(l Loan) error {
+	return fmt.Errorf("the loan ended in the middle (%s): %s", l.Cause, l.Reason)
+}
+
+// lost is why a build came to nothing where the agent is gone, and nil where that is there.
+func (b *bench) lost(ctx context.Context) error {
+	a, err := b.Jenkins.Agent(ctx, b.node)
+	if gone(a, err) {
+		return b.whyGone(ctx)
+	}
+	return err
+}
+
+// whyGone is why the agent is gone: the end of the loan if there is one, which the lender may see later than the controller. One that does
+// not answer is waited for until keep gives it up.
+func (b *bench) whyGone(ctx context.Context) error {
+	for since := time.Now(); ; {
+		l, err := b.Desk.Show(ctx, b.loan.ID)
+		switch {
+		case err == nil && l.State != loan.Attached:
+			return over(l)
+		case err == nil && time.Since(since) >= b.lookEvery():
+			return errGone
+		}
+		if err := pause(ctx, buildPoll); err != nil {
+			return err
+		}
+	}
 }
 
 // absence is how long something has been missing.

@@ -86,7 +86,11 @@ func (b *bench) shell(ctx context.Context, what, script string) (built, error) {
 	if err != nil {
 		return built{}, err
 	}
-	return b.build(ctx, name, shellParams, nil, nil)
+	done, err := b.build(ctx, name, shellParams, nil, nil)
+	if err == nil && done.Result != "SUCCESS" {
+		err = b.lost(ctx)
+	}
+	return done, err
 }
 
 // shellJob makes a job of a script.

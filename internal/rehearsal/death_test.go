@@ -84,6 +84,72 @@ func TestWhateverDiesUnderARehearsalIsNoFaultOfTheCandidate(t *testing.T) {
 	}
 }
 
+// recalled is what a rehearsal says of a loan after [workshop.recall].
+const recalled = "the loan ended in the middle (called back): another needs it"
+
+func (w *workshop) recall() {
+	w.mu.Lock()
+	w.loan.Cause = loan.ByRecall
+	w.mu.Unlock()
+	w.turn(loan.Returning, "another needs it")
+}
+
+// Why an agent has gone its lender knows. Who of lender and controller sees it first, and what is done on the agent then, must not decide
+// what a person is told.
+func TestTheEndOfALoanIsToldWhoeverSeesItFirst(t *testing.T) {
+	t.Parallel()
+	const first, whole, step = 6 * time.Second, 90 * time.Second, 2 * time.Second
+	for at := first; at < whole; at += step {
+		for name, later := range map[string]time.Duration{"the lender": 0, "the controller": 3 * time.Second} {
+			t.Run(fmt.Sprintf("%s after %s", name, at), func(t *testing.T) {
+				inWorkshop(t, func(w *workshop) {
+					w.looks = 2 * time.Second
+					w.after(at, w.agentDies)
+					w.after(at+later, w.recall)
+					result, err := w.rehearse(w.t.Context())
+					if err != nil || result.Verdict != report.Broken {
+						w.t.Errorf("it is %s, %v", result.Verdict, err)
+					}
+					for _, c := range result.Agents[0].Cases {
+						if c.Verdict == report.Broken && !strings.HasSuffix(c.Reason, recalled) {
+							w.t.Errorf("%s: %s", c.Name, c.Reason)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A lender that is away when the agent goes is waited for, as long as it may be away at all. One that knows nothing is not.
+func TestAnAgentThatGoesBehindItsLendersBackIsNotWaitedForLong(t *testing.T) {
+	t.Parallel()
+	for reason, away := range map[string]time.Duration{
+		"the agent has gone away": 0, recalled: time.Minute, "the lender cannot be told that this lives": time.Hour,
+	} {
+		t.Run(reason, func(t *testing.T) {
+			inWorkshop(t, func(w *workshop) {
+				const at = 20 * time.Second
+				w.after(at, func() { w.leave(away > 0); w.agentDies() })
+				w.after(at+away, func() {
+					w.leave(false)
+					if away > 0 {
+						w.recall()
+					}
+				})
+				result, err := w.rehearse(w.t.Context())
+				if result.Verdict != report.Broken || !strings.Contains(reasons(result), reason) {
+					w.t.Errorf("it is %s, %v: %s", result.Verdict, err, reasons(result))
+				}
+				time.Sleep(time.Hour) // the lender is back for what is left
+				if err := w.undo.Run(w.t.Context()); err != nil {
+					w.t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // A controller that keeps requests waiting for longer than the TTL is no reason for the lender to believe that nobody wants the loan:
 // neither while a program runs, nor before the agent has been seen there.
 func TestASilentControllerCostsNoLoan(t *testing.T) {

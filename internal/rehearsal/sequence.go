@@ -132,12 +132,8 @@ func (b *bench) run(ctx context.Context, c *report.Case, p *recipe.Program) (rec
 		return ran, judge(ran)
 	}
 	if _, wrong := errors.AsType[*recipe.ReportError](err); wrong && ctx.Err() == nil {
-		a, failed := b.Jenkins.Agent(ctx, b.node)
-		if gone(a, failed) {
-			return ran, errGone // whoever ended it
-		}
-		if failed != nil {
-			return ran, failed
+		if lost := b.lost(ctx); lost != nil {
+			return ran, lost
 		}
 		return ran, faulty("its build ended %s without a report that counts: %v", done.Result, err)
 	}

@@ -48,6 +48,7 @@ type workshop struct {
 	renews int
 	signed time.Time                       // when the last sign of life came, or the loan was attached
 	takes  time.Duration                   // of a program; 0 = ten seconds
+	looks  time.Duration                   // of a look at the machine, and of a mess
 	term   time.Duration                   // of the loan if nobody asks for more; 0 = without end
 	until  time.Time                       // when it ends then
 	runs   int                             // of the candidate
@@ -255,11 +256,17 @@ func (w *workshop) execute(ctx context.Context, step jenkinstest.Step) jenkinste
 	case step.Env["PITCREW_NONCE"] != "":
 		return w.program(ctx, step)
 	case strings.Contains(step.Script, "STATE_NONCE"):
+		if !w.looked(ctx) {
+			return jenkinstest.StepResult{Exit: 137}
+		}
 		nonce := stateNonce.FindStringSubmatch(step.Script)[1]
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		fmt.Fprintf(step.Out, "PITCREW-STATE-BEGIN %[1]s\nfact\tmarks=%[2]d\nPITCREW-STATE-END %[1]s 1\n", nonce, w.state)
 	case strings.Contains(step.Script, "MESS_LEDGER"):
+		if !w.looked(ctx) {
+			return jenkinstest.StepResult{Exit: 137}
+		}
 		w.mess(step)
 	default:
 		fmt.Fprintln(step.Out, "kill ready")
@@ -276,6 +283,16 @@ func (w *workshop) execute(ctx context.Context, step jenkinstest.Step) jenkinste
 		}
 	}
 	return jenkinstest.StepResult{}
+}
+
+// looked reports whether a look was not ended before its time.
+func (w *workshop) looked(ctx context.Context) bool {
+	select {
+	case <-time.After(w.looks):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (w *workshop) mess(step jenkinstest.Step) {
