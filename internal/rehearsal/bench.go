@@ -206,7 +206,11 @@ func over(l Loan) error {
 
 // lost is why a build came to nothing where the agent is gone, and nil where that is there.
 func (b *bench) lost(ctx context.Context) error {
-	a, err := b.Jenkins.Agent(ctx, b.node)
+	var a jenkins.Agent
+	err := b.patiently(ctx, func() (err error) {
+		a, err = b.Jenkins.Agent(ctx, b.node)
+		return err
+	})
 	if gone(a, err) {
 		return b.whyGone(ctx)
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -53,17 +54,36 @@ func (b *bench) job(ctx context.Context, p *recipe.Program) (string, error) {
 
 // create makes a job that is deleted in the end.
 func (b *bench) create(ctx context.Context, name string, document []byte) error {
-	request := func(ctx context.Context) error { return b.Jenkins.CreateJob(ctx, name, document) }
-	if b.Keep {
-		return request(ctx)
+	if !b.Keep {
+		b.undo.Push("job "+name+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error {
+			if err := b.Jenkins.DeleteJob(ctx, name); err != nil && !jenkins.IsNotFound(err) {
+				return err
+			}
+			return nil
+		}))
 	}
-	b.undo.Push("job "+name+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error {
-		if err := b.Jenkins.DeleteJob(ctx, name); err != nil && !jenkins.IsNotFound(err) {
+	asked := false
+	return b.patiently(ctx, func() error {
+		err := untilAnswered(ctx, func(ctx context.Context) error { return b.Jenkins.CreateJob(ctx, name, document) })
+		if asked && jenkins.IsConflict(err) {
+			return nil // by the request before, whose answer was lost
+		}
+		asked = true
+		return err
+	})
+}
+
+// patiently makes a request again until the controller answers. How long that may be away the watch knows, which ends ctx before this gives
+// up, however long its own request takes: that is for a controller that answers others.
+func (b *bench) patiently(ctx context.Context, request func() error) error {
+	away := absence{limit: 2*b.TTL + time.Minute}
+	for {
+		began := time.Now()
+		err := request()
+		if !jenkins.IsRetryable(err) || errors.Is(err, jenkins.ErrTooLarge) || away.passed(true, began) || pause(ctx, buildPoll) != nil {
 			return err
 		}
-		return nil
-	}))
-	return untilAnswered(ctx, request)
+	}
 }
 
 // untilAnswered makes a request for something that is taken back in the end. It is answered in any case, within the client's limit: the
@@ -75,18 +95,17 @@ func untilAnswered(ctx context.Context, request func(context.Context) error) err
 	return request(context.WithoutCancel(ctx))
 }
 
-// runParameter tells builds of one job apart: equal items of the queue are merged.
-const runParameter = "PITCREW_REHEARSAL_RUN"
+// These tell builds of one job apart, of a script and of a program: equal items of the queue are merged.
+const (
+	runParameter     = "PITCREW_REHEARSAL_RUN"
+	attemptParameter = "PITCREW_ATTEMPT"
+)
 
 var shellParams = map[string]string{runParameter: "1"}
 
 // shell runs a script on the agent, as the borrowed program's account, and returns what it printed.
 func (b *bench) shell(ctx context.Context, what, script string) (built, error) {
-	name, err := b.shellJob(ctx, what, script)
-	if err != nil {
-		return built{}, err
-	}
-	done, err := b.build(ctx, name, shellParams, nil, nil)
+	done, err := b.build(ctx, b.shellJob(what, script), shellParams, nil, nil)
 	if err == nil && done.Result != "SUCCESS" {
 		err = b.lost(ctx)
 	}
@@ -94,30 +113,29 @@ func (b *bench) shell(ctx context.Context, what, script string) (built, error) {
 }
 
 // shellJob makes a job of a script.
-func (b *bench) shellJob(ctx context.Context, what, script string) (string, error) {
-	name := b.unique(what)
-	return name, b.create(ctx, name, recipe.FreeStyle{
-		Description: "Part of a rehearsal by pitcrew; it is deleted in the end.", Agent: b.node, KeepBuilds: 2, Shell: script,
-		Parameters: []recipe.Parameter{{Name: runParameter, Description: "Number of the run."}},
-	}.XML())
+func (b *bench) shellJob(what, script string) jobMaker {
+	return func(ctx context.Context) (string, error) {
+		name := b.unique(what)
+		return name, b.create(ctx, name, recipe.FreeStyle{
+			Description: "Part of a rehearsal by pitcrew; it is deleted in the end.", Agent: b.node, KeepBuilds: 2, Shell: script,
+			Parameters: []recipe.Parameter{{Name: runParameter, Description: "Number of the run."}},
+		}.XML())
+	}
 }
 
 // attempt runs a program as a cleanup, and reads its report. A report that is missing or wrong is told by err, with what the build printed.
 func (b *bench) attempt(ctx context.Context, p *recipe.Program, phases string, during func(context.Context, string, int64) error) (recipe.Report, built, error) {
-	job, err := b.job(ctx, p)
-	if err != nil {
-		return recipe.Report{}, built{}, err
-	}
 	b.number++
 	nonce := rand.Text()
 	params := map[string]string{
-		"PITCREW_AGENT": b.node, "PITCREW_CONTROLLER": controllerName, "PITCREW_ATTEMPT": strconv.FormatInt(b.number, 10),
+		"PITCREW_AGENT": b.node, "PITCREW_CONTROLLER": controllerName, attemptParameter: strconv.FormatInt(b.number, 10),
 		"PITCREW_NONCE": nonce, "PITCREW_PHASES": phases, "PITCREW_DEPTH": string(b.Depth),
 	}
 	var file *jenkins.File
 	if p.ByFile() {
 		file = &jenkins.File{Param: recipe.FileParameter, Name: p.FileName(), Content: p.Text}
 	}
+	job := func(ctx context.Context) (string, error) { return b.job(ctx, p) }
 	done, err := b.build(ctx, job, params, file, during)
 	if err != nil {
 		return recipe.Report{}, done, err
@@ -126,12 +144,15 @@ func (b *bench) attempt(ctx context.Context, p *recipe.Program, phases string, d
 	return report, done, err
 }
 
+// jobMaker makes a job where there is none yet, and names it.
+type jobMaker func(context.Context) (string, error)
+
 // build builds a job and waits for its end. During is called once it has begun, and the build is waited for whatever it
 // returns. When ctx ends the build is stopped first.
-func (b *bench) build(ctx context.Context, job string, params map[string]string, file *jenkins.File, during func(context.Context, string, int64) error) (built, error) {
+func (b *bench) build(ctx context.Context, maker jobMaker, params map[string]string, file *jenkins.File, during func(context.Context, string, int64) error) (built, error) {
 	limit, cancel := context.WithTimeoutCause(ctx, b.RunLimit, fmt.Errorf("it took longer than %s", b.RunLimit))
 	defer cancel()
-	id, err := b.Jenkins.Build(limit, job, params, file)
+	job, id, err := b.queue(limit, maker, params, file)
 	if err != nil {
 		return built{}, err
 	}
@@ -149,8 +170,61 @@ func (b *bench) build(ctx context.Context, job string, params map[string]string,
 		b.stop(ctx, job, id, number)
 		return built{}, err
 	}
-	log, _, err := b.Jenkins.ConsoleText(ctx, job, number, maxLog)
+	var log []byte
+	err = b.patiently(ctx, func() (err error) {
+		log, _, err = b.Jenkins.ConsoleText(ctx, job, number, maxLog)
+		return err
+	})
 	return built{info, log}, errors.Join(err, failed)
+}
+
+// queue puts a build into the queue. Where the answer is lost the build is looked for. Where it is not there the request may still be on its
+// way, and would have it run beside another later: its job is deleted, and a new one is built.
+func (b *bench) queue(ctx context.Context, maker jobMaker, params map[string]string, file *jenkins.File) (job string, id int64, err error) {
+	for range 2 {
+		if job, err = maker(ctx); err != nil {
+			return job, 0, err
+		}
+		id, err = b.Jenkins.Build(ctx, job, params, file)
+		if !jenkins.IsRetryable(err) {
+			return job, id, err
+		}
+		unread := b.patiently(ctx, func() (err error) {
+			id, err = b.queued(ctx, job, params[attemptParameter])
+			return err
+		})
+		if unread == nil && id != 0 {
+			return job, id, nil
+		}
+		maps.DeleteFunc(b.jobs, func(_, name string) bool { return name == job })
+		if unread == nil {
+			unread = b.patiently(ctx, func() error { return b.Jenkins.DeleteJob(ctx, job) })
+		}
+		if unread != nil && !jenkins.IsNotFound(unread) {
+			return job, 0, err
+		}
+	}
+	return job, 0, err
+}
+
+// queued looks for the build of a job, which has one of each attempt. It answers 0 where there is none.
+func (b *bench) queued(ctx context.Context, job, attempt string) (int64, error) {
+	queue, err := b.Jenkins.Queue(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, item := range queue.Items {
+		if item.Job == job {
+			return item.ID, nil // whatever was asked for before has ended
+		}
+	}
+	builds, err := b.Jenkins.RecentBuilds(ctx, job)
+	for _, x := range builds {
+		if x.Params[attemptParameter] == attempt {
+			return x.QueueID, nil
+		}
+	}
+	return 0, err
 }
 
 // begun waits until an item of the queue has become a build.

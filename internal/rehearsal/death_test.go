@@ -5,6 +5,7 @@ package rehearsal_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -170,6 +171,35 @@ func TestASilentControllerCostsNoLoan(t *testing.T) {
 		})
 	}
 }
+
+// A cut that is shorter than the TTL costs nothing, whichever request it meets first, whether the controller has served that or not, or
+// serves it when nobody waits for the answer any more. No run is begun twice.
+func TestAShortCutCostsNothing(t *testing.T) {
+	t.Parallel()
+	cuts := map[string]jenkinstest.Fault{"not served": {Refuse: true}, "served": {Lose: true}, "served late": {Latency: 40 * time.Second}, "not let through": {Status: 502}}
+	for _, path := range []string{
+		"/createItem", "/job/*/build*", "/queue/item/*/api/json", "/job/*/*/api/json", "/job/*/*/consoleText", "/job/*/*/stop", "/computer/*/api/json",
+	} {
+		for nth := 0; nth < 16; nth += 5 {
+			for name, cut := range cuts {
+				t.Run(fmt.Sprintf("%s, %s, %d", path, name, nth), func(t *testing.T) {
+					inWorkshop(t, func(w *workshop) {
+						cut.Path, cut.Skip, cut.Count = path, nth, 1
+						cut.Before = func(*http.Request) { w.after(45*time.Second, w.server.Inject(jenkinstest.Fault{Refuse: true})) }
+						w.after(7*time.Second, func() { w.server.Inject(cut) }) // the agent is here
+						result, err := w.rehearse(w.t.Context())
+						if err != nil || result.Verdict != report.Passed || w.runs > usualRuns {
+							w.t.Errorf("it is %s with %d runs, %v: %s\n%s", result.Verdict, w.runs, err, cases(result), reasons(result))
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// usualRuns of the candidate make a rehearsal.
+const usualRuns = 7
 
 // It ends a rehearsal once it has been silent for a TTL, as soon as a request has told so.
 func TestAControllerThatIsSilentForGoodEndsTheRehearsal(t *testing.T) { //nolint:paralleltest // inWorkshop says it

@@ -223,7 +223,7 @@ func (b *bench) stopped(ctx context.Context, c *report.Case) error {
 		if err := b.midst(ctx, job, number); err != nil {
 			return err
 		}
-		return b.Jenkins.StopBuild(ctx, job, number)
+		return b.patiently(ctx, func() error { return b.Jenkins.StopBuild(ctx, job, number) })
 	})
 	keep(c, done.log)
 	if _, noReport := errors.AsType[*recipe.ReportError](err); err == nil {
@@ -258,16 +258,12 @@ func (b *bench) midst(ctx context.Context, job string, number int64) error {
 func (b *bench) killed(ctx context.Context, c *report.Case) error {
 	hunting, stop := context.WithCancel(ctx)
 	defer stop()
-	name, err := b.shellJob(ctx, "kill", killProgram)
-	if err != nil {
-		return err
-	}
 	begun, ended := make(chan struct{}), make(chan struct{})
 	var killer built
 	var failed error
 	go func() {
 		defer close(ended)
-		killer, failed = b.build(hunting, name, shellParams, nil, func(ctx context.Context, job string, number int64) error {
+		killer, failed = b.build(hunting, b.shellJob("kill", killProgram), shellParams, nil, func(ctx context.Context, job string, number int64) error {
 			close(begun)
 			return nil
 		})
