@@ -48,7 +48,7 @@ func (b *bench) say(format string, args ...any) {
 // open makes the node, borrows the agent for it, and waits until it is there. The returned context ends with the loan.
 func (b *bench) open(ctx context.Context) (context.Context, error) {
 	b.node = newNode(time.Now())
-	b.undo.Push("node "+b.node+" at "+b.Jenkins.URL(), b.there(func(ctx context.Context) error { return b.Jenkins.DeleteNode(ctx, b.node) }))
+	b.undo.Push("node "+b.node+" at "+b.Jenkins.URL(), b.there(b.deleteNode))
 	err := untilAnswered(ctx, func(ctx context.Context) error {
 		return b.Jenkins.CreateInboundNode(ctx, jenkins.NodeSpec{
 			Name: b.node, RemoteFS: root, Executors: executors,
@@ -92,6 +92,18 @@ func (b *bench) open(ctx context.Context) (context.Context, error) {
 	b.say("is here, as node %s", b.node)
 	b.keeping.Go(func() { b.watch(kept, lost) })
 	return kept, nil
+}
+
+// deleteNode deletes the node, which a build that is just ending keeps for a moment.
+func (b *bench) deleteNode(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	for {
+		err := b.Jenkins.DeleteNode(ctx, b.node)
+		if !jenkins.IsConflict(err) || pause(limit, buildPoll) != nil {
+			return err
+		}
+	}
 }
 
 var errRehearsed = errors.New("the rehearsal of this agent is over")

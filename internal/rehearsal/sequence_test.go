@@ -232,6 +232,18 @@ func TestAnInterruptionWhileSomethingIsMadeReturnsThatToo(t *testing.T) {
 	}
 }
 
+// A build that is just ending keeps its node for a moment, in which nobody may take it for something that stays.
+func TestANodeThatABuildKeepsIsDeletedAMomentLater(t *testing.T) { //nolint:paralleltest // inWorkshop says it
+	inWorkshop(t, func(w *workshop) {
+		ctx, cancel := context.WithTimeout(w.t.Context(), 25*time.Second)
+		defer cancel()
+		w.server.Inject(jenkinstest.Fault{Method: http.MethodPost, Path: "/computer/*/doDelete", Count: 3, Drop: true})
+		if result, err := w.rehearse(ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(reasons(result), "left behind") {
+			w.t.Errorf("%v: %s", err, reasons(result))
+		}
+	})
+}
+
 func TestALoanThatEndsInTheMiddleIsNoFaultOfTheCandidate(t *testing.T) {
 	inWorkshop(t, func(w *workshop) {
 		go func() {
