@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,6 +47,11 @@ func newFakeDaemon(t *testing.T) *fakeDaemon {
 			body := body
 			if agents, ok := body.(api.Page[api.Agent]); ok && r.URL.Query().Has("name") {
 				body = page(agents.Items[0])
+			}
+			if culprits, ok := body.(api.Page[api.Culprit]); ok && r.URL.Query().Has("kind") {
+				body = page(slices.DeleteFunc(slices.Clone(culprits.Items), func(k api.Culprit) bool {
+					return !slices.ContainsFunc(k.Kinds, func(s api.Share) bool { return s.Name == r.URL.Query().Get("kind") })
+				})...)
 			}
 			w.Header().Set("Content-Type", "application/json")
 			if err := json.NewEncoder(w).Encode(body); err != nil {
@@ -270,7 +276,7 @@ func TestOutputFits80Columns(t *testing.T) {
 	f := newFakeDaemon(t)
 	for name, args := range map[string]string{
 		"agents": "agents", "agent": "agent main/x", "attempts": "attempts", "attempt": "attempt 41", "events": "events", "builds": "builds",
-		"rollouts": "rollout status", "rollout": "rollout status el9", "residue": "residue", "residue-names": "residue -o name",
+		"rollouts": "rollout status", "rollout": "rollout status el9", "residue": "residue", "residue-names": "residue -o name", "residue-none": "residue --kind processes",
 		"audit": "jobs audit", "audit-hints": "jobs audit --fix-hint", "slots": "slots list", "pauses": "pauses", "plan": "plan",
 		"tokens": "token list", "doctor": "doctor", "gate": "gate status", "certificate": "certificate https://jenkins.example/job/team/job/app/16/",
 	} {

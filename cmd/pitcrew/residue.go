@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,11 +44,18 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 			if err == nil && len(found) == 0 {
 				err = d.known(ctx, q.Controller, q.Pool)
 			}
+			none := "No residue was found."
+			if err == nil && len(found) == 0 && q.Kind != "" {
+				none, err = d.noneOfKind(ctx, q)
+			}
 			if err != nil {
 				return err
 			}
+			if len(found) == 0 && f.structured() {
+				c.note([]string{none})
+			}
 			return listing[api.Culprit]{
-				none: "No residue was found.", table: c.culpritTable,
+				none: none, table: c.culpritTable,
 				name: func(k api.Culprit) string { return k.Job },
 			}.show(c, found, f)
 		}),
@@ -63,6 +72,27 @@ only if they are all of that job. "-" is all of which nobody can tell whose it w
 	f.flag(cmd, listFormats...)
 	o.flags(cmd, usualTimeout)
 	return cmd
+}
+
+// noneOfKind says that nothing of a kind was found, and of which kinds something was: what kinds there are the recipes decide.
+func (d *daemon) noneOfKind(ctx context.Context, q api.CulpritQuery) (string, error) {
+	kind := q.Kind
+	q.Kind, q.Limit = "", 0
+	found, err := collect(d.Culprits(ctx, q))
+	things := map[string]int64{}
+	for _, k := range found {
+		for _, s := range k.Kinds {
+			things[oneLine(s.Name)] += s.Things
+		}
+	}
+	text := fmt.Sprintf("No residue of the kind %q was found", kind)
+	if len(things) > 0 {
+		kinds := slices.SortedFunc(maps.Keys(things), func(a, b string) int {
+			return cmp.Or(cmp.Compare(things[b], things[a]), strings.Compare(a, b))
+		})
+		text += ", but of: " + strings.Join(kinds, ", ")
+	}
+	return text + ".", err
 }
 
 func (c *cli) culpritTable(found []api.Culprit, wide bool, width int) string {

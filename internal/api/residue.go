@@ -19,7 +19,7 @@ type CulpritQuery struct {
 	Controller string    `query:"controller" doc:"Only what was found on agents of this controller"`
 	Agent      string    `query:"agent" doc:"Only what was found on this agent; needs controller"`
 	Pool       string    `query:"pool" doc:"Only what was found by attempts of this pool"`
-	Kind       string    `query:"kind" doc:"Only things of this kind" example:"process"`
+	Kind       string    `query:"kind" doc:"Only things of this kind; the kinds that there are stand in an answer without it" example:"process"`
 	Since      time.Time `query:"since" doc:"Only what was found then or later; without it, in the last 7 days"`
 	Order      string    `query:"order" enum:"things,bytes" default:"things" doc:"What makes a culprit the worst"`
 }
@@ -29,7 +29,7 @@ type ResidueQuery struct {
 	strict
 	Paging
 	AgentPath
-	Kind  string    `query:"kind" doc:"Only things of this kind" example:"process"`
+	Kind  string    `query:"kind" doc:"Only things of this kind; the kinds that there are stand in an answer without it" example:"process"`
 	Since time.Time `query:"since" doc:"Only what was found then or later"`
 }
 
