@@ -25,7 +25,8 @@ func (c *cli) agentsCommand() *cobra.Command {
 		Long: `List the agents that are managed, or about to be: what each is worth to a job, what
 it is doing, and why. "--state unmanaged" lists the others.
 
-The agents of several controllers are listed as CONTROLLER/NAME.`,
+The agents of several controllers are listed as CONTROLLER/NAME. On a terminal that
+long names fill, their pools are left out; "-o wide" has all columns.`,
 		Example: `  pitcrew agents
   pitcrew agents --state due,quarantined
   pitcrew agents --labels 'el9 && !gpu' -o wide
@@ -99,7 +100,8 @@ func (c *cli) agentTable(agents []api.Agent, wide bool, width int) string {
 	if wide {
 		head = append(head, "ATTEMPT", "FAILURES", "CLEANED", "LABELS")
 	}
-	return tabular(append(head, "WHY"), rows, width)
+	head, rows = leave(append(head, "WHY"), rows, "POOL", width)
+	return tabular(head, rows, width)
 }
 
 // namer names agents: with their controller where there are several.

@@ -92,7 +92,9 @@ func (c *cli) attemptTable(attempts []api.Attempt, wide bool, width int) string 
 	if wide {
 		head = append(head, "POOL", "RECIPE", "REVISION", "NEED", "DEPTH", "DELIVERY", "BUILD")
 	}
-	return tabular(append(head, "REASON"), rows, width)
+	head = append(head, "REASON")
+	spare(head, rows, "AGENT", width)
+	return tabular(head, rows, width)
 }
 
 // attemptReason is the reason of an attempt for where its outcome stands beside it.

@@ -76,7 +76,9 @@ func (c *cli) buildTable(builds []api.Build, wide bool, width int) string {
 		}
 		rows[i] = append(row, note)
 	}
-	return tabular(append(head, "CONTAMINATED"), rows, width)
+	head = append(head, "CONTAMINATED")
+	spare(head, rows, "AGENT", width)
+	return tabular(head, rows, width)
 }
 
 func buildName(b api.Build) string {

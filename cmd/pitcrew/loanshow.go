@@ -95,7 +95,7 @@ func (c *cli) loanTable(loans []api.Loan, wide bool, width int) string {
 		head = append(head, "NODE", "WANTS", "BY", "ENDS", "ENDED BY")
 	}
 	head = append(head, "WHY")
-	spare(head, rows, slices.Index(head, "AGENT"), width)
+	spare(head, rows, "AGENT", width)
 	return tabular(head, rows, width)
 }
 

@@ -121,5 +121,6 @@ func (c *cli) planTable(found []api.Plan) string {
 		}
 		rows[i] = []string{fullName(p.Controller, p.Agent), p.Action, when, dash(p.Labels), oneLine(strings.TrimPrefix(p.Reason, "waits: "))}
 	}
-	return tabular([]string{"AGENT", "ACTION", "WHEN", "LABELS", "REASON"}, rows, c.width())
+	head, rows := leave([]string{"AGENT", "ACTION", "WHEN", "LABELS", "REASON"}, rows, "LABELS", c.width())
+	return tabular(head, rows, c.width())
 }

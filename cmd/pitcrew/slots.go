@@ -75,7 +75,9 @@ func (c *cli) slotTable(found []api.Slot) string {
 		}
 		rows[i] = []string{s.Controller, s.Job, short(s.Content), use, oneLine(s.Refused)}
 	}
-	return tabular([]string{"CONTROLLER", "JOB", "PROGRAM", "USE", "REASON"}, rows, c.width())
+	head := []string{"CONTROLLER", "JOB", "PROGRAM", "USE", "REASON"}
+	spare(head, rows, "USE", c.width())
+	return tabular(head, rows, c.width())
 }
 
 func (c *cli) slotsResetCommand() *cobra.Command {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,20 +41,44 @@ func tabular(head []string, rows [][]string, width int) string {
 
 // spare cuts a column of rows as far as the least of the last column would else have no room in width columns. It is for names that
 // nobody has to type: there is another by which commands know the row.
-func spare(head []string, rows [][]string, column, width int) {
+func spare(head []string, rows [][]string, name string, width int) {
 	if width <= 0 {
 		return
 	}
-	last := len(head) - 1
-	others := len(gap)*last + min(leastLast, widest(head, rows, last))
-	for i := range last {
-		if i != column {
-			others += widest(head, rows, i)
-		}
-	}
+	column := slices.Index(head, name)
+	room := width - (least(head, rows) - widest(head, rows, column))
 	for _, r := range rows {
-		r[column] = snip(r[column], max(width-others, leastLast))
+		r[column] = snip(r[column], max(room, leastLast))
 	}
+}
+
+// leave leaves a column out where the least of the last column would else have no room in width columns. It is for what other commands
+// and formats tell as well, beside names that have to be whole.
+func leave(head []string, rows [][]string, name string, width int) ([]string, [][]string) {
+	if width <= 0 || least(head, rows) <= width {
+		return head, rows
+	}
+	column := slices.Index(head, name)
+	for i := range rows {
+		rows[i] = slices.Delete(rows[i], column, column+1)
+	}
+	return slices.Delete(head, column, column+1), rows
+}
+
+// least is how wide a table is if nothing but its last column is cut.
+func least(head []string, rows [][]string) int {
+	last := len(head) - 1
+	return taken(head, rows) + min(leastLast, widest(head, rows, last))
+}
+
+// taken is what the columns before the last take.
+func taken(head []string, rows [][]string) int {
+	last := len(head) - 1
+	wide := len(gap) * last
+	for i := range last {
+		wide += widest(head, rows, i)
+	}
+	return wide
 }
 
 func tableRow(cells []string) table.Row {
@@ -68,12 +93,7 @@ func roomForLast(head []string, rows [][]string, width int) int {
 	if width <= 0 {
 		return 0
 	}
-	last := len(head) - 1
-	taken := len(gap) * last
-	for i := range last {
-		taken += widest(head, rows, i)
-	}
-	return max(width-taken, leastLast)
+	return max(width-taken(head, rows), leastLast)
 }
 
 // widest is how wide a column is.
