@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -30,7 +31,7 @@ import (
 type connection struct {
 	server, tokenFile, config string
 	plainHTTP                 bool // let the token travel in clear
-	timeout                   time.Duration
+	timeout                   lasting
 	field                     func(string) string // what a field of the API is called by who typed the command
 }
 
@@ -63,7 +64,8 @@ func (o *connection) flags(cmd *cobra.Command, timeout time.Duration) {
 	own.StringVar(&o.tokenFile, "token-file", "", "file with the token ("+envToken+" holds the token itself; default: "+tokenName+" of the daemon's data directory, where you may read it)")
 	own.StringVarP(&o.config, "config", "c", "", "configuration file of a daemon on this machine ("+envConfig+"; default: "+usualConfig+")")
 	own.BoolVar(&o.plainHTTP, "plain-http", false, "send the token over plain http to another machine, where it can be read on the way ("+envPlain+"=true)")
-	own.DurationVar(&o.timeout, "timeout", timeout, "longest wait for an answer")
+	o.timeout.Duration = config.Duration(timeout)
+	own.Var(&o.timeout, "timeout", "longest wait for an answer")
 	o.field = func(field string) string { return typed(cmd, field) }
 	own.VisitAll(func(f *pflag.Flag) {
 		f.Annotations = map[string][]string{connectionFlag: {"true"}}
@@ -111,7 +113,7 @@ func (c *cli) connect(o *connection) (*daemon, error) {
 
 // reach is connect for what is known of a daemon of this machine.
 func (c *cli) reach(o *connection, here localDaemon) (*daemon, error) {
-	d := &daemon{url: cmp.Or(o.server, c.getenv(envServer), here.url), timeout: o.timeout}
+	d := &daemon{url: cmp.Or(o.server, c.getenv(envServer), here.url), timeout: o.timeout.Std()}
 	token, err := c.findToken(o, here, d)
 	if err != nil {
 		return nil, err
@@ -119,7 +121,7 @@ func (c *cli) reach(o *connection, here localDaemon) (*daemon, error) {
 	if token != "" && d.url != here.url && inClear(d.url) && !c.plainHTTP(o) {
 		return nil, usage("the token from %s could be read on the way to %s: use https or a tunnel, or say --plain-http", d.token, d.url)
 	}
-	transport, err := newTransport(o.timeout, here, d.url)
+	transport, err := newTransport(o.timeout.Std(), here, d.url)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +199,7 @@ func (c *cli) findToken(o *connection, here localDaemon, d *daemon) (string, err
 	}
 	if token := c.getenv(envToken); token != "" {
 		d.token = envToken
-		return strings.TrimSpace(token), nil
+		return oneToken(token, envToken)
 	}
 	if d.url != here.url {
 		d.noToken = "set " + envToken + ", or give --token-file FILE"
@@ -222,9 +224,14 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", exit(exitUsage, fmt.Errorf("read token: %w", err))
 	}
-	token := strings.TrimSpace(string(text))
-	if token == "" || strings.ContainsAny(token, " \t\n") {
-		return "", usage("read token: %s holds no token", path)
+	return oneToken(string(text), path)
+}
+
+// oneToken is the token that a text from somewhere is.
+func oneToken(text, from string) (string, error) {
+	token := strings.TrimSpace(text)
+	if token == "" || strings.ContainsFunc(token, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }) {
+		return "", usage("read token: %s holds no token", from)
 	}
 	return token, nil
 }

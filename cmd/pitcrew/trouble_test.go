@@ -31,6 +31,30 @@ func asked(ctx context.Context, server string, env map[string]string, args ...st
 	return c.run(ctx, args), errs.String()
 }
 
+// What can only be a slip is said as one, and nobody is asked.
+func TestSlipsInTheConnectionAreToldAsSuch(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		token string
+		flags []string
+		says  string
+	}{
+		"a time without unit":    {"", []string{"--timeout", "5"}, "unit missing: write 5s, 5m, 5h or 5d"},
+		"a time below zero":      {"", []string{"--timeout", "-5s"}, `"--timeout"`},
+		"no time":                {"", []string{"--timeout", "0s"}, `"--timeout"`},
+		"an address without how": {"", []string{"--server", "127.0.0.1:8473"}, "want http://host:port"},
+		"half of two tokens":     {"canary\ncanary", nil, envToken + " holds no token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, said := asked(t.Context(), "http://127.0.0.1:1", map[string]string{envToken: c.token}, append([]string{"agents"}, c.flags...)...)
+			if code != exitUsage || !strings.Contains(said, c.says) || strings.Contains(said, "canary") {
+				t.Errorf("exit code %d, want %d with %q in %q", code, exitUsage, c.says, said)
+			}
+		})
+	}
+}
+
 func TestTroubleSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	answer := func(status int, kind, body string) http.HandlerFunc {

@@ -39,7 +39,7 @@ func New(o Options) (*Client, error) {
 	base, err := url.Parse(strings.TrimSuffix(o.URL, "/"))
 	switch {
 	case err != nil:
-		return nil, errors.New("read address of the daemon: it is not a URL") // the error would repeat a password in it
+		return nil, errors.New("read address of the daemon: it is not a URL: want http://host:port") // the error would repeat a password in it
 	case base.Scheme != "http" && base.Scheme != "https" || base.Host == "":
 		return nil, fmt.Errorf("read address of the daemon: want http://host:port, got %q", base.Redacted())
 	}
