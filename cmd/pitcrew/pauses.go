@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -40,6 +41,14 @@ func (s *scope) String() string {
 	return "all"
 }
 
+// spoken is the scope for people.
+func (s *scope) spoken() string {
+	if s.controller+s.pool == "" {
+		return "everything"
+	}
+	return s.String()
+}
+
 func (c *cli) pauseCommand() *cobra.Command {
 	var o connection
 	var s scope
@@ -62,7 +71,7 @@ service.`,
 			}
 			p, err := d.Pause(ctx, s.String(), reason, l.Std())
 			if err != nil {
-				return err
+				return cmp.Or(d.known(ctx, s.controller, s.pool), err)
 			}
 			until := `until "pitcrew resume"`
 			if !p.Until.IsZero() {
@@ -96,7 +105,7 @@ everything and no other; "pitcrew pauses" lists them.`,
 			}
 			err := d.Resume(ctx, s.String())
 			if client.IsNotFound(err) {
-				return fmt.Errorf("%s is not paused; \"pitcrew pauses\" lists what is", s.String())
+				return cmp.Or(d.known(ctx, s.controller, s.pool), fmt.Errorf("there is no pause of %s; \"pitcrew pauses\" lists those that there are", s.spoken()))
 			}
 			if err != nil {
 				return err
