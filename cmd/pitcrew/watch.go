@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pitcrew-ci/pitcrew/internal/api"
+	"github.com/pitcrew-ci/pitcrew/internal/api/client"
 )
 
 const (
@@ -35,19 +36,22 @@ func (c *cli) watchAgents(ctx context.Context, d *daemon, q api.AgentQuery, f fo
 	changed := make(chan struct{}, 1)
 	g.Go(func() error { return notice(watchCtx, d, q, changed) })
 	g.Go(func() error {
+		var agents []api.Agent // as they were seen last
+		var answered time.Time
 		for {
-			agents, err := collect(d.Agents(watchCtx, q))
-			var old []string
-			if err == nil {
-				old, err = c.unseen(watchCtx, d, q.Controller)
+			found, old, err := c.lookAt(watchCtx, d, q)
+			switch {
+			case err == nil:
+				agents, answered = found, time.Now()
+			case client.IsPassing(err) && watchCtx.Err() == nil && time.Since(answered) <= restartTime:
+				old = []string{"The daemon does not answer; it is asked again."}
+			default:
+				return err
 			}
-			if err == nil {
-				err = show(agents, old)
+			if err := show(agents, old); err != nil {
+				return err
 			}
-			if err == nil {
-				err = nextLook(watchCtx, changed)
-			}
-			if err != nil {
+			if err := nextLook(watchCtx, changed); err != nil {
 				return err
 			}
 		}
@@ -56,6 +60,15 @@ func (c *cli) watchAgents(ctx context.Context, d *daemon, q api.AgentQuery, f fo
 		return err
 	}
 	return nil
+}
+
+// lookAt returns agents, and of which controllers they are old.
+func (c *cli) lookAt(ctx context.Context, d *daemon, q api.AgentQuery) (agents []api.Agent, old []string, err error) {
+	if agents, err = collect(d.Agents(ctx, q)); err != nil {
+		return nil, nil, err
+	}
+	old, err = c.unseen(ctx, d, q.Controller)
+	return agents, old, err
 }
 
 // notice tells of events, of which several may become one.
