@@ -49,7 +49,7 @@ func Blame(text string) (repositories, packages []string) {
 
 // NewInterfacesOf is a step that sees the links of a described machine, and cannot remove any.
 func NewInterfacesOf(owned spec.Ownership, all []rtnetlink.Link, routes []rtnetlink.Route, hops []rtnetlink.Hop) Step {
-	there := func() (fabric, error) { return newFabric(all, routes, hops), nil }
+	there := func() (fabric, error) { return newFabric(all, routes, hops) }
 	return &interfaces{owned: owned, fabric: there, known: map[string]int{}}
 }
 

@@ -4,6 +4,7 @@ package scrub
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -23,7 +24,8 @@ const (
 	defaultBits, defaultBits6 = 1, 3
 )
 
-func newFabric(all []rtnetlink.Link, routes []rtnetlink.Route, hops []rtnetlink.Hop) fabric {
+// newFabric refuses what does not tell by which links a default route leads: any could be the one.
+func newFabric(all []rtnetlink.Link, routes []rtnetlink.Route, hops []rtnetlink.Hop) (fabric, error) {
 	f := fabric{links: make(map[int]rtnetlink.Link, len(all))}
 	for _, one := range all {
 		f.links[one.Index] = one
@@ -33,28 +35,35 @@ func newFabric(all []rtnetlink.Link, routes []rtnetlink.Route, hops []rtnetlink.
 		if r.IPv6 {
 			bits = defaultBits6
 		}
-		if r.Unicast && r.Bits <= bits {
-			f.ways = append(append(f.ways, r.Links...), ofHop(hops, r.Hop)...)
+		if !r.Unicast || r.Bits > bits {
+			continue
 		}
+		links, told := ofHop(hops, r.Hop)
+		if r.Hop != 0 && !told && len(r.Links) == 0 {
+			return f, fmt.Errorf("a default route leads over next hop %d, and the kernel does not tell by which links", r.Hop)
+		}
+		f.ways = append(append(f.ways, r.Links...), links...)
 	}
-	return f
+	return f, nil
 }
 
-// ofHop returns the links of a next hop, which may be a group of them. Groups of groups do not exist.
-func ofHop(hops []rtnetlink.Hop, id uint32) []int {
-	var all []int
+// ofHop returns the links of a next hop, which may be a group of them; told is whether all are known. Groups of groups do not exist.
+func ofHop(hops []rtnetlink.Hop, id uint32) (all []int, told bool) {
 	for _, hop := range hops {
 		if hop.ID != id || id == 0 {
 			continue
 		}
 		all = append(all, hop.Link)
+		members := 0
 		for _, member := range hops {
 			if slices.Contains(hop.Group, member.ID) {
 				all = append(all, member.Link)
+				members++
 			}
 		}
+		told = members == len(hop.Group)
 	}
-	return all
+	return all, told
 }
 
 // virtual are the kinds of links that exist because somebody made them. Others with a kind are made by drivers (can, dsa,

@@ -127,3 +127,40 @@ func TestLinksOfKindsThatTheKernelHereLacks(t *testing.T) {
 		})
 	}
 }
+
+// TestNoLinkGoesWhileAWayIsUntold: a filter of system calls, or an emulator, answers for routes and not for the next hops that they refer to.
+func TestNoLinkGoesWhileAWayIsUntold(t *testing.T) {
+	t.Parallel()
+	links := []rtnetlink.Link{{Index: 4, Name: "ci-a", Kind: "dummy"}, {Index: 5, Name: "ci-b", Kind: "dummy"}}
+	way := rtnetlink.Route{Unicast: true, Hop: 30}
+	told := rtnetlink.Route{Unicast: true, Hop: 30, Links: []int{4}} // with nexthop_compat_mode, which is the default
+	group := rtnetlink.Hop{ID: 30, Group: []uint32{10, 20}}
+	for name, c := range map[string]struct {
+		route rtnetlink.Route
+		hops  []rtnetlink.Hop
+		goes  int
+		says  string
+	}{
+		"no hop is told":             {route: way, says: "a default route leads over next hop 30, and the kernel does not tell by which links"},
+		"only others are":            {route: way, hops: []rtnetlink.Hop{{ID: 10, Link: 4}}, says: "next hop 30"},
+		"a member of a group is not": {route: way, hops: []rtnetlink.Hop{group, {ID: 10, Link: 4}}, says: "next hop 30"},
+		"the route tells by itself":  {route: told, goes: 1, says: "ci-a: a default route leads over it"},
+		"it leads nowhere":           {route: way, hops: []rtnetlink.Hop{{ID: 30}}, goes: 2},
+		"it is no default":           {route: rtnetlink.Route{Unicast: true, Hop: 30, Bits: 8}, goes: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			step := scrub.NewInterfacesOf(spec.Ownership{Names: []string{"ci-*"}}, links, []rtnetlink.Route{c.route}, c.hops)
+			r, _ := scrub.Reach(t.Context(), spec.KindNetwork, step, scrub.Plan) // the result says why
+			goes := 0
+			for _, found := range r.Found {
+				if found.Kind == "link" {
+					goes++
+				}
+			}
+			if text := r.Reason + said(r); goes != c.goes || !strings.Contains(text, c.says) {
+				t.Errorf("%d go: %s; want %d, %q", goes, text, c.goes, c.says)
+			}
+		})
+	}
+}

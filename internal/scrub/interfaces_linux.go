@@ -33,7 +33,10 @@ func machineFabric() (fabric, error) {
 		return fabric{}, err
 	}
 	hops, err := rtnetlink.Hops()
-	return newFabric(all, routes, hops), err
+	if err != nil {
+		return fabric{}, err
+	}
+	return newFabric(all, routes, hops)
 }
 
 // Notes returns remarks on what the last look saw and leaves alone.
