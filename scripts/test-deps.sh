@@ -31,6 +31,7 @@ packages=(
 	procps
 	python3-jenkins # another client that we did not write; wants /usr/bin/python3
 	qemu-system-x86 # emulates such a machine in software
+	qemu-user-static # runs scrub for other platforms
 	qemu-utils
 	runc                    # runs containers where the machine's control groups are of the old kind too
 	shellcheck

@@ -12,9 +12,12 @@ import (
 	"github.com/pitcrew-ci/pitcrew/internal/scrub/spec"
 )
 
-// do has a step done by this very process.
+// do has a step done by this very process, or where that is tried by scrub for another platform.
 func do(t *testing.T, s spec.Spec, mode scrub.Mode) spec.Result {
 	t.Helper()
+	if r, ok := emulated(t, 0, s, scrub.Here{}, mode); ok {
+		return r
+	}
 	step, err := scrub.New(s, scrub.Here{})
 	if err != nil {
 		t.Fatal(err)

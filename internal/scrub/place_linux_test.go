@@ -108,6 +108,9 @@ func reached(t *testing.T, goal spec.Goal, here scrub.Here, want spec.State) spe
 func goalReached(t *testing.T, goal spec.Goal, here scrub.Here, mode scrub.Mode) spec.Result {
 	t.Helper()
 	s := spec.Spec{Version: spec.Version, Name: "test", Goal: goal}
+	if r, ok := emulated(t, 0, s, here, mode); ok {
+		return r
+	}
 	step, err := scrub.New(s, here)
 	if err != nil {
 		t.Fatal(err)
