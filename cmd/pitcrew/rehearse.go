@@ -177,17 +177,23 @@ func (r *rehearsing) rehearse(ctx context.Context, d *daemon, file string) (err 
 	if r.keep && ctx.Err() == nil {
 		r.ephemeral.hold(ctx, controller, p.say)
 	}
-	switch {
-	case ctx.Err() != nil && err != nil:
+	if ctx.Err() != nil && err != nil {
 		return errors.Join(told, err)
-	case told != nil:
-		return told
-	case found.Verdict == report.Failed:
+	}
+	return ending(found.Verdict, told)
+}
+
+// ending is how a rehearsal ends that came to a verdict, and could not tell it everywhere if told says so: that a candidate failed is the worse.
+func ending(verdict report.Verdict, told error) error {
+	switch {
+	case verdict == report.Failed && told != nil:
+		return exit(exitFound, told)
+	case verdict == report.Failed:
 		return notWell
-	case found.Verdict != report.Passed:
+	case verdict != report.Passed && told == nil:
 		return errors.New("the candidate could not be rehearsed to the end")
 	}
-	return nil
+	return told
 }
 
 // checkWish looks at what is wished before anything is begun: a rehearsal takes long, and its result must have somewhere to go.

@@ -221,3 +221,14 @@ func TestAnUnknownKindOfMessIsAnsweredByThoseThatThereAre(t *testing.T) {
 		t.Errorf("it says %v, want %s", err, want)
 	}
 }
+
+// A CI job must not take a candidate that failed for one that could not be rehearsed because a report found no room.
+func TestWhatCannotBeToldHidesNoVerdict(t *testing.T) {
+	t.Parallel()
+	full := errors.New("write junit.xml: no space left on device")
+	for verdict, want := range map[report.Verdict][2]int{report.Passed: {exitOK, exitFailed}, report.Failed: {exitFound, exitFound}, report.Broken: {exitFailed, exitFailed}} {
+		if got := [2]int{codeOf(ending(verdict, nil)), codeOf(ending(verdict, full))}; got != want || !errors.Is(ending(verdict, full), full) {
+			t.Errorf("%s ends with %v; want %v, and to hear of the report", verdict, got, want)
+		}
+	}
+}
