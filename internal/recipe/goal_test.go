@@ -88,6 +88,22 @@ func TestAPlatformWithoutScrubFailsGoalsOnly(t *testing.T) {
 	}
 }
 
+// TestAScrubThatDoesNotStartSaysWhy: a place that allows no execution is a reason among others.
+func TestAScrubThatDoesNotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	for _, shell := range shells() {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, shell)
+			m.under = []string{"/bin/sh", "-c", `ulimit -v 300000 && exec "$@"`, "limited"}
+			r, _ := m.report(t, compiled(t, withGoals))
+			if s := r.step(t, "leftovers"); s.Outcome != StepFailed || !strings.HasPrefix(s.Reason, "scrub does not start here: fatal error: ") {
+				t.Errorf("step %+v; want it to say how scrub fails", s)
+			}
+		})
+	}
+}
+
 // TestASwappedScrubIsNeverRun has somebody put another program in scrub's place as fast as possible while steps begin.
 func TestASwappedScrubIsNeverRun(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,10 @@ find_scrub() {
 		fi
 		"$unpacker" <"$work/lib/scrub.gz" >"$scrub" 2>/dev/null && proved_scrub && break
 	done
-	runs_scrub || scrub_why="$work does not allow execution, nor does any other place of the recipe"
+	runs_scrub || case $s_code in
+	126) scrub_why="$work does not allow execution, nor does any other place of the recipe" ;;
+	*) scrub_why="scrub does not start here: ${s_said:-exit code $s_code}" ;;
+	esac
 	[ "$uid" != 0 ] || sealed=yes
 	[ "$cache$uid" != yes0 ] || [ -n "$scrub_why" ] || keep_scrub "$scrub" "$scrub_sum"
 }
@@ -48,12 +51,17 @@ proved_scrub() {
 
 # runs_scrub sets s_program to what was proved, which has to run. That is its open descriptor, not its name, which a process
 # of the same user may have given to another file meanwhile. Only with no /proc, or a shell that keeps 9 to itself, it is the name.
+# If it does not run, s_code is the exit code, and s_said the first line of what it says.
 runs_scrub() {
-	s_program=/proc/self/fd/9
-	! env "$s_program" --version >/dev/null 2>&1 || return 0 # by another program, as run_scrub does it
-	! sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null || return 1
-	s_program=$scrub
-	"$s_program" --version >/dev/null 2>&1
+	s_program=/proc/self/fd/9 s_code=0
+	s_said=$(env "$s_program" --version 2>&1 >/dev/null) || s_code=$? # by another program, as run_scrub does it
+	if [ "$s_code" != 0 ] && ! sh -c '[ -r /proc/self/fd/9 ]' 2>/dev/null; then
+		s_program=$scrub s_code=0
+		s_said=$("$s_program" --version 2>&1 >/dev/null) || s_code=$?
+	fi
+	s_said=${s_said%%"
+"*}
+	return "$s_code"
 }
 
 # run_scrub becomes the server, whose first step is $1; the rest of its arguments begins the command. The server is in a
