@@ -4,6 +4,7 @@ package scrub_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,6 +59,25 @@ func timeServer(t *testing.T, ahead time.Duration, spoil func(answer []byte)) st
 	return "ntp://" + conn.LocalAddr().String()
 }
 
+// refusing is the address of a server that nobody can connect to. The port is held, and not listened on: one that was given back, a server of
+// another process may get.
+func refusing(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", at.(*unix.SockaddrInet4).Port)
+}
+
 func TestClocksAreJudgedByServersThatKnowTheTime(t *testing.T) {
 	for _, name := range []string{"http_proxy", "https_proxy"} {
 		t.Setenv(name, "")
@@ -70,8 +90,7 @@ func TestClocksAreJudgedByServersThatKnowTheTime(t *testing.T) {
 	dated := func(ahead time.Duration) func(http.Header) {
 		return func(h http.Header) { h.Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat)) }
 	}
-	closed := httptest.NewServer(nil)
-	closed.Close()
+	closed := refusing(t)
 	const right = "the clock is "
 	for name, c := range map[string]struct {
 		against []string
@@ -91,9 +110,9 @@ func TestClocksAreJudgedByServersThatKnowTheTime(t *testing.T) {
 		"a web server, ahead":     {[]string{web(dated(-time.Hour))}, "ahead"},
 		"a cache":                 {[]string{web(func(h http.Header) { dated(0)(h); h.Set("Age", "7") })}, "its answer comes from a cache"},
 		"no date":                 {[]string{web(func(h http.Header) { h.Set("Date", "yesterday") })}, `its answer has no date: "yesterday"`},
-		"the second if it has to": {[]string{closed.URL, web(dated(0))}, right},
+		"the second if it has to": {[]string{closed, web(dated(0))}, right},
 		"not the second":          {[]string{web(dated(time.Hour)), web(dated(0))}, "behind"},
-		"nobody":                  {[]string{closed.URL}, "nobody tells the time: " + closed.URL + ": connect to "},
+		"nobody":                  {[]string{closed}, "nobody tells the time: " + closed + ": connect to "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// A quarter of an hour is what no loaded machine takes for an answer.
