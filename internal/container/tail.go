@@ -100,10 +100,17 @@ const maxLine = 64 << 10
 type lines struct {
 	to    io.Writer
 	begun []byte
+	got   int // bytes of the stream
+	skip  int // bytes at its beginning that have been taken already
 }
 
+// again has the stream begin anew, and passes on what is new in it.
+func (l *lines) again() { l.got, l.skip = 0, l.got }
+
 func (l *lines) Write(p []byte) (int, error) {
-	l.begun = append(l.begun, p...)
+	old := min(len(p), max(0, l.skip-l.got))
+	l.got += len(p)
+	l.begun = append(l.begun, p[old:]...)
 	end := bytes.LastIndexByte(l.begun, '\n') + 1
 	if end == 0 && len(l.begun) > maxLine {
 		end = len(l.begun)

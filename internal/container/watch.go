@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -91,19 +92,34 @@ func (b *box) observe(ctx context.Context) {
 	}()
 }
 
-// follow passes the log on until it ends, which is soon after the container has.
+// follow passes the log on until it ends, which is soon after the container has. Podman may end it before it has passed on the last lines,
+// when these come with the container's end, so these are asked for once more.
 func (b *box) follow(life context.Context) {
-	log, err := b.engine.ContainerLogs(life, b.name, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: true})
+	stdout, stderr := lines{to: b.tail}, lines{to: b.tail}
+	err := b.readLog(life, true, &stdout, &stderr)
 	if err == nil {
-		stdout, stderr := lines{to: b.tail}, lines{to: b.tail}
-		_, err = stdcopy.StdCopy(&stdout, &stderr, log)
-		stdout.flush()
-		stderr.flush()
-		_ = log.Close()
+		stdout.again()
+		stderr.again()
+		if err = b.readLog(life, false, &stdout, &stderr); errdefs.IsNotFound(err) {
+			err = nil // it was removed meanwhile
+		}
 	}
+	stdout.flush()
+	stderr.flush()
 	if err != nil && life.Err() == nil {
 		fmt.Fprintf(b.tail, "pitcrew: the log breaks off here: %v\n", err)
 	}
+}
+
+// readLog reads the log as far as it goes, or until the container has ended.
+func (b *box) readLog(life context.Context, follow bool, stdout, stderr io.Writer) error {
+	log, err := b.engine.ContainerLogs(life, b.name, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow})
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	_, err = stdcopy.StdCopy(stdout, stderr, log)
+	return err
 }
 
 // drain waits for the rest of the log of a container that has ended.
