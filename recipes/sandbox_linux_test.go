@@ -126,6 +126,7 @@ func (s sandbox) enter(dir string) {
 	// Values of the kernel that are of no namespace: these are files that nobody reads.
 	s.sh(`rm -f /.dockerenv # it is not the machine's container that is cleaned
 		rm -rf /var/lib/containers /var/lib/docker /var/lib/containerd # nor its images: what runs here has a store of its own
+		rm -rf /home; mkdir /home # nor its homes, which come and go with the accounts of other tests
 		cp -r --no-preserve=all /proc/sys/fs /tmp/fs 2>/dev/null || :
 		mount -t tmpfs tmpfs /proc/sys/fs; cp -r /tmp/fs/. /proc/sys/fs; rm -r /tmp/fs; mkdir -p /run/lock
 		ip link set lo up
